@@ -1,0 +1,1 @@
+"""mmm4rec_lite: MMM4Rec, readable."""

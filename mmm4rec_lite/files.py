@@ -1,0 +1,40 @@
+"""Where things are kept, and how a file is written: whole or not at all."""
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+
+def cache_dir(*parts):
+    """The user's cache folder (or ``$MMM4REC_CACHE``) with ``parts`` below it, made if absent."""
+    root = os.environ.get("MMM4REC_CACHE") or platformdirs.user_cache_dir("mmm4rec_lite")
+    folder = Path(root).joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def atomic(path):
+    """Yield a temporary path beside ``path``; on success it takes ``path``'s place, on failure it goes.
+
+    A reader therefore never meets half a file, also after a kill.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
