@@ -1,0 +1,91 @@
+"""Every size and switch of the model, with the paper's symbol."""
+
+from dataclasses import dataclass, field, fields, replace
+
+from mmm4rec_lite.errors import KitError
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """What the public code does and a user would not want, each off by default.
+
+    Numbers in brackets: the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248, as it differs from
+    the paper or from what the paper builds on.
+    """
+
+    target_time: bool = False          # the target's own time stamp stands in the input (a leak)
+    padded_times: bool = False         # padded times of 0 count as gaps and enter the LayerNorm of eq. 5
+    dropout_on_gaps: bool = False      # drop-out hits raw gaps, before they are normalised
+    pad_item: bool = False             # row 0 (padding) competes in losses and rankings
+    skip_scaled: bool = False          # the direct path is D dt x; Mamba-2 has D x
+    filter_bias_twice: bool = False    # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
+    no_image_ffn: bool = False         # eq. 11's feed-forward exists for text only: P^v = H^v
+    dead_time_init: bool = False       # N(0, 0.02) and zero biases also in the time branch: it never wakes
+
+    @classmethod
+    def all(cls):
+        return cls(**{f.name: True for f in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes."""
+
+    # sizes
+    d_model: int = 64            # N, width of items and users
+    d_ffn: int = 64              # inner width of the feed-forward layers
+    d_state: int = 32            # D, SSD state size
+    d_conv: int = 4              # K, causal convolution width
+    expand: int = 2              # inner width of the SSD block over N
+    head_dim: int = 16           # P, width of one SSD head
+    n_groups: int = 1            # groups of heads with B and C of their own
+    n_layers: int = 1            # stacked TiSSD + TiCoSSD ("2L" of Table 5: 2)
+    max_len: int = 20            # L, the window: the latest interactions that the model sees
+    # regularisation
+    dropout: float = 0.2         # on item vectors and on every block's output
+    time_dropout: float = 0.2    # inside the time branch
+    norm_eps: float = 1e-5       # of every norm
+    temperature: float = 0.8     # tau, eq. 21 and 22
+    # variants
+    item_bias: bool = True       # E^v, E^t of section 3.2.3; False is "w/o ID" (Table 3)
+    time: bool = True            # False is "w/o Time"
+    shared: bool = True          # one TiSSD for both modalities (eq. 10); False is "w/o Shared"
+    adaptive_filter: bool = True     # K^v, K^t of eq. 13, 14; False is "w/o AF"
+    learnable_filter: bool = True    # the transform of eq. 16; False is "w/o LF"
+    gaps: str = "log"            # D: "log" = standardised log-gaps, "seconds" = eq. 5's LayerNorm of seconds
+    gap_vector: bool = True      # extension, not in the paper: log-gap x a learned vector on each item
+    quirks: Quirks = field(default_factory=Quirks)
+
+    def __post_init__(self):
+        if self.d_inner % self.head_dim:
+            raise KitError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
+        if self.n_heads % self.n_groups:
+            raise KitError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
+        if self.gaps not in ("log", "seconds"):
+            raise KitError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
+        if min(self.max_len, self.n_layers, self.d_state, self.d_conv) < 1:
+            raise KitError("config: max_len, n_layers, d_state and d_conv must be at least 1")
+
+    @property
+    def d_inner(self):
+        return self.expand * self.d_model
+
+    @property
+    def n_heads(self):
+        return self.d_inner // self.head_dim
+
+    @classmethod
+    def paper(cls, **changes):
+        """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
+        sizes = dict(d_model=256, d_ffn=256, d_state=64, head_dim=64, n_groups=8, dropout=0.4, time_dropout=0.4,
+                     gap_vector=False)
+        return cls(**{**sizes, **changes})
+
+    @classmethod
+    def official(cls, **changes):
+        """``paper()`` as the public code computes it, quirks and all."""
+        return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
+
+    def but(self, **changes):
+        """A copy with some fields changed."""
+        return replace(self, **changes)
