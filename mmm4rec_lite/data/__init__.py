@@ -1,1 +1,19 @@
-"""Data."""
+"""Interactions in, batches out.
+
+dataset    the plain dataset folder, total order and ties, k-core, domains, union, the statistics table
+tables     their columns and types, checked
+movielens  MovieLens-100K with genre groups as domains, fetched and checked
+split      flat sequences; leave-one-out, global-time and all-prefix targets
+batches    right-padded batches by tensor indexing; reproducible epochs
+"""
+
+from .batches import Batch, batch, epoch
+from .dataset import Dataset, k_core, load_dataset, order, statistics, tie_share, union
+from .movielens import SOURCES, TARGETS, movielens_100k
+from .split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
+
+__all__ = [
+    "SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "batch", "epoch", "global_time", "k_core",
+    "leave_one_out", "load_dataset", "movielens_100k", "order", "prefixes", "sequences", "statistics",
+    "tie_share", "union",
+]

@@ -1,0 +1,208 @@
+"""A dataset for sequential recommendation, and the plain folder that holds one:
+
+``interactions.parquet``
+    user (string), item (string), timestamp (integer, seconds since 1970). One row per interaction; the
+    order of the rows decides between interactions of one user at the same second.
+``items.parquet``
+    item (string, unique), title, text (what a text encoder reads), image (path relative to the folder,
+    null where there is none), domain. All strings. Row i is item index i + 1; index 0 is padding.
+``dataset.json``
+    ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
+``images/``
+    optional; any path below the folder will do.
+
+Other columns are left out when read.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import KitError
+from .tables import check_tables, read_table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Interactions and items, checked and in total order.
+
+    ``interactions``: user, item, timestamp (int64 seconds), sorted by user (as a string), then time, then
+    the tie rule. ``items``: item, title, text, image (str or None, relative to ``folder``), domain; row i
+    is item index i + 1. ``info``: source, terms, tie rule. Make one with `from_frames` or `load_dataset`.
+    """
+
+    name: str
+    interactions: pd.DataFrame
+    items: pd.DataFrame
+    folder: Path | None = None
+    info: dict = field(default_factory=dict)
+
+    @classmethod
+    def from_frames(cls, name, interactions, items, folder=None, info=None, ties="line", seed=0):
+        """Check two tables (columns: see the module) and order them; KitError tells the first fault."""
+        folder = Path(folder) if folder is not None else None
+        interactions, items = check_tables(interactions, items, folder, "the table {}".format)
+        rule = ties if ties == "line" else f"{ties}, seed {seed}"
+        return cls(name, order(interactions, ties, seed), items, folder, {"ties": rule, **(info or {})})
+
+    def __repr__(self):
+        users, rows = self.interactions["user"].nunique(), len(self.interactions)
+        return f"Dataset {self.name}: {users} users, {len(self.items)} items, {rows} interactions"
+
+    @property
+    def domains(self):
+        """The names of the domains, sorted."""
+        return sorted(self.items["domain"].unique())
+
+    def select(self, domain, k=5):
+        """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``.
+
+        KitError for an unknown domain and when the k-core is empty.
+        """
+        if domain not in self.domains:
+            raise KitError(f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
+        items = self.items[self.items["domain"] == domain]
+        rows = self.interactions[self.interactions["item"].isin(items["item"])]
+        return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
+
+    def save(self, folder):
+        """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
+
+        KitError when ``folder`` holds something that is not a dataset.
+        """
+        folder = Path(folder).absolute()
+        if folder.exists() and not (folder / "dataset.json").is_file() and not _is_empty(folder):
+            raise KitError(f"{folder} exists and is not a dataset folder; choose another place to save to")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
+            new, old = Path(work, "new"), Path(work, "old")
+            new.mkdir()
+            self.interactions.to_parquet(new / "interactions.parquet", index=False)
+            self.items.to_parquet(new / "items.parquet", index=False)
+            about = json.dumps({"name": self.name, "info": self.info}, indent=2)
+            (new / "dataset.json").write_text(about + "\n", encoding="utf-8")
+            for image in self.items["image"].dropna().unique():
+                (new / image).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.folder / image, new / image)
+            if folder.exists():
+                os.rename(folder, old)
+            try:
+                os.rename(new, folder)
+            except OSError:
+                if old.exists():
+                    os.rename(old, folder)
+                raise
+
+
+def load_dataset(folder):
+    """Read and check a dataset folder; KitError tells the first fault, the file it is in and what to do."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise KitError(f"{folder}: no such dataset folder")
+    for file in ("dataset.json", "interactions.parquet", "items.parquet"):
+        if not (folder / file).is_file():
+            raise KitError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
+    try:
+        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        name, info = about["name"], about.get("info", {})
+        if not (isinstance(name, str) and isinstance(info, dict)):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KitError(f'{folder / "dataset.json"}: expected {{"name": "...", "info": {{...}}}}') from None
+    tables = (read_table(folder / f"{table}.parquet") for table in ("interactions", "items"))
+    interactions, items = check_tables(*tables, folder, lambda table: f"{folder / table}.parquet")
+    return Dataset(name, order(interactions), items, folder, info)
+
+
+def order(interactions, ties="line", seed=0):
+    """The total order (user, time, tie rule), as a new frame with a fresh index.
+
+    ties: "line" keeps the order of the rows among equal (user, time), "shuffle" shuffles them by ``seed``.
+    """
+    if ties not in ("line", "shuffle"):
+        raise KitError(f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
+    lines = np.arange(len(interactions))
+    rank = lines if ties == "line" else np.random.default_rng(seed).permutation(lines)
+    users = pd.factorize(interactions["user"], sort=True)[0]
+    rows = np.lexsort((rank, interactions["timestamp"].to_numpy(), users))
+    return interactions.iloc[rows].reset_index(drop=True)
+
+
+def tie_share(interactions):
+    """Share (0 to 1) of users' neighbouring interactions with equal time; ``interactions`` in total order."""
+    user, time = interactions["user"].to_numpy(), interactions["timestamp"].to_numpy()
+    neighbours = user[1:] == user[:-1]
+    return float((time[1:] == time[:-1])[neighbours].mean()) if neighbours.any() else 0.0
+
+
+def k_core(dataset, k=5):
+    """Keep users and items with at least k interactions, until nothing changes; KitError if none is left."""
+    user, item = (pd.factorize(dataset.interactions[column])[0] for column in ("user", "item"))
+    keep = np.ones(len(user), dtype=bool)
+    while True:
+        enough = keep.copy()
+        for code in (user, item):
+            enough &= np.bincount(code[keep], minlength=len(code))[code] >= k
+        if (enough == keep).all():
+            break
+        keep = enough
+    if not keep.any():
+        raise KitError(f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more data")
+    interactions = dataset.interactions[keep].reset_index(drop=True)
+    items = dataset.items[dataset.items["item"].isin(interactions["item"].unique())].reset_index(drop=True)
+    return replace(dataset, interactions=interactions, items=items)
+
+
+def union(datasets, name):
+    """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged.
+
+    KitError when two datasets share a name or an item id.
+    """
+    names = [dataset.name for dataset in datasets]
+    if len(set(names)) < max(len(names), 1):
+        raise KitError(f"a union needs datasets of different names, got: {', '.join(names) or 'none'}")
+    folders = [dataset.folder.absolute() for dataset in datasets if dataset.folder]
+    folder = Path(os.path.commonpath(folders)) if folders else None
+    items = pd.concat([_below(dataset, folder) for dataset in datasets], ignore_index=True)
+    if items["item"].duplicated().any():
+        example = items["item"][items["item"].duplicated()].iloc[0]
+        raise KitError(f"union '{name}': item '{example}' is in two datasets; their item ids must differ")
+    parts = [d.interactions.assign(user=d.name + "/" + d.interactions["user"]) for d in datasets]
+    info = {"parts": {dataset.name: dataset.info for dataset in datasets}}
+    return Dataset(name, order(pd.concat(parts, ignore_index=True)), items, folder, info)
+
+
+def statistics(datasets):
+    """The paper's Table 1 with the share of ties: one row per dataset; coverage and ties in percent."""
+    return pd.DataFrame([
+        {
+            "dataset": d.name,
+            "users": d.interactions["user"].nunique(),
+            "items": len(d.items),
+            "images": int(d.items["image"].notna().sum()),
+            "coverage %": 100 * d.items["image"].notna().mean(),
+            "interactions": len(d.interactions),
+            "average length": len(d.interactions) / d.interactions["user"].nunique(),
+            "ties %": 100 * tie_share(d.interactions),
+        }
+        for d in datasets
+    ])
+
+
+def _below(dataset, folder):
+    """The items with image paths relative to ``folder``, which holds the dataset's own."""
+    if not dataset.folder or dataset.folder.absolute() == folder:
+        return dataset.items
+    inner = dataset.folder.absolute().relative_to(folder)
+    image = [None if path is None else str(inner / path) for path in dataset.items["image"]]
+    return dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
+
+
+def _is_empty(folder):
+    return folder.is_dir() and not any(folder.iterdir())
