@@ -161,7 +161,8 @@ class MMM4Rec(nn.Module):
         ``Quirks.padded_times``), and rows of a batch do not see each other.
         """
         items, times, mask = self._window(items, lengths, times)
-        image, text = self.embed(items)
+        distinct, where = items.unique(return_inverse=True)                      # each item through the adapters once
+        image, text = (F.embedding(where, table) for table in self.embed(distinct))
         image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
         d_image = d_text = d_mask = None
         if self.config.gap_vector:

@@ -52,10 +52,9 @@ def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
 
 def ssd_masked(x, dt, A, B, C, skip=None, initial_state=None):
     """The quadratic form, attention with a decay mask: O(L^2 (N + P)). Returns y [B,L,H,P]."""
-    heads_per_group = x.shape[2] // B.shape[2]
-    mask = decay_mask((A * dt).transpose(1, 2))                               # [B,H,L,L]
-    scores = torch.einsum("btgn,bsgn->bgts", C, B)                            # one per group
-    weights = mask * scores.repeat_interleave(heads_per_group, dim=1)
+    mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))    # [B,G,H/G,L,L]
+    scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)                   # one per group
+    weights = (mask * scores).flatten(1, 2)                                       # [B,H,L,L]
     y = torch.einsum("bhts,bshp->bthp", weights, dt.unsqueeze(-1) * x)
     if initial_state is not None:
         y = y + _read_entering(A * dt, C, initial_state)

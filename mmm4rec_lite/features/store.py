@@ -1,0 +1,127 @@
+"""Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
+
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import KitError
+from ..files import atomic
+
+_KEY = "mmm4rec_lite.features"  # its presence in a file's header makes the file a feature file
+_TENSORS = ("items", "text", "image", "has_image")
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Text and picture features of items, row by row.
+
+    Attributes:
+        items: item ids (str), one per row.
+        text: float32 ``[n, text_dim]``.
+        image: float32 ``[n, image_dim]``; what rows without a picture hold, ``encoder["missing"]`` says.
+        has_image: bool ``[n]``, whether the item has a picture of its own.
+        encoder: the encoder as `Encoder.describe` gives it, with ``missing``, the policy for items
+            without a picture.
+        source: hash of everything the rows were made from (`extract` compares it).
+    """
+
+    items: list[str]
+    text: torch.Tensor
+    image: torch.Tensor
+    has_image: torch.Tensor
+    encoder: dict
+    source: str = ""
+
+    def __repr__(self):
+        return (
+            f"Features of {len(self.items)} items by encoder {self.encoder['name']!r}: "
+            f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures"
+        )
+
+    def save(self, path):
+        """Write the file ``path``: whole or not at all."""
+        ids = torch.tensor(list(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
+        tensors = {"items": ids, "text": self.text, "image": self.image, "has_image": self.has_image}
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        about = {"encoder": self.encoder, "source": self.source, "checksum": _checksum(tensors)}
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={_KEY: json.dumps(about)})
+
+    def align(self, item_ids):
+        """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
+
+        Returns:
+            image ``[n + 1, image_dim]`` and text ``[n + 1, text_dim]``, float32.
+
+        Raises:
+            KitError: when items have no row here. (Rows of further items are left out.)
+        """
+        row = {item: index for index, item in enumerate(self.items)}
+        item_ids = list(item_ids)
+        lost = [item for item in item_ids if item not in row]
+        if lost:
+            raise KitError(
+                f"features of other items: {len(lost)} of {len(item_ids)} items have no row, "
+                f"e.g. {lost[0]!r}; extract the features of this dataset again"
+            )
+        rows = torch.tensor([row[item] for item in item_ids], dtype=torch.long)
+        return tuple(
+            torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text)
+        )
+
+    def same_encoder(self, other):
+        """Whether ``other`` (Features) comes from the same encoder: only then may the two be mixed."""
+        return self.encoder["fingerprint"] == other.encoder["fingerprint"]
+
+    def require_encoder(self, fingerprint, name="another encoder"):
+        """KitError unless these features come from the encoder with ``fingerprint``, called ``name``."""
+        mine = self.encoder["fingerprint"]
+        if mine != fingerprint:
+            raise KitError(
+                f"these features are of encoder {self.encoder['name']!r} ({mine[:8]}), wanted are those of "
+                f"{name!r} ({fingerprint[:8]}), and the two cannot be mixed: extract again with one encoder"
+            )
+
+
+def load_features(path):
+    """Read a feature file.
+
+    Raises:
+        KitError: the file is not there, is no feature file, or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise KitError(f"{path}: there is no such feature file; extract features first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in _TENSORS} if _KEY in header else None
+    except (SafetensorError, OSError) as error:
+        raise KitError(
+            f"{path} is no feature file or is damaged ({error}); remove it and extract again"
+        ) from error
+    if tensors is None:
+        raise KitError(
+            f"{path} is a safetensors file but holds no item features; give a file that extract wrote"
+        )
+    try:
+        about = json.loads(header[_KEY])
+        if about["checksum"] != _checksum(tensors):
+            raise ValueError("its checksum differs")
+        items = json.loads(tensors.pop("items").numpy().tobytes())
+        return Features(items=items, encoder=about["encoder"], source=about["source"], **tensors)
+    except (ValueError, KeyError, TypeError) as error:
+        raise KitError(f"{path} is damaged ({error}); remove it and extract again") from error
+
+
+def _checksum(tensors):
+    """CRC-32 over all bytes: safetensors itself sees a cut file, not a changed one."""
+    crc = 0
+    for _, tensor in sorted(tensors.items()):
+        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), crc)
+    return crc

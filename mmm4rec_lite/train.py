@@ -1,0 +1,210 @@
+"""One loop for both stages: seeded, early stopping, resumable after a kill, with a history to plot."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from torch.optim import NAdam
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.checkpoint import load_tensors, save_tensors
+from mmm4rec_lite.data import batch, epoch
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
+from mmm4rec_lite.losses import LOSSES
+
+GAP_VECTOR_LR = 5      # the gap vectors start at zero and learn this much faster than the rest
+TIME_BRANCH = (".step.", ".enhance.", ".filter.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
+
+    loss: str = "full"             # "full": eq. 22 (fine-tuning); "in_batch": eq. 21 (pre-training)
+    epochs: int = 20               # at most
+    batch_size: int = 512          # rows (one history and its target) per step of the loss
+    accumulate: int = 1            # batches per step of the optimiser; their mean gradient is used
+    lr: float = 2e-3               # of NAdam
+    weight_decay: float = 5e-3     # L2 as in torch's NAdam
+    decay_all: bool = False        # True: on every parameter, as in the public code (it kills the time branch)
+    patience: int = 3              # epochs without a better metric before stopping
+    metric: str = "ndcg@10"        # on the validation rows
+    seed: int = 0                  # of drop-out and of the rows' order; start weights are the caller's
+
+    def __post_init__(self):
+        if self.loss not in LOSSES:
+            raise KitError(f"training: loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
+        if self.loss == "in_batch" and self.batch_size < 2:
+            raise KitError("training: the in-batch loss needs batch_size of 2 or more")
+
+    @classmethod
+    def paper(cls, stage, **changes):
+        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; learning rate of pre-training and decay as configured."""
+        common = dict(batch_size=1024, accumulate=8, weight_decay=5e-3, patience=10)
+        stages = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(loss="full", lr=1e-4, epochs=100))
+        return cls(**{**common, **stages[stage], **changes})
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+
+def parameter_groups(model, config):
+    """NAdam's groups: no decay for norms, biases, A, D, the time branch and the gap vectors (unless decay_all)."""
+    decayed, free, gaps = [], [], []
+    for name, p in model.named_parameters():
+        if name in ("gap_image", "gap_text"):
+            gaps.append(p)
+        elif config.decay_all or (p.dim() > 1 and not any(part in name for part in TIME_BRANCH)):
+            decayed.append(p)
+        else:
+            free.append(p)
+    decay = config.weight_decay
+    groups = [dict(params=decayed, weight_decay=decay), dict(params=free, weight_decay=0.0),
+              dict(params=gaps, weight_decay=decay if config.decay_all else 0.0, lr=config.lr * GAP_VECTOR_LR)]
+    return [g for g in groups if g["params"]]
+
+
+def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
+    """Train ``model`` in place on the targets at ``rows``; returns the history, one line per epoch.
+
+    ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and
+    keeps the last. ``folder``: where ``model`` state, optimiser and history go after each epoch; the same call
+    after a kill goes on from there and ends as if it had never stopped, and after the end it returns at once.
+    History columns: epoch, loss, [metrics], train_seconds, valid_seconds, best (is this the epoch kept).
+    """
+    if len(rows) == 0:
+        raise KitError("training: no rows; no user has two interactions or more in the training part")
+    fabric = Fabric(accelerator="auto", devices=1)
+    device = fabric.device
+    model.to(device)
+    run = _Run(model, sequences, rows, valid, config, folder)
+    torch.manual_seed(config.seed)
+    optimizer = NAdam(parameter_groups(model, config), lr=config.lr, foreach=device.type == "cuda")
+    run.resume(optimizer)
+
+    while not run.finished:
+        began = time.perf_counter()
+        loss = _one_epoch(model, optimizer, fabric, sequences, rows, config, run.epoch, progress)
+        line = {"epoch": run.epoch + 1, "loss": loss, "train_seconds": time.perf_counter() - began}
+        if valid is not None:
+            began = time.perf_counter()
+            line |= metrics(rank_rows(model_scorer(model), sequences, valid, model.config.max_len,
+                                      target_time=model.config.quirks.target_time))
+            line["valid_seconds"] = time.perf_counter() - began
+        run.record(line, optimizer)
+    return run.finish()
+
+
+def _one_epoch(model, optimizer, fabric, sequences, rows, config, number, progress):
+    model.train()
+    objective = LOSSES[config.loss]
+    chunks = list(epoch(rows, config.batch_size, config.seed, number))
+    total = 0.0
+    bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
+    for i, chunk in enumerate(bar):
+        one = batch(sequences, chunk, model.config.max_len, target_time=model.config.quirks.target_time)
+        one = one.to(fabric.device)
+        loss = objective(model, model(one.items, one.lengths, one.times), one.targets)
+        start = i - i % config.accumulate
+        fabric.backward(loss / min(config.accumulate, len(chunks) - start))
+        if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
+            optimizer.step()
+            optimizer.zero_grad()
+        total += loss.item() * len(chunk)
+        bar.set_postfix(loss=f"{total / (i * config.batch_size + len(chunk)):.3f}")
+    mean = total / len(rows)
+    if not mean < float("inf"):
+        raise KitError(f"training: the loss is {mean} in epoch {number + 1}; lower lr ({config.lr})")
+    return mean
+
+
+class _Run:
+    """What survives a kill: weights, best weights, optimiser, random state and history."""
+
+    def __init__(self, model, sequences, rows, valid, config, folder):
+        self.model, self.config, self.selects = model, config, valid is not None
+        self.folder = None if folder is None else Path(folder)
+        self.lines, self.best = [], _copy(model)
+        self.identity = _digest(asdict(model.config), asdict(config), sequences.items, sequences.times,
+                                sequences.first, rows, valid, model.image_features, model.text_features,
+                                *model.state_dict().values())
+
+    @property
+    def epoch(self):
+        return len(self.lines)
+
+    @property
+    def best_line(self):
+        """Index of the first best epoch; without validation the latest."""
+        scores = [line[self.config.metric] for line in self.lines] if self.selects else range(self.epoch)
+        return max(range(self.epoch), key=lambda i: (scores[i], -i))
+
+    @property
+    def finished(self):
+        waited = self.epoch and self.selects and self.epoch - 1 - self.best_line >= self.config.patience
+        return self.epoch >= self.config.epochs or bool(waited)
+
+    def record(self, line, optimizer):
+        if self.selects and self.config.metric not in line:
+            raise KitError(f"training: metric {self.config.metric!r} is unknown; one of "
+                           f"{', '.join(k for k in line if '@' in k)}")
+        self.lines.append(line)
+        if self.best_line == self.epoch - 1:
+            self.best = _copy(self.model)
+        if self.folder is None:
+            return
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        save_tensors(self.folder / "training.safetensors", tensors, identity=self.identity, history=self.lines)
+
+    def resume(self, optimizer):
+        file = None if self.folder is None else self.folder / "training.safetensors"
+        if file is None or not file.exists():
+            return
+        tensors, notes = load_tensors(file)
+        if notes.get("identity") != self.identity:
+            raise KitError(f"{file}: belongs to another run (data, settings or start weights differ); "
+                           "choose another folder or delete this one")
+        part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
+        self.lines = notes["history"]
+        self.model.load_state_dict(part("model."))
+        self.best = part("best.")
+        state = {}
+        for key, value in part("optimizer.").items():
+            i, name = key.split(".")
+            state.setdefault(int(i), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        torch.set_rng_state(tensors["random"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+
+    def finish(self):
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        history = pd.DataFrame(self.lines)
+        history["best"] = history.index == self.best_line
+        return history
+
+
+def _copy(model):
+    return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+
+
+def _digest(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(json.dumps(list(part.shape) if isinstance(part, torch.Tensor) else part).encode())
+    return digest.hexdigest()
