@@ -20,7 +20,7 @@ class Quirks:
     skip_scaled: bool = False          # the direct path is D dt x; Mamba-2 has D x
     filter_bias_twice: bool = False    # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
     no_image_ffn: bool = False         # eq. 11's feed-forward exists for text only: P^v = H^v
-    dead_time_init: bool = False       # N(0, 0.02) and zero biases also in the time branch: it never wakes
+    published_init: bool = False       # N(0, 0.02) and zero biases throughout: the time branch never wakes
 
     @classmethod
     def all(cls):
@@ -34,7 +34,7 @@ class ModelConfig:
     # sizes
     d_model: int = 64            # N, width of items and users
     d_ffn: int = 64              # inner width of the feed-forward layers
-    d_state: int = 32            # D, SSD state size
+    d_state: int = 16            # D, SSD state size
     d_conv: int = 4              # K, causal convolution width
     expand: int = 2              # inner width of the SSD block over N
     head_dim: int = 16           # P, width of one SSD head

@@ -12,7 +12,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.blocks import (
-    CausalConv, ComplexLinear, FeedForward, FourierFilter, GatedRMSNorm, StepSize, TimeDifferences, TimeEnhancement,
+    CausalConv,
+    ComplexLinear,
+    FeedForward,
+    FourierFilter,
+    GatedRMSNorm,
+    StepSize,
+    TimeDifferences,
+    TimeEnhancement,
 )
 from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.errors import KitError
@@ -88,7 +95,7 @@ class Layer(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)  # noqa: E731
+        norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
         # text takes the first, images the last: the same one under the weight-sharing constraint
         self.tissd = nn.ModuleList(TiSSD(config) for _ in range(1 if config.shared else 2))
         self.norm_text, self.norm_image, self.norm_fused = norm(), norm(), norm()
@@ -170,7 +177,7 @@ class MMM4Rec(nn.Module):
             image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
         if self.config.time:
             (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
-            heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # noqa: E731  [B,H,L]
+            heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
             d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
         for layer in self.layers:
             text, image, d_text, d_image = layer(text, image, d_text, d_image, d_mask)
@@ -210,22 +217,24 @@ class MMM4Rec(nn.Module):
 
 
 def initialise(model):
-    """Start values. Linear maps N(0, 0.02) with zero bias and A in -U(1, 16), as published; the time branch alive.
+    """Start values: linear maps N(0, 1 / inputs) with zero bias, A in -U(1, 16), steps in [0.001, 0.1], D = 1.
 
-    As published, the time branch starts (Tanhshrink of a tiny number) and stays at nothing. Here alpha starts
-    near 1, the convolutions and filters start near the identity and Delta near 1, so that D-hat is about D and
-    eq. 6 gives dt = softplus(D + b): from the first step on, longer gaps mean larger steps.
+    The published start, N(0, 0.02) throughout, leaves the time branch at nothing (a Tanhshrink of a tiny
+    number, whose gradient is tinier still) and the scan at a hundredth of the direct path beside it. Here
+    alpha starts near 1, the convolutions and filters near the identity and Delta near 1, so that D-hat is
+    about D and eq. 6 gives dt = softplus(D + b): from the first step on, longer gaps mean larger steps.
     """
+    published = model.config.quirks.published_init
     for module in model.modules():
         if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=0.02 if published else module.in_features**-0.5)
             nn.init.zeros_(module.bias)
         elif isinstance(module, StateSpace):
             nn.init.uniform_(module.A_log, 1, 16)
             module.A_log.data.log_()
             dt = torch.empty_like(module.step.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
             module.step.bias.data = dt + torch.log(-torch.expm1(-dt))            # softplus(bias) = dt
-    if model.config.time and not model.config.quirks.dead_time_init:
+    if model.config.time and not published:
         for module in model.modules():
             _wake(module)
 
@@ -233,8 +242,6 @@ def initialise(model):
 @torch.no_grad()
 def _wake(module):
     if isinstance(module, StepSize):
-        for linear in (module.scale[1], module.scale[3]):
-            nn.init.uniform_(linear.weight, -linear.in_features**-0.5, linear.in_features**-0.5)
         module.scale[3].bias.fill_(2)                                            # Tanhshrink(2) = 1.04
         for conv in (module.conv1, module.conv2):
             conv.weight[..., -1] += 1                                            # the step itself
@@ -245,7 +252,7 @@ def _wake(module):
     elif isinstance(module, FourierFilter):
         for linear in (m for m in module.modules() if isinstance(m, ComplexLinear)):
             for part in (linear.real, linear.imag):
-                nn.init.uniform_(part.weight, -0.1 / part.in_features, 0.1 / part.in_features)
+                part.weight *= 0.1
         if hasattr(module, "text"):
             module.text.real.bias.fill_(1)                                       # K = 1 passes everything
             module.image.real.bias.fill_(1)

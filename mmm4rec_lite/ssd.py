@@ -66,7 +66,7 @@ def ssd_chunked(x, dt, A, B, C, skip=None, initial_state=None, chunk=64):
     batch, L, heads, _ = x.shape
     fill = -L % chunk                                       # steps of size 0 change nothing
     x_, dt_, B_, C_ = (pad(v, (0, 0) * (v.dim() - 2) + (0, fill)) for v in (x, dt, B, C))
-    split = lambda v: v.reshape(-1, chunk, *v.shape[2:])    # noqa: E731  [B K, chunk, ...]
+    split = lambda v: v.reshape(-1, chunk, *v.shape[2:])    # [B K, chunk, ...]
     x_, dt_, B_, C_ = map(split, (x_, dt_, B_, C_))
     y = ssd_masked(x_, dt_, A, B_, C_)
 

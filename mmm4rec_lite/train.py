@@ -176,7 +176,7 @@ class _Run:
         if notes.get("identity") != self.identity:
             raise KitError(f"{file}: belongs to another run (data, settings or start weights differ); "
                            "choose another folder or delete this one")
-        part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}  # noqa: E731
+        part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
         self.lines = notes["history"]
         self.model.load_state_dict(part("model."))
         self.best = part("best.")

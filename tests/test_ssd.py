@@ -24,7 +24,7 @@ GAPS = {
 
 def inputs(length, groups=2, gaps="ordinary", seed=0, dtype=torch.float64):
     g = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=dtype)  # noqa: E731
+    draw = lambda *shape: torch.randn(*shape, generator=g, dtype=dtype)
     batch, heads, width, state = 2, 4, 3, 5
     dt = GAPS[gaps](torch.rand(batch, length, heads, generator=g, dtype=dtype))
     tensors = dict(

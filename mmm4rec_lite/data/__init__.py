@@ -7,10 +7,10 @@ split      flat sequences; leave-one-out, global-time and all-prefix targets
 batches    right-padded batches by tensor indexing; reproducible epochs
 """
 
-from .batches import Batch, batch, epoch
-from .dataset import Dataset, k_core, load_dataset, order, statistics, tie_share, union
-from .movielens import SOURCES, TARGETS, movielens_100k
-from .split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
+from mmm4rec_lite.data.batches import Batch, batch, epoch
+from mmm4rec_lite.data.dataset import Dataset, k_core, load_dataset, order, statistics, tie_share, union
+from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
+from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
 
 __all__ = [
     "SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "batch", "epoch", "global_time", "k_core",

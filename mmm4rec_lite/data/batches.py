@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import KitError
+from mmm4rec_lite.errors import KitError
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..errors import KitError
-from .tables import check_tables, read_table
+from mmm4rec_lite.data.tables import check_tables, read_table
+from mmm4rec_lite.errors import KitError
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,9 +18,9 @@ from pathlib import Path
 import pandas as pd
 import pooch
 
-from ..errors import KitError
-from ..files import atomic, cache_dir
-from .dataset import Dataset, k_core
+from mmm4rec_lite.data.dataset import Dataset, k_core
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.files import atomic, cache_dir
 
 HOME = "https://grouplens.org/datasets/movielens/100k/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..errors import KitError
+from mmm4rec_lite.errors import KitError
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_integer_dtype, is_string_dtype
 
-from ..errors import KitError
+from mmm4rec_lite.errors import KitError
 
 INTERACTIONS = ["user", "item", "timestamp"]
 ITEMS = ["item", "title", "text", "image", "domain"]

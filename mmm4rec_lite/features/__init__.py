@@ -10,8 +10,8 @@
 open_clip and what it pulls in are imported by `load_encoder`, not by this package.
 """
 
-from .encoders import ENCODERS, Encoder, load_encoder
-from .extract import extract
-from .store import Features, load_features
+from mmm4rec_lite.features.encoders import ENCODERS, Encoder, load_encoder
+from mmm4rec_lite.features.extract import extract
+from mmm4rec_lite.features.store import Features, load_features
 
 __all__ = ["ENCODERS", "Encoder", "Features", "extract", "load_encoder", "load_features"]

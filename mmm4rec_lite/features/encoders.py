@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ..errors import KitError
-from .hub import first_line, offline, quiet, require_hub
-from .torchvision_guard import import_torchvision
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.features.hub import first_line, offline, quiet, require_hub
+from mmm4rec_lite.features.torchvision_guard import import_torchvision
 
 ENCODERS = ("packaged", "siglip", "random")
 _SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
@@ -138,7 +138,7 @@ def load_encoder(name, device="cpu"):
     with quiet():
         import_torchvision()
         if name == "packaged":
-            from .packaged import packaged_folder
+            from mmm4rec_lite.features.packaged import packaged_folder
 
             return _from_folder(packaged_folder(), name, device, aligned=False)
         if name == "siglip":

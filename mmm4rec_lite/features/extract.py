@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..errors import KitError
-from .store import Features, load_features
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.features.store import Features, load_features
 
 PART = 256  # items encoded between two writes
 MISSING = ("zeros", "white")

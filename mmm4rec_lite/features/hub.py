@@ -4,7 +4,7 @@ import logging
 import warnings
 from contextlib import contextmanager
 
-from ..errors import KitError
+from mmm4rec_lite.errors import KitError
 
 
 @contextmanager

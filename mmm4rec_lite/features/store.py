@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import KitError
-from ..files import atomic
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.files import atomic
 
 _KEY = "mmm4rec_lite.features"  # its presence in a file's header makes the file a feature file
 _TENSORS = ("items", "text", "image", "has_image")
