@@ -16,6 +16,15 @@ def cache_dir(*parts):
     return folder
 
 
+def workspace(*parts):
+    """A folder for results: ``parts`` below the nearest folder upwards that has ``notebooks/`` in it, or here."""
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
+    folder = root.joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 @contextmanager
 def atomic(path):
     """Yield a temporary path beside ``path``; on success it takes ``path``'s place, on failure it goes.

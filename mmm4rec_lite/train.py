@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch.optim import NAdam
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.checkpoint import load_tensors, save_tensors
 from mmm4rec_lite.data import batch, epoch
+from mmm4rec_lite.devices import fabric
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
 from mmm4rec_lite.losses import LOSSES
@@ -45,10 +45,9 @@ class TrainConfig:
 
     @classmethod
     def paper(cls, stage, **changes):
-        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; learning rate of pre-training and decay as configured."""
-        common = dict(batch_size=1024, accumulate=8, weight_decay=5e-3, patience=10)
-        stages = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(loss="full", lr=1e-4, epochs=100))
-        return cls(**{**common, **stages[stage], **changes})
+        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
+        own = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(loss="full", lr=1e-4, epochs=100))
+        return cls(**{**dict(batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
 
     def but(self, **changes):
         return replace(self, **changes)
@@ -80,17 +79,16 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
     """
     if len(rows) == 0:
         raise KitError("training: no rows; no user has two interactions or more in the training part")
-    fabric = Fabric(accelerator="auto", devices=1)
-    device = fabric.device
-    model.to(device)
+    accelerator = fabric()
+    model.to(accelerator.device)
     run = _Run(model, sequences, rows, valid, config, folder)
     torch.manual_seed(config.seed)
-    optimizer = NAdam(parameter_groups(model, config), lr=config.lr, foreach=device.type == "cuda")
+    optimizer = NAdam(parameter_groups(model, config), lr=config.lr, foreach=accelerator.device.type == "cuda")
     run.resume(optimizer)
 
     while not run.finished:
         began = time.perf_counter()
-        loss = _one_epoch(model, optimizer, fabric, sequences, rows, config, run.epoch, progress)
+        loss = _one_epoch(model, optimizer, accelerator, sequences, rows, config, run.epoch, progress)
         line = {"epoch": run.epoch + 1, "loss": loss, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
@@ -101,7 +99,7 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
     return run.finish()
 
 
-def _one_epoch(model, optimizer, fabric, sequences, rows, config, number, progress):
+def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
     model.train()
     objective = LOSSES[config.loss]
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
@@ -109,10 +107,10 @@ def _one_epoch(model, optimizer, fabric, sequences, rows, config, number, progre
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):
         one = batch(sequences, chunk, model.config.max_len, target_time=model.config.quirks.target_time)
-        one = one.to(fabric.device)
+        one = one.to(accelerator.device)
         loss = objective(model, model(one.items, one.lengths, one.times), one.targets)
         start = i - i % config.accumulate
-        fabric.backward(loss / min(config.accumulate, len(chunks) - start))
+        accelerator.backward(loss / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
             optimizer.step()
             optimizer.zero_grad()

@@ -1,0 +1,39 @@
+"""What goes on inside a model: read off its modules while it runs, with no switch in the model's own code."""
+
+import torch
+
+from mmm4rec_lite.ssd import decay_mask
+
+
+@torch.no_grad()
+def steps(model, items, lengths, times):
+    """The step sizes dt [B,L,H] of every scan of one forward pass and its decay rates A [H].
+
+    Returns a dict ("layer 1, text", "layer 1, image", "layer 1, fusion") -> (dt, A).
+    """
+    found = {}
+
+    def watch(name, core):
+        def keep(_, __, output):
+            # a shared TiSSD runs for the text first, then for the images
+            place = f"{name}, image" if f"{name}, text" in found else f"{name}, text"
+            found[name if name.endswith("fusion") else place] = (output[0], -core.A_log.exp())
+
+        return core.step.register_forward_hook(keep)
+
+    hooks = []
+    for i, layer in enumerate(model.layers, 1):
+        hooks += [watch(f"layer {i}", tissd.core) for tissd in layer.tissd]
+        hooks.append(watch(f"layer {i}, fusion", layer.ticossd.core))
+    try:
+        model.eval()
+        model(items, lengths, times)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def decay_masks(model, items, lengths, times):
+    """The decay masks (eq. 8) of every scan: dict as ``steps`` -> [B,H,L,L] over the whole window."""
+    return {name: decay_mask((A * dt).mT) for name, (dt, A) in steps(model, items, lengths, times).items()}

@@ -1,0 +1,73 @@
+"""The standard small experiment on MovieLens-100K that the tour and the first notebook share.
+
+Sized for two cores: one epoch of pre-training, a few of fine-tuning. Each step keeps its result and returns
+it at once when called again; a killed step goes on.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+
+from mmm4rec_lite import data
+from mmm4rec_lite.baselines import markov, popularity
+from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.devices import device
+from mmm4rec_lite.evaluate import compare, model_scorer
+from mmm4rec_lite.features import extract, load_encoder
+from mmm4rec_lite.files import cache_dir, workspace
+from mmm4rec_lite.stages import finetune, pretrain, split
+from mmm4rec_lite.train import TrainConfig
+
+TARGET = data.TARGETS[0]
+CONFIG = ModelConfig()
+PRETRAIN = TrainConfig(loss="in_batch", epochs=1, lr=1e-3)
+FINETUNE = TrainConfig(epochs=6, patience=2)
+
+
+def dataset():
+    """MovieLens-100K, with posters from the folder ``$MMM4REC_POSTERS`` where that is set."""
+    return data.movielens_100k(os.environ.get("MMM4REC_POSTERS") or None)
+
+
+def source_domains(films):
+    """The union of the source domains; users are kept apart per domain."""
+    return data.union([films.select(name) for name in data.SOURCES], "sources")
+
+
+def features(films, encoder="packaged"):
+    """The films' features by an encoder, kept in the user's cache."""
+    kind = "posters" if films.items["image"].notna().any() else "text"
+    path = cache_dir("features") / f"{films.name}-{kind}-{encoder}.safetensors"
+    return extract(films, load_encoder(encoder, device()), path)
+
+
+def pretrained(films, rows):
+    """(run folder, model, history) of pre-training on the source domains with features ``rows``."""
+    sources = source_domains(films)
+    out = _folder("pretrain", sources, rows, CONFIG, PRETRAIN)
+    return out, *pretrain(sources, rows, out, CONFIG, PRETRAIN)
+
+
+def finetuned(target, rows, start=None):
+    """(run folder, model, history) of fine-tuning on ``target``, from run folder ``start`` or from scratch."""
+    out = _folder("finetune", target, rows, CONFIG, FINETUNE, start and start.name)
+    checkpoint = start and start / "model.safetensors"
+    return out, *finetune(target, rows, out, checkpoint, CONFIG, FINETUNE)
+
+
+def comparison(target, models):
+    """Test metrics by full ranking of ``models`` (name -> model) beside popularity and a Markov chain."""
+    rows = split(target)
+    flat = rows.sequences
+    systems = {name: make(flat, rows.train, flat.item_count)
+               for name, make in {"popularity": popularity, "Markov chain": markov}.items()}
+    systems |= {name: model_scorer(model) for name, model in models.items()}
+    return compare(systems, flat, rows.test, CONFIG.max_len)
+
+
+def _folder(stage, films, rows, *settings):
+    """A run folder of its own for every combination of data, features and settings."""
+    settings = [asdict(s) if hasattr(s, "__dataclass_fields__") else s for s in settings]
+    known = json.dumps([films.name, films.info, rows.source, settings], sort_keys=True, default=str)
+    return workspace("runs", f"{stage}-{films.name}-{hashlib.sha256(known.encode()).hexdigest()[:8]}")

@@ -1,0 +1,49 @@
+"""From a trained model to named items for one user."""
+
+import torch
+
+from mmm4rec_lite.errors import KitError
+
+
+def user_history(dataset, user, hide=0):
+    """A user's interactions, oldest first, with titles; the latest ``hide`` held back."""
+    own = dataset.interactions[dataset.interactions["user"] == user]
+    if own.empty:
+        example = dataset.interactions["user"].iloc[0]
+        raise KitError(f"{dataset.name} has no user {user!r}; one that it has: {example!r}")
+    if not 0 <= hide < len(own):
+        raise KitError(f"hide: user {user!r} has {len(own)} interactions, so at most {len(own) - 1} can be hidden")
+    own = own.iloc[: len(own) - hide].reset_index(drop=True)
+    return own.merge(dataset.items[["item", "title", "image", "domain"]], on="item", how="left")
+
+
+def as_batch(dataset, history, max_len):
+    """Model input for one history (a frame with item, timestamp): items, lengths, times of batch size 1."""
+    latest = history.tail(max_len)
+    index = {item: i + 1 for i, item in enumerate(dataset.items["item"])}
+    items = torch.tensor([[index[item] for item in latest["item"]]])
+    return items, torch.tensor([len(latest)]), torch.tensor([latest["timestamp"].tolist()])
+
+
+@torch.no_grad()
+def recommend(model, dataset, user, k=10, hide=0, seen=False):
+    """The k best items for a user as a frame: rank, item, title, score, image.
+
+    ``hide`` holds the user's latest interactions back, to compare with what really came next. Items of the
+    history are left out unless ``seen``.
+    """
+    history = user_history(dataset, user, hide)
+    model.eval()
+    device = next(model.parameters()).device
+    users = model(*(t.to(device) for t in as_batch(dataset, history, model.config.max_len)))
+    scores = model.score(users)[0, 1:].cpu()
+    if not seen:
+        scores[torch.from_numpy(dataset.items["item"].isin(history["item"]).to_numpy())] = -torch.inf
+    k = min(k, int(scores.isfinite().sum()))
+    if k < 1:
+        raise KitError(f"recommend: nothing to show for user {user!r} (k < 1, or every item is in the history)")
+    best = scores.topk(k)
+    frame = dataset.items.iloc[best.indices.numpy()][["item", "title", "image"]].reset_index(drop=True)
+    frame.insert(0, "rank", range(1, k + 1))
+    frame.insert(3, "score", best.values.numpy())
+    return frame

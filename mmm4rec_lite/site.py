@@ -1,0 +1,102 @@
+"""Notebooks executed and rendered to pages that need no network: pictures inside, maths as MathML."""
+
+import base64
+import hashlib
+import html
+import re
+from pathlib import Path
+
+import nbformat
+from latex2mathml.converter import convert
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.files import atomic
+
+CELL_SECONDS = 600
+_CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>mmm4rec_lite</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1f2933 }}
+ul {{ list-style: none; padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1.5rem }}
+a {{ color: inherit; text-decoration: none }} li {{ border: 1px solid #cbd2d9; border-radius: 6px; overflow: hidden }}
+li:hover {{ border-color: #0173b2 }} img {{ width: 100%; height: 11rem; object-fit: contain; background: #fff }}
+div {{ padding: .8rem 1rem; border-top: 1px solid #e4e7eb }} h2 {{ font-size: 1.05rem; margin: 0 0 .4rem }} p {{ margin: 0 }}
+</style></head><body><h1>MMM4Rec, readable</h1>
+<p>Multi-modal Mamba for sequential recommendation (arXiv 2506.02916): the notebooks, executed on this machine.</p>
+<ul>{cards}</ul></body></html>
+"""
+
+
+def execute(path, keep):
+    """Run a notebook top to bottom and write it, outputs and all, to the folder ``keep``; returns that path.
+
+    Notebook and library unchanged since the last time: the kept copy is returned at once.
+    """
+    path, target = Path(path), Path(keep) / Path(path).name
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [path, *code])).hexdigest()
+    if target.is_file() and nbformat.read(target, 4).metadata.get("executed") == digest:
+        return target
+    notebook = nbformat.read(path, 4)
+    bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
+    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}},
+                            on_cell_complete=lambda **_: bar.update())
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise KitError(f"{path}: a cell failed ({error.ename}: {error.evalue.splitlines()[0]}); "
+                       "open the notebook to see it") from None
+    finally:
+        bar.close()
+    notebook.metadata["executed"] = digest
+    with atomic(target) as temporary:
+        nbformat.write(notebook, temporary)
+    return target
+
+
+def render(notebooks, site):
+    """Pages of executed notebooks and an ``index.html`` with a card for each; returns the index's path."""
+    site = Path(site)
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
+    cards = []
+    for path in map(Path, notebooks):
+        notebook = nbformat.read(path, 4)
+        title, summary, picture = _card(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _CODE_OR_MATHS.sub(_mathml, cell.source)
+        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+        with atomic(site / f"{path.stem}.html") as temporary:
+            temporary.write_text(body, encoding="utf-8")
+        cards.append(f'<li><a href="{path.stem}.html">{picture}<div><h2>{html.escape(title)}</h2>'
+                     f"<p>{html.escape(summary)}</p></div></a></li>")
+    index = site / "index.html"
+    with atomic(index) as temporary:
+        temporary.write_text(_PAGE.format(cards="".join(cards)), encoding="utf-8")
+    return index
+
+
+def _mathml(match):
+    code, display, inline = match.groups()
+    if code:
+        return code
+    return convert((display or inline).strip(), display="block" if display else "inline")
+
+
+def _card(notebook):
+    """Title, first paragraph and first picture of a notebook."""
+    prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    lines = "\n\n".join(prose).split("\n\n")
+    title = lines[0].lstrip("# ").splitlines()[0] if lines else "?"
+    summary = next((re.sub(r"[*_`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:] if line[:1].isalpha()), "")
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    for output in outputs:
+        if png := output.get("data", {}).get("image/png"):
+            base64.b64decode(png, validate=False)
+            return title, summary, f'<img alt="" src="data:image/png;base64,{png.strip()}">'
+    return title, summary, ""

@@ -1,0 +1,83 @@
+"""The two stages of section 3.5, from a dataset and its features to a run folder with a trained model.
+
+A run folder holds ``model.safetensors`` (weights, config and where they come from), ``history.csv`` and
+``training.safetensors`` (what a killed run needs to go on). Calling a stage again with the same arguments
+returns the finished run at once.
+"""
+
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from mmm4rec_lite import data
+from mmm4rec_lite.checkpoint import load_model, save_model
+from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.files import atomic
+from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.train import TrainConfig, fit
+
+SPLITS = {"leave_one_out": data.leave_one_out, "global_time": data.global_time}
+
+
+def split(dataset, name="leave_one_out"):
+    """The split called ``name``; KitError for others."""
+    if name not in SPLITS:
+        raise KitError(f"split: {name!r} is not known; one of {', '.join(SPLITS)}")
+    return SPLITS[name](dataset)
+
+
+def pretrain(dataset, features, out, config=None, training=None, progress=True):
+    """In-batch cross-entropy (eq. 21) on every prefix of every user of the source domains, no validation.
+
+    Per-item tables belong to one catalogue and are left to fine-tuning. All of the sources' interactions are
+    used, as in the paper, also those later than a target domain's test interactions.
+    Returns (model, history).
+    """
+    config = (config or ModelConfig()).but(item_bias=False)
+    training = training or TrainConfig(loss="in_batch", epochs=2, lr=1e-3)
+    rows = data.prefixes(dataset)
+    torch.manual_seed(training.seed)
+    model = MMM4Rec(config, *features.align(dataset.items["item"]))
+    _fit_gaps(model, rows)
+    return _run("pretrain", model, dataset, features, rows, None, training, out, progress)
+
+
+def finetune(dataset, features, out, start=None, config=None, training=None, split_name="leave_one_out", progress=True):
+    """Full-catalogue cross-entropy (eq. 22) on the target domain, the best epoch by validation.
+
+    ``start``: a checkpoint of ``pretrain``; None is "w/o PT" (from scratch). With it, sizes and variant come
+    from the checkpoint and only ``config.item_bias`` from here. Returns (model, history).
+    """
+    config, training = config or ModelConfig(), training or TrainConfig()
+    rows = split(dataset, split_name)
+    torch.manual_seed(training.seed)
+    items = dataset.items["item"]
+    if start is None:
+        model = MMM4Rec(config, *features.align(items))
+        _fit_gaps(model, rows)
+    else:
+        model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias)
+    return _run("finetune", model, dataset, features, rows, rows.valid, training, out, progress,
+                start=None if start is None else str(start), split=split_name)
+
+
+def _fit_gaps(model, rows):
+    """The scale of log-gaps, from the training part alone."""
+    times = rows.sequences.times
+    model.times.fit(times[rows.train] - times[rows.train - 1])
+
+
+def _run(stage, model, dataset, features, rows, valid, training, out, progress, **notes):
+    out = Path(out)
+    history = fit(model, rows.sequences, rows.train, training, valid, out, progress)
+    device = next(model.parameters()).device
+    save_model(
+        out / "model.safetensors", model, features.encoder, stage=stage, dataset=dataset.name,
+        training=asdict(training), device=str(device), torch=torch.__version__, machine=platform.machine(), **notes,
+    )
+    with atomic(out / "history.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    return model, history
