@@ -1,0 +1,53 @@
+"""What all tests share: the toy dataset of data_samples/toy and random item features."""
+
+import make_toy
+import pytest
+import torch
+
+from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.data import leave_one_out, load_dataset
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.model import MMM4Rec
+
+torch.set_num_threads(1)      # models this small are faster so, also beside other work
+
+
+@pytest.fixture(scope="session")
+def toy():
+    """60 lamps and mugs, 80 users, pictures; nobody changes it (load a copy of the folder to do so)."""
+    return load_dataset(make_toy.FOLDER)
+
+
+@pytest.fixture(scope="session")
+def toy_split(toy):
+    return leave_one_out(toy)
+
+
+@pytest.fixture(scope="session")
+def random_features():
+    """A function (item ids, seed, fingerprint) -> Features drawn from N(0, 1), images 12 and texts 10 wide."""
+
+    def make(items, seed=0, fingerprint="f" * 16):
+        g, n = torch.Generator().manual_seed(seed), len(items)
+        text, image = torch.randn(n, 10, generator=g), torch.randn(n, 12, generator=g)
+        encoder = {"name": "drawn", "fingerprint": fingerprint, "missing": "zeros"}
+        return Features(list(items), text, image, torch.ones(n, dtype=torch.bool), encoder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Sizes for tests that train."""
+    return ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8)
+
+
+@pytest.fixture(scope="session")
+def toy_model(toy, random_features):
+    """A function (config, seed) -> a model over the toy's catalogue, always the same for the same seed."""
+
+    def make(config, seed=0):
+        torch.manual_seed(seed)
+        return MMM4Rec(config, *random_features(toy.items["item"]).align(toy.items["item"]))
+
+    return make

@@ -1,0 +1,300 @@
+"""Training: it learns, repeats itself, survives a kill, stops in time and decays only what it should."""
+
+import make_toy
+import pandas as pd
+import pytest
+import torch
+from torch.optim import NAdam
+
+from mmm4rec_lite import checkpoint, train
+from mmm4rec_lite.baselines import popularity
+from mmm4rec_lite.data import batch, load_dataset
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
+from mmm4rec_lite.train import TrainConfig, fit, parameter_groups
+
+SHORT = TrainConfig(epochs=4, batch_size=256, lr=5e-3, patience=9)
+
+
+@pytest.fixture(scope="module")
+def run(toy_model, toy_split, small):
+    """A function that trains a new toy model on the toy (or on ``rows`` of it): (model, history)."""
+
+    def start(config=SHORT, model_seed=0, rows=None, valid=toy_split.valid, folder=None, **changes):
+        model = toy_model(small.but(**changes), model_seed)
+        rows = toy_split.train if rows is None else rows
+        return model, fit(model, toy_split.sequences, rows, config, valid, folder, progress=False)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(run):
+    """The run that nothing disturbs: (model, history). Only read."""
+    return run()
+
+
+def same_weights(a, b):
+    return all(torch.equal(v, b.state_dict()[k]) for k, v in a.state_dict().items())
+
+
+def without_seconds(history):
+    return history.drop(columns=["train_seconds", "valid_seconds"])
+
+
+def no_epoch(*_):
+    raise AssertionError("an epoch was run")
+
+
+def killed_in(epoch):
+    """``_one_epoch``, but killed at the end of epoch ``epoch`` (from 1), before anything is kept of it."""
+    original = train._one_epoch
+
+    def one_epoch(*arguments):
+        loss = original(*arguments)
+        if arguments[6] == epoch - 1:
+            raise KeyboardInterrupt
+        return loss
+
+    return one_epoch
+
+
+# --- the toy ---
+
+
+def test_the_toy_is_what_its_generator_makes(toy, tmp_path):
+    made = make_toy.make_toy(tmp_path)
+    pd.testing.assert_frame_equal(made.interactions, toy.interactions)
+    pd.testing.assert_frame_equal(made.items, toy.items)
+    assert (made.name, made.info) == (toy.name, toy.info)
+    made.save(tmp_path / "saved")
+    pd.testing.assert_frame_equal(load_dataset(tmp_path / "saved").items, toy.items)
+
+
+def test_the_toy_is_small_and_has_what_tests_need(toy):
+    files = [file for file in toy.folder.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 300_000
+    assert toy.domains == ["lamps", "mugs"] and len(toy.items) == 60 and toy.interactions["user"].nunique() == 80
+    assert toy.items["image"].isna().sum() == 12
+    times = toy.interactions.groupby("user")["timestamp"]
+    assert 0.05 < (times.diff() == 0).mean() < 0.2
+    assert all(len(toy.select(domain).items) > 25 for domain in toy.domains)
+
+
+# --- it learns ---
+
+
+@pytest.mark.parametrize("loss", ["full", "in_batch"])
+def test_the_loss_falls(run, whole, loss):
+    history = (whole if loss == "full" else run(SHORT.but(loss=loss)))[1]
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert history["loss"].is_monotonic_decreasing and history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
+
+
+def test_32_rows_can_be_learnt_by_heart(run, toy_split):
+    rows = toy_split.train[::25][:32]
+    config = TrainConfig(epochs=70, batch_size=32, lr=2e-2, weight_decay=0)
+    model, history = run(config, rows=rows, valid=None, dropout=0, time_dropout=0, temperature=0.2)
+    assert len(rows) == 32 and history["loss"].iloc[-1] < 0.02
+    ranks = rank_rows(model_scorer(model), toy_split.sequences, rows, model.config.max_len)
+    assert (ranks == 1).all()
+
+
+def test_it_beats_popularity_on_test_rows(run, toy_split):
+    model, _ = run(TrainConfig(epochs=12, batch_size=128, lr=1e-2))
+    flat, test = toy_split.sequences, toy_split.test
+    result = lambda score: metrics(rank_rows(score, flat, test, model.config.max_len))["ndcg@10"]
+    assert result(model_scorer(model)) > 1.5 * result(popularity(flat, toy_split.train, flat.item_count))
+
+
+# --- it repeats itself ---
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another(run, whole):
+    model, history = whole
+    again, history_again = run()
+    other, _ = run(SHORT.but(seed=1))
+    assert same_weights(model, again) and not same_weights(model, other)
+    pd.testing.assert_frame_equal(without_seconds(history), without_seconds(history_again))
+
+
+def test_a_killed_run_goes_on_as_if_it_had_never_stopped(run, whole, tmp_path, monkeypatch):
+    model, history = whole
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "_one_epoch", killed_in(epoch=3))
+        run(folder=tmp_path)
+    torch.randn(3)
+    resumed, history_resumed = run(folder=tmp_path)
+    assert same_weights(model, resumed)
+    pd.testing.assert_frame_equal(without_seconds(history), without_seconds(history_resumed))
+
+
+def test_a_call_after_the_end_returns_at_once(run, tmp_path, monkeypatch):
+    config = SHORT.but(epochs=2)
+    first, history = run(config, folder=tmp_path)
+    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    again, history_again = run(config, folder=tmp_path)
+    assert same_weights(first, again) and not again.training
+    pd.testing.assert_frame_equal(history, history_again)
+
+
+def test_a_call_after_early_stopping_returns_at_once(run, tmp_path, monkeypatch):
+    config = SHORT.but(lr=1e-12, patience=1)
+    _, history = run(config, folder=tmp_path)
+    assert len(history) == 2
+    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    assert len(run(config, folder=tmp_path)[1]) == 2
+
+
+@pytest.mark.parametrize("change", [
+    dict(config=SHORT.but(lr=1e-3)), dict(model_seed=1), dict(rows=torch.arange(1, 5)), dict(valid=None),
+    dict(dropout=0.1),
+])
+def test_the_folder_of_another_run_is_refused(run, tmp_path, monkeypatch, change):
+    run(SHORT.but(epochs=1), folder=tmp_path)
+    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    with pytest.raises(KitError, match="training.safetensors: belongs to another run [^\n]*$"):
+        run(**{"config": SHORT.but(epochs=1), **change}, folder=tmp_path)
+
+
+def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(run, whole, tmp_path, monkeypatch):
+    original, calls = checkpoint.save_file, []
+
+    def save_file(tensors, path, metadata):
+        calls.append(path)
+        if len(calls) == 3:
+            path.write_bytes(b"half a file")
+            raise KeyboardInterrupt
+        original(tensors, path, metadata)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "save_file", save_file)
+        run(folder=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["training.safetensors"]
+    assert len(checkpoint.load_tensors(tmp_path / "training.safetensors")[1]["history"]) == 2
+    assert same_weights(run(folder=tmp_path)[0], whole[0])
+
+
+# --- it stops in time ---
+
+
+def test_early_stopping_waits_for_patience_and_returns_the_best_epoch(run, toy_split, monkeypatch):
+    scores, states = [0.1, 0.3, 0.2, 0.3, 0.25, 0.9], []
+
+    def scorer(model):
+        states.append({k: v.clone() for k, v in model.state_dict().items()})
+        return model_scorer(model)
+
+    monkeypatch.setattr(train, "model_scorer", scorer)
+    monkeypatch.setattr(train, "metrics", lambda ranks: {"ndcg@10": scores[len(states) - 1]})
+    model, history = run(SHORT.but(epochs=9, patience=3))
+    assert history["ndcg@10"].tolist() == scores[:5]                             # an equal one is no better
+    assert history["best"].tolist() == [False, True, False, False, False]
+    assert all(torch.equal(v, states[1][k]) for k, v in model.state_dict().items())
+
+
+def test_the_history_tells_the_metrics_of_the_weights_kept(whole, toy_split):
+    model, history = whole
+    found = metrics(rank_rows(model_scorer(model), toy_split.sequences, toy_split.valid, model.config.max_len))
+    best = history[history["best"]]
+    assert len(best) == 1 and best[list(found)].iloc[0].to_dict() == found
+    assert best["ndcg@10"].iloc[0] == history["ndcg@10"].max() and not model.training
+
+
+def test_without_validation_all_epochs_run_and_the_last_is_kept(run):
+    _, history = run(SHORT.but(patience=1), valid=None)
+    assert history["best"].tolist() == [False, False, False, True] and "ndcg@10" not in history
+
+
+# --- steps and groups ---
+
+
+@pytest.fixture
+def first_gradients(run, toy_split, monkeypatch):
+    """A function config -> the gradients at the optimiser's first step, in double precision, without drop-out."""
+
+    def take(config):
+        seen = []
+
+        class Recorder(NAdam):
+            def step(self, *arguments):
+                seen.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
+                return super().step(*arguments)
+
+        monkeypatch.setattr(train, "NAdam", Recorder)
+        torch.set_default_dtype(torch.float64)
+        try:
+            run(config, rows=toy_split.train[:32], valid=None, dropout=0, time_dropout=0)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        return seen
+
+    return take
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_accumulated_batches_have_the_gradient_of_one_large_batch(first_gradients, accumulate):
+    config = TrainConfig(epochs=1, batch_size=32)
+    one = first_gradients(config)
+    parts = first_gradients(config.but(batch_size=32 // accumulate, accumulate=accumulate))
+    assert len(one) == len(parts) == 1 and one[0][0].dtype == torch.float64
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(one[0], parts[0]))
+
+
+def test_an_epochs_last_accumulation_may_be_short(first_gradients):
+    config = TrainConfig(epochs=1, batch_size=8, accumulate=3)
+    steps, alone = first_gradients(config), first_gradients(config.but(accumulate=1))
+    assert len(steps) == 2 and len(alone) == 4
+    assert all(torch.isfinite(g).all() for g in steps[1])
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_every_parameter_has_one_group_and_only_matrices_off_the_time_branch_decay(toy_model, small, decay_all):
+    model = toy_model(small.but(shared=False))
+    config = TrainConfig(decay_all=decay_all, weight_decay=0.1, lr=1e-3)
+    groups = parameter_groups(model, config)
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(decay) == len(list(model.parameters()))
+    free = ("A_log", ".D", ".bias", "norm", "step.", "enhance", "filter", "gap_")
+    for name, p in model.named_parameters():
+        expected = 0.1 if decay_all or not any(part in name for part in free) else 0
+        assert decay[id(p)] == expected, name
+    rates = {id(p): group.get("lr", config.lr) for group in groups for p in group["params"]}
+    assert [n for n, p in model.named_parameters() if rates[id(p)] != 1e-3] == ["gap_image", "gap_text"]
+
+
+def test_padding_and_the_future_stay_out_of_the_steps(run, toy_split, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train, "batch", lambda *a, **k: seen.append(batch(*a, **k)) or seen[-1])
+    run(SHORT.but(epochs=1), valid=None)
+    targets = torch.cat([one.targets for one in seen])
+    assert torch.equal(targets.sort().values, toy_split.sequences.items[toy_split.train].sort().values)
+    assert all((one.targets > 0).all() and (one.times[one.items == 0] == 0).all() for one in seen)
+
+
+def test_rows_per_epoch_is_a_fresh_sample_each_epoch(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(train, "batch", lambda flat, rows, *a, **k: seen.append(rows) or batch(flat, rows, *a, **k))
+    run(TrainConfig(epochs=2, batch_size=32, rows_per_epoch=64), valid=None)
+    first, second = (set(torch.cat(seen[i:i + 2]).tolist()) for i in (0, 2))
+    assert len(seen) == 4 and len(first) == len(second) == 64 and first != second
+
+
+# --- refusals ---
+
+
+def test_unknown_names_and_empty_rows_are_refused_in_one_line(run):
+    with pytest.raises(KitError, match="^training: loss must be one of full, in_batch, not 'bpr'$"):
+        TrainConfig(loss="bpr")
+    with pytest.raises(KitError, match="^training: [^\n]*batch_size of 2[^\n]*$"):
+        TrainConfig(loss="in_batch", batch_size=1)
+    with pytest.raises(KitError, match="^training: metric 'mrr' is unknown; one of recall@10, [^\n]*$"):
+        run(SHORT.but(metric="mrr"))
+    with pytest.raises(KitError, match="^training: no rows[^\n]*$"):
+        run(rows=torch.tensor([], dtype=torch.int64))
+
+
+def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):
+    monkeypatch.setitem(train.LOSSES, "full", lambda model, users, targets: users.sum() * float("nan"))
+    with pytest.raises(KitError, match="^training: the loss is nan in epoch 1; lower lr [^\n]*$"):
+        run()
