@@ -5,7 +5,6 @@ BIN := .venv/bin
 
 setup: .venv/ready
 
-# torch first and alone: pins keep the resolver away from other builds
 .venv/ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -16,8 +15,7 @@ tour: setup
 	$(BIN)/mmm4rec-lite tour
 
 test: setup
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600
 
 lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks

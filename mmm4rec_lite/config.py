@@ -57,14 +57,17 @@ class ModelConfig:
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self):
+        for name in ("d_model", "d_ffn", "d_state", "d_conv", "expand", "head_dim", "n_groups", "n_layers", "max_len"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise KitError(f"config: {name} must be a whole number of at least 1, not {getattr(self, name)}")
+        if not (0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0):
+            raise KitError("config: drop-outs must be in [0, 1) and the temperature above 0")
         if self.d_inner % self.head_dim:
             raise KitError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
         if self.n_heads % self.n_groups:
             raise KitError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
         if self.gaps not in ("log", "seconds"):
             raise KitError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
-        if min(self.max_len, self.n_layers, self.d_state, self.d_conv) < 1:
-            raise KitError("config: max_len, n_layers, d_state and d_conv must be at least 1")
 
     @property
     def d_inner(self):

@@ -48,7 +48,7 @@ def rank_rows(score, sequences, rows, max_len, seen="kept", batch_size=512, targ
         one = batch(sequences, chunk, max_len, target_time=target_time)
         scores = score(one)
         targets = one.targets.to(scores.device)
-        if not torch.isfinite(scores.gather(1, targets.unsqueeze(1))).all():
+        if scores.isnan().any() or not scores.gather(1, targets.unsqueeze(1)).isfinite().all():
             raise KitError("evaluate: the model's scores are not finite; training has diverged, lower lr")
         if seen == "removed":
             row, item = _history(sequences, chunk)

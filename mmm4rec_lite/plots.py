@@ -17,7 +17,8 @@ def history_curves(history, metric="ndcg@10"):
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         panels = ["loss", metric] if metric in history else ["loss"]
         figure = Figure(figsize=(4 * len(panels), 2.8), layout="constrained")
-        for axis, column, colour in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, COLOURS, strict=False):
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, column, colour in zip(axes, panels, COLOURS):
             axis.plot(history["epoch"], history[column], marker="o", color=colour)
             best = history[history["best"]]
             axis.plot(best["epoch"], best[column], marker="o", ms=11, mfc="none", color="black", ls="", label="kept")
@@ -64,7 +65,8 @@ def weight_bars(weights, labels, gaps):
         for i, (name, values) in enumerate(weights.items()):
             places = [place + i * height for place in range(len(labels))]
             axis.barh(places, values, height, label=name, color=COLOURS[i])
-        names = [f"{textwrap.shorten(label, 34, placeholder='...')}  (+{_span(gap)})" for label, gap in zip(labels, gaps)]
+        titles = [textwrap.shorten(label, 34, placeholder="...") for label in labels]
+        names = [f"{title}  (+{_span(gap)})" for title, gap in zip(titles, gaps)]
         axis.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names, fontsize=8)
         axis.invert_yaxis()
         axis.set(xlabel="what is left of the item at the last step (mean over heads, 0 to 1)", ylim=(len(labels), -0.3))

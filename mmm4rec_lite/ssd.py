@@ -32,10 +32,11 @@ def decay_mask(log_decay):
     ``log_decay`` [..., L] holds A dt_t; returns [..., L, L], rows = reader t, columns = item s.
     """
     L = log_decay.shape[-1]
-    lower = torch.ones(L, L, dtype=torch.bool, device=log_decay.device).tril()
-    # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
-    steps = log_decay.unsqueeze(-1).masked_fill(~lower.tril(-1), 0)
-    return steps.cumsum(-2).masked_fill(~lower, -torch.inf).exp()
+    t, s, k = torch.meshgrid(*[torch.arange(L, device=log_decay.device)] * 3, indexing="ij")
+    spans = ((s < k) & (k <= t)).to(log_decay.dtype)          # the steps k between item s and reader t
+    exponents = (log_decay @ spans.reshape(L * L, L).T).unflatten(-1, (L, L))
+    upper = torch.ones(L, L, dtype=torch.bool, device=log_decay.device).triu(1)
+    return exponents.masked_fill(upper, -torch.inf).exp()
 
 
 def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
@@ -92,14 +93,14 @@ def ssd_state(x, dt, A, B, initial_state=None):
 def choose(length, state, width):
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
-    Compares multiplications per head (docstrings above). The scan needs fewest of all, but one after
-    the other: in ``benchmarks/ssd_forms.py`` it is never the fastest.
+    Compares multiplications per head (docstrings above, the mask's own included). The scan needs fewest of
+    all, but one after the other: in ``benchmarks/ssd_forms.py`` it is never the fastest.
     """
     def cost(chunk):
-        within = length * chunk * (state + width)
+        within = length * chunk * (state + width + chunk)
         return within if chunk >= length else within + 3 * length * state * width
 
-    chunk = min([length, *(2**k for k in range(4, 9) if 2**k < length)], key=cost)
+    chunk = min([length, *(2**k for k in range(4, 8) if 2**k < length)], key=cost)
     return ("masked" if chunk == length else "chunked"), chunk
 
 

@@ -73,11 +73,9 @@ def _fit_gaps(model, rows):
 def _run(stage, model, dataset, features, rows, valid, training, out, progress, **notes):
     out = Path(out)
     history = fit(model, rows.sequences, rows.train, training, valid, out, progress)
-    device = next(model.parameters()).device
-    save_model(
-        out / "model.safetensors", model, features.encoder, stage=stage, dataset=dataset.name,
-        training=asdict(training), device=str(device), torch=torch.__version__, machine=platform.machine(), **notes,
-    )
+    where = {"device": str(next(model.parameters()).device), "machine": platform.machine(), "torch": torch.__version__}
+    save_model(out / "model.safetensors", model, features.encoder, dataset.items["item"], stage=stage,
+               dataset=dataset.name, training=asdict(training), **where, **notes)
     with atomic(out / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     return model, history

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,14 +12,15 @@ import torch
 from torch.optim import NAdam
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.checkpoint import load_tensors, save_tensors
 from mmm4rec_lite.data import batch, epoch
 from mmm4rec_lite.devices import fabric
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
 from mmm4rec_lite.losses import LOSSES
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 GAP_VECTOR_LR = 5      # the gap vectors start at zero and learn this much faster than the rest
+METRICS = tuple(metrics(torch.ones(1)))
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 
 
@@ -29,6 +31,7 @@ class TrainConfig:
     loss: str = "full"             # "full": eq. 22 (fine-tuning); "in_batch": eq. 21 (pre-training)
     epochs: int = 20               # at most
     batch_size: int = 512          # rows (one history and its target) per step of the loss
+    rows_per_epoch: int | None = None    # a fresh sample of so many rows each epoch; None: all of them
     accumulate: int = 1            # batches per step of the optimiser; their mean gradient is used
     lr: float = 2e-3               # of NAdam
     weight_decay: float = 5e-3     # L2 as in torch's NAdam
@@ -42,11 +45,18 @@ class TrainConfig:
             raise KitError(f"training: loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
         if self.loss == "in_batch" and self.batch_size < 2:
             raise KitError("training: the in-batch loss needs batch_size of 2 or more")
+        for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise KitError(f"training: {name} must be at least 1, not {getattr(self, name)}")
+        if not (self.lr > 0 and self.weight_decay >= 0):
+            raise KitError("training: lr must be above 0 and weight_decay at least 0")
+        if self.metric not in METRICS:
+            raise KitError(f"training: metric {self.metric!r} is unknown; one of {', '.join(METRICS)}")
 
     @classmethod
     def paper(cls, stage, **changes):
         """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
-        own = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(loss="full", lr=1e-4, epochs=100))
+        own = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
         return cls(**{**dict(batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
 
     def but(self, **changes):
@@ -79,6 +89,10 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
     """
     if len(rows) == 0:
         raise KitError("training: no rows; no user has two interactions or more in the training part")
+    if valid is not None and len(valid) == 0:
+        raise KitError("training: no validation rows; pass valid=None to train without")
+    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
+        raise KitError(f"{folder}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
     model.to(accelerator.device)
     run = _Run(model, sequences, rows, valid, config, folder)
@@ -103,6 +117,8 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     model.train()
     objective = LOSSES[config.loss]
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
+    if config.rows_per_epoch is not None:
+        chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
     total = 0.0
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):
@@ -116,8 +132,8 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
             optimizer.zero_grad()
         total += loss.item() * len(chunk)
         bar.set_postfix(loss=f"{total / (i * config.batch_size + len(chunk)):.3f}")
-    mean = total / len(rows)
-    if not mean < float("inf"):
+    mean = total / sum(map(len, chunks))
+    if not math.isfinite(mean):
         raise KitError(f"training: the loss is {mean} in epoch {number + 1}; lower lr ({config.lr})")
     return mean
 
@@ -149,9 +165,6 @@ class _Run:
         return self.epoch >= self.config.epochs or bool(waited)
 
     def record(self, line, optimizer):
-        if self.selects and self.config.metric not in line:
-            raise KitError(f"training: metric {self.config.metric!r} is unknown; one of "
-                           f"{', '.join(k for k in line if '@' in k)}")
         self.lines.append(line)
         if self.best_line == self.epoch - 1:
             self.best = _copy(self.model)
@@ -164,13 +177,14 @@ class _Run:
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        save_tensors(self.folder / "training.safetensors", tensors, identity=self.identity, history=self.lines)
+        save_tensors(self.folder / "training.safetensors", "training", tensors,
+                     identity=self.identity, history=self.lines)
 
     def resume(self, optimizer):
         file = None if self.folder is None else self.folder / "training.safetensors"
         if file is None or not file.exists():
             return
-        tensors, notes = load_tensors(file)
+        tensors, notes = load_tensors(file, "training", "delete it to train anew")
         if notes.get("identity") != self.identity:
             raise KitError(f"{file}: belongs to another run (data, settings or start weights differ); "
                            "choose another folder or delete this one")

@@ -1,19 +1,12 @@
 """Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
 
 import json
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.files import atomic
-
-_KEY = "mmm4rec_lite.features"  # its presence in a file's header makes the file a feature file
-_TENSORS = ("items", "text", "image", "has_image")
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +38,9 @@ class Features:
 
     def save(self, path):
         """Write the file ``path``: whole or not at all."""
-        ids = torch.tensor(list(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
+        ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
         tensors = {"items": ids, "text": self.text, "image": self.image, "has_image": self.has_image}
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        about = {"encoder": self.encoder, "source": self.source, "checksum": _checksum(tensors)}
-        with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={_KEY: json.dumps(about)})
+        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source)
 
     def align(self, item_ids):
         """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
@@ -89,39 +79,7 @@ class Features:
 
 
 def load_features(path):
-    """Read a feature file.
-
-    Raises:
-        KitError: the file is not there, is no feature file, or is damaged.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise KitError(f"{path}: there is no such feature file; extract features first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in _TENSORS} if _KEY in header else None
-    except (SafetensorError, OSError) as error:
-        raise KitError(
-            f"{path} is no feature file or is damaged ({error}); remove it and extract again"
-        ) from error
-    if tensors is None:
-        raise KitError(
-            f"{path} is a safetensors file but holds no item features; give a file that extract wrote"
-        )
-    try:
-        about = json.loads(header[_KEY])
-        if about["checksum"] != _checksum(tensors):
-            raise ValueError("its checksum differs")
-        items = json.loads(tensors.pop("items").numpy().tobytes())
-        return Features(items=items, encoder=about["encoder"], source=about["source"], **tensors)
-    except (ValueError, KeyError, TypeError) as error:
-        raise KitError(f"{path} is damaged ({error}); remove it and extract again") from error
-
-
-def _checksum(tensors):
-    """CRC-32 over all bytes: safetensors itself sees a cut file, not a changed one."""
-    crc = 0
-    for _, tensor in sorted(tensors.items()):
-        crc = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy(), crc)
-    return crc
+    """Read a feature file; KitError if it is not there, is none, or is damaged."""
+    tensors, notes = load_tensors(path, "feature", "extract features (again) with the command `features`")
+    items = json.loads(tensors.pop("items").numpy().tobytes())
+    return Features(items, encoder=notes["encoder"], source=notes["source"], **tensors)
