@@ -205,6 +205,15 @@ def tour_command(
     tour(posters)
 
 
+@app.command("notebooks")
+def notebooks_command(paths: list[Path]):
+    """Execute notebooks in place, outputs included (for those who change them)."""
+    from mmm4rec_lite.site import execute, write
+
+    for path in paths:
+        write(execute(path), path)
+
+
 def _model(run, data, features, domain):
     from mmm4rec_lite.checkpoint import load_model
     from mmm4rec_lite.devices import device

@@ -5,18 +5,24 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import seaborn as sns
-from matplotlib.figure import Figure
 from PIL import Image
 
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100, "font.size": 10}
 COLOURS = sns.color_palette("colorblind")
 
 
+def _figure(width, height):
+    """An empty figure that notebooks show when it is returned, and only then."""
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    plt.close(figure)
+    return figure
+
+
 def history_curves(history, metric="ndcg@10"):
     """Training loss and a validation metric by epoch; a history of ``train.fit``, the kept epoch marked."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         panels = ["loss", metric] if metric in history else ["loss"]
-        figure = Figure(figsize=(4 * len(panels), 2.8), layout="constrained")
+        figure = _figure(4 * len(panels), 2.8)
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for axis, column, colour in zip(axes, panels, COLOURS):
             axis.plot(history["epoch"], history[column], marker="o", color=colour)
@@ -31,7 +37,7 @@ def history_curves(history, metric="ndcg@10"):
 def metric_bars(table, metric="ndcg@10"):
     """Systems compared: a frame of ``evaluate.compare``; one bar per system and seen-item policy."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
-        figure = Figure(figsize=(6, 2.8), layout="constrained")
+        figure = _figure(6, 2.8)
         axis = figure.subplots()
         sns.barplot(table, x=metric, y="system", hue="seen items", palette="colorblind", ax=axis)
         for bars in axis.containers:
@@ -45,7 +51,7 @@ def mask_map(mask, labels, title):
     """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row)."""
     with plt.rc_context(STYLE):
         size = 1.6 + 0.24 * len(labels)
-        figure = Figure(figsize=(size + 1.6, size), layout="constrained")
+        figure = _figure(size + 1.6, size)
         axis = figure.subplots()
         image = axis.imshow(mask, vmin=0, vmax=1, cmap="viridis")
         names = [textwrap.shorten(label, 22, placeholder="...") for label in labels]
@@ -59,7 +65,7 @@ def mask_map(mask, labels, title):
 def weight_bars(weights, labels, gaps):
     """What the last step still has of each past item, one bar per item; ``weights``: name -> [L] (0 to 1)."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
-        figure = Figure(figsize=(7, 1.2 + 0.26 * len(labels)), layout="constrained")
+        figure = _figure(7, 1.2 + 0.26 * len(labels))
         axis = figure.subplots()
         height = 0.8 / len(weights)
         for i, (name, values) in enumerate(weights.items()):
@@ -80,7 +86,7 @@ def strip(items, folder=None, title="", marked=()):
     ``marked``: item ids that get a frame of another colour.
     """
     with plt.rc_context(STYLE):
-        figure = Figure(figsize=(1.25 * max(len(items), 1), 2.1), layout="constrained")
+        figure = _figure(1.25 * max(len(items), 1), 2.1)
         axes = figure.subplots(1, max(len(items), 1), squeeze=False)[0]
         for axis, row in zip(axes, items.itertuples()):
             axis.set_xticks([])

@@ -38,7 +38,7 @@ def recommend(model, dataset, user, k=10, hide=0, seen=False):
     users = model(*(t.to(device) for t in as_batch(dataset, history, model.config.max_len)))
     scores = model.score(users)[0, 1:].cpu()
     if not seen:
-        scores[torch.from_numpy(dataset.items["item"].isin(history["item"]).to_numpy())] = -torch.inf
+        scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf
     k = min(k, int(scores.isfinite().sum()))
     if k < 1:
         raise KitError(f"recommend: nothing to show for user {user!r} (k < 1, or every item is in the history)")

@@ -33,16 +33,9 @@ h2 {{ font-size: 1.05rem; margin: 0 0 .4rem }} p {{ margin: 0 }}
 """
 
 
-def execute(path, keep):
-    """Run a notebook top to bottom and write it, outputs and all, to the folder ``keep``; returns that path.
-
-    Notebook and library unchanged since the last time: the kept copy is returned at once.
-    """
-    path, target = Path(path), Path(keep) / Path(path).name
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [path, *code])).hexdigest()
-    if target.is_file() and nbformat.read(target, 4).metadata.get("executed") == digest:
-        return target
+def execute(path):
+    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out."""
+    path = Path(path)
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
     client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}},
@@ -54,10 +47,30 @@ def execute(path, keep):
                        "open the notebook to see it") from None
     finally:
         bar.close()
-    notebook.metadata["executed"] = digest
-    with atomic(target) as temporary:
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)               # times of day
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if "%|" not in o.get("data", {}).get("text/plain", "")]
+    notebook.metadata.pop("widgets", None)
+    return notebook
+
+
+def executed(path, keep):
+    """The path of ``path``'s executed copy in the folder ``keep``, made unless notebook and library are unchanged."""
+    path, copy = Path(path), Path(keep) / Path(path).name
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [path, *code])).hexdigest()
+    if not copy.is_file() or nbformat.read(copy, 4).metadata.get("executed") != digest:
+        notebook = execute(path)
+        notebook.metadata["executed"] = digest
+        write(notebook, copy)
+    return copy
+
+
+def write(notebook, path):
+    """Write a notebook, whole or not at all."""
+    with atomic(path) as temporary:
         nbformat.write(notebook, temporary)
-    return target
 
 
 def render(notebooks, site):

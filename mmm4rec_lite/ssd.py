@@ -22,6 +22,8 @@ Decays are only ever summed over the steps they span, never subtracted from each
 enormous step costs the others no digits; exponents are never positive, so nothing overflows.
 """
 
+import math
+
 import torch
 from torch.nn.functional import pad
 
@@ -93,12 +95,14 @@ def ssd_state(x, dt, A, B, initial_state=None):
 def choose(length, state, width):
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
-    Compares multiplications per head (docstrings above, the mask's own included). The scan needs fewest of
-    all, but one after the other: in ``benchmarks/ssd_forms.py`` it is never the fastest.
+    Compares multiplications per head (docstrings above, the mask's own included). A border between chunks
+    costs about as much as 400 state updates, for its launches more than for its arithmetic, and the scan,
+    all borders, is never the fastest: measured by ``benchmarks/ssd_forms.py``.
     """
     def cost(chunk):
         within = length * chunk * (state + width + chunk)
-        return within if chunk >= length else within + 3 * length * state * width
+        borders = math.ceil(length / chunk) if chunk < length else 0
+        return within + (state * width * (3 * length + 400 * borders) if borders else 0)
 
     chunk = min([length, *(2**k for k in range(4, 8) if 2**k < length)], key=cost)
     return ("masked" if chunk == length else "chunked"), chunk

@@ -8,7 +8,7 @@ from mmm4rec_lite import quickstart
 from mmm4rec_lite.data import statistics
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import workspace
-from mmm4rec_lite.site import execute, render
+from mmm4rec_lite.site import executed, render
 
 
 def tour(posters=None):
@@ -39,6 +39,6 @@ def tour(posters=None):
     sources = sorted(workspace("notebooks").glob("*.ipynb"))
     if not sources:
         raise KitError("no notebooks here; run the tour in the project's folder")
-    done = [execute(path, workspace("runs", "notebooks")) for path in sources]
-    print(f"\n{render(done, workspace('site'))}")
-    step("Done")
+    done = [executed(path, workspace("runs", "notebooks")) for path in sources]
+    index = render(done, workspace("site"))
+    step(f"Done: open {index}")
