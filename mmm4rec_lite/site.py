@@ -85,6 +85,7 @@ def render(notebooks, site):
             if cell.cell_type == "markdown":
                 cell.source = _CODE_OR_MATHS.sub(_mathml, cell.source)
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+        body = re.sub(r'<script src="">\s*</script>', "", body)      # what the three empty addresses leave behind
         with atomic(site / f"{path.stem}.html") as temporary:
             temporary.write_text(body, encoding="utf-8")
         cards.append(f'<li><a href="{path.stem}.html">{picture}<div><h2>{html.escape(title)}</h2>'
@@ -107,7 +108,8 @@ def _card(notebook):
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     lines = "\n\n".join(prose).split("\n\n")
     title = lines[0].lstrip("# ").splitlines()[0] if lines else "?"
-    summary = next((re.sub(r"[*_`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:] if line[:1].isalpha()), "")
+    plain = [re.sub(r"\*\*Aim\.\*\* |[*`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:]]
+    summary = next((line for line in plain if line[:1].isalpha()), "")
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     for output in outputs:
         if png := output.get("data", {}).get("image/png"):
