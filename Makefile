@@ -18,7 +18,7 @@ test: setup
 	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600
 
 lab: setup
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 clean:
 	rm -rf .venv runs site build *.egg-info

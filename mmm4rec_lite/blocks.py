@@ -67,7 +67,8 @@ class TimeDifferences(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.quirks = config.quirks
-        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if config.gaps == "seconds" else None
+        layer_norm = config.time and config.gaps == "seconds"
+        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if layer_norm else None
         self.dropout = nn.Dropout(config.time_dropout)
         # of log-seconds; until ``fit`` has seen data: a day, give or take a factor of e^3
         self.register_buffer("log_mean", torch.tensor(11.4))
@@ -123,12 +124,12 @@ class StepSize(nn.Module):
 
 
 class TimeEnhancement(nn.Module):
-    """The enhanced D-hat that eq. 9 hands on: LN(g D + (1 - g) D-hat), g one number per head. [B,H,L]."""
+    """The enhanced D-hat that eq. 9 hands on: LN(g D + (1 - g) D-hat), g one number per head (or step). [B,H,L]."""
 
     def __init__(self, config):
         super().__init__()
         self.dropout = nn.Dropout(config.time_dropout)
-        self.gate = nn.Linear(config.max_len, 1)
+        self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 
     def forward(self, d, d_hat, mask):

@@ -36,12 +36,12 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
         config = ModelConfig(**{**notes["config"], "quirks": Quirks(**notes["config"]["quirks"]), **changes})
     except TypeError as error:
         raise KitError(f"{path}: its config is not this library's ({error}); train again with this version") from None
-    if keep_items and config.item_bias and notes["catalogue"] != _catalogue(item_ids):
+    if keep_items and (config.item_bias or config.fusion == "item") and notes["catalogue"] != _catalogue(item_ids):
         raise KitError(f"{path}: its per-item tables belong to other items (or another order of them); "
                        "load it with its own dataset, or take it to a new one with keep_items=False")
     model = MMM4Rec(config, *features.align(item_ids))
     own = model.state_dict()
-    fresh = () if keep_items else PER_ITEM
+    fresh = () if keep_items else (*PER_ITEM, "fusion")
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     wrong = sorted(k for k in own.keys() | tensors.keys() if k not in fresh and (
         k not in tensors or k not in own or own[k].shape != tensors[k].shape))

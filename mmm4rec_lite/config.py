@@ -17,6 +17,7 @@ class Quirks:
     padded_times: bool = False         # padded times of 0 count as gaps and enter the LayerNorm of eq. 5
     dropout_on_gaps: bool = False      # drop-out hits raw gaps, before they are normalised
     pad_item: bool = False             # row 0 (padding) competes in losses and rankings
+    copies_compete: bool = False       # in-batch loss: other rows' copies of the own target count as negatives
     skip_scaled: bool = False          # the direct path is D dt x; Mamba-2 has D x
     filter_bias_twice: bool = False    # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
     no_image_ffn: bool = False         # eq. 11's feed-forward exists for text only: P^v = H^v
@@ -53,6 +54,9 @@ class ModelConfig:
     adaptive_filter: bool = True     # K^v, K^t of eq. 13, 14; False is "w/o AF"
     learnable_filter: bool = True    # the transform of eq. 16; False is "w/o LF"
     gaps: str = "log"            # D: "log" = standardised log-gaps, "seconds" = eq. 5's LayerNorm of seconds
+    ffn: bool = True             # the feed-forward layers of eq. 11 and 19
+    gate_per_step: bool = False  # the gate of the enhanced D-hat: one number per step instead of one per head
+    fusion: str = "sum"          # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
     gap_vector: bool = True      # extension, not in the paper: log-gap x a learned vector on each item
     quirks: Quirks = field(default_factory=Quirks)
 
@@ -68,6 +72,8 @@ class ModelConfig:
             raise KitError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
         if self.gaps not in ("log", "seconds"):
             raise KitError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
+        if self.fusion not in ("sum", "shared", "item"):
+            raise KitError(f"config: fusion must be 'sum', 'shared' or 'item', not {self.fusion!r}")
 
     @property
     def d_inner(self):

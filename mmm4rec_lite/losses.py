@@ -19,8 +19,10 @@ def full_loss(model, users, targets):
 def in_batch_loss(model, users, targets):
     """Eq. 21, the batch's targets as candidates; another row's copy of the own target is no negative."""
     logits = users @ model.candidates(targets).T
-    copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
-    return F.cross_entropy(logits.masked_fill(copies, -torch.inf), torch.arange(len(targets), device=users.device))
+    if not model.config.quirks.copies_compete:
+        copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
+        logits = logits.masked_fill(copies, -torch.inf)
+    return F.cross_entropy(logits, torch.arange(len(targets), device=users.device))
 
 
 LOSSES = {"full": full_loss, "in_batch": in_batch_loss}

@@ -99,8 +99,9 @@ class Layer(nn.Module):
         # text takes the first, images the last: the same one under the weight-sharing constraint
         self.tissd = nn.ModuleList(TiSSD(config) for _ in range(1 if config.shared else 2))
         self.norm_text, self.norm_image, self.norm_fused = norm(), norm(), norm()
-        self.ffn_text, self.ffn_fused = FeedForward(config), FeedForward(config)
-        self.ffn_image = nn.Identity() if config.quirks.no_image_ffn else FeedForward(config)
+        ffn = lambda wanted: FeedForward(config) if wanted else nn.Identity()
+        self.ffn_text, self.ffn_fused = ffn(config.ffn), ffn(config.ffn)
+        self.ffn_image = ffn(config.ffn and not config.quirks.no_image_ffn)
         self.filter = FourierFilter(config) if config.time else None
         self.ticossd = TiCoSSD(config)
         self.dropout = nn.Dropout(config.dropout)
@@ -138,6 +139,8 @@ class MMM4Rec(nn.Module):
         if config.item_bias:
             self.bias_image = nn.Parameter(torch.zeros(rows, N))                 # E^v, section 3.2.3
             self.bias_text = nn.Parameter(torch.zeros(rows, N))                  # E^t
+        if config.fusion != "sum":                                               # text first, image second
+            self.fusion = nn.Parameter(torch.zeros(2) if config.fusion == "shared" else torch.zeros(rows, 2))
         self.norm_image = nn.LayerNorm(N, config.norm_eps)
         self.norm_text = nn.LayerNorm(N, config.norm_eps)
         self.times = TimeDifferences(config)
@@ -202,8 +205,11 @@ class MMM4Rec(nn.Module):
         neither wins by its length.
         """
         rows = slice(None) if items is None else items
-        image, text = self.embed(rows)
-        return (F.normalize(image, dim=-1) + F.normalize(text, dim=-1)) / self.config.temperature
+        image, text = (F.normalize(v, dim=-1) for v in self.embed(rows))
+        if self.config.fusion != "sum":
+            weights = self.fusion if self.config.fusion == "shared" else self.fusion[rows]
+            text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
+        return (image + text) / self.config.temperature
 
     def score(self, users, candidates=None):
         """Scores over the catalogue (eq. 20): users [B,N] -> [B, I + 1]; padding (column 0) scores -inf.

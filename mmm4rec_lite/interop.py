@@ -1,0 +1,173 @@
+"""Weights and configs of the authors' public code (AlwaysFHao/MMM4Rec at e0bc248), both ways.
+
+A loaded model computes what the public code computes on a GPU, quirks included (``ModelConfig.official``).
+The public names of the two filters are crossed (its ``vision_complex_weight`` filters the text signal); the
+table below uncrosses them.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+
+from mmm4rec_lite.blocks import FeedForward
+from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.model import MMM4Rec
+
+SCAN = {  # public name -> here, inside a TiSSD or TiCoSSD
+    "dt_bias": "core.step.bias", "A_log": "core.A_log", "D": "core.D", "norm": "core.norm", "out_proj": "core.out",
+    "mlp4time_scale.1": "core.step.scale.1", "mlp4time_scale.3": "core.step.scale.3",
+    "conv1d4time_1": "core.step.conv1", "conv1d4time_2": "core.step.conv2",
+    "in_proj": "project", "conv1d_1": "conv", "time_gate_residual.1": "enhance.gate", "time_layer_norm": "enhance.norm",
+    "u_in_proj": "project_bx", "u_conv1d": "conv_bx", "q_in_proj": "project_c", "q_conv1d": "conv_c",
+    "z_in_proj": "project_z",
+}
+TEXT_LAYER = {"ffn.fc1": "ffn_text.inner", "ffn.fc2": "ffn_text.outer", "ffn.layer_norm": "ffn_text.norm",
+              "layer_norm": "norm_text"}
+CROSS_LAYER = {
+    "ffn.fc1": "ffn_fused.inner", "ffn.fc2": "ffn_fused.outer", "ffn.layer_norm": "ffn_fused.norm",
+    "layer_norm": "norm_image", "co_layer_norm": "norm_fused", "vision_complex_weight.0": "filter.text",
+    "text_complex_weight.0": "filter.image", "co_complex_weight.0": "filter.learnable",
+}
+TOP = {
+    "text_item_embedding_bias": "bias_text", "vision_item_embedding_bias": "bias_image", "fusion_factor": "fusion",
+    "text_in_layer_norm": "norm_text", "vision_in_layer_norm": "norm_image", "layer_norm_time": "times.norm",
+    "text_adapter.0": "adapter_text", "vision_adapter.0": "adapter_image",
+}
+FEATURES = ("text_embedding", "vision_embedding")          # buffers in the public state: the features themselves
+GAP_SCALE = ("times.log_mean", "times.log_std")             # buffers that the public model has no use for
+FUSION = {"static": "sum", "dynamic_shared": "shared", "dynamic_instance": "item"}
+
+
+def official_config(config):
+    """The ``ModelConfig`` of a public config mapping (keys as in its YAML files)."""
+    fusion = config.get("item_mm_fusion") or "static"
+    try:
+        return ModelConfig.official(
+            d_model=config["hidden_size"], d_ffn=config["inner_size"], d_state=config["d_state"],
+            d_conv=config["d_conv"], expand=config["expand"], head_dim=config["head_dim"],
+            n_groups=config["n_groups"], n_layers=config["num_layers"], max_len=config["max_len"],
+            dropout=config["dropout_prob"], time_dropout=config["time_dropout_prob"], norm_eps=config["norm_eps"],
+            temperature=config["temperature"], item_bias=config["is_modality_bias"], time=config["is_time"],
+            ffn=config["is_ffn"], gate_per_step=config["p2p_residual"], fusion=FUSION.get(fusion, "sum"),
+        )
+    except KeyError as error:
+        raise KitError(f"official config: key {error} is missing; give the mapping of the public YAML file") from None
+
+
+def load_official(state_dict, config, image_features, text_features):
+    """A public model, ready to use.
+
+    ``state_dict``: the public parameters (name -> tensor), or the path of a checkpoint, read without running
+    anything in it. ``config``: the public config mapping. Features [items + 1, dim], row 0 for padding.
+    """
+    if isinstance(state_dict, (str, Path)):
+        state_dict = _read(Path(state_dict))
+    model = MMM4Rec(official_config(config), image_features, text_features)
+    own = model.state_dict()
+    wanted = {name for name in own if name not in GAP_SCALE}
+    given = {}
+    for name, tensor in state_dict.items():
+        here = _here(name)
+        if here is None or (here == "fusion" and model.config.fusion == "sum"):
+            continue                                       # features; the constant 1 of the static fusion
+        if here in given and not torch.equal(given[here], tensor):
+            raise KitError(f"official weights: {name} differs from its shared copy; the two must be one")
+        given[here] = tensor
+    for what, names in (("has no place for", given.keys() - wanted), ("lacks", wanted - given.keys())):
+        if names:
+            raise KitError(f"official weights: the model of this config {what} {_some(names)}; "
+                           "check num_layers and the other switches of the config")
+    wrong = {name for name in wanted if own[name].shape != given[name].shape}
+    if wrong:
+        raise KitError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
+    with torch.no_grad():
+        for name in wanted:
+            own[name].copy_(given[name])
+    model.dropout.p = config.get("embedding_drop_prob", model.dropout.p)
+    for module in model.modules():
+        if isinstance(module, FeedForward):
+            module.norm.eps = 1e-12                        # whatever norm_eps says
+    return model.eval()
+
+
+def to_official(model):
+    """The model's parameters under the public names, ready for the public code's ``load_state_dict``.
+
+    Features are left out. KitError for models that the public code has no form for.
+    """
+    plain = ModelConfig.official()
+    odd = [name for name in ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
+           if getattr(model.config, name) != getattr(plain, name)]
+    if odd:
+        raise KitError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
+    tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
+    state = {}
+    for name, tensor in tensors.items():
+        for public in _public(name):
+            state[public] = tensor
+    if model.config.fusion == "sum":
+        state["fusion_factor"] = torch.tensor(1.0)
+    return state
+
+
+def _here(name):
+    """Our name of a public parameter; None for features; KitError for strangers."""
+    if name in FEATURES:
+        return None
+    layer = re.fullmatch(r"(encoder|decoder)_ssd_layers\.(\d+)\.(.+)", name)
+    if not layer:
+        return _renamed(name, name, TOP)
+    side, number, rest = layer.groups()
+    place = f"layers.{number}."
+    for head, block in (("ssd.", "tissd.0."), ("co_ssd.", "ticossd.")):
+        if rest.startswith(head):
+            return place + block + _renamed(name, rest[len(head):], SCAN)
+    return place + _renamed(name, rest, TEXT_LAYER if side == "encoder" else CROSS_LAYER)
+
+
+def _public(name):
+    """The public names of one of our parameters: one, or two for the shared TiSSD."""
+    back = lambda table, rest: _renamed(name, rest, {here: public for public, here in table.items()})
+    layer = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
+    if not layer:
+        return [back(TOP, name)]
+    number, rest = layer.groups()
+    if rest.startswith("tissd.0."):
+        own = back(SCAN, rest.removeprefix("tissd.0."))
+        return [f"{side}_ssd_layers.{number}.ssd.{own}" for side in ("encoder", "decoder")]
+    if rest.startswith("ticossd."):
+        return [f"decoder_ssd_layers.{number}.co_ssd.{back(SCAN, rest.removeprefix('ticossd.'))}"]
+    in_text = any(rest.startswith(here + ".") for here in TEXT_LAYER.values())
+    side, table = ("encoder", TEXT_LAYER) if in_text else ("decoder", CROSS_LAYER)
+    return [f"{side}_ssd_layers.{number}.{back(table, rest)}"]
+
+
+def _renamed(name, rest, table):
+    for old, new in table.items():
+        if rest == old or rest.startswith(old + "."):
+            return new + rest[len(old):]
+    raise KitError(f"official weights: {name} is no parameter of the public model")
+
+
+def _read(path):
+    """The state dict of a checkpoint file, its features and the like left in."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise KitError(f"{path}: no such checkpoint") from None
+    except Exception as error:                             # a stranger's file can fail anywhere in the reader
+        reason = str(error).splitlines()[0][:120]
+        raise KitError(f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run") from None
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise KitError(f"{path}: holds no state dict (parameter name -> tensor)")
+    return {name.removeprefix("_orig_mod."): tensor for name, tensor in state.items()}
+
+
+def _some(names):
+    names = sorted(names)
+    return ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
