@@ -28,7 +28,7 @@ def main():
     """Run the command line; a KitError becomes one line on stderr and exit code 2."""
     try:
         app()
-    except KitError as error:
+    except (KitError, OSError) as error:
         sys.exit(_fail(error))
 
 

@@ -4,6 +4,7 @@ import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from PIL import Image
 
@@ -53,7 +54,7 @@ def mask_map(mask, labels, title):
         size = 1.6 + 0.24 * len(labels)
         figure = _figure(size + 1.6, size)
         axis = figure.subplots()
-        image = axis.imshow(mask, vmin=0, vmax=1, cmap="viridis")
+        image = axis.imshow(np.asarray(mask.tolist()), vmin=0, vmax=1, cmap="viridis")
         names = [textwrap.shorten(label, 22, placeholder="...") for label in labels]
         axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
         axis.set_yticks(range(len(names)), names, fontsize=7)
@@ -70,7 +71,7 @@ def weight_bars(weights, labels, gaps):
         height = 0.8 / len(weights)
         for i, (name, values) in enumerate(weights.items()):
             places = [place + i * height for place in range(len(labels))]
-            axis.barh(places, values, height, label=name, color=COLOURS[i])
+            axis.barh(places, values.tolist(), height, label=name, color=COLOURS[i])
         titles = [textwrap.shorten(label, 34, placeholder="...") for label in labels]
         names = [f"{title}  (+{_span(gap)})" for title, gap in zip(titles, gaps)]
         axis.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names, fontsize=8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
@@ -42,9 +42,9 @@ def execute(path):
                             on_cell_complete=lambda **_: bar.update())
     try:
         client.execute()
-    except CellExecutionError as error:
-        raise KitError(f"{path}: a cell failed ({error.ename}: {error.evalue.splitlines()[0]}); "
-                       "open the notebook to see it") from None
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        told = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        raise KitError(f"{path}: a cell failed ({told.splitlines()[0]}); open the notebook to see it") from None
     finally:
         bar.close()
     for cell in notebook.cells:
@@ -81,9 +81,14 @@ def render(notebooks, site):
     for path in map(Path, notebooks):
         notebook = nbformat.read(path, 4)
         title, summary, picture = _card(notebook)
+        heading = title
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
+                heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
                 cell.source = _CODE_OR_MATHS.sub(_mathml, cell.source)
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    output.metadata["image/png"] = {"alt": f"Figure: {heading}"}
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
         body = re.sub(r'<script src="">\s*</script>', "", body)      # what the three empty addresses leave behind
         with atomic(site / f"{path.stem}.html") as temporary:
@@ -106,8 +111,8 @@ def _mathml(match):
 def _card(notebook):
     """Title, first paragraph and first picture of a notebook."""
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    lines = "\n\n".join(prose).split("\n\n")
-    title = lines[0].lstrip("# ").splitlines()[0] if lines else "?"
+    lines = "\n\n".join(prose or ["?"]).split("\n\n")
+    title = lines[0].lstrip("# ").splitlines()[0]
     plain = [re.sub(r"\*\*Aim\.\*\* |[*`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:]]
     summary = next((line for line in plain if line[:1].isalpha()), "")
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))

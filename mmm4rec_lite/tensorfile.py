@@ -20,7 +20,8 @@ _KEY = "mmm4rec_lite"
 def save_tensors(path, kind, tensors, **notes):
     """Write tensors (name -> tensor) and JSON notes as a file of a ``kind`` ("model", ...): whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    notes = {"kind": kind, "checksum": _checksum(tensors), **notes}
+    notes = {"kind": kind, **notes}
+    notes["checksum"] = _checksum(tensors, notes)
     with atomic(path) as temporary:
         save_file(tensors, temporary, {_KEY: json.dumps(notes)})
 
@@ -36,15 +37,18 @@ def load_tensors(path, kind, again):
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise KitError(f"{path} is no {kind} file or is damaged ({error}); {again}") from None
+    if not isinstance(notes, dict):
+        notes = {}
     if notes.get("kind") != kind:
         raise KitError(f"{path} is no {kind} file but {notes.get('kind', 'something else')}; {again}")
-    if notes["checksum"] != _checksum(tensors):
+    if notes.pop("checksum", None) != _checksum(tensors, notes):
         raise KitError(f"{path} is damaged (its checksum differs); {again}")
     return tensors, notes
 
 
-def _checksum(tensors):
-    crc = 0
+def _checksum(tensors, notes):
+    about = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+    crc = zlib.crc32(json.dumps([about, notes], sort_keys=True).encode())
     for name in sorted(tensors):
         crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), crc)
     return crc

@@ -48,6 +48,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise KitError(f"training: {name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise KitError(f"training: seed must be at least 0, not {self.seed}")
         if not (self.lr > 0 and self.weight_decay >= 0):
             raise KitError("training: lr must be above 0 and weight_decay at least 0")
         if self.metric not in METRICS:
@@ -91,8 +93,9 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
         raise KitError("training: no rows; no user has two interactions or more in the training part")
     if valid is not None and len(valid) == 0:
         raise KitError("training: no validation rows; pass valid=None to train without")
-    if folder is not None and Path(folder).exists() and not Path(folder).is_dir():
-        raise KitError(f"{folder}: a file, where a run folder should go; choose another place")
+    for place in () if folder is None else (Path(folder), *Path(folder).parents):
+        if place.is_file():
+            raise KitError(f"{place}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
     model.to(accelerator.device)
     run = _Run(model, sequences, rows, valid, config, folder)

@@ -5,12 +5,12 @@ import re
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from mmm4rec_lite.checkpoint import PER_ITEM, load_model, load_tensors, save_model, save_tensors
+from mmm4rec_lite.checkpoint import PER_ITEM, load_model, save_model
 from mmm4rec_lite.config import Quirks
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def features(toy, random_features):
 
 
 @pytest.fixture
-def file(trained, features, tmp_path):
-    save_model(tmp_path / "model.safetensors", trained, features.encoder, stage="finetune")
+def file(trained, features, toy, tmp_path):
+    save_model(tmp_path / "model.safetensors", trained, features.encoder, toy.items["item"], stage="finetune")
     return tmp_path / "model.safetensors"
 
 
@@ -51,7 +51,7 @@ def test_a_saved_model_scores_the_same_when_loaded(trained, features, file, toy,
 
 
 def test_features_are_not_part_of_a_checkpoint(trained, file):
-    tensors, _ = load_tensors(file)
+    tensors, _ = load_tensors(file, "model", "")
     assert tensors.keys() == trained.state_dict().keys() and not any("features" in name for name in tensors)
 
 
@@ -68,21 +68,46 @@ def test_another_catalogue_takes_over_all_but_the_per_item_tables(trained, file,
 
 def test_per_item_tables_can_be_added_or_dropped_by_a_transfer(toy_model, small, file, features, toy, tmp_path):
     items = toy.items["item"]
-    save_model(tmp_path / "plain", toy_model(small.but(item_bias=False)), features.encoder)
+    save_model(tmp_path / "plain", toy_model(small.but(item_bias=False)), features.encoder, items)
     model, _ = load_model(tmp_path / "plain", features, items, keep_items=False, item_bias=True)
     assert (model.bias_image == 0).all() and model.config.item_bias
     model, _ = load_model(file, features, items, keep_items=False, item_bias=False)
     assert not hasattr(model, "bias_image")
 
 
-def test_another_catalogue_without_keep_items_false_is_refused(file, random_features):
-    others = [f"x{n}" for n in range(25)]
-    message = refused(file, random_features(others), others, "does not fit this model: bias_image, bias_text;")
+CATALOGUES = {
+    "smaller": lambda items: items[:-1],
+    "larger": lambda items: [*items, "x0"],
+    "other items, as many": lambda items: [*items[:-1], "x0"],
+    "another order": lambda items: items[::-1],
+    "two exchanged": lambda items: [items[1], items[0], *items[2:]],
+}
+
+
+@pytest.mark.parametrize("change", CATALOGUES)
+def test_another_catalogue_or_order_is_refused_unless_keep_items_is_false(file, toy, random_features, change):
+    others = CATALOGUES[change](toy.items["item"].tolist())
+    message = refused(file, random_features(others), others, "its per-item tables belong to other items")
     assert message.startswith(str(file)) and "keep_items=False" in message
+    model, _ = load_model(file, random_features(others), others, keep_items=False)
+    assert len(model.bias_text) == len(others) + 1 and (model.bias_text == 0).all()
+
+
+def test_a_model_without_per_item_tables_goes_with_any_catalogue(toy_model, small, toy, toy_split, features, tmp_path):
+    plain, items = toy_model(small.but(item_bias=False)).eval(), toy.items["item"].tolist()
+    save_model(tmp_path / "plain", plain, features.encoder, items)
+    for change in ("smaller", "another order"):
+        others = CATALOGUES[change](items)
+        model, _ = load_model(tmp_path / "plain", features, others)
+        assert all(torch.equal(v, plain.state_dict()[k]) for k, v in model.state_dict().items())
+    one = batch(toy_split.sequences, toy_split.test, 8)                          # others: the reversed catalogue
+    there, back = (m.eval().score(m(rows, one.lengths, one.times))[:, 1:]
+                   for m, rows in ((plain, one.items), (model, (61 - one.items) * (one.items > 0))))
+    torch.testing.assert_close(there, back.flip(1))
 
 
 def test_items_without_features_are_refused(file, features):
-    refused(file, features, ["l00", "nothing"], "features of other items: 1 of 2")
+    refused(file, features, ["l00", "nothing"], "features of other items: 1 of 2", keep_items=False)
 
 
 def test_features_of_another_encoder_are_refused(file, random_features, toy):
@@ -96,11 +121,22 @@ def test_weights_of_another_config_are_refused(file, features, toy):
     refused(file, features, toy.items["item"], "does not divide", head_dim=7)
 
 
-def test_a_damaged_file_is_refused(file, features, toy):
+def test_a_config_with_unknown_or_bad_fields_is_refused(file, features, toy):
+    tensors, notes = load_tensors(file, "model", "")
+    notes = {name: note for name, note in notes.items() if name not in ("kind", "checksum")}
+    for change in (dict(colour="red"), dict(quirks={"colour": True})):
+        save_tensors(file, "model", tensors, **{**notes, "config": {**notes["config"], **change}})
+        message = refused(file, features, toy.items["item"], "its config is not this library's")
+        assert message.startswith(str(file)) and "'colour'" in message
+    save_tensors(file, "model", tensors, **{**notes, "config": {**notes["config"], "max_len": 0}})
+    refused(file, features, toy.items["item"], "config: max_len must be")
+
+
+def test_a_cut_or_foreign_file_is_refused(file, features, toy):
     whole = file.read_bytes()
     for damaged in (whole[:-100], whole[:50], b"", b"\xff" * 200):
         file.write_bytes(damaged)
-        refused(file, features, toy.items["item"], f"{file}: not a file of this library, or damaged")
+        refused(file, features, toy.items["item"], f"{file} is no model file or is damaged")
 
 
 class Trap:
@@ -116,24 +152,12 @@ class Trap:
 @pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
 def test_a_pickle_by_another_name_is_refused_and_never_unpickled(write, tmp_path, features, toy):
     write({"model": Trap(tmp_path / "run")}, tmp_path / "model.safetensors")
-    refused(tmp_path / "model.safetensors", features, toy.items["item"], "not a file of this library, or damaged")
+    refused(tmp_path / "model.safetensors", features, toy.items["item"], "is no model file or is damaged")
     assert not (tmp_path / "run").exists()
 
 
-def test_other_safetensors_files_are_refused(tmp_path, features, toy):
+def test_a_missing_file_and_files_of_another_kind_are_refused(tmp_path, features, toy):
     path, items = tmp_path / "other.safetensors", toy.items["item"]
-    refused(path, features, items, "no such file")
+    refused(path, features, items, f"{path}: there is no such model file; train one with")
     features.save(path)
-    refused(path, features, items, "not a file of this library, or damaged")
-    save_file({"x": torch.zeros(2)}, path)
-    refused(path, features, items, "not a file of this library, or damaged")
-    save_tensors(path, {"x": torch.zeros(2)}, history=[])
-    refused(path, features, items, "a file of this library, but not a model")
-
-
-def test_tensors_and_notes_come_back_from_any_layout(tmp_path):
-    x = torch.arange(12).reshape(3, 4)
-    save_tensors(tmp_path / "new" / "t", {"x": x.T, "y": x.clone()[:, 1]}, a=[1, {"b": None}], é="ü")
-    tensors, notes = load_tensors(tmp_path / "new" / "t")
-    assert torch.equal(tensors["x"], x.T) and torch.equal(tensors["y"], x[:, 1])
-    assert notes == {"a": [1, {"b": None}], "é": "ü"}
+    refused(path, features, items, f"{path} is no model file but feature; train one with")

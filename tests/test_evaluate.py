@@ -168,3 +168,18 @@ def test_compare_gives_one_line_per_system_and_policy(toy_split):
     assert table["seen items"].tolist() == ["kept", "removed"] * 2 and (table["rows"] == len(test)).all()
     expected = metrics(rank_rows(scorers["markov"], flat, test, 8, "removed"), ks=(5,))
     assert table.iloc[3][["recall@5", "ndcg@5"]].to_dict() == expected
+
+
+@pytest.mark.parametrize("bad, column", [("nan", 5), ("nan", None), ("inf", None), ("-inf", None)])
+def test_scores_that_are_not_finite_are_refused_also_on_other_items_than_the_target(toy_split, bad, column):
+    flat, rows = toy_split.sequences, toy_split.test[:3]
+    targets = flat.items[rows]
+    assert column not in targets.tolist()                                        # None: the first row's target
+
+    def score(one):
+        scores = torch.rand(len(one.items), 61)
+        scores[0, targets[0] if column is None else column] = float(bad)
+        return scores
+
+    with pytest.raises(KitError, match="^evaluate: [^\n]*not finite[^\n]*$"):
+        rank_rows(score, flat, rows, 8)

@@ -157,7 +157,8 @@ def test_two_layers_are_the_same_layer_twice():
 
 @pytest.mark.parametrize("bad", [
     dict(head_dim=7), dict(n_groups=3), dict(gaps="days"), dict(max_len=0), dict(n_layers=0), dict(d_state=0),
-    dict(d_conv=0),
+    dict(d_conv=0), dict(head_dim=0), dict(d_model=0), dict(d_model=-16), dict(max_len=2.5), dict(expand="2"),
+    dict(dropout=1.5), dict(dropout=-0.1), dict(time_dropout=1.0), dict(dropout=float("nan")), dict(temperature=0),
 ])
 def test_a_bad_size_is_refused_in_one_line(bad):
     with pytest.raises(KitError, match="^config: [^\n]*$"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import NAdam
 
-from mmm4rec_lite import checkpoint, train
+from mmm4rec_lite import tensorfile, train
 from mmm4rec_lite.baselines import popularity
 from mmm4rec_lite.data import batch, load_dataset
 from mmm4rec_lite.errors import KitError
@@ -158,7 +158,7 @@ def test_the_folder_of_another_run_is_refused(run, tmp_path, monkeypatch, change
 
 
 def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(run, whole, tmp_path, monkeypatch):
-    original, calls = checkpoint.save_file, []
+    original, calls = tensorfile.save_file, []
 
     def save_file(tensors, path, metadata):
         calls.append(path)
@@ -168,10 +168,10 @@ def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(r
         original(tensors, path, metadata)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint, "save_file", save_file)
+        patch.setattr(tensorfile, "save_file", save_file)
         run(folder=tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["training.safetensors"]
-    assert len(checkpoint.load_tensors(tmp_path / "training.safetensors")[1]["history"]) == 2
+    assert len(tensorfile.load_tensors(tmp_path / "training.safetensors", "training", "")[1]["history"]) == 2
     assert same_weights(run(folder=tmp_path)[0], whole[0])
 
 
@@ -280,6 +280,18 @@ def test_rows_per_epoch_is_a_fresh_sample_each_epoch(run, monkeypatch):
     assert len(seen) == 4 and len(first) == len(second) == 64 and first != second
 
 
+@pytest.mark.parametrize("wanted, batches", [(1, 1), (32, 1), (33, 2), (10**6, None)])
+def test_rows_per_epoch_is_rounded_up_to_batches_and_never_more_than_there_are(
+    run, toy_split, monkeypatch, wanted, batches
+):
+    seen = []
+    monkeypatch.setattr(train, "batch", lambda flat, rows, *a, **k: seen.append(rows) or batch(flat, rows, *a, **k))
+    run(TrainConfig(epochs=1, batch_size=32, rows_per_epoch=wanted), valid=None)
+    rows = torch.cat(seen).tolist()
+    assert len(rows) == len(set(rows)) == (len(toy_split.train) if batches is None else 32 * batches)
+    assert set(rows) <= set(toy_split.train.tolist())
+
+
 # --- refusals ---
 
 
@@ -289,9 +301,33 @@ def test_unknown_names_and_empty_rows_are_refused_in_one_line(run):
     with pytest.raises(KitError, match="^training: [^\n]*batch_size of 2[^\n]*$"):
         TrainConfig(loss="in_batch", batch_size=1)
     with pytest.raises(KitError, match="^training: metric 'mrr' is unknown; one of recall@10, [^\n]*$"):
-        run(SHORT.but(metric="mrr"))
+        SHORT.but(metric="mrr")
     with pytest.raises(KitError, match="^training: no rows[^\n]*$"):
         run(rows=torch.tensor([], dtype=torch.int64))
+
+
+@pytest.mark.parametrize("name, value", [
+    ("epochs", 0), ("batch_size", 0), ("accumulate", 0), ("patience", 0), ("rows_per_epoch", 0), ("rows_per_epoch", -1),
+    ("lr", 0), ("lr", -1e-3), ("lr", float("nan")), ("weight_decay", -0.1),
+])
+def test_settings_that_train_nothing_are_refused_in_one_line(name, value):
+    with pytest.raises(KitError, match=f"^training: [^\n]*{name}[^\n]*$"):
+        TrainConfig(**{name: value})
+
+
+def test_a_run_folder_that_is_a_file_is_refused_before_training(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(KitError, match="notes: a file, where a run folder should go[^\n]*$"):
+        run(folder=tmp_path / "notes")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("notes", "mine")]
+
+
+def test_a_run_folder_below_a_file_is_refused_before_training(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(KitError, match="notes[^\n]*$"):
+        run(folder=tmp_path / "notes" / "run")
 
 
 def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):

@@ -1,0 +1,73 @@
+"""Tensor files: what was saved comes back; cut, changed and foreign files are refused and never unpickled."""
+
+import re
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+
+
+def refused(path, message=None, kind="thing"):
+    with pytest.raises(KitError, match=message and re.escape(message)) as error:
+        load_tensors(path, kind, "make it again")
+    assert str(error.value).startswith(str(path)) and str(error.value).endswith("; make it again")
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def file(tmp_path):
+    save_tensors(tmp_path / "t", "thing", {"x": torch.ones(3), "y": torch.arange(3)}, note="n", more={"size": 1.5})
+    return tmp_path / "t"
+
+
+def test_tensors_and_notes_come_back_from_any_layout_and_type(tmp_path):
+    x = torch.arange(12).reshape(3, 4)
+    tensors = {"x": x.T, "y": x[:, 1], "one": torch.tensor(2.5, dtype=torch.float64), "none": torch.zeros(0, 3),
+               "bool": x > 5, "half": x.to(torch.bfloat16), "grad": torch.ones(2, requires_grad=True)}
+    save_tensors(tmp_path / "new" / "t", "thing", tensors, a=[1, {"b": None}], é="ü")
+    found, notes = load_tensors(tmp_path / "new" / "t", "thing", "")
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype, name
+    notes.pop("checksum", None)                                                  # whether it is told does not matter
+    assert notes == {"kind": "thing", "a": [1, {"b": None}], "é": "ü"}
+
+
+def test_a_missing_file_a_folder_and_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "f"
+    refused(path, f"{path}: there is no such thing file")
+    refused(tmp_path, "there is no such thing file")
+    save_file({"x": torch.zeros(2)}, path)
+    refused(path, "is no thing file but something else")
+    save_tensors(path, "other", {"x": torch.zeros(2)})
+    refused(path, "is no thing file but other")
+
+
+@pytest.mark.parametrize("notes", ["", "[]", "1", '"thing"', "null", "{}", '{"kind": "thing"}'])
+def test_files_with_strange_notes_are_refused(tmp_path, notes):
+    save_file({"x": torch.zeros(2)}, tmp_path / "f", {"mmm4rec_lite": notes})
+    refused(tmp_path / "f")
+
+
+def test_a_cut_file_is_refused_wherever_it_is_cut(file):
+    whole = file.read_bytes()
+    for size in (0, 7, 8, 60, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        refused(file, "is no thing file or is damaged")
+
+
+def test_a_changed_byte_is_noticed_in_a_tensor(file):
+    whole = file.read_bytes()
+    for place in range(1, 37):                                                   # three float32 and three int64
+        file.write_bytes(whole[:-place] + bytes([whole[-place] ^ 1]) + whole[len(whole) - place + 1:])
+        refused(file, "is damaged (its checksum differs)")
+
+
+def test_a_changed_byte_is_noticed_in_notes_names_types_and_shapes(file):
+    whole = file.read_bytes()
+    for place in range(len(whole) - 36):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+        refused(file)
