@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import make_golden
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,6 +12,7 @@ from mmm4rec_lite.analysis import decay_masks
 from mmm4rec_lite.evaluate import count_ranks
 from mmm4rec_lite.interop import load_official, official_config, to_official
 from mmm4rec_lite.losses import full_loss, in_batch_loss
+from mmm4rec_lite.tensorfile import load_tensors
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 FILES = ("base", "no_time", "in_batch")
@@ -196,3 +198,16 @@ def test_models_that_the_public_code_has_no_form_for_are_refused():
     model = MMM4Rec(ModelConfig(), torch.randn(21, 7), torch.randn(21, 5))
     with pytest.raises(KitError, match="no form for this model's gap_vector, gaps, quirks"):
         to_official(model)
+
+
+def test_our_own_golden_numbers_hold_where_the_public_ones_are_not_at_hand():
+    tensors, _ = load_tensors(make_golden.FILE, "golden", "run python tests/make_golden.py")
+    part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
+    state = part("state.")
+    shared = "encoder_ssd_layers.0.ssd."
+    state |= {k.replace("encoder", "decoder"): v for k, v in state.items() if k.startswith(shared)}
+    model = load_official(state, make_golden.CONFIG, tensors["image"], tensors["text"])
+    made = make_golden.computed(model, part("given."))
+    assert made.keys() == part("made.").keys()
+    for name, value in part("made.").items():
+        close(made[name], value, 1e-9)
