@@ -25,9 +25,10 @@ def steps(model, items, lengths, times):
     for i, layer in enumerate(model.layers, 1):
         hooks += [watch(f"layer {i}", tissd.core) for tissd in layer.tissd]
         hooks.append(watch(f"layer {i}, fusion", layer.ticossd.core))
+    device = next(model.parameters()).device
     try:
         model.eval()
-        model(items, lengths, times)
+        model(items.to(device), lengths.to(device), times.to(device))
     finally:
         for hook in hooks:
             hook.remove()

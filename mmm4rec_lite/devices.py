@@ -2,10 +2,12 @@
 
 from lightning_fabric import Fabric
 
+ACCELERATOR = "auto"       # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
+
 
 def fabric():
-    """A Fabric on the accelerator that is there, the CPU otherwise; one device."""
-    return Fabric(accelerator="auto", devices=1)
+    """A Fabric on one device of the accelerator."""
+    return Fabric(accelerator=ACCELERATOR, devices=1)
 
 
 def device():

@@ -195,7 +195,7 @@ class MMM4Rec(nn.Module):
             raise KitError("times: this model needs time stamps; give them, or use time=False, gap_vector=False")
         fill = (0, L - items.shape[1])
         mask = torch.arange(L, device=items.device) < lengths.unsqueeze(1)
-        items = F.pad(items, fill) if self.config.quirks.padded_times else F.pad(items, fill) * mask
+        items = F.pad(items, fill) * mask
         return items, None if times is None else F.pad(times, fill), mask.to(self.norm_text.weight.dtype)
 
     def candidates(self, items=None):
@@ -225,10 +225,10 @@ class MMM4Rec(nn.Module):
 def initialise(model):
     """Start values: linear maps N(0, 1 / inputs) with zero bias, A in -U(1, 16), steps in [0.001, 0.1], D = 1.
 
-    The published start, N(0, 0.02) throughout, leaves the time branch at nothing (a Tanhshrink of a tiny
-    number, whose gradient is tinier still) and the scan at a hundredth of the direct path beside it. Here
-    alpha starts near 1, the convolutions and filters near the identity and Delta near 1, so that D-hat is
-    about D and eq. 6 gives dt = softplus(D + b): from the first step on, longer gaps mean larger steps.
+    The published start, N(0, 0.02) throughout, leaves the time branch at nothing: a Tanhshrink of a tiny
+    number, whose gradient is tinier still. Here alpha starts near 1, the convolutions and filters near the
+    identity and Delta near 1, so that D-hat follows D and eq. 6 is about dt = softplus(D + b): gaps matter
+    from the first step on.
     """
     published = model.config.quirks.published_init
     for module in model.modules():

@@ -4,11 +4,13 @@ import make_toy
 import pytest
 import torch
 
+from mmm4rec_lite import devices
 from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.data import leave_one_out, load_dataset
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.model import MMM4Rec
 
+devices.ACCELERATOR = "cpu"    # in this process; notebooks and test_gpu.py use what is there
 torch.set_num_threads(1)      # models this small are faster so, also beside other work
 
 

@@ -1,0 +1,38 @@
+"""The same calls on an accelerator, where there is one, with no flag."""
+
+import pytest
+import torch
+
+from mmm4rec_lite import analysis, devices, stages
+from mmm4rec_lite.recommend import as_batch, recommend, user_history
+from mmm4rec_lite.train import TrainConfig
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
+
+
+@pytest.fixture(autouse=True)
+def accelerator(monkeypatch):
+    monkeypatch.setattr(devices, "ACCELERATOR", "auto")
+
+
+def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, random_features, tmp_path):
+    lamps, mugs = toy.select("lamps"), toy.select("mugs")
+    features, config = random_features(toy.items["item"]), small.but(dropout=0.0, time_dropout=0.0)
+    losses = {}
+    for place in ("auto", "cpu"):
+        devices.ACCELERATOR = place
+        out = tmp_path / place
+        pretraining = TrainConfig(loss="in_batch", epochs=1)
+        stages.pretrain(lamps, features, out / "a", config, pretraining, progress=False)
+        model, history = stages.finetune(mugs, features, out / "b", out / "a" / "model.safetensors", config,
+                                         TrainConfig(epochs=2), progress=False)
+        assert next(model.parameters()).is_cuda == (place == "auto")
+        losses[place] = history["loss"].to_numpy()
+    assert losses["auto"] == pytest.approx(losses["cpu"], rel=1e-2)
+
+
+def test_inputs_may_lie_on_the_cpu(toy, toy_model, small):
+    model, user = toy_model(small).cuda(), toy.interactions["user"].iloc[0]
+    history = user_history(toy, user)
+    assert len(recommend(model, toy, user, 3)) == 3
+    assert analysis.decay_masks(model, *as_batch(toy, history, small.max_len))["layer 1, text"].is_cuda
