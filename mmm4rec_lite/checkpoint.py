@@ -38,7 +38,7 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
         raise KitError(f"{path}: its config is not this library's ({error}); train again with this version") from None
     if keep_items and (config.item_bias or config.fusion == "item") and notes["catalogue"] != _catalogue(item_ids):
         raise KitError(f"{path}: its per-item tables belong to other items (or another order of them); "
-                       "load it with its own dataset, or take it to a new one with keep_items=False")
+                       "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)")
     model = MMM4Rec(config, *features.align(item_ids))
     own = model.state_dict()
     fresh = () if keep_items else (*PER_ITEM, "fusion")

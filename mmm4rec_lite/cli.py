@@ -112,6 +112,7 @@ def features_command(
     out: Out,
     encoder: Annotated[str, typer.Option(help="packaged, siglip (the paper's), random, or an open_clip folder.")],
     missing: Annotated[str, typer.Option(help="Items without a picture: zeros or white.")] = "zeros",
+    bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: error or missing.")] = "error",
     as_json: Json = False,
 ):
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
@@ -119,7 +120,7 @@ def features_command(
     from mmm4rec_lite.devices import device
     from mmm4rec_lite.features import extract, load_encoder
 
-    features = extract(load_dataset(data), load_encoder(encoder, device()), out, missing=missing)
+    features = extract(load_dataset(data), load_encoder(encoder, device()), out, missing, bad_images=bad_images)
     print(json.dumps({"path": str(out), "items": len(features.items), **features.encoder}) if as_json else features)
 
 
@@ -168,6 +169,8 @@ def evaluate_command(
     from mmm4rec_lite.stages import split
 
     model, notes, dataset = _model(run, data, features, domain)
+    if notes["stage"] == "pretrain":
+        raise KitError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
     rows = split(dataset, notes.get("split", "leave_one_out"))
     flat = rows.sequences
     counted = {"popularity": popularity, "Markov chain": markov}

@@ -49,7 +49,7 @@ class ModelConfig:
     temperature: float = 0.8     # tau, eq. 21 and 22
     # variants
     item_bias: bool = True       # E^v, E^t of section 3.2.3; False is "w/o ID" (Table 3)
-    time: bool = True            # False is "w/o Time"
+    time: bool = True            # False is "w/o Time": no time stamp is read at all
     shared: bool = True          # one TiSSD for both modalities (eq. 10); False is "w/o Shared"
     adaptive_filter: bool = True     # K^v, K^t of eq. 13, 14; False is "w/o AF"
     learnable_filter: bool = True    # the transform of eq. 16; False is "w/o LF"
@@ -57,15 +57,15 @@ class ModelConfig:
     ffn: bool = True             # the feed-forward layers of eq. 11 and 19
     gate_per_step: bool = False  # the gate of the enhanced D-hat: one number per step instead of one per head
     fusion: str = "sum"          # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
-    gap_vector: bool = True      # extension, not in the paper: log-gap x a learned vector on each item
+    gap_vector: bool = True      # (with time) extension, not in the paper: log-gap x a learned vector on each item
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self):
         for name in ("d_model", "d_ffn", "d_state", "d_conv", "expand", "head_dim", "n_groups", "n_layers", "max_len"):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
                 raise KitError(f"config: {name} must be a whole number of at least 1, not {getattr(self, name)}")
-        if not (0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0):
-            raise KitError("config: drop-outs must be in [0, 1) and the temperature above 0")
+        if not (0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0 and self.norm_eps > 0):
+            raise KitError("config: drop-outs must be in [0, 1), the temperature and norm_eps above 0")
         if self.d_inner % self.head_dim:
             raise KitError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
         if self.n_heads % self.n_groups:

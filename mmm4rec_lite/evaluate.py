@@ -79,11 +79,11 @@ def metrics(ranks, ks=(10, 50)):
     return result
 
 
-def compare(scorers, sequences, rows, max_len, ks=(10, 50)):
+def compare(scorers, sequences, rows, max_len, ks=(10, 50), progress=True):
     """One line per scorer and seen-item policy: a tidy frame. ``scorers``: name -> function batch -> scores."""
     lines = []
     for name, score in scorers.items():
         for seen in ("kept", "removed"):
-            ranks = rank_rows(score, sequences, rows, max_len, seen)
+            ranks = rank_rows(score, sequences, rows, max_len, seen, progress=progress)
             lines.append({"system": name, "seen items": seen, **metrics(ranks, ks), "rows": len(rows)})
     return pd.DataFrame(lines)

@@ -29,7 +29,7 @@ def workspace(*parts):
 def atomic(path):
     """Yield a temporary path beside ``path``; on success it takes ``path``'s place, on failure it goes.
 
-    A reader therefore never meets half a file, also after a kill.
+    A reader therefore never meets half a file. A kill in the middle leaves the temporary one, a hidden file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

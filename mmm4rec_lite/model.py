@@ -144,16 +144,12 @@ class MMM4Rec(nn.Module):
         self.norm_image = nn.LayerNorm(N, config.norm_eps)
         self.norm_text = nn.LayerNorm(N, config.norm_eps)
         self.times = TimeDifferences(config)
-        if config.gap_vector:
+        if config.time and config.gap_vector:
             self.gap_image = nn.Parameter(torch.zeros(N))
             self.gap_text = nn.Parameter(torch.zeros(N))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.dropout = nn.Dropout(config.dropout)
         initialise(self)
-
-    @property
-    def uses_time(self):
-        return self.config.time or self.config.gap_vector
 
     def embed(self, items):
         """Item vectors of both modalities before any norm (eq. 2 and the item bias): ids [...] -> [..., N] twice."""
@@ -175,7 +171,7 @@ class MMM4Rec(nn.Module):
         image, text = (F.embedding(where, table) for table in self.embed(distinct))
         image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
         d_image = d_text = d_mask = None
-        if self.config.gap_vector:
+        if self.config.time and self.config.gap_vector:
             gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
             image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
         if self.config.time:
@@ -191,11 +187,15 @@ class MMM4Rec(nn.Module):
         L = self.config.max_len
         if items.shape[1] > L:
             raise KitError(f"items: {items.shape[1]} steps do not fit the window of {L}; keep the latest {L}")
-        if self.uses_time and times is None:
-            raise KitError("times: this model needs time stamps; give them, or use time=False, gap_vector=False")
+        if self.config.time and times is None:
+            raise KitError("times: this model needs time stamps; give them, or take a model with time=False")
+        if not ((lengths >= 1) & (lengths <= items.shape[1])).all():
+            raise KitError(f"lengths: every one must be in 1..{items.shape[1]}, the number of steps given")
         fill = (0, L - items.shape[1])
         mask = torch.arange(L, device=items.device) < lengths.unsqueeze(1)
         items = F.pad(items, fill) * mask
+        if not ((items >= 0) & (items < len(self.text_features))).all():
+            raise KitError(f"items: ids must be in 1..{len(self.text_features) - 1}, the catalogue's rows")
         return items, None if times is None else F.pad(times, fill), mask.to(self.norm_text.weight.dtype)
 
     def candidates(self, items=None):
@@ -226,9 +226,9 @@ def initialise(model):
     """Start values: linear maps N(0, 1 / inputs) with zero bias, A in -U(1, 16), steps in [0.001, 0.1], D = 1.
 
     The published start, N(0, 0.02) throughout, leaves the time branch at nothing: a Tanhshrink of a tiny
-    number, whose gradient is tinier still. Here alpha starts near 1, the convolutions and filters near the
-    identity and Delta near 1, so that D-hat follows D and eq. 6 is about dt = softplus(D + b): gaps matter
-    from the first step on.
+    number, whose gradient is tinier still. Here alpha and Delta start around 1 and the convolutions and filters
+    around the identity, at random, so that D-hat has the size of D and gaps change the steps of eq. 6 from the
+    first step on: longer ones mostly to larger steps, though not in every head, and short gaps less than long.
     """
     published = model.config.quirks.published_init
     for module in model.modules():
@@ -251,10 +251,9 @@ def _wake(module):
         module.scale[3].bias.fill_(2)                                            # Tanhshrink(2) = 1.04
         for conv in (module.conv1, module.conv2):
             conv.weight[..., -1] += 1                                            # the step itself
-    elif isinstance(module, TiSSD):
-        module.project.bias[-module.sizes[-1]:] = 1                              # Delta
-    elif isinstance(module, TiCoSSD):
-        module.project_bx.bias[-module.sizes[-1]:] = 1
+    elif isinstance(module, (TiSSD, TiCoSSD)):
+        project = module.project if isinstance(module, TiSSD) else module.project_bx
+        project.bias[-module.sizes[-1]:] = 1                                     # Delta
     elif isinstance(module, FourierFilter):
         for linear in (m for m in module.modules() if isinstance(m, ComplexLinear)):
             for part in (linear.real, linear.imag):

@@ -34,11 +34,10 @@ def decay_mask(log_decay):
     ``log_decay`` [..., L] holds A dt_t; returns [..., L, L], rows = reader t, columns = item s.
     """
     L = log_decay.shape[-1]
-    t, s, k = torch.meshgrid(*[torch.arange(L, device=log_decay.device)] * 3, indexing="ij")
-    spans = ((s < k) & (k <= t)).to(log_decay.dtype)          # the steps k between item s and reader t
-    exponents = (log_decay @ spans.reshape(L * L, L).T).unflatten(-1, (L, L))
-    upper = torch.ones(L, L, dtype=torch.bool, device=log_decay.device).triu(1)
-    return exponents.masked_fill(upper, -torch.inf).exp()
+    lower = torch.ones(L, L, dtype=torch.bool, device=log_decay.device).tril()
+    # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
+    steps = log_decay.unsqueeze(-1).expand(*log_decay.shape, L).masked_fill(~lower.tril(-1), 0)
+    return steps.cumsum(-2).masked_fill(~lower, -torch.inf).exp()
 
 
 def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
@@ -95,12 +94,12 @@ def ssd_state(x, dt, A, B, initial_state=None):
 def choose(length, state, width):
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
-    Compares multiplications per head (docstrings above, the mask's own included). A border between chunks
+    Compares operations per head (docstrings above; the mask itself counts for 16 columns). A border between chunks
     costs about as much as 400 state updates, for its launches more than for its arithmetic, and the scan,
     all borders, is never the fastest: measured by ``benchmarks/ssd_forms.py``.
     """
     def cost(chunk):
-        within = length * chunk * (state + width + chunk)
+        within = length * chunk * (state + width + 16)
         borders = math.ceil(length / chunk) if chunk < length else 0
         return within + (state * width * (3 * length + 400 * borders) if borders else 0)
 

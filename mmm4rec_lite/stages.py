@@ -48,8 +48,8 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
 def finetune(dataset, features, out, start=None, config=None, training=None, split_name="leave_one_out", progress=True):
     """Full-catalogue cross-entropy (eq. 22) on the target domain, the best epoch by validation.
 
-    ``start``: a checkpoint of ``pretrain``; None is "w/o PT" (from scratch). With it, sizes and variant come
-    from the checkpoint and only ``config.item_bias`` from here. Returns (model, history).
+    ``start``: a checkpoint of ``pretrain``, of the same config but for ``item_bias``; None is "w/o PT" (from
+    scratch). Returns (model, history).
     """
     config, training = config or ModelConfig(), training or TrainConfig()
     rows = split(dataset, split_name)
@@ -60,6 +60,9 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
         _fit_gaps(model, rows)
     else:
         model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias)
+        if model.config != config:
+            raise KitError(f"{start}: pre-trained with other sizes or switches than asked for here; "
+                           "use the same preset (or config) in both stages")
     return _run("finetune", model, dataset, features, rows, rows.valid, training, out, progress,
                 start=None if start is None else str(start), split=split_name)
 

@@ -31,7 +31,7 @@ class TrainConfig:
     loss: str = "full"             # "full": eq. 22 (fine-tuning); "in_batch": eq. 21 (pre-training)
     epochs: int = 20               # at most
     batch_size: int = 512          # rows (one history and its target) per step of the loss
-    rows_per_epoch: int | None = None    # a fresh sample of so many rows each epoch; None: all of them
+    rows_per_epoch: int | None = None    # a fresh sample each epoch, in whole batches; None: all
     accumulate: int = 1            # batches per step of the optimiser; their mean gradient is used
     lr: float = 2e-3               # of NAdam
     weight_decay: float = 5e-3     # L2 as in torch's NAdam
@@ -122,6 +122,8 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
+    if config.loss == "in_batch":
+        chunks = [chunk for chunk in chunks if len(chunk) > 1]                   # one row alone has no negatives
     total = 0.0
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mmm4rec_lite import KitError
 from mmm4rec_lite.analysis import decay_masks, steps
 from mmm4rec_lite.data import batch
 
@@ -68,6 +69,6 @@ def test_looking_changes_no_user_vector_and_leaves_no_hooks(model, inputs):
 
 def test_hooks_are_removed_also_after_an_error(model, inputs):
     items, lengths, times = inputs
-    with pytest.raises(IndexError):
+    with pytest.raises(KitError):
         decay_masks(model, items + 1000, lengths, times)
     assert not any(module._forward_hooks for module in model.modules())

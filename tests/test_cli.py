@@ -127,13 +127,19 @@ def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
     assert text.startswith("Latest of user user01: ") and text.splitlines()[0].endswith(titles[latest["item"]])
 
 
+def test_a_pretraining_run_is_not_evaluated(failed, source, features):
+    use = ["--data", TOY, "--domain", "lamps", "--features", features[0]]
+    assert "holds no rows out to test on" in failed("evaluate", source[0], *use)
+
+
 def test_several_domains_are_joined(features, work):
     out = work / "both"
     found = json.loads(run("pretrain", "--data", TOY, "--domain", "lamps, mugs", "--features", features[0],
                            "--out", out, "--epochs", 1, "--json"))
     assert len(found["rows"]) == 1
-    found = json.loads(run("evaluate", out, "--data", TOY, "--domain", "lamps,mugs", "--features", features[0],
-                           "--json"))
+    joined = ["--data", TOY, "--domain", "lamps,mugs", "--features", features[0], "--json"]
+    run("finetune", *joined, "--out", work / "joined", "--epochs", 1)
+    found = json.loads(run("evaluate", work / "joined", *joined))
     assert found["dataset"] == "toy-lamps+toy-mugs" and found["rows"][0]["rows"] == 90
 
 

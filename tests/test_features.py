@@ -195,7 +195,7 @@ def test_broken_picture_is_named_and_finished_parts_stay(dataset, encoder, path,
     monkeypatch.setattr(module, "PART", 3)
     (dataset.folder / "images/8.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     with pytest.raises(
-        KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*bad_images='missing'"
+        KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"
     ):
         run(dataset, encoder, path)
     assert not path.exists() and len(list(Path(f"{path}.parts").iterdir())) == 2
@@ -274,7 +274,7 @@ def test_saved_and_loaded(features, path):
 
 
 def test_unusable_files(features, tmp_path):
-    file, again = tmp_path / "f", "; extract features .again. with the command `features`$"
+    file, again = tmp_path / "f", "; delete it if it is there, and extract with the command `features`$"
     with pytest.raises(KitError, match="f: there is no such feature file" + again):
         load_features(file)
     save_file({"x": torch.zeros(2)}, file)

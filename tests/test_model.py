@@ -269,7 +269,14 @@ def test_any_gap_gives_finite_values_and_gradients(switch, gap):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("switch", ["default", "w/o Time", "no gap vector"])
+def test_without_time_no_time_stamp_is_read():
+    model = make(SWITCHES["w/o Time"]).eval()
+    items, lengths, times = draw(model.config)
+    assert torch.equal(model(items, lengths), model(items, lengths, times))
+    assert not any("gap" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("switch", ["default", "no gap vector"])
 def test_missing_times_are_refused_where_they_are_needed(switch):
     model = make(SWITCHES[switch])
     items, lengths, _ = draw(model.config)

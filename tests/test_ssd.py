@@ -71,6 +71,17 @@ def test_one_enormous_gap_costs_the_others_no_digits():
     assert mask[3, 0] == 0 and (mask.diagonal() == 1).all() and (mask.triu(1) == 0).all()
 
 
+def test_steps_whose_exponent_overflows_forget_everything_and_give_no_nan():
+    given = {k: v.detach() for k, v in inputs(9, dtype=torch.float32).items()}
+    given["dt"][:, 4] = 3e38
+    given["x"], given["B"] = given["x"] * 1e-20, given["B"] * 1e-20
+    wanted = ssd_scan(**given)
+    assert torch.isfinite(wanted).all() and torch.isfinite(decay_mask((given["A"] * given["dt"]).mT)).all()
+    for form in FORMS.values():
+        got = form(**given)
+        assert torch.isfinite(got).all() and torch.allclose(got, wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_state_carries_a_sequence_over_a_cut():
     given = inputs(13)
     whole, cut = ssd_scan(**given), 5

@@ -114,9 +114,10 @@ def test_fine_tuning_starts_from_the_pre_trained_weights(source, mugs, features,
     assert all(before[name].shape == (30, 16) and not before[name].any() for name in PER_ITEM if item_bias)
 
 
-def test_with_a_start_sizes_come_from_the_checkpoint(source, mugs, features, small, tmp_path, untrained):
-    model, _ = finetune(mugs, features, tmp_path, source[0] / "model.safetensors", small.but(d_model=32), FULL)
-    assert model.config == small
+def test_a_start_of_other_sizes_is_refused_before_anything_is_written(source, mugs, features, small, tmp_path):
+    with pytest.raises(KitError, match="use the same preset"):
+        finetune(mugs, features, tmp_path / "run", source[0] / "model.safetensors", small.but(d_state=8), FULL)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_seed_draws_the_start_weights(mugs, features, small, tmp_path, untrained):

@@ -153,7 +153,8 @@ def k_core(dataset, k=5):
             break
         keep = enough
     if not keep.any():
-        raise KitError(f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more data")
+        raise KitError(f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
+                       "more interactions with one another")
     interactions = dataset.interactions[keep].reset_index(drop=True)
     items = dataset.items[dataset.items["item"].isin(interactions["item"].unique())].reset_index(drop=True)
     return replace(dataset, interactions=interactions, items=items)

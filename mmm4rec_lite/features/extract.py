@@ -159,5 +159,5 @@ def _unreadable(file, item, error):
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return KitError(
         f"{file}: the picture of item {item!r} cannot be read ({reason}); replace it, set the item's image "
-        "to null, or pass bad_images='missing'"
+        "to null, or take bad images as missing (--bad-images missing)"
     )
