@@ -3,6 +3,12 @@
 import torch
 
 
+def counting(split):
+    """Both baselines, counted on the training rows of a ``Split``: name -> scorer, for ``evaluate.compare``."""
+    given = split.sequences, split.train, split.sequences.item_count
+    return {"popularity": popularity(*given), "Markov chain": markov(*given)}
+
+
 def popularity(sequences, rows, n_items):
     """Score = how often the item is a training target (the one score for everybody)."""
     counts = torch.bincount(sequences.items[rows], minlength=n_items + 1).float()

@@ -164,7 +164,7 @@ def evaluate_command(
     data: Dataset, features: FeatureFile, domain: Domains = "", as_json: Json = False,
 ):
     """Test metrics by full ranking, beside popularity and a Markov chain."""
-    from mmm4rec_lite.baselines import markov, popularity
+    from mmm4rec_lite.baselines import counting
     from mmm4rec_lite.evaluate import compare, model_scorer
     from mmm4rec_lite.stages import split
 
@@ -172,10 +172,8 @@ def evaluate_command(
     if notes["stage"] == "pretrain":
         raise KitError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
     rows = split(dataset, notes.get("split", "leave_one_out"))
-    flat = rows.sequences
-    counted = {"popularity": popularity, "Markov chain": markov}
-    systems = {name: make(flat, rows.train, flat.item_count) for name, make in counted.items()}
-    table = compare({"MMM4Rec": model_scorer(model), **systems}, flat, rows.test, model.config.max_len)
+    systems = {"MMM4Rec": model_scorer(model), **counting(rows)}
+    table = compare(systems, rows.sequences, rows.test, model.config.max_len)
     _show(table, as_json, run=str(run), dataset=dataset.name, split=notes.get("split", "leave_one_out"))
 
 

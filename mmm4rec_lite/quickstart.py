@@ -1,7 +1,7 @@
 """The standard small experiment on MovieLens-100K that the tour and the first notebook share.
 
-Sized for two cores: 30,000 rows of pre-training, a few epochs of fine-tuning. Each step keeps its result and returns
-it at once when called again; a killed step goes on.
+Sized for two cores: about 30,000 rows of pre-training, a few epochs of fine-tuning. Each step keeps its result
+and returns it at once when called again; a killed step goes on.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite import data
-from mmm4rec_lite.baselines import markov, popularity
+from mmm4rec_lite.baselines import counting
 from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.devices import device
 from mmm4rec_lite.evaluate import compare, model_scorer
@@ -71,11 +71,8 @@ def finetuned(target, rows, start=None):
 def comparison(target, models):
     """Test metrics by full ranking of ``models`` (name -> model) beside popularity and a Markov chain."""
     rows = split(target)
-    flat = rows.sequences
-    systems = {name: make(flat, rows.train, flat.item_count)
-               for name, make in {"popularity": popularity, "Markov chain": markov}.items()}
-    systems |= {name: model_scorer(model) for name, model in models.items()}
-    return compare(systems, flat, rows.test, CONFIG.max_len)
+    systems = counting(rows) | {name: model_scorer(model) for name, model in models.items()}
+    return compare(systems, rows.sequences, rows.test, CONFIG.max_len)
 
 
 def _folder(stage, films, rows, *settings):
