@@ -48,7 +48,7 @@ def main():
     lengths = torch.randint(1, config.max_len + 1, (given.rows,))
     times = torch.randint(0, 30 * 86400, (given.rows, config.max_len)).cumsum(1)
     one = Batch(torch.randint(1, given.items + 1, times.shape), lengths, times,
-                torch.randint(1, given.items + 1, (given.rows,))).to(where)
+                torch.randint(1, given.items + 1, (given.rows,)), times[:, -1]).to(where)
     result = {"device": torch.cuda.get_device_name() if where.type == "cuda" else platform.processor() or "cpu",
               "threads": torch.get_num_threads(), "torch": torch.__version__, "items": given.items,
               "rows": given.rows, "parameters without item tables": sum(
@@ -59,7 +59,7 @@ def main():
 
         def step(loss=loss, optimizer=optimizer):
             model.train()
-            loss(model, model(one.items, one.lengths, one.times), one.targets).backward()
+            loss(model, model.users(one), one.targets).backward()
             optimizer.step()
             optimizer.zero_grad()
 

@@ -83,8 +83,11 @@ class TimeDifferences(nn.Module):
 
     def log_gaps(self, times, mask):
         """Standardised log-gaps [B,L]; 0 at the first step, which has no gap, and at padding."""
-        gaps = times.diff(dim=1).clamp(min=0).to(self.log_mean.dtype)
-        return F.pad((torch.log1p(gaps) - self.log_mean) / self.log_std, (1, 0)) * mask
+        return F.pad(self.standardise(times.diff(dim=1)), (1, 0)) * mask
+
+    def standardise(self, gaps):
+        """Gaps in seconds, any shape -> standardised log-gaps; negative ones count as 0."""
+        return (torch.log1p(gaps.clamp(min=0).to(self.log_mean.dtype)) - self.log_mean) / self.log_std
 
     def forward(self, times, mask):
         if self.norm is None:

@@ -58,6 +58,7 @@ class ModelConfig:
     gate_per_step: bool = False  # the gate of the enhanced D-hat: one number per step instead of one per head
     fusion: str = "sum"          # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
     gap_vector: bool = True      # (with time) extension, not in the paper: log-gap x a learned vector on each item
+    query_time: bool = False     # (with time) extension: the moment of the request is known and used
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self):
@@ -70,6 +71,8 @@ class ModelConfig:
             raise KitError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
         if self.n_heads % self.n_groups:
             raise KitError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
+        if self.query_time and not self.time:
+            raise KitError("config: query_time needs time=True; it reads the gap up to the request")
         if self.gaps not in ("log", "seconds"):
             raise KitError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
         if self.fusion not in ("sum", "shared", "item"):

@@ -31,7 +31,7 @@ def model_scorer(model):
     def score(rows):
         rows = rows.to(device)
         model.eval()
-        return model.score(model(rows.items, rows.lengths, rows.times), candidates)
+        return model.score(model.users(rows), candidates)
 
     return score
 

@@ -147,6 +147,9 @@ class MMM4Rec(nn.Module):
         if config.time and config.gap_vector:
             self.gap_image = nn.Parameter(torch.zeros(N))
             self.gap_text = nn.Parameter(torch.zeros(N))
+        if config.query_time:
+            self.request_image = nn.Parameter(torch.zeros(N))
+            self.request_text = nn.Parameter(torch.zeros(N))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.dropout = nn.Dropout(config.dropout)
         initialise(self)
@@ -159,14 +162,18 @@ class MMM4Rec(nn.Module):
             image, text = image + self.bias_image[items], text + self.bias_text[items]
         return image, text
 
-    def forward(self, items, lengths, times=None):
+    def forward(self, items, lengths, times=None, requests=None):
         """User vectors y_L [B,N].
 
         ``items`` [B,L] int64, right-padded with 0; ``lengths`` [B], each 1..L; ``times`` [B,L] int64 seconds.
         L is at most ``config.max_len``. What stands beyond a row's length is never looked at (but see
-        ``Quirks.padded_times``), and rows of a batch do not see each other.
+        ``Quirks.padded_times``), and rows of a batch do not see each other. ``requests`` [B] int64 seconds, for
+        ``query_time`` alone: when the next item is asked for.
         """
         items, times, mask = self._window(items, lengths, times)
+        if self.config.query_time != (requests is not None):
+            raise KitError("requests: a model with query_time needs the times of the requests, and no other may see "
+                           "them")
         distinct, where = items.unique(return_inverse=True)                      # each item through the adapters once
         image, text = (F.embedding(where, table) for table in self.embed(distinct))
         image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
@@ -174,6 +181,11 @@ class MMM4Rec(nn.Module):
         if self.config.time and self.config.gap_vector:
             gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
             image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
+        if self.config.query_time:                                               # the gap up to now, at the last item
+            last = lengths.unsqueeze(1) - 1
+            waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
+            waited = torch.zeros_like(mask).scatter(1, last, waited).unsqueeze(-1)
+            image, text = image + waited * self.request_image, text + waited * self.request_text
         if self.config.time:
             (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
             heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
@@ -181,6 +193,10 @@ class MMM4Rec(nn.Module):
         for layer in self.layers:
             text, image, d_text, d_image = layer(text, image, d_text, d_image, d_mask)
         return image[torch.arange(len(items), device=items.device), lengths - 1]
+
+    def users(self, batch):
+        """User vectors of a ``data.Batch``, shown no more than this model may see."""
+        return self(batch.items, batch.lengths, batch.times, batch.requests if self.config.query_time else None)
 
     def _window(self, items, lengths, times):
         """Check one batch and fill it up to the window, which the time branch needs whole."""

@@ -26,16 +26,18 @@ def as_batch(dataset, history, max_len):
 
 
 @torch.no_grad()
-def recommend(model, dataset, user, k=10, hide=0, seen=False):
+def recommend(model, dataset, user, k=10, hide=0, seen=False, at=None):
     """The k best items for a user as a frame: rank, item, title, score, image.
 
     ``hide`` holds the user's latest interactions back, to compare with what really came next. Items of the
-    history are left out unless ``seen``.
+    history are left out unless ``seen``. ``at``: the moment of the request in seconds since 1970, which a model
+    with ``query_time`` needs.
     """
     history = user_history(dataset, user, hide)
     model.eval()
     device = next(model.parameters()).device
-    users = model(*(t.to(device) for t in as_batch(dataset, history, model.config.max_len)))
+    given = as_batch(dataset, history, model.config.max_len) + (() if at is None else (torch.tensor([at]),))
+    users = model(*(t.to(device) for t in given))
     scores = model.score(users)[0, 1:].cpu()
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf

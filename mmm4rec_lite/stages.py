@@ -32,11 +32,12 @@ def split(dataset, name="leave_one_out"):
 def pretrain(dataset, features, out, config=None, training=None, progress=True):
     """In-batch cross-entropy (eq. 21) on every prefix of every user of the source domains, no validation.
 
-    Per-item tables belong to one catalogue and are left to fine-tuning. All of the sources' interactions are
+    Per-item tables belong to one catalogue, and the request's time to one way of serving: both are left to
+    fine-tuning. All of the sources' interactions are
     used, as in the paper, also those later than a target domain's test interactions.
     Returns (model, history).
     """
-    config = (config or ModelConfig()).but(item_bias=False)
+    config = (config or ModelConfig()).but(item_bias=False, query_time=False)
     training = training or TrainConfig(loss="in_batch", epochs=2, lr=1e-3)
     rows = data.prefixes(dataset)
     torch.manual_seed(training.seed)
@@ -48,8 +49,8 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
 def finetune(dataset, features, out, start=None, config=None, training=None, split_name="leave_one_out", progress=True):
     """Full-catalogue cross-entropy (eq. 22) on the target domain, the best epoch by validation.
 
-    ``start``: a checkpoint of ``pretrain``, of the same config but for ``item_bias``; None is "w/o PT" (from
-    scratch). Returns (model, history).
+    ``start``: a checkpoint of ``pretrain``, of the same config but for ``item_bias`` and ``query_time``; None is
+    "w/o PT" (from scratch). Returns (model, history).
     """
     config, training = config or ModelConfig(), training or TrainConfig()
     rows = split(dataset, split_name)
@@ -59,7 +60,8 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
         model = MMM4Rec(config, *features.align(items))
         _fit_gaps(model, rows)
     else:
-        model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias)
+        model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias,
+                              query_time=config.query_time)
         if model.config != config:
             raise KitError(f"{start}: pre-trained with other sizes or switches than asked for here; "
                            "use the same preset (or config) in both stages")

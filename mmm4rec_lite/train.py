@@ -19,7 +19,7 @@ from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
 from mmm4rec_lite.losses import LOSSES
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
-GAP_VECTOR_LR = 5      # the gap vectors start at zero and learn this much faster than the rest
+GAP_VECTOR_LR = 5      # gap and request vectors start at zero and learn this much faster than the rest
 METRICS = tuple(metrics(torch.ones(1)))
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 
@@ -69,7 +69,7 @@ def parameter_groups(model, config):
     """NAdam's groups: no decay for norms, biases, A, D, the time branch and the gap vectors (unless decay_all)."""
     decayed, free, gaps = [], [], []
     for name, p in model.named_parameters():
-        if name in ("gap_image", "gap_text"):
+        if name.startswith(("gap_", "request_")):
             gaps.append(p)
         elif config.decay_all or (p.dim() > 1 and not any(part in name for part in TIME_BRANCH)):
             decayed.append(p)
@@ -129,7 +129,7 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     for i, chunk in enumerate(bar):
         one = batch(sequences, chunk, model.config.max_len, target_time=model.config.quirks.target_time)
         one = one.to(accelerator.device)
-        loss = objective(model, model(one.items, one.lengths, one.times), one.targets)
+        loss = objective(model, model.users(one), one.targets)
         start = i - i % config.accumulate
         accelerator.backward(loss / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):

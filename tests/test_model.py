@@ -1,5 +1,7 @@
 """The model: shapes, switches, what may and may not reach a user vector, and a time branch that works."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -237,9 +239,9 @@ def test_neither_the_target_nor_its_time_nor_anything_later_reaches_the_model(sw
         other = batch(without_the_future(sequences, row), torch.tensor([row]), L)
         assert one.targets != other.targets
         assert torch.equal(one.items, other.items) and torch.equal(one.times, other.times)
-        assert torch.equal(model(one.items, one.lengths, one.times), model(other.items, other.lengths, other.times))
+        assert one.requests != other.requests and torch.equal(model.users(one), model.users(other))
         past = batch(without_the_future(sequences, row - 1), torch.tensor([row]), L)
-        assert not torch.equal(model(one.items, one.lengths, one.times), model(past.items, past.lengths, past.times))
+        assert not torch.equal(model.users(one), model.users(past))
 
 
 def test_the_quirks_of_the_public_code_let_the_targets_time_in():
@@ -247,9 +249,32 @@ def test_the_quirks_of_the_public_code_let_the_targets_time_in():
     sequences, _ = flat(L := model.config.max_len)
     row = torch.tensor([L - 3])
     one, other = (batch(s, row, L, target_time=True) for s in (sequences, without_the_future(sequences, L - 3)))
-    users = [model(b.items, b.lengths, b.times) for b in (one, other)]
+    users = [model.users(b) for b in (one, other)]
     assert torch.equal(one.items, other.items) and not torch.equal(one.times, other.times)
     assert moved(*users) > 1e-4
+
+
+def test_query_time_lets_the_time_of_the_request_in_and_nothing_else_of_the_target():
+    model = make(ModelConfig(query_time=True))
+    nn.init.normal_(model.request_text)
+    sequences, rows = flat(L := model.config.max_len)
+    row = rows[len(rows) // 2]
+    one, other = (batch(s, torch.tensor([row]), L) for s in (sequences, without_the_future(sequences, row)))
+    assert not torch.equal(model.users(one), model.users(other))
+    told = replace(other, requests=one.requests)
+    assert torch.equal(model.users(one), model.users(told))
+    for asked, of in ((None, model), (one.requests, make(ModelConfig()))):
+        with pytest.raises(KitError, match="requests: a model with query_time needs"):
+            of(one.items, one.lengths, one.times, asked)
+    with pytest.raises(KitError, match="query_time needs time=True"):
+        ModelConfig(query_time=True, time=False)
+
+
+def test_a_fresh_query_time_model_is_the_default_model():
+    fresh, default = (make(ModelConfig(query_time=asked)) for asked in (True, False))
+    sequences, rows = flat(L := default.config.max_len)
+    one = batch(sequences, torch.tensor(rows), L)
+    assert torch.equal(fresh.users(one), default.users(one))
 
 
 # --- times ---

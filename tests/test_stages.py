@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from mmm4rec_lite import stages, train
-from mmm4rec_lite.checkpoint import PER_ITEM, load_model
+from mmm4rec_lite.checkpoint import load_model
 from mmm4rec_lite.data import batch, prefixes
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.stages import finetune, pretrain, split
 from mmm4rec_lite.tensorfile import load_tensors
 from mmm4rec_lite.train import TrainConfig
 
+PER_ITEM = ("bias_image", "bias_text")
 IN_BATCH = TrainConfig(loss="in_batch", epochs=1, batch_size=128, lr=5e-3)
 FULL = TrainConfig(epochs=2, batch_size=128, lr=5e-3)
 

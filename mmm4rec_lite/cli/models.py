@@ -1,5 +1,6 @@
 """Commands on models: train, evaluate, recommend."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def finetune_command(
     start: Annotated[Path | None, typer.Option(help="A run folder of `pretrain`; none: from scratch.")] = None,
     preset: Preset = "small", epochs: Epochs = None, seed: Seed = 0,
     item_bias: Annotated[bool, typer.Option(help="Per-item tables (with ID) or not (without ID).")] = True,
+    query_time: Annotated[bool, typer.Option("--query-time", help="The model is told when it is asked.")] = False,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     as_json: Json = False,
 ):
@@ -49,7 +51,7 @@ def finetune_command(
     config, training = configs(preset, "finetune", epochs, seed)
     checkpoint = None if start is None else start / "model.safetensors"
     _, history = finetune(load_domains(data, domain), load_features(features), out, checkpoint,
-                          config.but(item_bias=item_bias), training, split, not as_json)
+                          config.but(item_bias=item_bias, query_time=query_time), training, split, not as_json)
     show(history, as_json, model=str(out / "model.safetensors"))
 
 
@@ -66,7 +68,8 @@ def evaluate_command(
     if notes["stage"] == "pretrain":
         raise KitError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
     rows = split(dataset, notes.get("split", "leave_one_out"))
-    systems = {"MMM4Rec": model_scorer(model), **counting(rows)}
+    name = "MMM4Rec, told the time of the request" if model.config.query_time else "MMM4Rec"
+    systems = {name: model_scorer(model), **counting(rows)}
     table = compare(systems, rows.sequences, rows.test, model.config.max_len)
     show(table, as_json, run=str(run), dataset=dataset.name, split=notes.get("split", "leave_one_out"))
 
@@ -76,13 +79,15 @@ def recommend_command(
     user: Annotated[str, typer.Option(help="The user's id in the dataset.")],
     data: Dataset, features: FeatureFile, domain: Domains = "",
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
+    at: Annotated[datetime | None, typer.Option(help="When they are asked for, in UTC (query_time models).")] = None,
     as_json: Json = False,
 ):
     """The best next items for a user, by name."""
     from mmm4rec_lite.recommend import recommend, user_history
 
     model, _, dataset = _trained(run, data, features, domain)
-    table = recommend(model, dataset, user, k)
+    seconds = None if at is None else int(at.replace(tzinfo=UTC).timestamp())
+    table = recommend(model, dataset, user, k, at=seconds)
     if not as_json:
         latest = user_history(dataset, user).tail(5)["title"]
         print(f"Latest of user {user}: {'; '.join(latest)}\n")

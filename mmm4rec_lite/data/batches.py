@@ -11,16 +11,18 @@ from mmm4rec_lite.errors import KitError
 @dataclass(frozen=True, eq=False)
 class Batch:
     """items [B, L] int64 (0 = padding, on the right), lengths [B], times [B, L] int64 seconds (padding: 0),
-    targets [B] int64."""
+    targets [B] int64, requests [B] int64 seconds: when the target happened, which only a model with
+    ``query_time`` may read."""
 
     items: torch.Tensor
     lengths: torch.Tensor
     times: torch.Tensor
     targets: torch.Tensor
+    requests: torch.Tensor
 
     def to(self, device):
         """The same batch on ``device``."""
-        return Batch(*(tensor.to(device) for tensor in (self.items, self.lengths, self.times, self.targets)))
+        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def batch(sequences, rows, max_len, target_time=False):
@@ -41,6 +43,7 @@ def batch(sequences, rows, max_len, target_time=False):
         lengths=lengths,
         times=sequences.times[index] * (column < timed[:, None]),
         targets=sequences.items[rows],
+        requests=sequences.times[rows],
     )
 
 

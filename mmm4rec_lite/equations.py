@@ -1,0 +1,107 @@
+"""Section 3's equations as printed in arXiv 2506.02916v4: one head, one sequence, no batch, nothing repaired.
+
+For reading beside the model and for the tests that tie the two together, not for training. Shapes without the
+batch: X [L,N], C and B [L,D], the rest [L]. Where the print cannot be meant, the docstring says why and what the
+model does instead; ``tests/test_equations.py`` shows both.
+"""
+
+import torch
+from torch.nn import functional as F
+
+
+def project(X, W, b, d_state):
+    """Eq. 3: [C, B, X, Delta] = X W_1 + b_1, with W [N, 2 D + N + 1]."""
+    C, B, X, delta = (X @ W + b).split([d_state, d_state, X.shape[1], 1], dim=-1)
+    return C, B, X, delta.squeeze(-1)
+
+
+def causal_conv(P, omega):
+    """Eq. 4's convolution of P [L] or [L,channels] with omega [K] or [K,channels]: the first step is repeated.
+
+    The model puts zeros before the first step, as Mamba does; from step K - 1 on both agree.
+    """
+    steps = torch.arange(len(P))
+    return sum(P[(steps - m).clamp(min=0)] * w for m, w in enumerate(omega))
+
+
+def time_differences(times):
+    """D of eq. 5: LayerNorm (no weights) over the gaps of the times [L], the first gap 0.
+
+    The print's d_l = t_{l+1} - t_l stands at place l + 1, after the leading 0: the gap *before* an item.
+    """
+    gaps = F.pad(times.diff(), (1, 0)).to(torch.get_default_dtype())
+    return F.layer_norm(gaps, gaps.shape)
+
+
+def time_signal(D, mlp, omega):
+    """D-hat of eq. 5: alpha sigma(D * omega) with alpha = MLP(D).
+
+    The public code, and the model, scale first and convolve twice: sigma(conv(sigma(conv(alpha D)))).
+    """
+    return mlp(D) * F.silu(causal_conv(D, omega))
+
+
+def step_size(delta, d_hat, b):
+    """Eq. 6: Softplus(Delta D-hat) + b. With b < 0 a step can be negative, and then exp(A dt) grows.
+
+    The model has b inside the softplus; both agree for b = 0.
+    """
+    return F.softplus(delta * d_hat) + b
+
+
+def discretise(A, dt, B):
+    """Eq. 7: A-bar = A dt [L] and B-bar = dt B [L,D]."""
+    return A * dt, dt.unsqueeze(-1) * B
+
+
+def mask(a):
+    """Eq. 8 for a [L]: entry (i, j) is a_i a_{i-1} .. a_{j+1} below the diagonal and a_0 on it, [L,L].
+
+    Eq. 7 puts a = A dt here, which is negative: products of an even number of steps come out positive and of an
+    odd number negative, and they grow with the distance when |A dt| > 1. That is no decay. State space duality
+    (Dao and Gu 2024) has a = exp(A dt) and 1 on the diagonal, and so has ``ssd.decay_mask``.
+    """
+    lower = torch.ones(len(a), len(a)).tril(-1).bool()
+    steps = a.unsqueeze(1).expand(len(a), len(a)).where(lower, torch.ones(()).to(a))
+    return (steps.cumprod(0) * lower) + a[0] * torch.eye(len(a))
+
+
+def tissd(L, C, B_bar, X):
+    """Eq. 9: (L o C B-bar^T) X -> [L,N]. No gate, no skip, no output map; the model has Mamba-2's."""
+    return (L * (C @ B_bar.T)) @ X
+
+
+def complex_linear(spectrum, W, b):
+    """Eq. 15: the complex affine map as a real block matrix; spectrum [L] and b [L], W [L,L], all complex."""
+    block = torch.cat([torch.cat([W.real, -W.imag], 1), torch.cat([W.imag, W.real], 1)])
+    re, im = (block @ torch.cat([spectrum.real, spectrum.imag]) + torch.cat([b.real, b.imag])).chunk(2)
+    return torch.complex(re, im)
+
+
+def fourier_filter(d_image, d_text, image, text, learnable):
+    """Eq. 12-16: both signals [L] -> D-hat^f [L], complex as printed.
+
+    ``image``, ``text``, ``learnable``: (W, b) of K^v, K^t and the learnable filter. The model uses the real
+    transform, whose L // 2 + 1 bins hold all of a real signal, and its result is real.
+    """
+    spectrum_v, spectrum_t = torch.fft.fft(d_image), torch.fft.fft(d_text)                   # eq. 12
+    filtered_v = complex_linear(spectrum_v, *image) * spectrum_v                             # eq. 13
+    filtered_t = complex_linear(spectrum_t, *text) * spectrum_t                              # eq. 14
+    return torch.fft.ifft(complex_linear(filtered_v + filtered_t, *learnable))               # eq. 16
+
+
+def cross_project(P_image, P_text, W2, b2, W3, b3, d_state):
+    """Eq. 17: C from the image sequence, [B, X, Delta] from the text sequence."""
+    B, X, delta = (P_text @ W3 + b3).split([d_state, P_text.shape[1], 1], dim=-1)
+    return P_image @ W2 + b2, B, X, delta.squeeze(-1)
+
+
+def ticossd(L, C, B, dt, X):
+    """Eq. 18: (L o C B^T)(dt X) -> [L,N]; the step on X instead of on B, which is the same as eq. 9."""
+    return (L * (C @ B.T)) @ (dt.unsqueeze(-1) * X)
+
+
+def output(M, P_image, P_text, ffn):
+    """Eq. 19: O = LN(M + P^v + P^t), Y = LN(FFN(O) + O); LayerNorm without weights."""
+    fused = F.layer_norm(M + P_image + P_text, M.shape[-1:])
+    return F.layer_norm(ffn(fused) + fused, M.shape[-1:])

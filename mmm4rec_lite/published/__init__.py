@@ -1,0 +1,57 @@
+"""Published numbers as tidy frames: what others printed or logged, none of it measured here.
+
+==================  ====================================================================================
+``paper()``         Tables 1 to 6 of arXiv 2506.02916v4, cell by cell
+``logs()``          the authors' ten fine-tuning logs, epoch by epoch (AlwaysFHao/MMM4Rec at e0bc248)
+``log_tests()``     what the same logs say at their end: test metrics, best epoch, seconds
+``elsewhere()``     the same cells where other papers' authors published them first
+==================  ====================================================================================
+
+Recall, NDCG and coverage as printed (coverage and improvements in percent), times in seconds. Datasets have the
+paper's short names in lower case. Corrections to the print: Table 1's "59.203" items of Movies is read as 59,203.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+METRICS = ("recall@10", "recall@50", "ndcg@10", "ndcg@50")
+TARGETS = ("scientific", "pantry", "instruments", "arts", "office")
+
+
+def paper(table=None, **where):
+    """table, dataset, row (a metric), column (a system, variant or count), value, source; one line per cell.
+
+    ``table``: its number; ``where``: wanted values of other columns, e.g. ``dataset="office"``.
+    """
+    cells = _read("paper").assign(source=lambda f: "arXiv 2506.02916v4, Table " + f["table"].astype(str))
+    return _select(cells, **({} if table is None else {"table": table}), **where)
+
+
+def logs(**where):
+    """dataset, with_id, epoch, loss, recall@10 .. ndcg@50 on the validation rows, train_seconds, valid_seconds."""
+    return _select(_read("logs"), **where)
+
+
+def log_tests(**where):
+    """One line per log: valid_metric (it selects), best_epoch, epochs_run, steps_per_epoch, mean_train_seconds,
+    test metrics, users, items."""
+    return _select(_read("log_tests"), **where)
+
+
+def elsewhere(**where):
+    """system, with_id, dataset, row (a metric, or "epochs": the first best one, from 1), value, source."""
+    return _select(_read("elsewhere"), **where)
+
+
+def _select(frame, **where):
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame.reset_index(drop=True)
+
+
+@cache
+def _read(name):
+    with (files(__package__) / f"{name}.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
