@@ -68,14 +68,17 @@ def _history(sequences, rows):
     return row, sequences.items[first.repeat_interleave(counts) + offset]
 
 
+def gains(ranks, k=10):
+    """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64."""
+    return (ranks <= k) * math.log(2) / torch.log1p(ranks.double())
+
+
 def metrics(ranks, ks=(10, 50)):
-    """Recall@K and NDCG@K for one target per row: mean of [rank <= K] and of [rank <= K] / log2(rank + 1)."""
-    gain = math.log(2) / torch.log1p(ranks.double())
+    """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``gains``."""
     result = {}
     for k in ks:
-        hit = (ranks <= k).double()
-        result[f"recall@{k}"] = hit.mean().item()
-        result[f"ndcg@{k}"] = (hit * gain).mean().item()
+        result[f"recall@{k}"] = (ranks <= k).double().mean().item()
+        result[f"ndcg@{k}"] = gains(ranks, k).mean().item()
     return result
 
 

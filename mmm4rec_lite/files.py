@@ -7,6 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
+_UMASK = os.umask(0)             # it can only be read by setting it, for all threads: so once, here
+os.umask(_UMASK)
+
 
 def cache_dir(*parts):
     """The user's cache folder (or ``$MMM4REC_CACHE``) with ``parts`` below it, made if absent."""
@@ -37,13 +40,7 @@ def atomic(path):
     os.close(handle)
     try:
         yield Path(name)
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~_UMASK)
         os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

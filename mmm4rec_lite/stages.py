@@ -26,7 +26,18 @@ def split(dataset, name="leave_one_out"):
     """The split called ``name``; KitError for others."""
     if name not in SPLITS:
         raise KitError(f"split: {name!r} is not known; one of {', '.join(SPLITS)}")
+    if name == "global_time" and data.order_only(dataset):
+        raise KitError(f"{dataset.name} has no times, only an order; split it by leave_one_out")
     return SPLITS[name](dataset)
+
+
+def timed(dataset, config):
+    """``config`` as the dataset allows: without times, only an order, the model reads none; KitError for query_time."""
+    if not data.order_only(dataset):
+        return config
+    if config.query_time:
+        raise KitError(f"{dataset.name} has no times, only an order; a model with query_time needs times")
+    return config.but(time=False)
 
 
 def pretrain(dataset, features, out, config=None, training=None, progress=True):
@@ -37,12 +48,12 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
     used, as in the paper, also those later than a target domain's test interactions.
     Returns (model, history).
     """
-    config = (config or ModelConfig()).but(item_bias=False, query_time=False)
+    config = timed(dataset, config or ModelConfig()).but(item_bias=False, query_time=False)
     training = training or TrainConfig(loss="in_batch", epochs=2, lr=1e-3)
     rows = data.prefixes(dataset)
     torch.manual_seed(training.seed)
     model = MMM4Rec(config, *features.align(dataset.items["item"]))
-    _fit_gaps(model, rows)
+    fit_gaps(model, rows)
     return _run("pretrain", model, dataset, features, rows, None, training, out, progress)
 
 
@@ -52,13 +63,13 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
     ``start``: a checkpoint of ``pretrain``, of the same config but for ``item_bias`` and ``query_time``; None is
     "w/o PT" (from scratch). Returns (model, history).
     """
-    config, training = config or ModelConfig(), training or TrainConfig()
+    config, training = timed(dataset, config or ModelConfig()), training or TrainConfig()
     rows = split(dataset, split_name)
     torch.manual_seed(training.seed)
     items = dataset.items["item"]
     if start is None:
         model = MMM4Rec(config, *features.align(items))
-        _fit_gaps(model, rows)
+        fit_gaps(model, rows)
     else:
         model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias,
                               query_time=config.query_time)
@@ -69,7 +80,7 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
                 start=None if start is None else str(start), split=split_name)
 
 
-def _fit_gaps(model, rows):
+def fit_gaps(model, rows):
     """The scale of log-gaps, from the training part alone."""
     times = rows.sequences.times
     model.times.fit(times[rows.train] - times[rows.train - 1])

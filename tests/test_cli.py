@@ -180,7 +180,8 @@ def test_an_unknown_encoder_is_told_in_one_line(failed, tmp_path):
 def test_a_corrupt_picture_is_told_in_one_line(failed, tmp_path):
     data = copy(tmp_path / "data")
     (data / "images" / "l05.png").write_bytes(b"no picture")
-    line = failed("features", "--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random")
+    line = failed("features", "--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random",
+                  "--bad-images", "error")
     assert "l05.png: the picture of item 'l05' cannot be read" in line
 
 

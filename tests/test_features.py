@@ -197,7 +197,7 @@ def test_broken_picture_is_named_and_finished_parts_stay(dataset, encoder, path,
     with pytest.raises(
         KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"
     ):
-        run(dataset, encoder, path)
+        run(dataset, encoder, path, bad_images="error")
     assert not path.exists() and len(list(Path(f"{path}.parts").iterdir())) == 2
     features = run(dataset, encoder, path, bad_images="missing")
     assert features.has_image.tolist() == [True, False] * 4 + [False, False]
@@ -209,11 +209,11 @@ def test_cut_and_absent_pictures(dataset, encoder, path):
     Image.effect_noise((64, 64), 90).save(cut)
     cut.write_bytes(cut.read_bytes()[:1000])
     with pytest.raises(KitError, match="picture of item 'é2' cannot be read"):
-        run(dataset, encoder, path)
+        run(dataset, encoder, path, bad_images="error")
     (dataset.folder / "images/6.png").unlink()
     counting = Counting(encoder)
     with pytest.raises(KitError, match="picture of item 'é6' cannot be read .*No such file"):
-        run(dataset, counting, path)
+        run(dataset, counting, path, bad_images="error")
     assert counting.texts == 0  # told before anything is encoded
     assert run(dataset, encoder, path, bad_images="missing").has_image.nonzero().flatten().tolist() == [
         0,
@@ -225,7 +225,7 @@ def test_cut_and_absent_pictures(dataset, encoder, path):
 def test_decompression_bomb_is_refused(dataset, encoder, path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # the limit is on: 40 x 30 is over twice of this
     with pytest.raises(KitError, match="item 'é0' cannot be read .*decompression bomb"):
-        run(dataset, encoder, path)
+        run(dataset, encoder, path, bad_images="error")
 
 
 @pytest.mark.parametrize("option", ["missing", "bad_images"])

@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from mmm4rec_lite.cli import models
-from mmm4rec_lite.cli.data import data_app, features_command
+from mmm4rec_lite.cli.audit import audit_command
+from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 from mmm4rec_lite.errors import KitError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
                   help="MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations.")
 app.add_typer(data_app, name="data")
 app.command("features")(features_command)
+app.command("audit")(audit_command)
+app.command("features-table")(features_table_command)
 for stage in ("pretrain", "finetune", "evaluate", "recommend"):
     app.command(stage)(getattr(models, f"{stage}_command"))
 

@@ -1,12 +1,14 @@
 """Commands on data: datasets and their features."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmm4rec_lite.cli.common import Dataset, Json, Out, Seed, show
+from mmm4rec_lite.errors import KitError
 
 data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe dataset folders.")
 
@@ -26,6 +28,105 @@ def data_movielens(
     data_table([out], as_json)
 
 
+@data_app.command("amazon")
+def data_amazon(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The paper's domains (Scientific, Food...), or "
+                                               "categories as Amazon's files name them (Gift_Cards).")],
+    raw: Annotated[Path, typer.Option(help="Folder of the published files, or of folders NAME with them.")],
+    out: Out,
+    fields: Annotated[str, typer.Option(help="What the text is made of: also description, features, "
+                                             "main_category.")] = "title,categories,brand",
+    images: Annotated[bool, typer.Option("--images", help="Fetch the pictures, too (as `data images`).")] = False,
+    union: Annotated[str, typer.Option(help="Also all NAMEs in one dataset of this name, users kept apart.")] = "",
+    as_json: Json = False,
+):
+    """Amazon Reviews 2018 (5-core) into OUT, or OUT/NAME for several, with Table 1 and the paper's counts beside."""
+    from mmm4rec_lite.data import load_dataset
+    from mmm4rec_lite.data.amazon import amazon, differences, domain, table_1, union_domains
+    from mmm4rec_lite.data.download import fetch_images, read_urls, save_with_urls
+
+    several = len(names) > 1 or bool(union)
+    folders = [out / name if several else out for name in dict.fromkeys(map(domain, names))]
+    if union and out / union in folders:
+        raise KitError(f"--union {union}: a domain of it has this name; take another")
+    chosen = tuple(field.strip() for field in fields.split(","))
+    for name, folder in zip(dict.fromkeys(map(domain, names)), folders):
+        save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
+        if images:
+            fetch_images(folder, progress=not as_json)
+    datasets = [load_dataset(folder) for folder in folders]
+    if union:
+        whole, urls = union_domains([(dataset, read_urls(dataset.folder)) for dataset in datasets], union)
+        save_with_urls(whole, urls, out / union)
+        datasets.append(load_dataset(out / union))
+    words = [sentence for dataset in datasets for sentence in differences(dataset)]
+    show(table_1(datasets), as_json, notes=words, info={dataset.name: dataset.info for dataset in datasets})
+    if not as_json:
+        print("", *words, sep="\n")
+
+
+@data_app.command("images")
+def data_images(
+    folder: Path,
+    again: Annotated[bool, typer.Option("--again", help="Ask again for what was found gone or bad.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 16,
+    as_json: Json = False,
+):
+    """Fetch the pictures that a dataset folder has URLs for; what is there or known to be gone is not asked again."""
+    from mmm4rec_lite.data.download import REPORT, fetch_images
+
+    report = fetch_images(folder, again, workers, progress=not as_json)
+    counts = report["status"].value_counts().rename_axis("status").reset_index(name="items")
+    show(counts, as_json, report=str(folder / REPORT))
+
+
+@data_app.command("import")
+def data_import(
+    interactions: Annotated[Path, typer.Argument(help="csv, tsv, jsonl (also .gz) or parquet: users, items, times.")],
+    items: Annotated[Path, typer.Argument(help="The same for items: ids, titles, texts, domains, images.")],
+    out: Out,
+    images: Annotated[Path | None, typer.Option(help="Pictures: <item id>.jpg, .png...; or see --image.")] = None,
+    k: Annotated[int, typer.Option(min=1, help="The k-core; 1 keeps everybody.")] = 5,
+    user: Annotated[str | None, typer.Option(help="Column of users. (Usual names of all columns are known.)")] = None,
+    item: Annotated[str | None, typer.Option(help="Column of items' ids, of either table or both.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    time_format: Annotated[str | None, typer.Option(help="s, ms, us, ns, iso, or as '%d/%m/%Y %H:%M'.")] = None,
+    order: Annotated[str | None, typer.Option(help="No times: a column with the order, or `file`: the lines'.")] = None,
+    title: Annotated[str | None, typer.Option(help="Column of titles.")] = None,
+    text: Annotated[str | None, typer.Option(help="Columns of the text, with commas between.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Column of domains; one domain without it.")] = None,
+    image: Annotated[str | None, typer.Option(help="Column of paths below --images, or beside the items.")] = None,
+    as_json: Json = False,
+):
+    """Your own tables as a dataset folder, with a report of what was dropped and why."""
+    from mmm4rec_lite.data import import_tables, statistics
+    from mmm4rec_lite.data.tabular import report
+
+    dataset = import_tables(interactions, items, images, out.absolute().name, k, user=user, item=item, time=time,
+                            order=order, time_format=time_format, title=title, text=text, domain=domain, image=image)
+    dataset.save(out)
+    if not as_json:
+        print(*report(dataset), "", sep="\n")
+    show(statistics([dataset]), as_json, **{"import": dataset.info["import"]})
+
+
+@data_app.command("store")
+def data_store(
+    out: Out,
+    knobs: Annotated[list[str] | None, typer.Argument(metavar="[KNOB=VALUE]...", help="Such as users=1000 "
+                                                      "gap_effect=0; `StoreConfig` in data/store.py has all.")] = None,
+    domain: Annotated[str, typer.Option(help="Some of its ten domains, commas between; all by default.")] = "",
+    seed: Seed = 0,
+    as_json: Json = False,
+):
+    """Make the demo store, a small shop whose truth is known, with drawn pictures, as a dataset folder."""
+    from mmm4rec_lite.data.store import DOMAINS, read_knobs, save_store
+
+    names = [name.strip() for name in domain.split(",")] if domain else DOMAINS
+    save_store(out, read_knobs([*(knobs or []), f"seed={seed}"]), names)
+    data_table([out], as_json)
+
+
 @data_app.command("check")
 def data_check(folder: Path, as_json: Json = False):
     """Check a dataset folder and describe it."""
@@ -42,8 +143,17 @@ def data_table(folders: list[Path], as_json: Json = False):
         dataset = load_dataset(folder)
         datasets.append(dataset)
         if len(dataset.domains) > 1:
-            datasets += [dataset.select(domain) for domain in dataset.domains]
+            datasets += _each_domain(dataset)
     show(statistics(datasets), as_json)
+
+
+def _each_domain(dataset):
+    """The domains' own 5-cores; one without is told and left out."""
+    for domain in dataset.domains:
+        try:
+            yield dataset.select(domain)
+        except KitError as error:
+            print(f"note: {error}", file=sys.stderr)
 
 
 def features_command(
@@ -51,13 +161,52 @@ def features_command(
     out: Out,
     encoder: Annotated[str, typer.Option(help="packaged, siglip (the paper's), random, or an open_clip folder.")],
     missing: Annotated[str, typer.Option(help="Items without a picture: zeros or white.")] = "zeros",
-    bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: error or missing.")] = "error",
+    bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: missing or error.")] = "missing",
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures encoded at once.")] = 32,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) of each machine.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines, which must share the disk of --out.")] = 1,
     as_json: Json = False,
 ):
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
     from mmm4rec_lite.data import load_dataset
-    from mmm4rec_lite.devices import device
+    from mmm4rec_lite.devices import fabric
     from mmm4rec_lite.features import extract, load_encoder
 
-    features = extract(load_dataset(data), load_encoder(encoder, device()), out, missing, bad_images=bad_images)
-    print(json.dumps({"path": str(out), "items": len(features.items), **features.encoder}) if as_json else features)
+    dataset, processes = load_dataset(data), fabric(devices, nodes)
+    processes.launch()
+    features = extract(dataset, load_encoder(encoder, processes.device), out, missing, batch_size,
+                       bad_images=bad_images, fabric=processes)
+    if processes.global_rank == 0:
+        about = {"path": str(out), "items": len(features.items), "bad_images": features.bad_images}
+        print(json.dumps({**about, **features.encoder}) if as_json else features)
+
+
+def features_table_command(
+    table: Annotated[Path, typer.Argument(help="Vectors with item ids: npz, npy, parquet, csv.")],
+    data: Dataset,
+    out: Out,
+    name: Annotated[str, typer.Option(help="Of the modality, such as audio.")],
+    item: Annotated[str | None, typer.Option(help="Column of item ids.")] = None,
+    source: Annotated[str | None, typer.Option(help="What made the vectors; the file's name by default.")] = None,
+    codes: Annotated[str | None, typer.Option(help="Make the vectors from this column of codes, <A_1> <B_7>.")] = None,
+    replace: Annotated[Path | None, typer.Option(help="A feature file: its image or text (--name) to replace.")] = None,
+    as_json: Json = False,
+):
+    """A feature table from a file of vectors: a further modality, or in the place of image or text features."""
+    import pandas as pd
+
+    from mmm4rec_lite.data import load_dataset
+    from mmm4rec_lite.data.reading import as_text, find_column, read_any
+    from mmm4rec_lite.features import codes_table, load_features, read_table, with_table
+
+    ids = load_dataset(data).items["item"]
+    if codes is None:
+        made = read_table(table, name, item, ids, source)
+    else:
+        frame = read_any(table)
+        key, column = find_column(frame, "item", item, table.name), find_column(frame, "codes", codes, table.name)
+        made = codes_table(as_text(frame[key]), as_text(frame[column]), name, source or f"{table.name}, {codes}")
+    made.align(ids)
+    result = made if replace is None else with_table(load_features(replace), name, made)
+    result.save(out)
+    show(pd.DataFrame([made.coverage(ids)]), as_json, path=str(out))

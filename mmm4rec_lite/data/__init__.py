@@ -4,6 +4,7 @@ dataset    the plain dataset folder, total order and ties, k-core, domains, unio
 tables     their columns and types, checked
 movielens  MovieLens-100K with genre groups as domains, fetched and checked
 split      flat sequences; leave-one-out, global-time and all-prefix targets
+tabular    your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
 batches    right-padded batches by tensor indexing; reproducible epochs
 """
 
@@ -11,9 +12,10 @@ from mmm4rec_lite.data.batches import Batch, batch, epoch
 from mmm4rec_lite.data.dataset import Dataset, k_core, load_dataset, order, statistics, tie_share, union
 from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
 from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
+from mmm4rec_lite.data.tabular import import_tables, order_only
 
 __all__ = [
-    "SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "batch", "epoch", "global_time", "k_core",
-    "leave_one_out", "load_dataset", "movielens_100k", "order", "prefixes", "sequences", "statistics",
-    "tie_share", "union",
+    "SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "batch", "epoch", "global_time", "import_tables",
+    "k_core", "leave_one_out", "load_dataset", "movielens_100k", "order", "order_only", "prefixes", "sequences",
+    "statistics", "tie_share", "union",
 ]

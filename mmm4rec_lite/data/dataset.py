@@ -141,17 +141,21 @@ def tie_share(interactions):
     return float((time[1:] == time[:-1])[neighbours].mean()) if neighbours.any() else 0.0
 
 
-def k_core(dataset, k=5):
-    """Keep users and items with at least k interactions, until nothing changes; KitError if none is left."""
-    user, item = (pd.factorize(dataset.interactions[column])[0] for column in ("user", "item"))
-    keep = np.ones(len(user), dtype=bool)
+def in_core(codes, k):
+    """Which rows [M] are in the k-core: bool. ``codes``: the rows' users and items as integers from 0, [M] each."""
+    keep = np.ones(len(codes[0]), dtype=bool)
     while True:
         enough = keep.copy()
-        for code in (user, item):
-            enough &= np.bincount(code[keep], minlength=len(code))[code] >= k
+        for code in codes:
+            enough &= np.bincount(code[keep], minlength=code.max() + 1)[code] >= k
         if (enough == keep).all():
-            break
+            return keep
         keep = enough
+
+
+def k_core(dataset, k=5):
+    """Keep users and items with at least k interactions, until nothing changes; KitError if none is left."""
+    keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
     if not keep.any():
         raise KitError(f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
                        "more interactions with one another")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +25,21 @@ class _Item:
     text: str
     image: Path | None
     digest: str  # of the id, the text and the picture's bytes
+    fault: str = ""  # why there is no picture although one is named
 
 
-def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=True, bad_images="error"):
+def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=True, bad_images="missing",
+            fabric=None):
     """Encode every item of ``dataset`` and keep the features in the file ``path``.
 
     A file that already holds the features of the same items, texts, pictures, encoder and policies is read
     and returned; features of anything else are replaced. While it works, finished parts lie in
     ``<path>.parts``: an interrupted call goes on from there. The result is the same, bit by bit on one
     machine with one ``batch_size``; another batch size changes it by rounding only.
+
+    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its
+    share of the parts, the first one puts them together by item, and all return the same. ``path`` must then
+    lie on a disk that all of them see. When a process dies, call again, with any number of processes.
 
     Args:
         dataset: has ``name``, ``folder`` and ``items``, a frame with item, text and image (a path below
@@ -42,8 +49,11 @@ def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=Tru
         missing: what items without a picture get: ``"zeros"``, a row of zeros, or ``"white"``, the features
             of a white 200 x 200 picture (as the paper's public code does). ``has_image`` marks them anyway.
         batch_size: texts or pictures encoded at once.
-        progress: show a bar.
-        bad_images: ``"error"``, or ``"missing"`` to treat pictures that cannot be read as missing.
+        progress: show bars with the time left, and the pictures that could not be read.
+        bad_images: ``"missing"`` to treat pictures that cannot be read as missing, told in
+            ``Features.bad_images``, or ``"error"``.
+        fabric: a launched lightning_fabric.Fabric (its ``global_rank``, ``world_size`` and ``barrier`` are
+            used); the ``encoder`` should be on its device. None: this process alone.
 
     Returns:
         Features, rows in the order of ``dataset.items``.
@@ -59,54 +69,70 @@ def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=Tru
     if path.is_dir():
         raise KitError(f"{path} is a folder: give the path of a file to keep the features in")
     about = {**encoder.describe(), "missing": missing}
-    items = _items(dataset, bad_images)
+    rank, ranks = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+    progress = progress and rank == 0
+    before = load_features(path) if path.exists() else None
+    items = _items(dataset, bad_images, progress)
     settings = [encoder.fingerprint, missing, bad_images]
     source = _digest(settings, items)
-    if path.exists():
-        features = load_features(path)
-        if features.source == source:
-            return features
+    if before is not None and before.source == source:
+        return before
 
     folder = path.with_name(f"{path.name}.parts")
-    parts = []
+    chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
+    files = {folder / f"{key}.safetensors": key for key in (_digest(settings, chunk) for chunk in chunks)}
+    mine = list(zip(chunks, files.items()))[rank::ranks]
     with tqdm(
-        total=len(items), desc=f"{dataset.name}, {encoder.name}", unit="item", disable=not progress
+        total=sum(len(chunk) for chunk, _ in mine), desc=f"{dataset.name}, {encoder.name}", unit="item",
+        disable=not progress,
     ) as bar:
-        for start in range(0, len(items), PART):
-            chunk = items[start : start + PART]
-            key = _digest(settings, chunk)
-            part = _finished(folder / f"{key}.safetensors", key)
-            if part is None:
-                part = _encode(chunk, encoder, about, key, batch_size, bad_images)
-                part.save(folder / f"{key}.safetensors")
-            parts.append(part)
+        for chunk, (file, key) in mine:
+            if _finished(file, key) is None:
+                _encode(chunk, encoder, about, key, batch_size, bad_images).save(file)
             bar.update(len(chunk))
-    tables = {
-        name: torch.cat([getattr(part, name) for part in parts]) for name in ("text", "image", "has_image")
-    }
-    if missing == "white" and not tables["has_image"].all():
-        white = Image.new("RGB", (200, 200), "white")
-        tables["image"][~tables["has_image"]] = encoder.encode_images([white])
-    features = Features([item.id for item in items], **tables, encoder=about, source=source)
-    features.save(path)
-    shutil.rmtree(folder, ignore_errors=True)
+    if ranks > 1:
+        fabric.barrier()
+    if rank == 0:
+        _merge(items, [load_features(file) for file in files], encoder, about, source).save(path)
+        shutil.rmtree(folder, ignore_errors=True)
+    if ranks > 1:
+        fabric.barrier()
+    features = load_features(path)
+    if features.bad_images and progress:
+        tqdm.write(f"{dataset.name}: {features.bad_images_line()}", file=sys.stderr)
     return features
 
 
-def _items(dataset, bad_images):
+def _merge(items, parts, encoder, about, source):
+    """One Features of all parts, its rows in the order of ``items`` by their ids."""
+    tables = {
+        name: torch.cat([getattr(part, name) for part in parts]) for name in ("text", "image", "has_image")
+    }
+    row = {item: index for index, item in enumerate(item for part in parts for item in part.items)}
+    rows = torch.tensor([row[item.id] for item in items])
+    tables = {name: table[rows] for name, table in tables.items()}
+    if about["missing"] == "white" and not tables["has_image"].all():
+        white = Image.new("RGB", (200, 200), "white")
+        tables["image"][~tables["has_image"]] = encoder.encode_images([white])
+    bad = {item: reason for part in parts for item, reason in part.bad_images.items()}
+    return Features([item.id for item in items], **tables, encoder=about, source=source, bad_images=bad)
+
+
+def _items(dataset, bad_images, progress):
     """The dataset's items with their digests; every picture is read once here, so its absence shows early."""
-    items = []
-    for item, text, image in dataset.items[["item", "text", "image"]].itertuples(index=False):
-        file = Path(dataset.folder, image) if isinstance(image, str) else None
+    items, table = [], dataset.items[["item", "text", "image"]]
+    for item, text, image in tqdm(table.itertuples(index=False), desc=f"{dataset.name}, reading", unit="item",
+                                  total=len(table), leave=False, delay=2, disable=not progress):
+        file, fault = Path(dataset.folder, image) if isinstance(image, str) else None, ""
         try:
             content = file.read_bytes() if file else None
         except OSError as error:
             if bad_images == "error":
                 raise _unreadable(file, item, error) from error
-            file = content = None
+            file, content, fault = None, None, _reason(error)
         picture = hashlib.sha256(content).hexdigest() if file else None
         digest = hashlib.sha256(json.dumps([item, text, picture]).encode()).hexdigest()
-        items.append(_Item(item, text, file, digest))
+        items.append(_Item(item, text, file, digest, fault))
     if not items:
         raise KitError(f"dataset {dataset.name!r} has no items: there is nothing to encode")
     return items
@@ -127,11 +153,16 @@ def _finished(path, key):
 
 def _encode(items, encoder, about, key, batch_size, bad_images):
     """The Features of some items; rows without a picture are zeros."""
-    rows = []
+    rows, bad = [], {item.id: item.fault for item in items if item.fault}
 
     def pictures():
         for row, item in enumerate(items):
-            picture = _open(item, bad_images) if item.image else None
+            try:
+                picture = _open(item.image) if item.image else None
+            except Exception as error:  # decoders of broken files raise anything; Pillow's size limit raises here too
+                if bad_images == "error":
+                    raise _unreadable(item.image, item.id, error) from error
+                picture, bad[item.id] = None, _reason(error)
             if picture is not None:
                 rows.append(row)
                 yield picture
@@ -142,22 +173,20 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
     has_image = torch.zeros(len(items), dtype=torch.bool)
     has_image[rows] = True
     text = encoder.encode_texts([item.text for item in items], batch_size)
-    return Features([item.id for item in items], text, image, has_image, about, key)
+    return Features([item.id for item in items], text, image, has_image, about, key, bad)
 
 
-def _open(item, bad_images):
-    try:
-        with Image.open(item.image) as picture:
-            return picture.convert("RGB")
-    except Exception as error:  # decoders of broken files raise anything; Pillow's size limit raises here too
-        if bad_images == "missing":
-            return None
-        raise _unreadable(item.image, item.id, error) from error
+def _open(file):
+    with Image.open(file) as picture:
+        return picture.convert("RGB")
+
+
+def _reason(error):
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _unreadable(file, item, error):
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return KitError(
-        f"{file}: the picture of item {item!r} cannot be read ({reason}); replace it, set the item's image "
+        f"{file}: the picture of item {item!r} cannot be read ({_reason(error)}); replace it, set the item's image "
         "to null, or take bad images as missing (--bad-images missing)"
     )

@@ -1,7 +1,7 @@
 """Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -21,6 +21,7 @@ class Features:
         encoder: the encoder as `Encoder.describe` gives it, with ``missing``, the policy for items
             without a picture.
         source: hash of everything the rows were made from (`extract` compares it).
+        bad_images: item id -> why its picture could not be read; these items count as without a picture.
     """
 
     items: list[str]
@@ -29,18 +30,27 @@ class Features:
     has_image: torch.Tensor
     encoder: dict
     source: str = ""
+    bad_images: dict = field(default_factory=dict)
 
     def __repr__(self):
+        bad = f"; {self.bad_images_line()}" if self.bad_images else ""
         return (
             f"Features of {len(self.items)} items by encoder {self.encoder['name']!r}: "
-            f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures"
+            f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures{bad}"
         )
+
+    def bad_images_line(self, most=5):
+        """How many pictures could not be read, and the first items they belong to."""
+        first = ", ".join(repr(item) for item in list(self.bad_images)[:most])
+        more = ", ..." if len(self.bad_images) > most else ""
+        return f"{len(self.bad_images)} pictures that cannot be read count as missing (items {first}{more})"
 
     def save(self, path):
         """Write the file ``path``: whole or not at all."""
         ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
         tensors = {"items": ids, "text": self.text, "image": self.image, "has_image": self.has_image}
-        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source)
+        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source,
+                     bad_images=self.bad_images)
 
     def align(self, item_ids):
         """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
@@ -82,4 +92,5 @@ def load_features(path):
     """Read a feature file; KitError if it is not there, is none, or is damaged."""
     tensors, notes = load_tensors(path, "feature", "delete it if it is there, and extract with the command `features`")
     items = json.loads(tensors.pop("items").numpy().tobytes())
-    return Features(items, encoder=notes["encoder"], source=notes["source"], **tensors)
+    return Features(items, encoder=notes["encoder"], source=notes["source"], bad_images=notes.get("bad_images", {}),
+                    **tensors)

@@ -1,0 +1,277 @@
+"""Findings on time stamps, by real data and small training runs: the leak, padding, the dead branch, tie orders."""
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from mmm4rec_lite import published
+from mmm4rec_lite.analysis import steps
+from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, Finding, graded
+from mmm4rec_lite.audit.trials import FORMS, fresh, paired, trial, trials
+from mmm4rec_lite.blocks import StepSize, TimeDifferences
+from mmm4rec_lite.data import batch, tie_share
+from mmm4rec_lite.evaluate import gains, metrics, model_scorer, rank_rows
+from mmm4rec_lite.losses import full_loss
+from mmm4rec_lite.stages import split
+from mmm4rec_lite.train import parameter_groups
+
+ROWS = 512                       # test rows looked at where no ranking is needed
+NO_TIME = "no time"
+
+
+def time_leak(material):
+    """Who sees the target's own time stamp, how far it moves users, and what it is worth."""
+    rows, L = split(material.dataset), material.config.max_len
+    seen = lambda part: (part - rows.sequences.first[part] < L).double().mean().item()
+    lines, costs = [], {}
+    for name in ("published", "revived"):
+        for seed in material.seeds:
+            model, ranks = trial(material, FORMS[name], seed)
+            wrong = rank_rows(_with_other_delays(model_scorer(model)), rows.sequences, rows.test, L, target_time=True)
+            costs.setdefault(name, []).append(gains(ranks) - gains(wrong))
+            lines.append({
+                "form": name, "seed": seed,
+                "users moved, fresh": _target_time_moves(fresh(material, FORMS[name], seed), rows),
+                "users moved, trained": _target_time_moves(model, rows), "ndcg@10": gains(ranks).mean().item(),
+                "ndcg@10, wrong target times": gains(wrong).mean().item()})
+    table = pd.DataFrame(lines)
+    mean = table.groupby("form").mean()
+    moves = {name: f"{mean.loc[name, 'users moved, fresh']:.1g} of their length before and "
+                   f"{mean.loc[name, 'users moved, trained']:.1g} after training" for name in costs}
+    worth = {name: mean_and_error(torch.stack(values).mean(0)) for name, values in costs.items()}
+    used = [name for name, (gain, error) in worth.items() if gain > 2 * error]
+    told = "; ".join(f"{name}: {gain:+.4f} +- {error:.4f}" for name, (gain, error) in worth.items())
+    return Finding(
+        "time-leak", "Leave-one-out: nothing of what is to be predicted is in the input (section 3.1)",
+        f"In the public code the target's own time stamp stands in the input of {seen(rows.test):.1%} of the test rows "
+        f"and {seen(rows.train):.1%} of the training rows. Changing it alone moves user vectors by "
+        f"{moves['published']} as published, and by {moves['revived']} with the time branch revived. What the true "
+        f"time is worth in NDCG@10, against another user's delay: {told}. A leak, "
+        + (f"and used ({', '.join(used)})" if used else "but one that these models make nothing of"),
+        FAILS, "measured", table, *material.origin)
+
+
+def padded_times(material):
+    """What D of eq. 5 keeps of the gaps when padded times of 0 enter its LayerNorm."""
+    rows, L = split(material.dataset), material.config.max_len
+    lengths = rows.test - rows.sequences.first[rows.test]
+    short = rows.test[(lengths > 2) & (lengths < L - 1)][:ROWS]                  # two gaps or more, and padding
+    claim = "The normalised gaps D of eq. 5 carry the rhythm of a user's interactions"
+    if len(short) == 0:
+        return Finding("padded-times", claim, "No history here has both two gaps and padding", UNKNOWN, "measured",
+                       pd.DataFrame(), *material.origin)
+    lines = []
+    for name, (gaps, padded) in {"as published: zeros count as times": ("seconds", True),
+                                 "real gaps in seconds": ("seconds", False), "real log-gaps": ("log", False)}.items():
+        quirks = replace(material.config.quirks, padded_times=padded, target_time=padded)
+        module = TimeDifferences(material.config.but(gaps=gaps, quirks=quirks)).double().eval()
+        module.fit(rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1])
+        one = batch(rows.sequences, short, L, target_time=padded)
+        real = torch.arange(L) < one.lengths.unsqueeze(1)
+        with torch.no_grad():
+            D, _ = module(one.times, real.double())
+        inner = real & (torch.arange(L) > 0)                                     # the first gap is 0 by definition
+        spans = torch.stack([d[own].max() - d[own].min() for d, own in zip(D, inner)])
+        lines.append({"time signal": name, "rows": len(spans), "median span of D over a history": spans.median().item(),
+                      "90th percentile": spans.quantile(0.9).item()})
+    table = pd.DataFrame(lines)
+    flat, real = table["median span of D over a history"][:2]
+    return Finding(
+        "padded-times", claim,
+        f"Padded times of 0 make one gap of minus {one.times.max() / 1e9:.1f} billion seconds, and LayerNorm maps the "
+        f"rest to almost one value: over a history D spans {flat:.1g} (median of {len(short)} histories shorter than "
+        f"the window) instead of {real:.2f} with real gaps only",
+        FAILS if flat < 0.1 * real else PARTLY, "measured", table, *material.origin)
+
+
+def dead_branch(material):
+    """Size, gradients and effect of the time branch, fresh and trained, as published and with a live start."""
+    rows = split(material.dataset)
+    lines = []
+    for name in ("published", "revived", "revived, real gaps only", "log-gaps and gap vector"):
+        for when in ("fresh", "trained"):
+            found = []
+            for seed in material.seeds:
+                model = fresh(material, FORMS[name], seed) if when == "fresh" else trial(material, FORMS[name], seed)[0]
+                found.append(_branch(model, rows, material.training.but(decay_all=FORMS[name][1])))
+            lines.append({"form": name, "when": when, **pd.DataFrame(found).mean().to_dict()})
+    table = pd.DataFrame(lines)
+    selective = [trial(material, FORMS["no time, published start"], seed)[0] for seed in material.seeds]
+    without = sum(_variation(model, _some(model, rows)) for model in selective) / len(selective)
+    at = lambda form, when, what: table.query("form == @form and `when` == @when")[what].item()
+    start, after = (at("published", when, "users moved by other gaps") for when in ("fresh", "trained"))
+    dead = max(start, after) < 1e-4
+    return Finding(
+        "dead-branch", "Time-awareness from gaps shapes the decay masks (section 3.3.1)",
+        f"As published, alpha starts at {at('published', 'fresh', 'largest alpha'):.1g}; its weights see a gradient of "
+        f"{at('published', 'fresh', 'gradient of the scale'):.1g} beside an L2 term of "
+        f"{at('published', 'fresh', 'L2 term of the scale'):.1g}; after training it is "
+        f"{at('published', 'trained', 'largest alpha'):.1g}. Other gaps throughout move user vectors by {start:.1g} of "
+        f"their length before training and by {after:.1g} after it. With a live start: "
+        f"{at('revived, real gaps only', 'fresh', 'users moved by other gaps'):.2g} before, "
+        f"{at('revived, real gaps only', 'trained', 'users moved by other gaps'):.2g} after. "
+        f"A dead branch is not neutral: it multiplies Delta by a constant near 0, so that steps vary by "
+        f"{at('published', 'trained', 'steps vary by'):.1%} only, whatever the item, against "
+        f"{without:.0%} in a model without time and the same start. \"w/o Time\" compares fixed steps with "
+        f"selective ones",
+        FAILS if dead else PARTLY, "measured", table, *material.origin)
+
+
+def revived(material):
+    """Forms of time-awareness against none: paired differences in test NDCG@10."""
+    forms = {name: form for name, form in FORMS.items() if name != "the same, told the time of the request"}
+    scores = trials(material, forms)
+    table = paired(scores, NO_TIME)
+    of = table.set_index("form")
+    started = "no time, published start"
+    as_published = paired({name: scores[name] for name in (started, "published")}, started).iloc[1]
+    sure = lambda name: of.loc[name, "difference"] > 2 * of.loc[name, "standard error"]
+    live = [name for name in forms if name.startswith(("revived", "log-gaps"))]
+    better = [name for name in live if sure(name)]
+    cells = published.paper(5, row="ndcg@10").pivot(index="column", columns="dataset", values="value")
+    claimed = cells.loc["MMM4Rec"] - cells.loc["w/o Time"]
+    told = "; ".join(f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard error']:.4f}"
+                     for name in live)
+    return Finding(
+        "revived", "Time-awareness improves accuracy (Table 5, w/o Time)",
+        f"NDCG@10 against no time: {told}. The published, dead branch against no time with the same "
+        f"start: {as_published['difference']:+.4f} +- {as_published['standard error']:.4f} (it reads no time, but "
+        f"makes the steps nearly constant, see dead-branch). Spread over seeds without time: "
+        f"{of.loc[NO_TIME, 'spread over seeds']:.4f}. Printed gain: {claimed['scientific']:.4f} (Scientific), "
+        f"{claimed['office']:.4f} (Office), one run each",
+        UNKNOWN if len(material.seeds) < 2 else graded(len(better), len(live)), "measured", table, *material.origin)
+
+
+def same_day_order(material):
+    """How much the order of interactions with equal times moves the metrics."""
+    share = tie_share(material.dataset.interactions)
+    form = FORMS[NO_TIME]
+    last = lambda m: m.dataset.interactions.groupby("user", sort=False)["item"].last()
+    lines, changed = [], []
+    for seed in material.seeds:
+        other = material.shuffled(seed)
+        changed.append((last(material) != last(other)).mean())
+        for name, m in (("order of the file", material), ("shuffled inside equal times", other)):
+            lines.append({"order": name, "seed": seed, **metrics(trial(m, form, seed)[1])})
+    table = pd.DataFrame(lines)
+    mean, spread = table.groupby("order").mean(), table.groupby("order").std()
+    move = (mean.iloc[1] - mean.iloc[0]).drop("seed")
+    cells = published.paper(5, dataset="scientific").pivot(index="row", columns="column", values="value")
+    ablation = cells.sub(cells["MMM4Rec"], axis=0).drop(columns=["MMM4Rec", "w/o PT"]).abs().mean(axis=1)
+    seeds = spread.loc["order of the file"]
+    worse = abs(move["ndcg@10"]) > ablation["ndcg@10"]
+    return Finding(
+        "same-day-order", "Differences between variants in Table 5 come from the variants",
+        f"{share:.0%} of neighbouring interactions have equal times, and the public preprocessing leaves their order "
+        f"to chance. Shuffling them changes {sum(changed) / len(changed):.0%} of the test targets and moves Recall@50 "
+        f"by {move['recall@50']:+.4f} and NDCG@10 by {move['ndcg@10']:+.4f}; {len(material.seeds)} "
+        f"seeds spread by {seeds['ndcg@10']:.4f} in NDCG@10. Table 5's variants (all but w/o PT) differ from the full "
+        f"model by {ablation['ndcg@10']:.4f} in NDCG@10 and {ablation['recall@50']:.4f} in Recall@50 on average "
+        f"(Scientific)",
+        UNKNOWN if not seeds["ndcg@10"] < ablation["ndcg@10"] or worse else HOLDS, "measured", table, *material.origin)
+
+
+def request_time(material):
+    """What the time of the request is worth to a model that may know it: an option, reported apart."""
+    told, base = "the same, told the time of the request", "log-gaps and gap vector"
+    forms = {base: FORMS[base], told: FORMS[told]}
+    lines = []
+    for order, m in (("of the file", lambda seed: material), ("shuffled inside equal times", material.shuffled)):
+        scores = {name: torch.stack([gains(trial(m(seed), form, seed)[1]) for seed in material.seeds])
+                  for name, form in forms.items()}
+        lines.append(paired(scores, base).assign(order=order))
+    table = pd.concat(lines, ignore_index=True)
+    gain = table[table["form"] == told].set_index("order")
+    line = lambda name: f"{gain.loc[name, 'difference']:+.4f} +- {gain.loc[name, 'standard error']:.4f}"
+    return Finding(
+        "request-time", "(not in the paper) A server knows when it is asked; offline, the target's time stands for it",
+        f"Told the gap up to the request, NDCG@10 changes by {line('of the file')}; with interactions at equal times "
+        f"shuffled, by {line('shuffled inside equal times')}: what shuffling takes away was the order of lines, not "
+        "time. An option (`query_time`), off by default, its results reported apart",
+        "-", "measured", table, *material.origin)
+
+
+def _with_other_delays(score):
+    """The scorer with the target's time replaced by another row's delay after its last interaction."""
+    def other(one):
+        return score(replace(one, times=_other_target_times(one)))
+
+    return other
+
+
+def _other_target_times(one):
+    L = one.times.shape[1]
+    there = (one.lengths < L).nonzero().squeeze(1)                               # rows with a column for it
+    last = one.times[there, one.lengths[there] - 1]
+    delays = one.times[there, one.lengths[there]] - last
+    mixed = delays[torch.randperm(len(delays), generator=torch.Generator().manual_seed(0))]
+    times = one.times.clone()
+    times[there, one.lengths[there]] = last + mixed
+    return times
+
+
+@torch.no_grad()
+def _target_time_moves(model, rows):
+    """Mean relative movement of user vectors when only the target's time is another row's."""
+    one = _some(model, rows)
+    model = model.double()                                                       # float32 hides what is below 1e-7
+    return moved(model.users(one), model.users(replace(one, times=_other_target_times(one))))
+
+
+def mean_and_error(values):
+    """Mean over rows and its standard error."""
+    return values.mean().item(), values.std().item() / len(values) ** 0.5
+
+
+def _some(model, rows):
+    some = rows.test[torch.randperm(len(rows.test), generator=torch.Generator().manual_seed(0))[:ROWS]]
+    one = batch(rows.sequences, some, model.config.max_len, target_time=model.config.quirks.target_time)
+    return one.to(model.norm_text.weight.device)
+
+
+def moved(before, after):
+    """How far user vectors moved, over their length: the mean of the rows."""
+    return ((after - before).norm(dim=1) / before.norm(dim=1)).mean().item()
+
+
+def _other_gaps(one):
+    """Times with all gaps inside histories exchanged among rows and steps."""
+    L = one.times.shape[1]
+    steps = torch.arange(L, device=one.times.device)
+    inner = (steps > 0) & (steps < one.lengths.unsqueeze(1))
+    gaps = F.pad(one.times.diff(dim=1), (1, 0))
+    own = gaps[inner]
+    gaps[inner] = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0)).to(own.device)]
+    times = one.times[:, :1] + gaps.cumsum(1)
+    return times.where(steps < one.lengths.unsqueeze(1), one.times)
+
+
+def _branch(model, rows, training):
+    """Largest alpha, norms of gradient and L2 term in the scale's first map, and what other gaps change."""
+    one, model = _some(model, rows), model.double().eval()
+    sizes = []
+    scales = [m.scale for m in model.modules() if isinstance(m, StepSize)]
+    hooks = [scale.register_forward_hook(lambda _, __, alpha: sizes.append(alpha.abs().max().item()))
+             for scale in scales]
+    model.zero_grad()
+    users = model.users(one)
+    full_loss(model, users, one.targets).backward()
+    for hook in hooks:
+        hook.remove()
+    first = scales[0][1].weight
+    decay = next(group["weight_decay"] for group in parameter_groups(model, training)
+                 if any(p is first for p in group["params"]))
+    with torch.no_grad():
+        other = model.users(replace(one, times=_other_gaps(one)))
+    return {"largest alpha": max(sizes), "gradient of the scale": first.grad.norm().item(),
+            "L2 term of the scale": decay * first.detach().norm().item(),
+            "users moved by other gaps": moved(users.detach(), other), "steps vary by": _variation(model, one)}
+
+
+def _variation(model, one):
+    """Standard deviation of dt over mean dt among real steps, the mean over heads and scans."""
+    real = torch.arange(one.items.shape[1], device=one.items.device) < one.lengths.unsqueeze(1)
+    sizes = [dt[real] for dt, _ in steps(model, one.items, one.lengths, one.times).values()]      # [steps, H]
+    return torch.stack([(dt.std(0) / dt.mean(0)).mean() for dt in sizes]).mean().item()

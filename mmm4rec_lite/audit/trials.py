@@ -1,0 +1,133 @@
+"""Small training runs that the audit compares: forms of time-awareness, single quirks, tie orders.
+
+A trial trains from scratch on one dataset by leave-one-out and ranks every test user's target; it is kept in
+``runs/audit`` and returned at once when asked for again. Comparisons are paired: the same users, the same seeds.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+
+import pandas as pd
+import torch
+
+from mmm4rec_lite.checkpoint import load_model
+from mmm4rec_lite.config import ModelConfig, Quirks
+from mmm4rec_lite.data import Dataset, order
+from mmm4rec_lite.devices import device
+from mmm4rec_lite.evaluate import gains, model_scorer, rank_rows
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.files import workspace
+from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.stages import finetune, fit_gaps, split
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.train import TrainConfig
+
+SMALL = ModelConfig(d_model=32, d_ffn=32, d_state=8, head_dim=8)
+TRAINING = TrainConfig(epochs=4, patience=2, lr=3e-3)
+
+_AS_PUBLISHED = dict(target_time=True, padded_times=True, dropout_on_gaps=True)
+_SECONDS = dict(gaps="seconds", gap_vector=False)
+FORMS = {  # name -> (changes of the config, weight decay on everything)
+    "no time": (dict(time=False), False),
+    "no time, published start": (dict(time=False, quirks=Quirks(published_init=True)), True),
+    "published": (dict(**_SECONDS, quirks=Quirks(published_init=True, **_AS_PUBLISHED)), True),
+    "revived": (dict(**_SECONDS, quirks=Quirks(**_AS_PUBLISHED)), False),
+    "revived, real gaps only": (_SECONDS, False),
+    "revived, log-gaps": (dict(gap_vector=False), False),
+    "log-gaps and gap vector": ({}, False),
+    "the same, told the time of the request": (dict(query_time=True), False),
+}
+QUIRKS = {"none": (_SECONDS, False)} | {
+    f.name: (dict(**_SECONDS, quirks=Quirks(**{f.name: True})), f.name == "published_init") for f in fields(Quirks)
+} | {"all": (dict(**_SECONDS, quirks=Quirks.all()), True)}
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What the audit works on: a dataset with times, its features, the sizes and seeds of its trials."""
+
+    dataset: Dataset
+    features: Features
+    training: TrainConfig = TRAINING
+    seeds: tuple = (0, 1, 2)
+    config: ModelConfig = SMALL
+    options: str = ""            # of the command line that makes the same material
+
+    def __str__(self):
+        t = self.training
+        amount = f"{t.rows_per_epoch:,} rows" if t.rows_per_epoch else "all rows"
+        users = self.dataset.interactions["user"].nunique()
+        seeds = ", ".join(map(str, self.seeds))
+        return (f"{self.dataset.name}, {users:,} users; {device()}, d_model {self.config.d_model}, at most "
+                f"{t.epochs} epochs of {amount}, seeds {seeds}")
+
+    @property
+    def origin(self):
+        """What a ``Finding`` says of its data: in words, and as options of the command line."""
+        return str(self), self.options
+
+    def shuffled(self, seed):
+        """The same with interactions of one user at the same time in random order."""
+        mixed = order(self.dataset.interactions, "shuffle", seed)
+        return replace(self, dataset=replace(self.dataset, interactions=mixed))
+
+    @cached_property
+    def digest(self):
+        """Of everything that a trial's data hold."""
+        rows = pd.util.hash_pandas_object(self.dataset.interactions, index=False).to_numpy().tobytes()
+        tables = self.features.align(self.dataset.items["item"])
+        return hashlib.sha256(b"".join([rows, *(table.numpy().tobytes() for table in tables)])).hexdigest()
+
+
+def trial(material, form, seed):
+    """(model, ranks [R] of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
+    changes, decay_all = form
+    config, training = material.config.but(**changes), material.training.but(seed=seed, decay_all=decay_all)
+    dataset, features = material.dataset, material.features
+    known = json.dumps([material.digest, asdict(config), asdict(training)])
+    folder = workspace("runs", "audit", f"{dataset.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}")
+    done = folder / "ranks.safetensors"
+    if done.is_file():
+        model, _ = load_model(folder / "model.safetensors", features, dataset.items["item"])
+        return model.eval(), load_tensors(done, "ranks", "delete it")[0]["ranks"]
+    began = time.perf_counter()
+    model, _ = finetune(dataset, features, folder, None, config, training, progress=False)
+    rows = split(dataset)
+    ranks = rank_rows(model_scorer(model), rows.sequences, rows.test, config.max_len,
+                      target_time=config.quirks.target_time)
+    save_tensors(done, "ranks", {"ranks": ranks}, seconds=time.perf_counter() - began)
+    return model, ranks
+
+
+def fresh(material, form, seed):
+    """The model of ``trial`` before its first step."""
+    torch.manual_seed(seed)
+    model = MMM4Rec(material.config.but(**form[0]), *material.features.align(material.dataset.items["item"]))
+    fit_gaps(model, split(material.dataset))
+    return model.eval()
+
+
+def trials(material, forms):
+    """NDCG@10 of every test row, [seeds, R], per form: name -> tensor."""
+    return {name: torch.stack([gains(trial(material, form, seed)[1]) for seed in material.seeds])
+            for name, form in forms.items()}
+
+
+def paired(scores, reference):
+    """Forms against one of them: mean over users and seeds, and the paired difference.
+
+    ``scores``: name -> [seeds, R]. The difference's standard error is over users, of the mean over seeds;
+    ``spread`` is the standard deviation of a form's own mean over seeds.
+    """
+    base = scores[reference]
+    lines = []
+    for name, values in scores.items():
+        change = (values - base).mean(0)
+        spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
+        lines.append({"form": name, "ndcg@10": values.mean().item(), "spread over seeds": spread,
+                      "difference": change.mean().item(),
+                      "standard error": change.std().item() / len(change) ** 0.5 if name != reference else 0.0})
+    return pd.DataFrame(lines)

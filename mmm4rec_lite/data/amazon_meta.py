@@ -1,0 +1,134 @@
+"""Amazon's metadata, line by line: JSON or Python literals, HTML in the texts, repeated and half-empty items.
+
+Nothing in a file is executed: what is not JSON is offered to `ast.literal_eval`, which knows constants only.
+"""
+
+import ast
+import gzip
+import html
+import json
+import re
+import warnings
+import zlib
+
+import pandas as pd
+from bs4 import BeautifulSoup
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.errors import KitError
+
+FIELDS = {  # what a text can be made of -> the keys that hold it, the newer dump's first
+    "title": ("title",), "categories": ("category", "categories"), "brand": ("brand",),
+    "description": ("description",), "features": ("feature",), "main_category": ("main_cat",),
+}
+IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
+ID = "[!-~]{1,64}"         # no white space, no line breaks: ids become names of files and lines of tables
+LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
+LONGEST_LITERAL = 2**20    # bytes; Python's parser takes a hundred times the line's memory
+LONGEST_RAW = 20_000       # characters of one value before its HTML is read
+LONGEST_TEXT = 2_000       # and after; UniSRec's preparing empties texts of this length, here they are cut
+
+
+def metadata(path, wanted, fields, progress=True):
+    """Read a metadata file; the first line of an item counts, later ones are repeats.
+
+    Args:
+        path: ``meta_NAME.json.gz``.
+        wanted: set of the ids whose texts are needed.
+        fields: keys of `FIELDS`.
+
+    Returns:
+        (items [item, title, text, url] of the wanted ids, the set of all ids in the file, counts). Without a
+        title, title is the item's id, and the text does without it; without a URL, url is "".
+    """
+    seen, rows = set(), []
+    counts = dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
+    for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
+        data, literal = record(line)
+        item = data.get("asin") if data else None
+        counts["lines"] += 1
+        if not (isinstance(item, str) and re.fullmatch(ID, item)):
+            counts["unreadable"] += 1
+            continue
+        counts["Python literals"] += literal
+        if item in seen:
+            counts["repeated items"] += 1
+            continue
+        seen.add(item)
+        if item in wanted:
+            found = {field: field_text(data, field) for field in ("title", *fields)}
+            text = " ".join(found[field].rstrip(". ") + "." for field in fields if found[field])
+            rows.append((item, found["title"] or item, text, image_url(data)))
+    return pd.DataFrame(rows, columns=["item", "title", "text", "url"], dtype=str), seen, counts
+
+
+def lines(path):
+    """The lines of a gzip file; one that is too long to be real comes as b"". KitError for a cut file."""
+    try:
+        with gzip.open(path) as file:
+            while line := file.readline(LONGEST_LINE):
+                whole = line
+                while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    line, whole = file.readline(LONGEST_LINE), b""
+                yield whole
+    except (OSError, EOFError, zlib.error) as error:
+        raise KitError(f"{path}: not a whole gzip file ({error}); download it again") from None
+
+
+def record(line):
+    """(the mapping a line holds, whether as a Python literal); (None, False) if it holds none."""
+    try:
+        data, literal = json.loads(line), False
+    except (ValueError, RecursionError):
+        data, literal = _literal(line), True
+    return (data, literal) if isinstance(data, dict) else (None, False)
+
+
+def field_text(data, field):
+    """A field of an item as clean text, "" if it has none; list entries are joined, repeats left out."""
+    value = next((data[key] for key in FIELDS[field] if data.get(key)), "")
+    parts = _strings(value)
+    if field == "brand":  # some are the page's own line, "by", a break, the brand
+        parts = [re.sub(r"^\s*by\s*\n", "", part) for part in parts]
+    text = " ".join(part for part in dict.fromkeys(map(clean, parts)) if part)[:LONGEST_TEXT]
+    return "" if "getTime()" in text else text  # a page's script was taken for the value
+
+
+def clean(text):
+    """Plain text: entities resolved, tags and scripts left out, white space single, at most 2,000 characters."""
+    text = html.unescape(text[:LONGEST_RAW])
+    if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
+        text = BeautifulSoup(text, "html.parser").get_text(" ")
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())[:LONGEST_TEXT]
+
+
+def image_url(data):
+    """The item's first picture, the largest kind first, or ""."""
+    urls = (url.strip() for key in IMAGES for url in _strings(data.get(key)))
+    return next((url for url in urls if re.fullmatch(r"https?://[!-~]{1,2000}", url)), "")
+
+
+def _literal(line):
+    """The Python literal of a line, or None."""
+    if not 0 < len(line) <= LONGEST_LITERAL:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of unknown escapes such as "\/"
+            return ast.literal_eval(line.decode("utf-8", "replace").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _strings(value):
+    """The texts and numbers in a value: itself, or those in its (nested) lists, in order."""
+    todo, found = [value], []
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list | tuple):
+            todo += reversed(value)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            found.append(str(value))
+    return found

@@ -1,0 +1,214 @@
+"""Pictures by URL into a dataset folder: in parallel, with back-off, resumable, every one checked, a report of all.
+
+A folder with pictures to fetch has ``image_urls.parquet`` (item, url). Fetched ones lie in ``images/``; what came
+of every item stands in ``image_report.jsonl``, a line as soon as it is known, so that a kill loses nothing.
+"""
+
+import hashlib
+import io
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+import urllib3
+from PIL import Image
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.data.dataset import load_dataset
+from mmm4rec_lite.data.tables import read_table
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.files import atomic
+
+URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
+COLUMNS = ["item", "url", "status", "tries", "file"]
+LASTING = ("gone", "refused", "bad", "large")   # another call asks again only if told to
+PASSING = ("busy", "timeout", "connection")
+FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"}
+LARGEST = 20 * 2**20    # bytes
+PIXELS = 50_000_000     # a small file can unfold to more
+REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
+
+
+def fetch_images(folder, again=False, workers=16, progress=True, **limits):
+    """Fetch the pictures a dataset folder has URLs for and enter them in its ``items.parquet``.
+
+    again: ask once more for what an earlier call found gone, refused, bad or too large. Other arguments and the
+    report: as in `download`. KitError when the folder is no dataset or has no URLs.
+    """
+    folder = Path(folder)
+    load_dataset(folder)
+    report = download(read_urls(folder), folder, again, workers, progress, **limits)
+    items = read_table(folder / "items.parquet")
+    files = report.dropna(subset="file").set_index("item")["file"]
+    image = items["item"].map(files).astype(object).fillna(items["image"])
+    with atomic(folder / "items.parquet") as temporary:
+        items.assign(image=image.where(image.notna(), None)).to_parquet(temporary, index=False)
+    return report
+
+
+def download(urls, folder, again=False, workers=16, progress=True, attempts=4, pause=1.0, timeout=20.0, slowest=120.0,
+             largest=LARGEST):
+    """Fetch pictures into ``folder/images``, named by item; what an earlier call settled is not asked for again.
+
+    Args:
+        urls: frame [item, url], one row per item.
+        folder: where ``images/`` and the report are or will be.
+        again: ask again for what was settled as gone, refused, bad or large.
+        workers: requests at once.
+        attempts: tries of one call for what may pass: the second at once, the third after ``pause`` seconds, then
+            doubled each time, or as the server's Retry-After says (at most two minutes).
+        timeout: seconds to connect, and between two pieces; ``slowest`` for the whole answer.
+        largest: bytes.
+
+    Returns:
+        A frame [item, url, status, tries, file], in the order of ``urls``; file is the path below ``folder`` or None.
+        Status: ok; gone (404, 410), refused (another 4xx, or no web address), bad (no whole picture), large; and what
+        may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
+    """
+    folder = Path(folder)
+    urls = urls.drop_duplicates("item", ignore_index=True)
+    known = _known(folder)
+    todo = [(item, url) for item, url in zip(urls["item"], urls["url"])
+            if not _settled(known.get(item), url, folder, again)]
+    pool = urllib3.PoolManager(maxsize=workers, timeout=urllib3.Timeout(timeout))
+    policy = urllib3.Retry(total=attempts, backoff_factor=pause / 2, backoff_max=60, retry_after_max=120)
+
+    def work(item, url):
+        status, tries, content = _fetch(pool, url, policy, attempts, slowest, largest)
+        suffix, file = _suffix(content) if status == "ok" else None, None
+        if suffix:
+            file = f"{IMAGES}/{_name(item)}{suffix}"
+            with atomic(folder / file) as temporary:
+                temporary.write_bytes(content)
+        elif status == "ok":
+            status = "bad"
+        return dict(zip(COLUMNS, (item, url, status, tries, file)))
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / REPORT, "a", encoding="utf-8") as log, ThreadPoolExecutor(workers) as threads:
+        started = [threads.submit(work, *task) for task in todo]
+        log.write("\n" if log.tell() else "")  # the last line of a killed call may lack its end
+        try:
+            for done in tqdm(as_completed(started), "images", len(todo), unit="image", disable=not progress):
+                found = known[done.result()["item"]] = done.result()
+                log.write(json.dumps(found) + "\n")
+                log.flush()
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+    return pd.DataFrame([known[item] for item in urls["item"]], columns=COLUMNS)
+
+
+def save_with_urls(dataset, urls, folder):
+    """`Dataset.save` with the image URLs beside.
+
+    A dataset without pictures takes over those of an earlier one in ``folder`` whose URLs are still the same,
+    and the report on them.
+    """
+    folder = Path(folder)
+    wanted = dict(zip(urls["item"], urls["url"])) if dataset.items["image"].isna().all() else {}
+    known = {item: found for item, found in _known(folder).items()
+             if item in wanted and _settled(found, wanted[item], folder, again=False)}
+    files = {item: found["file"] for item, found in known.items() if found["status"] == "ok"}
+    image = [files.get(item, image) for item, image in zip(dataset.items["item"], dataset.items["image"])]
+    items = dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
+    replace(dataset, items=items, folder=folder if files else dataset.folder).save(folder)
+    with atomic(folder / URLS) as temporary:
+        urls.to_parquet(temporary, index=False)
+    if known:
+        with atomic(folder / REPORT) as temporary:
+            temporary.write_text("".join(json.dumps(found) + "\n" for found in known.values()), encoding="utf-8")
+
+
+def read_urls(folder):
+    """The frame [item, url] of a folder; KitError if it has none."""
+    path = Path(folder) / URLS
+    if not path.is_file():
+        raise KitError(f"{folder}: no {URLS}, so nothing says where its pictures are; `data amazon` writes it")
+    urls = read_table(path)
+    if not {"item", "url"} <= set(urls):
+        raise KitError(f"{path}: expected the columns item and url")
+    return urls
+
+
+def _known(folder):
+    """item -> the latest line of the report on it; a line cut by a kill does not count."""
+    known = {}
+    if (folder / REPORT).is_file():
+        for line in (folder / REPORT).read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                found = json.loads(line)
+                known[found["item"]] = {column: found[column] for column in COLUMNS}
+            except (ValueError, KeyError, TypeError):
+                continue
+    return known
+
+
+def _settled(found, url, folder, again):
+    if found is None or found["url"] != url:
+        return False
+    if found["status"] == "ok":
+        return (folder / found["file"]).is_file()
+    return found["status"] in LASTING and not again
+
+
+def _name(item):
+    """A file's name for any item id."""
+    name = quote(item, safe="")
+    return name if len(name) <= 150 else hashlib.sha256(item.encode()).hexdigest()
+
+
+def _fetch(pool, url, policy, attempts, slowest, largest):
+    """(status, tries, content)."""
+    if not url.lower().startswith(("http://", "https://")):
+        return "refused", 0, None
+    for tries in range(1, attempts + 1):
+        response = None
+        try:
+            response = pool.request("GET", url, preload_content=False, retries=REDIRECTS)
+            with closing(response):
+                status, content = _answer(response, time.monotonic() + slowest, largest)
+        except urllib3.exceptions.LocationValueError:  # no address one could ask
+            return "refused", tries, None
+        except urllib3.exceptions.HTTPError as error:
+            cause = getattr(error, "reason", error)
+            timed_out = (isinstance(cause, urllib3.exceptions.TimeoutError)
+                         and not isinstance(cause, urllib3.exceptions.NewConnectionError))  # one by history only
+            status, content = "timeout" if timed_out else "connection", None
+        if status not in PASSING or tries == attempts:
+            return status, tries, content
+        policy = policy.increment("GET", url, response)
+        policy.sleep(response)
+
+
+def _answer(response, deadline, largest):
+    """(status, content) of a response, read in pieces so that neither size nor slowness is unbounded."""
+    if response.status != 200:
+        code = response.status
+        return "gone" if code in (404, 410) else "busy" if code in (408, 425, 429) or code >= 500 else "refused", None
+    content = bytearray()
+    while piece := response.read1(2**16):
+        content += piece
+        if len(content) > largest:
+            return "large", None
+        if time.monotonic() > deadline:
+            return "timeout", None
+    return "ok", bytes(content)
+
+
+def _suffix(content):
+    """The file name suffix of a picture that can be decoded from end to end, or None."""
+    try:
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:
+            picture.verify()
+        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:  # verify leaves it unusable
+            if picture.width * picture.height > PIXELS:
+                return None
+            picture.load()  # notices what is cut off, where verify does not
+            return FORMATS[picture.format]
+    except Exception:  # decoders of broken files raise anything
+        return None

@@ -1,0 +1,162 @@
+"""Tables of any usual kind as frames of text: csv, tsv, txt, jsonl (each also with .gz), and parquet."""
+
+import gzip
+import json
+import re
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from mmm4rec_lite.errors import KitError
+
+# Usual names in lower case, letters and digits only; the first that a table has is taken.
+NAMES = {
+    "user": "userid user uid customerid customer reviewerid visitorid visitor memberid member buyerid buyer "
+            "accountid account clientid client userno customerno",
+    "item": "itemid item asin parentasin sku productid product articleid article iid movieid movie bookid book "
+            "trackid songid videoid newsid contentid",
+    "time": "timestamp unixreviewtime unixtime time datetime ts eventtime createdat purchasedat orderedat "
+            "purchasetime ordertime created date purchasedate orderdate eventdate day",
+    "title": "title name itemname productname producttitle",
+    "text": "text",
+    "category": "categories category genres genre tags",
+    "brand": "brand manufacturer",
+    "description": "description",
+    "domain": "domain",
+    "image": "image imagepath imagefile picture photo",
+}
+
+
+def read_any(source):
+    """A table (a path, or a frame as it is) as a frame with text for column names.
+
+    Empty cells are missing, and so is what pandas takes for missing (NA, null, NaN...); `as_text` makes text
+    of the others. KitError when the file is none or cannot be read.
+    """
+    if isinstance(source, pd.DataFrame):
+        return source.reset_index(drop=True).rename(columns=str)
+    path = Path(source)
+    if not path.is_file():
+        raise KitError(f"{path}: there is no such file")
+    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    if kind not in _READERS or (kind == ".parquet" and path.suffix.lower() == ".gz"):
+        raise KitError(f"{path}: no table of a known kind; take csv, tsv, txt or jsonl (also with .gz), or parquet")
+    try:
+        table = _READERS[kind](path)
+    except KitError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error, RecursionError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise KitError(f"{path}: cannot be read as {kind[1:]} ({reason}); check the file or export it again") from None
+    if table.empty:
+        raise KitError(f"{path}: no rows")
+    return table
+
+
+def find_column(table, what, wanted, where, hint="", must=True, more=()):
+    """The column that holds ``what``: the wanted one, or one with a usual name; without one KitError, or None."""
+    if wanted is not None:
+        if wanted in table:
+            return wanted
+        raise KitError(f"{where} has no column {wanted!r} for the {what}; it has: {list_columns(table)}")
+    names = {re.sub(r"[^a-z0-9]", "", str(column).lower()): column for column in reversed(table.columns)}
+    usual = *NAMES.get(what, "").split(), *more
+    found = next((names[name] for name in usual if name in names), None)
+    if found is None and must:
+        raise KitError(f"{where}: no {what} column was recognised among: {list_columns(table)}; "
+                       f"say --{what} COLUMN{hint}")
+    return found
+
+
+def list_columns(table):
+    """The names of a table's columns, for a message."""
+    return ", ".join(map(str, table.columns))[:200]
+
+
+def _open(path):
+    return (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig")
+
+
+def _read_csv(path):
+    with _open(path) as file:
+        head = file.readline(1 << 20)
+    if not head.strip():
+        raise KitError(f"{path}: the first line must hold the names of the columns")
+    sep = max(",;\t|", key=head.count)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)     # lines longer than the header
+        return pd.read_csv(path, sep=sep, dtype=str, encoding="utf-8-sig", index_col=False,
+                           compression="gzip" if path.suffix.lower() == ".gz" else None)
+
+
+def _read_jsonl(path):
+    records = []
+    with _open(path) as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                raise KitError(f"{path}: line {number} is not one JSON object; expected one on each line")
+            records.append(record)
+    return pd.DataFrame(records, dtype=object)
+
+
+def _read_parquet(path):
+    # Text is made by Arrow, where integers with gaps stay integers.
+    table = pa.parquet.read_table(path)
+    return pd.DataFrame({name: as_text(table[name]) for name in table.column_names})
+
+
+_READERS = {**dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv), ".parquet": _read_parquet,
+            **dict.fromkeys((".jsonl", ".ndjson", ".json"), _read_jsonl)}
+
+
+def as_text(values):
+    """A column (Series or Arrow) as text, stripped, missing where it is empty."""
+    if isinstance(values, pd.Series):
+        index = values.index
+        try:
+            values = pa.Array.from_pandas(values)
+        except (pa.ArrowException, ValueError, OverflowError):    # of several types, as JSON may be
+            values = pa.array([_cell(value) for value in values], pa.string())
+    else:
+        index = None
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        values, kind = values.cast(kind.value_type), kind.value_type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        out = pd.to_datetime(values.to_pandas(), utc=True).astype(str).replace("NaT", np.nan)
+    elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        out = pd.Series([_cell(value) for value in values.to_pylist()], dtype=str)
+    else:
+        if pa.types.is_floating(kind):
+            plain = values.to_pandas()
+            if (np.isfinite(plain) & (plain % 1 == 0) & (plain.abs() < 2**53))[plain.notna()].all():
+                values = values.cast(pa.int64())
+        out = pd.Series(values.cast(pa.string()).to_pandas(), dtype=str)
+    if index is not None:
+        out.index = index
+    out = out.str.strip()
+    out = out.where(out != "")
+    known = out.dropna()
+    # 17.0 is what is left of 17 when a table with gaps was written.
+    return out.str[:-2] if len(known) and known.str.fullmatch(r"\d+\.0").all() else out
+
+
+def _cell(value):
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return str(int(value))
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return ", ".join(filter(None, map(_cell, value))) or None
+    return json.dumps(value, default=str) if isinstance(value, dict) else str(value)

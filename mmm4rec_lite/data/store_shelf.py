@@ -1,0 +1,71 @@
+"""What the demo store's customers see: pictures drawn with numpy alone, and words."""
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+SIZE = 64
+SHAPES = (("round", "circular"), ("square", "boxy"), ("triangular", "three-cornered"), ("ring-shaped", "hooped"))
+COLOURS = (("red", "scarlet"), ("green", "emerald"), ("blue", "navy"), ("yellow", "golden"))
+INKS = np.array([(200, 48, 40), (52, 148, 72), (44, 92, 184), (228, 188, 36)])
+BRANDS = np.array(["Alder", "Birk", "Corvo", "Dunne", "Ekko", "Fjord", "Grove", "Halden"])
+DEPARTMENTS = ("Lighting", "Kitchen", "Furniture", "Fashion", "Decoration",       # of the ten domains
+               "Textiles", "Kitchen", "Decoration", "Textiles", "Fashion")
+
+
+def words(shelf, number, rng):
+    """title, text (a frame like ``shelf``) in words for text_shape and text_colour; synonyms, brands tell nothing.
+
+    ``number``: the domain's, 0 to 9.
+    """
+    domain, n = shelf["domain"].iloc[0], len(shelf)
+    one_of = lambda m: (m * rng.random(n)).astype(int)
+    brand = BRANDS[one_of(len(BRANDS))]
+    shape, colour = (np.array(names)[shelf[f"text_{kind}"], one_of(2)]
+                     for kind, names in (("shape", SHAPES), ("colour", COLOURS)))
+    category = np.array(SHAPES)[shelf["text_shape"], 0]
+    single = "scarf" if domain == "scarves" else domain.removesuffix("s")
+    title = [f"{b} {c} {s} {single}" for b, c, s in zip(brand, colour, shape)]
+    place = f"{DEPARTMENTS[number]}, {domain}"
+    text = [f"{t}. {place}, {c} {domain}. Brand: {b}." for t, c, b in zip(title, category, brand)]
+    return pd.DataFrame({"title": title, "text": text}, index=shelf.index)
+
+
+def draw(shelf, images, folder, number, rng):
+    """Write the pictures for picture_shape and picture_colour as ``images`` (paths below ``folder``, or None).
+
+    Place, size, tilt, shade and pattern (plain, striped, dotted) are drawn by ``rng`` and tell nothing.
+    """
+    nuisance = rng.random((len(shelf), 7))
+    for shape, colour, image, u in zip(shelf["picture_shape"], shelf["picture_colour"], images, nuisance):
+        if image is not None:
+            (folder / image).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(shape, colour, number, u)).save(folder / image)
+
+
+def picture(shape, colour, number, u):
+    """One picture, uint8 [64, 64, 3]: a shape in a colour on a pale ground whose tint tells the domain ``number``.
+
+    ``u``: seven numbers in [0, 1) for what tells nothing.
+    """
+    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1                         # -1 to 1, y downwards
+    angle = (u[0] - 0.5) * 0.7
+    x, y = x - 0.3 * (u[1] - 0.5), y - 0.3 * (u[2] - 0.5)
+    x, y = (x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)) / (0.5 + 0.2 * u[3])
+    ground = 232 + 10 * np.sin(number * np.array([1.0, 2.3, 4.1]))
+    ink = INKS[colour] * (0.8 + 0.3 * u[4])
+    pattern = int(3 * u[5])
+    wave = 4 + 4 * u[6]
+    light = np.sin(wave * np.pi * x) > 0.5 if pattern == 1 else \
+        (np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y) > 0.5) & (pattern == 2)
+    paint = np.where(light[..., None], 0.5 * ink + 120, ink)
+    return np.where(_inside(shape, x, y)[..., None], paint, ground).clip(0, 255).astype(np.uint8)
+
+
+def _inside(shape, x, y):
+    if shape == 1:
+        return np.maximum(abs(x), abs(y)) < 0.9
+    if shape == 2:
+        return (y < 0.8) & (y > 2 * abs(x) - 1)
+    radius = np.hypot(x, y)
+    return (radius < 1) & (radius > (0.55 if shape == 3 else 0))

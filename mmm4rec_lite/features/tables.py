@@ -1,0 +1,215 @@
+"""Feature vectors that come in a table: a further modality (audio...), or a stand-in for text or picture features."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from mmm4rec_lite.data.reading import as_text, find_column, read_any
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """Vectors of one modality for some items.
+
+    Attributes:
+        name: of the modality, such as "audio".
+        items: item ids (str), one per row, each once.
+        vectors: float32 ``[n, dim]``, finite, as they were given.
+        source: what made the vectors, in words; tables of one name, source and width may be mixed.
+        dropped: number of rows left out because they held NaN or infinity.
+    """
+
+    name: str
+    items: list[str]
+    vectors: torch.Tensor
+    source: str
+    dropped: int = 0
+
+    def __post_init__(self):
+        if self.vectors.dim() != 2 or len(self.vectors) != len(self.items) or 0 in self.vectors.shape:
+            raise KitError(f"{self.source}: expected one vector for each of {len(self.items)} items, got numbers of "
+                           f"shape {list(self.vectors.shape)}")
+        if len(set(self.items)) < len(self.items):
+            example = pd.Series(self.items)[pd.Series(self.items).duplicated()].iloc[0]
+            raise KitError(f"{self.source}: item {example!r} has several vectors; keep one")
+
+    @property
+    def fingerprint(self):
+        """sha256 over name, source and width: who made the vectors, not which items they are of."""
+        about = [self.name, self.source, self.vectors.shape[1]]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+
+    def align(self, item_ids):
+        """Vectors ``[n + 1, dim]`` and a mask ``[n + 1]`` in the order of ``item_ids``, behind a row 0 for padding.
+
+        Items without a vector get zeros and False. KitError when no item has one.
+        """
+        item_ids = list(item_ids)
+        row = pd.Index(self.items).get_indexer(item_ids)
+        if not (row >= 0).any():
+            raise KitError(f"{self.source}: no vector for any of {len(item_ids)} items (it has items such as "
+                           f"{self.items[0]!r}, wanted are such as {item_ids[:1]}); check its item ids")
+        has = torch.tensor(row >= 0)
+        vectors = self.vectors[torch.tensor(row).clamp(min=0)] * has[:, None]
+        return F.pad(vectors, (0, 0, 1, 0)), F.pad(has, (1, 0))
+
+    def coverage(self, item_ids):
+        """Counts: items, with a vector, without one, vectors of other items, vectors not finite."""
+        wanted, mine = set(item_ids), set(self.items)
+        both = len(wanted & mine)
+        return {"items": len(wanted), "with a vector": both, "without a vector": len(wanted) - both,
+                "vectors of other items": len(mine) - both, "vectors with NaN or infinity, left out": self.dropped}
+
+    def save(self, path):
+        """Write the file ``path``: whole or not at all."""
+        ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
+        save_tensors(path, "feature table", {"items": ids, "vectors": self.vectors}, name=self.name, source=self.source,
+                     dropped=self.dropped)
+
+
+def load_table(path):
+    """Read a `FeatureTable` file; KitError if it is not there, is none, or is damaged."""
+    tensors, notes = load_tensors(path, "feature table", "make it with the command `features-table`")
+    items = json.loads(tensors["items"].numpy().tobytes())
+    return FeatureTable(notes["name"], items, tensors["vectors"], notes["source"], notes["dropped"])
+
+
+def read_table(path, name, item=None, items=None, source=None):
+    """A `FeatureTable` from a file of vectors. Nothing is unpickled.
+
+    Args:
+        path: .npz (arrays ``items``, of text or numbers, and ``vectors`` [n, dim]), .npy (an array [n, dim] whose
+            rows follow ``items``), .parquet, or csv, tsv and jsonl (also .gz): a column of item ids, and columns
+            of numbers, or one column of lists.
+        name: of the modality.
+        item: the column of item ids; None finds the usual names.
+        items: item ids, for .npy alone.
+        source: what made the vectors; None: the file's name.
+
+    Raises:
+        KitError: no such file, pickled objects, no numbers, a wrong shape, an item twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise KitError(f"{path}: there is no such file")
+    if path.suffix.lower() in (".npy", ".npz"):
+        ids, vectors = _numpy(path, items)
+    elif path.suffix.lower() == ".parquet":
+        try:
+            table = pd.read_parquet(path, engine="pyarrow")
+        except (OSError, ValueError) as error:
+            raise KitError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
+        ids, vectors = _columns(table, item, path)
+    else:
+        ids, vectors = _columns(read_any(path), item, path)
+    finite = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.ones(len(vectors), bool)
+    if not finite.any():
+        raise KitError(f"{path}: no row of finite numbers")
+    if len(ids) != len(vectors):
+        raise KitError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each")
+    ids = [one for one, keep in zip(ids, finite) if keep]
+    vectors = torch.from_numpy(np.ascontiguousarray(vectors[finite], dtype=np.float32))
+    return FeatureTable(name, ids, vectors, source or path.name, int((~finite).sum()))
+
+
+def codes(column):
+    """Multi-hot vectors of discrete codes, such as "<A_164> <B_64> <C_209>": float32 ``[n, n_codes]`` of 0 and 1.
+
+    ``column``: texts with codes (what stands in < >, or else words between blanks); missing or empty: zeros.
+    Returns the vectors and the codes that the columns stand for, sorted.
+    """
+    found = [re.findall(r"<[^<>]+>|[^\s<>]+", text) if isinstance(text, str) else [] for text in column]
+    names = sorted({code for row in found for code in row})
+    if not names:
+        raise KitError("codes: none found; expected texts such as '<A_164> <B_64>'")
+    place = {code: index for index, code in enumerate(names)}
+    out = torch.zeros(len(found), len(names))
+    for row, one in enumerate(found):
+        out[row, [place[code] for code in one]] = 1
+    return out, names
+
+
+def codes_table(items, column, name, source):
+    """A `FeatureTable` of `codes`; items without a code have no vector. The codes themselves are part of its source."""
+    vectors, names = codes(column)
+    has = vectors.any(dim=1)
+    digest = hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
+    ids = [item for item, one in zip(items, has.tolist()) if one]
+    return FeatureTable(name, ids, vectors[has], f"{source}, {len(names)} codes ({digest})")
+
+
+def with_table(features, modality, table):
+    """`Features` with a table's vectors, scaled to length 1, in the place of the "image" or "text" rows.
+
+    Items without a vector get zeros (and has_image False, for "image"). The encoder's name and fingerprint
+    change: what was trained on one is not used with the other.
+    """
+    if modality not in ("image", "text"):
+        raise KitError(f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
+    vectors, has = table.align(features.items)
+    rows = F.normalize(vectors[1:], dim=1)
+    old = features.encoder
+    both = json.dumps([old["fingerprint"], modality, table.fingerprint])
+    encoder = {**old, "name": f"{old['name']}, {modality}: {table.source}", f"{modality}_dim": rows.shape[1],
+               "fingerprint": hashlib.sha256(both.encode()).hexdigest(), "aligned": False}
+    changes = {modality: rows, "encoder": encoder, "source": _source(features, modality, rows)}
+    if modality == "image":
+        encoder |= {"missing": "zeros", "preprocessing": None}
+        changes |= {"has_image": has[1:], "bad_images": {}}
+    return replace(features, **changes)
+
+
+def _source(features, modality, rows):
+    return hashlib.sha256(f"{features.source} {modality}".encode() + rows.numpy().tobytes()).hexdigest()
+
+
+def _numpy(path, items):
+    """Ids and vectors of a .npy or .npz file."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            if items is None:
+                raise KitError(f"{path}: a bare array names no items; give their ids in its order, or write an .npz "
+                               "with the arrays items and vectors")
+            ids, vectors = list(items), content
+        else:
+            with content:
+                if not {"items", "vectors"} <= set(content.files):
+                    raise KitError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content.files)}")
+                ids, vectors = as_text(pd.Series(content["items"].tolist())).tolist(), content["vectors"]
+    except KitError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds for a damaged file
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise KitError(f"{path}: cannot be read as arrays of numbers and text ({reason}); pickled objects are not "
+                       "read") from None
+    if vectors.dtype.kind not in "fiub":
+        raise KitError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
+    return ids, vectors.astype(np.float32)
+
+
+def _columns(table, item, path):
+    """Ids and vectors of a frame with a column of ids and columns of numbers, or one of lists."""
+    key = find_column(table, "item", item, path.name, more=("id",))
+    ids = as_text(table[key])
+    rest = table.drop(columns=key)[ids.notna()]
+    if not rest.shape[1]:
+        raise KitError(f"{path}: no column beside {key!r}; expected numbers")
+    try:
+        if rest.shape[1] == 1 and isinstance(rest.iloc[0, 0], (list, np.ndarray)):
+            vectors = np.stack([np.asarray(row, dtype=np.float32) for row in rest.iloc[:, 0]])
+        else:
+            vectors = rest.apply(pd.to_numeric).to_numpy(np.float32)
+    except (ValueError, TypeError) as error:
+        raise KitError(f"{path}: the columns beside {key!r} are not numbers, or lists of one length "
+                       f"({' '.join(str(error).split())[:100]}); keep only the vectors") from None
+    return ids.dropna().tolist(), vectors
