@@ -9,8 +9,8 @@ from mmm4rec_lite.errors import KitError
 class Quirks:
     """What the public code does and a user would not want, each off by default.
 
-    Numbers in brackets: the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248, as it differs from
-    the paper or from what the paper builds on.
+    Found in the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248. What each one changes, at once and after
+    training with it, is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
     """
 
     target_time: bool = False          # the target's own time stamp stands in the input (a leak)

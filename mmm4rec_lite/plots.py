@@ -48,6 +48,67 @@ def metric_bars(table, metric="ndcg@10"):
     return figure
 
 
+def differences(table, label="form", reference="no difference", title=""):
+    """Paired differences in NDCG@10 with two standard errors, one line per form; a frame of ``audit.trials.paired``."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        table = table[table["standard error"] > 0]
+        figure = _figure(7, 1.2 + 0.34 * len(table))
+        axis = figure.subplots()
+        sure = table["difference"].abs() > 2 * table["standard error"]
+        for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
+            places = [table.index.get_loc(i) for i in rows.index]
+            axis.errorbar(rows["difference"], places, xerr=2 * rows["standard error"], fmt="o", color=colour, capsize=3)
+        axis.axvline(0, color="black", lw=1)
+        axis.set_yticks(range(len(table)), table[label])
+        axis.invert_yaxis()
+        axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: 2 standard errors)", title=title)
+    return figure
+
+
+def epochs_to_best(table):
+    """Epochs to the best validation epoch per domain; the table of the audit's ``epochs-to-converge``."""
+    columns = {"MMSRec (printed)": "MMSRec, no ID", "MISSRec with ID, log": "MISSRec, with ID",
+               "MISSRec without ID, log": "MISSRec, no ID", "MMM4Rec with ID, best epoch": "MMM4Rec, with ID",
+               "MMM4Rec without ID, best epoch": "MMM4Rec, no ID"}
+    long = table.rename(columns=columns).melt("dataset", list(columns.values()), "system", "epochs")
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(8, 3.2)
+        axis = figure.subplots()
+        sns.barplot(long, x="dataset", y="epochs", hue="system", palette=[COLOURS[i] for i in (7, 9, 1, 0, 3)], ax=axis)
+        axis.set(xlabel="", ylabel="epochs to the best one (published)")
+        sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False)
+    return figure
+
+
+def movement(table):
+    """How far other time stamps move a user, fresh and trained, log scale; the table of ``dead-branch``."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(7, 2.6)
+        axis = figure.subplots()
+        sns.stripplot(table, x="users moved by other gaps", y="form", hue="when", palette=COLOURS[:2], size=9,
+                      jitter=False, dodge=True, log_scale=True, ax=axis)
+        axis.axvline(6e-8, color="black", ls=":", lw=1)
+        axis.text(6e-8, -0.55, "float32 rounds here", ha="center", va="bottom", fontsize=8)
+        axis.set(ylabel="", xlabel="movement of user vectors over their length (log scale)")
+        sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False)
+    return figure
+
+
+def time_signals(table):
+    """The gaps of one history and what the time signal D makes of them; a frame of ``audit.times.example_signals``."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(8, 2.8)
+        left, right = figure.subplots(1, 2)
+        gaps = table.drop_duplicates("step")
+        left.bar(gaps["step"], gaps["gap in days"], color=COLOURS[7])
+        left.set(xlabel="step of the history", ylabel="gap before it (days)")
+        sns.lineplot(table, x="step", y="D", hue="time signal", style="time signal", markers=True, dashes=False,
+                     palette=COLOURS[:3], ax=right)
+        right.set(xlabel="step of the history", ylabel="time signal D (no unit)")
+        sns.move_legend(right, "upper center", bbox_to_anchor=(0.5, -0.22), title="", frameon=False, fontsize=8)
+    return figure
+
+
 def mask_map(mask, labels, title):
     """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row)."""
     with plt.rc_context(STYLE):

@@ -116,6 +116,28 @@ def test_evaluate_prints_three_systems_under_both_policies(features, target):
     assert "Markov chain" in text and "recall@50" in text
 
 
+def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features, tmp_path, failed):
+    given = ("--data", TOY, "--domain", "mugs", "--features", features[0])
+    out = tmp_path / "told"
+    run("finetune", *given, "--out", out, "--epochs", "1", "--query-time")
+    _, found = both("evaluate", out, *given)
+    assert found["rows"][0]["system"] == "MMM4Rec, told the time of the request"
+    early, late = (json.loads(run("recommend", out, "--user", "user01", *given, "--at", at, "--json"))["rows"]
+                   for at in ("2021-06-01", "2035-01-01"))
+    assert [row["score"] for row in early] != [row["score"] for row in late]
+    assert "needs the times of the requests" in failed("recommend", out, "--user", "user01", *given)
+
+
+def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
+    text = run("audit", "--only", "arithmetic,dual-channel", "--out", tmp_path / "a.json")
+    assert "arithmetic: HOLDS PARTLY" in text and "Again:       mmm4rec-lite audit --only dual-channel" in text
+    found = json.loads(run("audit", "--only", "dual-channel", "--json"))["findings"]
+    assert [(f["name"], f["verdict"]) for f in found] == [("dual-channel", "does not hold")]
+    assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 2
+    assert "--data and --features go together" in failed("audit", "--data", TOY)
+    assert "no finding is called nonsense" in failed("audit", "--only", "nonsense")
+
+
 def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
     text, found = both("recommend", target[0], "--user", "user01", "--data", TOY, "--domain", "mugs",
                        "--features", features[0], "-k", 3)

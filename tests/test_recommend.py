@@ -88,3 +88,15 @@ def test_what_cannot_be_shown_is_refused_in_one_line(model, toy):
         everything = pd.DataFrame({"user": user, "item": toy.items["item"], "timestamp": range(60)})
         with pytest.raises(KitError, match="every item is in the history"):
             recommend(model, replace(toy, interactions=everything), user)
+
+
+def test_a_model_told_the_time_of_the_request_needs_it_and_uses_it(toy_model, small, toy):
+    told = toy_model(small.but(query_time=True))
+    torch.nn.init.normal_(told.request_text)
+    last = int(own(toy)["timestamp"].max())
+    soon, late = (recommend(told, toy, USER, at=last + gap) for gap in (60, 300 * 86400))
+    assert not soon.equals(late)
+    with pytest.raises(KitError, match="needs the times of the requests"):
+        recommend(told, toy, USER)
+    with pytest.raises(KitError, match="no other may see them"):
+        recommend(toy_model(small), toy, USER, at=last)

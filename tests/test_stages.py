@@ -184,3 +184,27 @@ def test_features_of_other_items_or_another_encoder_are_refused(source, mugs, sm
     with pytest.raises(KitError, match="cannot be mixed"):
         finetune(mugs, others, tmp_path / "run", source[0] / "model.safetensors", small, FULL)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stage", [pretrain, finetune])
+def test_data_without_times_turn_time_awareness_off(stage, lamps, features, small, tmp_path, untrained):
+    ordered = replace(lamps, info={"times": "order only"})
+    training = IN_BATCH if stage is pretrain else FULL
+    model, _ = stage(ordered, features, tmp_path, config=small, training=training)
+    assert not model.config.time and model.config == small.but(time=False, item_bias=model.config.item_bias)
+    with pytest.raises(KitError, match="has no times, only an order; a model with query_time needs"):
+        finetune(ordered, features, tmp_path / "no", None, small.but(query_time=True), FULL)
+    with pytest.raises(KitError, match="split it by leave_one_out"):
+        split(ordered, "global_time")
+
+
+def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_path):
+    told, _ = finetune(mugs, features, tmp_path / "told", source[0] / "model.safetensors",
+                       small.but(query_time=True), FULL, progress=False)
+    assert told.config.query_time and told.request_text.abs().max() > 0
+    assert not any(name.startswith("request_") for name in saved(source[0])[0])
+    rows = split(mugs)
+    one = batch(rows.sequences, rows.test, told.config.max_len)
+    with torch.no_grad():
+        later = told.users(replace(one, requests=one.requests + 10**8))
+        assert not torch.allclose(told.users(one), later, atol=1e-4)

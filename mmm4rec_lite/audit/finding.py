@@ -40,3 +40,13 @@ def summary(findings):
 def graded(holding, of):
     """The verdict when a claim holds in ``holding`` of ``of`` cases."""
     return HOLDS if holding == of else FAILS if holding == 0 else PARTLY
+
+
+def page(findings):
+    """The findings as a table to read: wrapped text, the verdict coloured. A pandas Styler."""
+    table = summary(findings).drop(columns="kind").set_axis(
+        ["finding", "claim", "evidence", "verdict", "measured on", "again by"], axis=1)
+    ink = {HOLDS: "#1b7837", PARTLY: "#8a5a00", FAILS: "#b2182b", UNKNOWN: "#555555"}
+    wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top", "max-width": "34em"}
+    return (table.style.hide(axis="index").set_properties(**wrapped)
+            .map(lambda verdict: f"color: {ink.get(verdict, 'inherit')}; font-weight: bold", subset="verdict"))

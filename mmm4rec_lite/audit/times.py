@@ -62,17 +62,9 @@ def padded_times(material):
     if len(short) == 0:
         return Finding("padded-times", claim, "No history here has both two gaps and padding", UNKNOWN, "measured",
                        pd.DataFrame(), *material.origin)
-    lines = []
-    for name, (gaps, padded) in {"as published: zeros count as times": ("seconds", True),
-                                 "real gaps in seconds": ("seconds", False), "real log-gaps": ("log", False)}.items():
-        quirks = replace(material.config.quirks, padded_times=padded, target_time=padded)
-        module = TimeDifferences(material.config.but(gaps=gaps, quirks=quirks)).double().eval()
-        module.fit(rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1])
-        one = batch(rows.sequences, short, L, target_time=padded)
-        real = torch.arange(L) < one.lengths.unsqueeze(1)
-        with torch.no_grad():
-            D, _ = module(one.times, real.double())
-        inner = real & (torch.arange(L) > 0)                                     # the first gap is 0 by definition
+    one, lines = batch(rows.sequences, short, L), []
+    inner = (torch.arange(L) < one.lengths.unsqueeze(1)) & (torch.arange(L) > 0)  # the first gap is 0 by definition
+    for name, D in _signals(material, rows, short):
         spans = torch.stack([d[own].max() - d[own].min() for d, own in zip(D, inner)])
         lines.append({"time signal": name, "rows": len(spans), "median span of D over a history": spans.median().item(),
                       "90th percentile": spans.quantile(0.9).item()})
@@ -84,6 +76,36 @@ def padded_times(material):
         f"rest to almost one value: over a history D spans {flat:.1g} (median of {len(short)} histories shorter than "
         f"the window) instead of {real:.2f} with real gaps only",
         FAILS if flat < 0.1 * real else PARTLY, "measured", table, *material.origin)
+
+
+def example_signals(material):
+    """The time signal D of one real history under the three forms of ``padded_times``: step, days since the last, form,
+    D. It is the test history of 8 to 12 items whose gaps vary most."""
+    rows, L = split(material.dataset), material.config.max_len
+    lengths = rows.test - rows.sequences.first[rows.test]
+    some = rows.test[(lengths >= 8) & (lengths <= 12)]
+    one = batch(rows.sequences, some, L)
+    real = (torch.arange(L) < one.lengths.unsqueeze(1)).double()
+    row = (one.times.diff(dim=1, prepend=one.times[:, :1]) * real).std(dim=1).argmax()
+    lines = []
+    for name, signal in _signals(material, rows, some[row].unsqueeze(0)):
+        for step in range(1, int(one.lengths[row])):
+            days = (one.times[row, step] - one.times[row, step - 1]).item() / 86400
+            lines.append({"step": step + 1, "gap in days": days, "time signal": name, "D": signal[0, step].item()})
+    return pd.DataFrame(lines)
+
+
+def _signals(material, rows, some):
+    """(name, D [B,L]) as published, of real gaps in seconds, and of real log-gaps, in float64."""
+    L = material.config.max_len
+    for name, (gaps, padded) in {"as published: zeros count as times": ("seconds", True),
+                                 "real gaps in seconds": ("seconds", False), "real log-gaps": ("log", False)}.items():
+        quirks = replace(material.config.quirks, padded_times=padded, target_time=padded)
+        module = TimeDifferences(material.config.but(gaps=gaps, quirks=quirks)).double().eval()
+        module.fit(rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1])
+        one = batch(rows.sequences, some, L, target_time=padded)
+        with torch.no_grad():
+            yield name, module(one.times, (torch.arange(L) < one.lengths.unsqueeze(1)).double())[0]
 
 
 def dead_branch(material):

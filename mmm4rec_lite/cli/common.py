@@ -1,6 +1,7 @@
 """What the commands share: their options, how a table is printed, how a dataset is put together."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,10 +35,13 @@ def load_parts(folder, domains):
 
 
 def load_domains(folder, domains):
-    from mmm4rec_lite.data import union
+    from mmm4rec_lite.data import order_only, union
 
     parts = load_parts(folder, domains)
-    return parts[0] if len(parts) == 1 else union(parts, "+".join(part.name for part in parts))
+    dataset = parts[0] if len(parts) == 1 else union(parts, "+".join(part.name for part in parts))
+    if order_only(dataset):
+        print(f"note: {dataset.name} has no times, only an order: models read no times", file=sys.stderr)
+    return dataset
 
 
 def configs(preset, stage, epochs, seed):

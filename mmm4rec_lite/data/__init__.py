@@ -3,6 +3,8 @@
 dataset    the plain dataset folder, total order and ties, k-core, domains, union, the statistics table
 tables     their columns and types, checked
 movielens  MovieLens-100K with genre groups as domains, fetched and checked
+amazon     Amazon Reviews 2018 from its published files, with `amazon_meta`; `download` fetches pictures
+store      a made-up shop with known truth, with `store_shelf`
 split      flat sequences; leave-one-out, global-time and all-prefix targets
 tabular    your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
 batches    right-padded batches by tensor indexing; reproducible epochs
