@@ -151,18 +151,9 @@ def strip(items, folder=None, title="", marked=()):
         figure = _figure(1.25 * max(len(items), 1), 2.1)
         axes = figure.subplots(1, max(len(items), 1), squeeze=False)[0]
         for axis, row in zip(axes, items.itertuples()):
-            axis.set_xticks([])
-            axis.set_yticks([])
-            name = "\n".join(textwrap.wrap(row.title, 15)[:4])
-            if isinstance(row.image, str):
-                with Image.open(Path(folder, row.image)) as picture:
-                    axis.imshow(picture.convert("RGB"), aspect="auto")
-                axis.set_xlabel(name, fontsize=6.5)
-            else:
-                axis.set_facecolor("#eef1f5")
-                axis.text(0.5, 0.5, name, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
-            axis.spines[:].set_visible(True)
-            axis.spines[:].set(color=COLOURS[3] if row.item in marked else "#b8c0cc", lw=3 if row.item in marked else 1)
+            _tile(axis, row, folder, row.item in marked)
+        if items.empty:
+            axes[0].set(xticks=[], yticks=[])
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -173,3 +164,138 @@ def _span(seconds):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _tile(axis, item, folder, marked=False, below=""):
+    """One item: its picture with the title below, or a card with the title; ``below``: a further line."""
+    name = "\n".join(textwrap.wrap(item.title, 15)[:4])
+    if isinstance(item.image, str):
+        with Image.open(Path(folder, item.image)) as picture:
+            axis.imshow(picture.convert("RGB"), aspect="auto")
+    else:
+        axis.set_facecolor("#eef1f5")
+        axis.text(0.5, 0.5, name, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
+        name = ""
+    axis.set(xticks=[], yticks=[])
+    axis.set_xlabel("\n".join(filter(None, (name, below))), fontsize=6.5)
+    axis.spines[:].set_visible(True)
+    axis.spines[:].set(color=COLOURS[3] if marked else "#b8c0cc", lw=3 if marked else 1)
+
+
+def gap_histogram(table):
+    """How long gaps are, one panel per dataset, zeros apart on the left; a frame of ``data.look.gap_histogram``."""
+    names = list(table["dataset"].unique())
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(8, 0.6 + 1.6 * len(names))
+        axes = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+        for axis, name in zip(axes, names):
+            rows = table[table["dataset"] == name]
+            zero, rest = rows[rows["to"] == 0], rows[rows["to"] > 0]
+            bar = axis.bar([0.15], 100 * zero["share"], width=[0.15], align="edge", color=COLOURS[1])
+            axis.bar_label(bar, fmt="%.0f %%", fontsize=8, padding=1)
+            axis.bar(rest["from"], 100 * rest["share"], rest["to"] - rest["from"], align="edge", color=COLOURS[0])
+            axis.axvline(0.55, color="black", ls=":", lw=1)
+            axis.set(xscale="log", ylabel="share of gaps (%)", ylim=(0, 115 * rows["share"].max()))
+            axis.set_title(name, fontsize=10, loc="left")
+            axis.grid(False, axis="x")
+        ticks = {0.21: "0"} | {size: f"1 {unit}" for size, unit in _UNITS if size <= table["to"].max()}
+        axes[-1].set_xticks(list(ticks), list(ticks.values()))
+        axes[-1].minorticks_off()
+        axes[-1].set_xlabel("gap between two neighbouring interactions of a user (log scale; zero apart)")
+    return figure
+
+
+def popularity_curve(table):
+    """Share of interactions on the most popular items, a line per dataset; a frame of ``data.look.popularity``."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(6, 3.4)
+        axis = figure.subplots()
+        sns.lineplot(table, x="items (%)", y="interactions (%)", hue="dataset", style="dataset", palette="colorblind",
+                     estimator=None, ax=axis)
+        axis.plot([0, 100], [0, 100], color="black", ls=":", lw=1, label="all items alike")
+        axis.set(xlabel="items, most popular first (% of all items)", ylabel="their interactions (% of all)",
+                 xlim=(0, 100), ylim=(0, 102))
+        axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
+def contact_sheet(items, folder, columns=12, title=""):
+    """The first items of every domain, a row each, small; grey: no picture. ``items``: frame with domain, image."""
+    shelves = {name: rows["image"].head(columns) for name, rows in items.groupby("domain", sort=False)}
+    edge, room = 64, 70                                                # pixels: a picture, and with the gap around it
+    sheet = Image.new("RGB", (room * columns, room * len(shelves)), "white")
+    for y, images in enumerate(shelves.values()):
+        for x, image in enumerate(images):
+            place = (room * x + 3, room * y + 3)
+            if isinstance(image, str):
+                with Image.open(Path(folder, image)) as picture:
+                    sheet.paste(picture.convert("RGB").resize((edge, edge)), place)
+            else:
+                sheet.paste("#d5dae1", (*place, place[0] + edge, place[1] + edge))
+    with plt.rc_context(STYLE):
+        figure = _figure(1.0 + 0.6 * columns, 0.4 + 0.6 * len(shelves))
+        axis = figure.subplots()
+        axis.imshow(np.asarray(sheet), interpolation="nearest")          # smoothed, the file is three times as large
+        axis.set_yticks([room * (y + 0.5) for y in range(len(shelves))], list(shelves))
+        axis.set(xticks=[], xlabel="grey: no picture")
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        axis.set_title(title, fontsize=10, loc="left")
+    return figure
+
+
+def neighbour_grid(near, items, folder, same=None):
+    """Items on the left, their nearest neighbours beside them, a row per modality, with the cosine below.
+
+    near: modality -> a frame of ``data.look.neighbours``. items: frame with item, title, image. same: a column of
+    ``items``; neighbours that have the item's own value there get a frame of another colour.
+    """
+    shelf = items.set_index("item", drop=False)
+    queries = list(dict.fromkeys(item for frame in near.values() for item in frame["item"]))
+    k = max(frame["rank"].max() for frame in near.values())
+    with plt.rc_context(STYLE):
+        figure = _figure(1.15 * (k + 1) + 0.5, 1.6 * len(near) * len(queries) + 0.3)
+        grid = figure.add_gridspec(len(near) * len(queries), k + 1)
+        for i, query in enumerate(queries):
+            axis = figure.add_subplot(grid[i * len(near), 0])
+            _tile(axis, shelf.loc[query], folder)
+            axis.set_title("near this item:", fontsize=8)
+            for j, (modality, frame) in enumerate(near.items()):
+                for row in frame[frame["item"] == query].itertuples():
+                    axis = figure.add_subplot(grid[i * len(near) + j, row.rank])
+                    alike = same is not None and shelf[same][query] == shelf[same][row.neighbour]
+                    _tile(axis, shelf.loc[row.neighbour], folder, alike, f"cosine {row.cosine:.2f}")
+                    if row.rank == 1:
+                        axis.set_ylabel(f"by {modality}", fontsize=9)
+        if same is not None:
+            figure.supxlabel(f"framed: the same {same} as the item on the left", fontsize=8)
+    return figure
+
+
+def match_bars(table):
+    """How many neighbours have the item's own shape, colour...; a frame of ``data.look.matches``.
+
+    Thin lines: two standard errors; the black line across each group: what chance gives.
+    """
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = _figure(7.5, 3)
+        axis = figure.subplots()
+        modalities, attributes = (list(table[column].unique()) for column in ("modality", "attribute"))
+        width = 0.8 / len(modalities)
+        for i, modality in enumerate(modalities):
+            rows = table[table["modality"] == modality].set_index("attribute").loc[attributes]
+            places = np.arange(len(attributes)) + i * width
+            bars = axis.bar(places, rows["found (%)"], width * 0.95, align="edge", color=COLOURS[i],
+                            label=f"by {modality}", yerr=2 * rows["standard error"], ecolor="#555555")
+            axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
+        chance = table.drop_duplicates("attribute")["by chance (%)"]
+        axis.hlines(chance, np.arange(len(attributes)) - 0.05, np.arange(len(attributes)) + 0.85, color="black", lw=2,
+                    label="by chance")
+        axis.set_xticks(np.arange(len(attributes)) + 0.4, [f"same {name}" for name in attributes])
+        axis.set(ylabel="share of neighbours (%)", ylim=(0, 100))
+        axis.grid(False, axis="x")
+        axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    return figure
+
+
+_UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (30 * 86400, "month"), (365 * 86400, "y"))

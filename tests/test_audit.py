@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -173,3 +174,10 @@ def test_quirk_trials_change_one_switch_each():
         assert config.but(quirks=Quirks()) == base
         assert on == ([] if name == "none" else list(vars(Quirks())) if name == "all" else [name])
         assert decay_all == (name in ("published_init", "all"))
+
+
+def test_the_readmes_table_is_the_stored_audit():
+    root = Path(__file__).parent.parent
+    findings, _ = audit.load(root / "benchmarks" / "results" / "audit-instruments.json")
+    assert {f.name for f in findings} >= audit.BY_ITSELF.keys()
+    assert audit.short(findings) in (root / "README.md").read_text(encoding="utf-8")

@@ -97,3 +97,59 @@ def test_a_strip_without_pictures_needs_no_folder(toy, count):
 ])
 def test_gaps_are_told_in_the_unit_that_a_reader_would_use(seconds, text):
     assert plots._span(seconds) == text
+
+
+def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
+    table = pd.DataFrame({"dataset": ["one"] * 3 + ["two"] * 2, "from": [0, 1, 10, 0, 1], "to": [0, 10, 100, 0, 10],
+                          "share": [0.5, 0.2, 0.3, 0, 1]})
+    one, two = drawn(plots.gap_histogram(table))
+    assert [axis.get_title(loc="left") for axis in (one, two)] == ["one", "two"]
+    assert [bar.get_height() for bar in one.patches] == pytest.approx([50, 20, 30])
+    zero, first = one.patches[:2]
+    assert zero.get_x() + zero.get_width() < first.get_x() == 1 and one.texts[0].get_text() == "50 %"
+    assert two.get_xscale() == "log" and "%" in one.get_ylabel() and "gap" in two.get_xlabel()
+    assert [tick.get_text() for tick in two.get_xticklabels()] == ["0", "1 s", "1 min"]
+
+
+def test_a_popularity_curve_has_a_line_per_dataset_beside_the_diagonal():
+    table = pd.DataFrame({"dataset": ["a"] * 3 + ["b"] * 2, "items (%)": [0, 50, 100, 0, 100],
+                          "interactions (%)": [0, 80, 100, 0, 100]})
+    axis, = drawn(plots.popularity_curve(table))
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert names == ["a", "b", "all items alike"] and "%" in axis.get_xlabel() and "%" in axis.get_ylabel()
+    assert [0, 80, 100] in [list(line.get_ydata()) for line in axis.lines]
+
+
+def test_a_contact_sheet_has_a_row_per_domain_and_grey_where_there_is_no_picture(toy):
+    axis, = drawn(plots.contact_sheet(toy.items, toy.folder, columns=7, title="toys"))
+    assert ticks(axis) == ["lamps", "mugs"] and axis.get_title(loc="left") == "toys" and "grey" in axis.get_xlabel()
+    sheet = axis.images[0].get_array()
+    shelf = toy.items[toy.items["domain"] == "mugs"].head(7)
+    places = range(sheet.shape[1] // 14, sheet.shape[1], sheet.shape[1] // 7)
+    grey = [(sheet[-sheet.shape[0] // 4 - 20, place] == (213, 218, 225)).all() for place in places]
+    assert grey == shelf["image"].isna().tolist() and any(grey) and not all(grey)
+
+
+def test_a_neighbour_grid_shows_who_is_near_by_what_and_frames_those_of_the_same_sort(toy):
+    a, b, c, d = toy.items["item"][:4]
+    items = toy.items.assign(kind=["x" if item in (a, d) else "y" for item in toy.items["item"]])
+    near = {name: pd.DataFrame({"item": [a, a], "rank": [1, 2], "neighbour": found, "cosine": [0.9, 0.25]})
+            for name, found in (("text", [b, c]), ("picture", [d, b]))}
+    axes = drawn(plots.neighbour_grid(near, items, toy.folder, "kind"))
+    assert len(axes) == 5 and [axis.get_ylabel() for axis in axes] == ["", "by text", "", "by picture", ""]
+    assert [axis.get_xlabel().splitlines()[-1] for axis in axes[1:]] == ["cosine 0.90", "cosine 0.25"] * 2
+    frames = [axis.spines["top"].get_linewidth() for axis in axes]
+    assert frames.index(max(frames)) == 3 and frames.count(max(frames)) == 1        # d alone is of a's kind
+    plain = drawn(plots.neighbour_grid(near, items, toy.folder))
+    assert len({axis.spines["top"].get_linewidth() for axis in plain}) == 1
+
+
+def test_match_bars_show_every_modality_and_chance():
+    table = pd.DataFrame({"modality": ["text", "text", "both", "both"], "attribute": ["shape", "colour"] * 2,
+                          "found (%)": [40, 30, 70, 50], "standard error": 2, "by chance (%)": [25, 20, 25, 20]})
+    axis, = drawn(plots.match_bars(table))
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["by chance", "by text", "by both"]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["same shape", "same colour"]
+    assert [bar.get_height() for bar in axis.patches] == [40, 30, 70, 50] and "%" in axis.get_ylabel()
+    chance, = [lines for lines in axis.collections if lines.get_label() == "by chance"]
+    assert [start[1] for start, _ in chance.get_segments()] == [25, 20]

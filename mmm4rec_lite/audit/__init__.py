@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite import quickstart
 from mmm4rec_lite.audit import mechanics, prints, quirks, times
-from mmm4rec_lite.audit.finding import Finding, page, summary
+from mmm4rec_lite.audit.finding import Finding, page, short, summary
 from mmm4rec_lite.audit.trials import TRAINING, Material
 from mmm4rec_lite.data import order_only
 from mmm4rec_lite.errors import KitError
@@ -96,4 +96,4 @@ def load(path):
     return findings, content
 
 
-__all__ = ["Finding", "Material", "audit", "load", "material", "page", "save", "summary"]
+__all__ = ["Finding", "Material", "audit", "load", "material", "page", "save", "short", "summary"]

@@ -37,6 +37,12 @@ def summary(findings):
     return pd.DataFrame([{column: getattr(f, column) for column in columns} for f in findings])
 
 
+def short(findings):
+    """The claims and verdicts alone, as a Markdown table."""
+    lines = ["| claim | verdict | finding |", "| --- | --- | --- |"]
+    return "\n".join([*lines, *(f"| {f.claim} | {f.verdict} | `{f.name}` |" for f in findings if f.verdict != "-")])
+
+
 def graded(holding, of):
     """The verdict when a claim holds in ``holding`` of ``of`` cases."""
     return HOLDS if holding == of else FAILS if holding == 0 else PARTLY

@@ -36,7 +36,6 @@ FORMS = {  # name -> (changes of the config, weight decay on everything)
     "published": (dict(**_SECONDS, quirks=Quirks(published_init=True, **_AS_PUBLISHED)), True),
     "revived": (dict(**_SECONDS, quirks=Quirks(**_AS_PUBLISHED)), False),
     "revived, real gaps only": (_SECONDS, False),
-    "revived, log-gaps": (dict(gap_vector=False), False),
     "log-gaps and gap vector": ({}, False),
     "the same, told the time of the request": (dict(query_time=True), False),
 }

@@ -8,6 +8,7 @@ store      a made-up shop with known truth, with `store_shelf`
 split      flat sequences; leave-one-out, global-time and all-prefix targets
 tabular    your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
 batches    right-padded batches by tensor indexing; reproducible epochs
+look       numbers about data and features before any model: gaps, popularity, coverage, neighbours
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch

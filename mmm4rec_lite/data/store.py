@@ -64,6 +64,9 @@ class StoreConfig:
         for name in ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise KitError(f"store: {name} must be in [0, 1], not {getattr(self, name)}")
+        for name in ("users", "items", "seasons", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise KitError(f"store: {name} must be a whole number, not {getattr(self, name)!r}")
         for name, least in (("users", 1), ("items", KINDS), ("length", SHORTEST), ("popularity", 0), ("drift", 0),
                             ("seed", 0)):
             if not getattr(self, name) >= least:
@@ -213,8 +216,7 @@ def store(folder=None, config=None, domains=DOMAINS):
     rows, words = pd.concat(rows, ignore_index=True), pd.concat(words)
     info = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use",
             "store": asdict(truth.config), "domains": list(truth.domains)}
-    return Dataset.from_frames("store", rows[["user", "item", "timestamp"]], items.assign(image=image, **words),
-                               folder, info)
+    return Dataset.from_frames("store", rows, items.assign(image=image, **words), folder, info)
 
 
 def save_store(out, config=None, domains=DOMAINS):
@@ -245,9 +247,9 @@ def _normal_quantile(uniform):
 
 
 def _purchases(truth, shelf, rng):
-    """A domain's interactions: user, item, timestamp, and the true interest and whether it was an impulse."""
+    """A domain's interactions: user, item, timestamp."""
     config, n = truth.config, truth.config.users
-    mean = config.length - SHORTEST
+    mean = max(config.length - SHORTEST, 1e-9)
     longest = int(SHORTEST + 4 * mean)
     length = np.minimum(SHORTEST + np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / (1 + mean))), longest).astype(int)
     table = truth.start.numpy()
@@ -271,13 +273,12 @@ def _purchases(truth, shelf, rng):
             state[1:] = np.where(u[:, 3] < s, due, state[1:])
         impulse = u[:, 6] >= config.focus
         item = np.where(impulse, _draw(weight, u[:, 7]), _draw(within[state[1]], u[:, 7]))
-        steps.append((item, time, state[1].copy(), impulse))
-    item, time, interest, impulse = (np.stack(part, 1) for part in zip(*steps))
+        steps.append((item, time))
+    item, time = (np.stack(part, 1) for part in zip(*steps))
     real = np.arange(item.shape[1]) < length[:, None]
     domain = shelf["domain"].iloc[0]
     user = np.repeat([f"{domain}-u{i:05}" for i in range(n)], length)
-    return pd.DataFrame({"user": user, "item": shelf["item"].to_numpy()[item[real]], "timestamp": time[real],
-                         "interest": interest[real], "impulse": impulse[real]})
+    return pd.DataFrame({"user": user, "item": shelf["item"].to_numpy()[item[real]], "timestamp": time[real]})
 
 
 def _draw(weights, uniform):
