@@ -9,11 +9,13 @@ import typer
 from mmm4rec_lite.cli import models
 from mmm4rec_lite.cli.audit import audit_command
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
+from mmm4rec_lite.cli.experiments import experiment_app
 from mmm4rec_lite.errors import KitError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
                   help="MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations.")
 app.add_typer(data_app, name="data")
+app.add_typer(experiment_app, name="experiment")
 app.command("features")(features_command)
 app.command("audit")(audit_command)
 app.command("features-table")(features_table_command)

@@ -1,0 +1,4 @@
+"""Experiments as functions: tidy frames that carry where and how each number was measured.
+
+store  what the model finds of the demo store's truth
+"""
