@@ -85,7 +85,7 @@ def movement(table):
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = _figure(7, 2.6)
         axis = figure.subplots()
-        sns.stripplot(table, x="users moved by other gaps", y="form", hue="when", palette=COLOURS[:2], size=9,
+        sns.stripplot(table.dropna(), x="users moved by other gaps", y="form", hue="when", palette=COLOURS[:2], size=9,
                       jitter=False, dodge=True, log_scale=True, ax=axis)
         axis.axvline(6e-8, color="black", ls=":", lw=1)
         axis.text(6e-8, -0.55, "float32 rounds here", ha="center", va="bottom", fontsize=8)

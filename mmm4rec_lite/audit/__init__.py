@@ -77,11 +77,16 @@ def audit(where, only=None, progress=True):
 def save(findings, path):
     """Keep findings with their tables and origin (date, versions, device) as a JSON file."""
     origin = quickstart.environment()["measured with"].drop("seed").to_dict()
-    lines = [{**asdict(replace(f, table=None)), "table": json.loads(f.table.to_json(orient="split", index=False))}
-             for f in findings]
+    lines = [{**asdict(replace(f, table=None)), "table": _plain(f.table)} for f in findings]
     with atomic(path) as temporary:
         text = json.dumps({"date": f"{datetime.now(UTC):%Y-%m-%d}", **origin, "findings": lines}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(table):
+    """A frame as lists, floats in full (``to_json`` cuts what is below 1e-15), NaN as null."""
+    values = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return {"columns": table.columns.tolist(), "data": json.loads(json.dumps(values, default=lambda v: v.item()))}
 
 
 def load(path):
