@@ -60,7 +60,7 @@ def differences(table, label="form", reference="no difference", title=""):
             axis.errorbar(rows["difference"], places, xerr=2 * rows["standard error"], fmt="o", color=colour, capsize=3)
         axis.axvline(0, color="black", lw=1)
         axis.set_yticks(range(len(table)), table[label])
-        axis.invert_yaxis()
+        axis.set_ylim(len(table) - 0.5, -0.5)
         axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: 2 standard errors)", title=title)
     return figure
 

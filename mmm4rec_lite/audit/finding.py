@@ -50,9 +50,13 @@ def graded(holding, of):
 
 def page(findings):
     """The findings as a table to read: wrapped text, the verdict coloured. A pandas Styler."""
-    table = summary(findings).drop(columns="kind").set_axis(
-        ["finding", "claim", "evidence", "verdict", "measured on", "again by"], axis=1)
+    table = summary(findings)
+    table["data"] = (table["data"] + "\n\n" + table["rerun"]).str.strip()
+    table = table[["name", "claim", "evidence", "verdict", "data"]].set_axis(
+        ["finding", "claim", "evidence", "verdict", "measured on, and again by"], axis=1)
     ink = {HOLDS: "#1b7837", PARTLY: "#8a5a00", FAILS: "#b2182b", UNKNOWN: "#555555"}
-    wrapped = {"white-space": "normal", "text-align": "left", "vertical-align": "top", "max-width": "34em"}
-    return (table.style.hide(axis="index").set_properties(**wrapped)
+    wrapped = {"white-space": "pre-line", "text-align": "left", "vertical-align": "top"}
+    left = [{"selector": "th", "props": "text-align: left"}]
+    return (table.style.hide(axis="index").set_properties(**wrapped).set_table_styles(left)
+            .set_properties(subset="evidence", **{"min-width": "30em"})
             .map(lambda verdict: f"color: {ink.get(verdict, 'inherit')}; font-weight: bold", subset="verdict"))
