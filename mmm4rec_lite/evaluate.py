@@ -70,7 +70,7 @@ def _history(sequences, rows):
 
 def gains(ranks, k=10):
     """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64."""
-    return (ranks <= k) * math.log(2) / torch.log1p(ranks.double())
+    return (ranks <= k).double() * math.log(2) / torch.log1p(ranks.double())
 
 
 def metrics(ranks, ks=(10, 50)):
