@@ -59,6 +59,12 @@ def test_eq_5s_signal_has_the_scale_after_the_convolution_and_the_model_before_i
             conv.weight[:] = omega.flip(0)
             conv.bias.zero_()
     close(F.silu(printed), step.conv2(step.conv1(D_.view(1, 1, L))).flatten())
+    # with the signal itself as its scale, they part: D silu(D) in print, silu(silu(D D)) in the model
+    step.scale = torch.nn.Identity()
+    _, ours = step(torch.zeros(1, L, 1), D_.view(1, 1, L))
+    close(ours.flatten(), F.silu(F.silu(D_ * D_)))
+    close(equations.time_signal(D_, lambda d: d, omega), D_ * F.silu(D_))
+    assert (ours.flatten() - D_ * F.silu(D_)).abs().max() > 0.1
 
 
 def test_eq_6_agrees_without_its_bias_and_can_step_backwards_with_it():

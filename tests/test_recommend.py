@@ -96,7 +96,9 @@ def test_a_model_told_the_time_of_the_request_needs_it_and_uses_it(toy_model, sm
     last = int(own(toy)["timestamp"].max())
     soon, late = (recommend(told, toy, USER, at=last + gap) for gap in (60, 300 * 86400))
     assert not soon.equals(late)
-    with pytest.raises(KitError, match="needs the times of the requests"):
+    with pytest.raises(KitError, match="before the user's latest interaction"):
+        recommend(told, toy, USER, at=last - 1)
+    with pytest.raises(KitError, match="give the time"):
         recommend(told, toy, USER)
-    with pytest.raises(KitError, match="no other may see them"):
+    with pytest.raises(KitError, match="leave --at out"):
         recommend(toy_model(small), toy, USER, at=last)

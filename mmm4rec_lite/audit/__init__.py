@@ -38,16 +38,16 @@ SCALES = {
 }
 
 
-def material(dataset=None, features=None, scale=None, seeds=None):
+def material(dataset=None, features=None, scale=None, seeds=None, options=""):
     """What to audit on: a dataset and its features, MovieLens-100K's target domain by default.
 
     ``scale``: "quick" (about a minute in all; shows the machinery) or "full" (for numbers to keep);
-    ``$MMM4REC_SCALE`` or quick by default. ``seeds``: how many, instead of the scale's own.
+    ``$MMM4REC_SCALE`` or quick by default. ``seeds``: how many, instead of the scale's own. ``options``: of the
+    command line that gives this dataset, for ``Finding.rerun``.
     """
     scale = scale or os.environ.get("MMM4REC_SCALE", "quick")
     if scale not in SCALES:
         raise KitError(f"scale: {scale!r} is not known; one of {', '.join(SCALES)}")
-    mine = dataset
     if dataset is None:
         films = quickstart.dataset()
         dataset, features = films.select(quickstart.TARGET), quickstart.features(films)
@@ -55,7 +55,6 @@ def material(dataset=None, features=None, scale=None, seeds=None):
         raise KitError(f"audit: {dataset.name} has no times, only an order; give a dataset with time stamps")
     training, own = SCALES[scale]
     own = own if seeds is None else tuple(range(seeds))
-    options = "" if mine is None else f" --data {mine.folder.name if mine.folder else 'FOLDER'} --features FILE"
     options += "" if scale == "quick" and seeds is None else f" --scale {scale} --seeds {len(own)}"
     return Material(dataset, features, training, own, options=options)
 

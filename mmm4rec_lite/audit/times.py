@@ -42,7 +42,7 @@ def time_leak(material):
                    f"{mean.loc[name, 'users moved, trained']:.1g} after training" for name in costs}
     worth = {name: mean_and_error(torch.stack(values).mean(0)) for name, values in costs.items()}
     used = [name for name, (gain, error) in worth.items() if gain > 2 * error]
-    told = "; ".join(f"{name}: {gain:+.4f} +- {error:.4f}" for name, (gain, error) in worth.items())
+    told = "; ".join(f"{name}: {gain:+.5f} +- {error:.5f}" for name, (gain, error) in worth.items())
     return Finding(
         "time-leak", "Leave-one-out: nothing of what is to be predicted is in the input (section 3.1)",
         f"In the public code the target's own time stamp stands in the input of {seen(rows.test):.1%} of the test rows "
@@ -50,7 +50,7 @@ def time_leak(material):
         f"{moves['published']} as published, and by {moves['revived']} with the time branch revived. What the true "
         f"time is worth in NDCG@10, against another user's delay: {told}. A leak, "
         + (f"and used ({', '.join(used)})" if used else "but one that these models make nothing of"),
-        FAILS, "measured", table, *material.origin)
+        FAILS if seen(rows.test) > 0 else HOLDS, "measured", table, *material.origin)
 
 
 def padded_times(material):
@@ -75,7 +75,7 @@ def padded_times(material):
         f"Padded times of 0 make one gap of minus {one.times.max() / 1e9:.1f} billion seconds, and LayerNorm maps the "
         f"rest to almost one value: over a history D spans {flat:.1g} (median of {len(short)} histories shorter than "
         f"the window) instead of {real:.2f} with real gaps only",
-        FAILS if flat < 0.1 * real else PARTLY, "measured", table, *material.origin)
+        FAILS if flat < 0.1 * real else PARTLY if flat < 0.5 * real else HOLDS, "measured", table, *material.origin)
 
 
 def example_signals(material):
@@ -128,7 +128,7 @@ def dead_branch(material):
     table = pd.DataFrame(lines)
     at = lambda form, when, what: table.query("form == @form and `when` == @when")[what].item()
     start, after = (at("published", when, "users moved by other gaps") for when in ("fresh", "trained"))
-    dead = max(start, after) < 1e-4
+    verdict = FAILS if max(start, after) < 1e-4 else HOLDS if min(start, after) > 1e-2 else PARTLY
     return Finding(
         "dead-branch", "Time-awareness from gaps shapes the decay masks (section 3.3.1)",
         f"As published, alpha starts at {at('published', 'fresh', 'largest alpha'):.1g}; its weights see a gradient of "
@@ -141,7 +141,7 @@ def dead_branch(material):
         f"As published the steps end up the same for every item and gap: they vary by "
         f"{at('published', 'trained', 'steps vary by'):.1g} of their mean, without time and the same start by "
         f"{at(STARTED, 'trained', 'steps vary by'):.1g}",
-        FAILS if dead else PARTLY, "measured", table, *material.origin)
+        verdict, "measured", table, *material.origin)
 
 
 def revived(material):
@@ -164,14 +164,14 @@ def revived(material):
     return Finding(
         "revived", "Time-awareness improves accuracy (Table 5, w/o Time)",
         f"NDCG@10 against no time: {told}. The published, dead branch against no time with the same "
-        f"start: {as_published['difference']:+.4f} +- {as_published['standard error']:.4f}. Spread over seeds without "
-        f"time: {of.loc[NO_TIME, 'spread over seeds']:.4f}. Printed gain: {claimed['scientific']:.4f} (Scientific), "
-        f"{claimed['office']:.4f} (Office), one run each",
+        f"start: {as_published['difference']:+.4f} +- {as_published['standard error']:.4f} (errors over "
+        f"users{' and seeds' if len(material.seeds) > 1 else ' alone'}). Printed gain: {claimed['scientific']:.4f} "
+        f"(Scientific), {claimed['office']:.4f} (Office), one run each",
         UNKNOWN if open_ else graded(len(better), len(live)), "measured", table, *material.origin)
 
 
 def same_day_order(material):
-    """How much the order of interactions with equal times moves the metrics."""
+    """How much the order of interactions with equal times moves the metrics, beside seeds and Table 5."""
     share = tie_share(material.dataset.interactions)
     form = FORMS[NO_TIME]
     last = lambda m: m.dataset.interactions.groupby("user", sort=False)["item"].last()
@@ -179,24 +179,29 @@ def same_day_order(material):
     for seed in material.seeds:
         other = material.shuffled(seed)
         changed.append((last(material) != last(other)).mean())
-        for name, m in (("order of the file", material), ("shuffled inside equal times", other)):
+        for name, m in (("order of the file", material), ("order by chance", other)):
             lines.append({"order": name, "seed": seed, **metrics(trial(m, form, seed)[1])})
     table = pd.DataFrame(lines)
-    mean, spread = table.groupby("order").mean(), table.groupby("order").std()
-    move = (mean.iloc[1] - mean.iloc[0]).drop("seed")
-    cells = published.paper(5, dataset="scientific").pivot(index="row", columns="column", values="value")
-    ablation = cells.sub(cells["MMM4Rec"], axis=0).drop(columns=["MMM4Rec", "w/o PT"]).abs().mean(axis=1)
-    seeds = spread.loc["order of the file"]
-    worse = abs(move["ndcg@10"]) > ablation["ndcg@10"]
+    mean, spread = (getattr(table.groupby("order"), what)() for what in ("mean", "std"))
+    move = (mean.loc["order by chance"] - mean.loc["order of the file"]).drop("seed")
+    cells = published.paper(5, row="ndcg@10").pivot(index="dataset", columns="column", values="value")
+    ablation = cells.sub(cells["MMM4Rec"], axis=0).drop(columns=["MMM4Rec", "w/o PT"]).abs().to_numpy().ravel()
+    noise = 2**0.5 * spread["ndcg@10"].max()                                     # of a difference between two runs
+    several = len(material.seeds) > 1
+    above = int((ablation > 2 * noise).sum())
+    verdict = HOLDS if above == len(ablation) else PARTLY if above else UNKNOWN
     return Finding(
         "same-day-order", "Differences between variants in Table 5 come from the variants",
-        f"{share:.0%} of neighbouring interactions have equal times, and the public preprocessing leaves their order "
-        f"to chance. Shuffling them changes {sum(changed) / len(changed):.0%} of the test targets and moves Recall@50 "
-        f"by {move['recall@50']:+.4f} and NDCG@10 by {move['ndcg@10']:+.4f}; {len(material.seeds)} "
-        f"seeds spread by {seeds['ndcg@10']:.4f} in NDCG@10. Table 5's variants (all but w/o PT) differ from the full "
-        f"model by {ablation['ndcg@10']:.4f} in NDCG@10 and {ablation['recall@50']:.4f} in Recall@50 on average "
-        f"(Scientific)",
-        UNKNOWN if not seeds["ndcg@10"] < ablation["ndcg@10"] or worse else HOLDS, "measured", table, *material.origin)
+        f"{share:.0%} of neighbouring interactions have equal times, and every run of the public preprocessing draws "
+        f"their order anew. A chance order instead of the file's changes {sum(changed) / len(changed):.0%} of the test "
+        f"targets and moves NDCG@10 by {move['ndcg@10']:+.4f}, Recall@50 by {move['recall@50']:+.4f}: only runs on one "
+        "and the same order can be compared. "
+        + (f"Runs on chance orders spread by {spread.loc['order by chance', 'ndcg@10']:.4f}, on the file's by "
+           f"{spread.loc['order of the file', 'ndcg@10']:.4f} ({len(material.seeds)} seeds), so two runs differ by "
+           f"some {noise:.4f} for no reason; of Table 5's {len(ablation)} differences in NDCG@10 (w/o PT apart, one "
+           f"run each, {ablation.min():.4f} to {ablation.max():.4f}) {above} are larger than twice that" if several
+           else "One seed tells no spread"),
+        verdict if several else UNKNOWN, "measured", table, *material.origin)
 
 
 def request_time(material):

@@ -60,8 +60,9 @@ class Material:
         amount = f"{t.rows_per_epoch:,} rows" if t.rows_per_epoch else "all rows"
         users = self.dataset.interactions["user"].nunique()
         seeds = ", ".join(map(str, self.seeds))
-        return (f"{self.dataset.name}, {users:,} users; {device()}, d_model {self.config.d_model}, at most "
-                f"{t.epochs} epochs of {amount}, seeds {seeds}")
+        encoder = self.features.encoder["name"]
+        return (f"{self.dataset.name}, {users:,} users, features {encoder}; {device()}, d_model {self.config.d_model}, "
+                f"at most {t.epochs} epochs of {amount}, seeds {seeds}")
 
     @property
     def origin(self):
@@ -118,15 +119,16 @@ def trials(material, forms):
 def paired(scores, reference):
     """Forms against one of them: mean over users and seeds, and the paired difference.
 
-    ``scores``: name -> [seeds, R]. The difference's standard error is over users, of the mean over seeds;
-    ``spread`` is the standard deviation of a form's own mean over seeds.
+    ``scores``: name -> [seeds, R]. The difference's standard error has the users' part and, from two seeds on, the
+    seeds'; ``spread`` is the standard deviation of a form's own mean over seeds.
     """
     base = scores[reference]
     lines = []
     for name, values in scores.items():
-        change = (values - base).mean(0)
+        change, by_seed = (values - base).mean(0), (values - base).mean(1)
+        error = change.var() / len(change) + (by_seed.var() / len(by_seed) if len(by_seed) > 1 else 0)
         spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
         lines.append({"form": name, "ndcg@10": values.mean().item(), "spread over seeds": spread,
                       "difference": change.mean().item(),
-                      "standard error": change.std().item() / len(change) ** 0.5 if name != reference else 0.0})
+                      "standard error": error.sqrt().item()})
     return pd.DataFrame(lines)

@@ -31,7 +31,10 @@ def audit_command(
     where = None
     if not names or set(names) - BY_ITSELF.keys():
         given = (None, None) if data is None else (load_domains(data, domain), load_features(features))
-        where = material(*given, scale, seeds)
+        options = "" if data is None else f" --data {data.name} --features {features.name}"
+        where = material(*given, scale, seeds, options + (f" --domain {domain}" if domain else ""))
+    if out is not None and out.is_dir():
+        raise KitError(f"{out}: a folder; --out wants a file")
     findings = audit(where, names, not as_json)
     if out is not None:
         save(findings, out)

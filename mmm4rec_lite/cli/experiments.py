@@ -1,10 +1,11 @@
 """Commands that run experiments and write their figures."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import Json, Out, show
+from mmm4rec_lite.cli.common import Json, show
 from mmm4rec_lite.errors import KitError
 
 experiment_app = typer.Typer(no_args_is_help=True, help="Run experiments; a killed one goes on when called again.")
@@ -17,7 +18,7 @@ def _several():
 
 @experiment_app.command("store")
 def experiment_store(
-    out: Out,
+    out: Annotated[Path, typer.Option(help="Where the frame goes; the words go beside it, .md.")] = Path("store.csv"),
     seeds: Annotated[int, typer.Option(min=1, help="Stores and trainings of each kind.")] = 3,
     part: Annotated[str, typer.Option(help="Some of its parts, commas between.")] = "gaps,modality,memory",
     as_json: Json = False,

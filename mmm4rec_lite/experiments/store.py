@@ -55,7 +55,10 @@ FORMS = {       # name -> (changes of MODEL, changes of TRAINING, the form witho
                               "no time, published start"),
 }
 TELLING = {"picture": dict(picture=0.95, text=0.25), "text": dict(picture=0.25, text=0.95)}
-MEMORIES = {"short": dict(), "long": dict(seasons=2)}
+MEMORIES = {    # the decay knob (half-life of an interest, days), and interests that come back
+    "half-life 2 days, short memory": dict(half_life=2.0), "half-life 10 days, short memory": dict(),
+    "half-life 60 days, short memory": dict(half_life=60.0), "long memory": dict(seasons=2),
+}
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,7 @@ def memory_part(seeds=3, kept=(1, 2, 3, 5, 8, 12)):
     for memory, knobs in MEMORIES.items():
         for seed in range(seeds):
             world = World(STORE.but(**knobs, length=24, seed=seed))
-            table = _Table("memory", f"{memory} memory", world, config.max_len)
+            table = _Table("memory", memory, world, config.max_len)
             trained, notes = train(world, config, SHORTER.but(seed=seed))
             for n in kept:
                 table.add(f"gap vector, {n} kept", model_scorer(trained), kept=n, **notes)
@@ -258,8 +261,9 @@ def report(frame):
         f"{len(trained)} trained runs, {trained['seconds'].sum() / 60:.0f} minutes of training and validation in all. "
         "Item features are the attributes shown, not an encoder's. Figures are expected NDCG@10 (the mean over "
         "what a user could have bought next), the mean over seeds; differences are paired over users, with the "
-        "standard error over the users of all seeds. Closed: the share of the way from the system compared with to "
-        "the best. Moved: the mean relative distance that user vectors move when the gaps change places.",
+        "standard error over the users of all seeds. In the sentences a difference counts from three standard errors "
+        "on, over users or over seeds, whichever is larger. Closed: the share of the way from the system compared with "
+        "to the best. Moved: the mean relative distance that user vectors move when the gaps change places.",
     ]
     for part, lines in table.groupby("part", sort=False):
         parts.append(f"## {part.capitalize()}")
