@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mmm4rec_lite import KitError
 from mmm4rec_lite.cli import app
 from mmm4rec_lite.data import Dataset, load_dataset
-from mmm4rec_lite.data.amazon import AMAZON_SOURCES, amazon, differences, table_1, union_domains
+from mmm4rec_lite.data.amazon import AMAZON_SOURCES, amazon, differences, domain, table_1, union_domains
 from mmm4rec_lite.data.amazon_meta import LONGEST_TEXT, clean, field_text, image_url, lines, record
 from mmm4rec_lite.data.download import save_with_urls
 
@@ -283,7 +283,8 @@ def test_differences_tell_of_offices_swapped_digits_and_of_other_cores(tmp_path)
 
 @pytest.mark.parametrize("name, match", [
     ("Nothing", "no Nothing.csv or Nothing.json.gz or Nothing_5.json.gz"), ("../x", "no category"),
-    ("Scientific", "Industrial_and_Scientific.csv"),
+    ("Scientific", "Industrial_and_Scientific.csv"), ("Scientifc", "; did you mean Scientific[?]$"),
+    ("kindle_stor", "; did you mean Kindle_Store[?]$"), ("Gift_Cards", "Amazon's files$"),
 ])
 def test_absent_files_and_names_that_are_none(tmp_path, name, match):
     with pytest.raises(KitError, match=match):
@@ -319,6 +320,40 @@ def test_pictures_and_report_outlive_preparing_again(tmp_path, toy):
     save_with_urls(dataset, urls, out)
     assert load_dataset(out).items["image"].tolist() == ["images/B0.png"] + [None] * 5
     assert [json.loads(line)["item"] for line in (out / "image_report.jsonl").read_text().splitlines()] == ["B0", "B1"]
+
+
+def test_a_union_made_again_keeps_the_pictures_it_fetched(tmp_path, toy):
+    picture = next((toy.folder / "images").iterdir()).read_bytes()
+    for part, x in (("One", ""), ("Two", "X")):
+        raw(tmp_path / "raw", [(x + i, *r) for i, *r in GRID],
+            [product(f"{x}B{n}", imUrl=f"http://h/{x}{n}.jpg") for n in range(6)], part)
+    out = tmp_path / "out"
+    command = ["data", "amazon", "One", "Two", "--raw", str(tmp_path / "raw"), "--out", str(out), "--union", "both"]
+
+    def fetched(folder, *items):
+        (out / folder / "images").mkdir()
+        lines = []
+        for item in items:
+            (out / folder / "images" / f"{item}.png").write_bytes(picture + item.encode())
+            url = f"http://h/{item.replace('B', '')}.jpg"
+            lines.append({"item": item, "url": url, "status": "ok", "tries": 1, "file": f"images/{item}.png"})
+        (out / folder / "image_report.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    assert CliRunner().invoke(app, command).exit_code == 0
+    fetched("both", "B0", "XB1")
+    fetched("One", "B0", "B2")      # an item's own picture goes before the one that the union had
+    for _ in range(2):
+        assert CliRunner().invoke(app, command).exit_code == 0
+        images = load_dataset(out / "both").items.set_index("item")["image"].dropna().to_dict()
+        assert images == {"B0": "One/images/B0.png", "B2": "One/images/B2.png", "XB1": "images/XB1.png"}
+        assert (out / "both/images/XB1.png").read_bytes() == picture + b"XB1"
+        report = (out / "both/image_report.jsonl").read_text().splitlines()
+        assert [json.loads(line)["item"] for line in report] == ["XB1"]
+
+
+@pytest.mark.parametrize("name", ["scientific", "SCIENTIFIC", "industrial_and_scientific", "Scientific"])
+def test_the_papers_names_in_any_case(name):
+    assert domain(name) == "Scientific" and domain("gift_Cards") == "gift_Cards"
 
 
 def test_a_union_without_shared_items_keeps_all_ids(tmp_path):

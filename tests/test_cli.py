@@ -123,9 +123,9 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
     _, found = both("evaluate", out, *given)
     assert found["rows"][0]["system"] == "MMM4Rec, told the time of the request"
     early, late = (json.loads(run("recommend", out, "--user", "user01", *given, "--at", at, "--json"))["rows"]
-                   for at in ("2021-06-01", "2035-01-01"))
+                   for at in ("2024-06-01", "2035-01-01"))
     assert [row["score"] for row in early] != [row["score"] for row in late]
-    assert "needs the times of the requests" in failed("recommend", out, "--user", "user01", *given)
+    assert "give the time (--at)" in failed("recommend", out, "--user", "user01", *given)
 
 
 def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):

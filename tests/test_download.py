@@ -258,6 +258,22 @@ def test_the_command_counts_what_came_of_it(folder, monkeypatch):
     assert CliRunner().invoke(app, ["data", "check", str(folder)]).exit_code == 0
 
 
+def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypatch):
+    import mmm4rec_lite.data.download as module
+
+    monkeypatch.setattr(module.download, "__defaults__", (False, 16, True, 1, 0.01, 0.5, 1.0, 100_000))
+    result = CliRunner().invoke(app, ["data", "images", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == (
+        f"1 of 3 pictures are here, another call asks again for 1; the report on each: {folder / REPORT}")
+    again = CliRunner().invoke(app, ["data", "images", str(folder)])     # asks for the silent one alone
+    assert isinstance(again.exception, KitError) and "none of 1 requests got an answer" in str(again.exception)
+    assert load_dataset(folder).items["image"].tolist() == ["images/jpeg.jpg", None, None, None]
+    table = read_urls(folder)
+    table[table["item"] != "silent"].to_parquet(folder / "image_urls.parquet")
+    assert CliRunner().invoke(app, ["data", "images", str(folder)]).exit_code == 0     # nothing to ask is no fault
+
+
 def test_a_folder_without_urls(folder):
     (folder / "image_urls.parquet").unlink()
     with pytest.raises(KitError, match="no image_urls.parquet"):
@@ -267,7 +283,7 @@ def test_a_folder_without_urls(folder):
         read_urls(folder)
 
 
-def test_a_dataset_with_its_own_pictures_takes_none_over(folder, toy):
+def test_a_dataset_takes_nothing_over_from_items_that_it_lacks(folder, toy):
     fetch_images(folder, **{**QUICK, "attempts": 1})
     save_with_urls(toy, read_urls(folder), folder)
     assert load_dataset(folder).items["image"].notna().sum() == toy.items["image"].notna().sum()

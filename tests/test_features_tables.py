@@ -221,8 +221,10 @@ def test_a_bare_array_takes_the_ids_given_with_it(tmp_path, vectors):
     assert read_table(tmp_path / "t.npy", "audio", items=IDS).align(IDS)[1].all() == False  # noqa: E712  (padding)
     with pytest.raises(KitError, match="a bare array names no items"):
         read_table(tmp_path / "t.npy", "audio")
-    with pytest.raises(KitError, match="4 vectors for 3 items"):
+    with pytest.raises(KitError, match="4 vectors for 3 items; .*in the order of the dataset's items.parquet"):
         read_table(tmp_path / "t.npy", "audio", items=IDS[:3])
+    told = CliRunner().invoke(cli.app, ["features-table", "--help"], env={"COLUMNS": "300"}).stdout
+    assert "npy, its rows in the order of the dataset's items.parquet" in told
 
 
 class Evil:

@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -334,6 +335,9 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
     (dict(focus=1.5), "focus must be in"), (dict(text=float("nan")), "text must be in"),
     (dict(users=0), "users must be at least 1"), (dict(items=15), "items must be at least 16"),
     (dict(length=3), "length must be at least 5"), (dict(half_life=0), "half_life must be above 0"),
+    (dict(length=float("inf")), "length must be a finite number"),
+    (dict(half_life=float("inf")), "half_life must be a finite number"),
+    (dict(drift=float("nan")), "drift must be"), (dict(users=float("inf")), "users must be a whole number"),
     (dict(users=2.5), "users must be a whole number"),
     (dict(seasons=4), "seasons must be 1, 2 or 3"), (dict(seed=-1), "seed must be at least 0"),
 ])
@@ -355,6 +359,9 @@ def test_other_faults_are_told_in_one_line(toy):
         best(Truth(SMALL), store(None, SMALL, ["mugs", "bags"]))
     with pytest.raises(KitError, match="no knob 'colour'"):
         read_knobs(["colour=3"])
+    with pytest.raises(KitError, match="popularity must be a finite number, not inf"):
+        read_knobs(["popularity=inf"])
+    assert read_knobs(["length=12.5"]).length == 12.5
     with pytest.raises(KitError, match="users must be a whole number, not 'many'"):
         read_knobs(["users=many"])
 
@@ -371,6 +378,17 @@ def test_the_command_makes_a_dataset_folder(tmp_path):
     assert set(DOMAINS) > set(made.domains)
 
 
+def test_the_seed_is_given_once_and_the_help_names_every_knob(tmp_path):
+    command = ["data", "store", "--out", str(tmp_path / "s"), "users=30", "items=20", "--domain", "mugs", "seed=7"]
+    both = CliRunner().invoke(app, [*command, "--seed", "7"])
+    assert isinstance(both.exception, KitError) and "both --seed and the knob seed=" in str(both.exception)
+    assert not (tmp_path / "s").exists()
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert truth_of(load_dataset(tmp_path / "s")).config.seed == 7
+    told = CliRunner().invoke(app, ["data", "store", "--help"], env={"COLUMNS": "1000"}).stdout
+    assert "Of the whole store" in told and all(f"{f.name}={f.default}" in told for f in fields(StoreConfig))
+
+
 def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monkeypatch):
     from mmm4rec_lite.cli.experiments import experiment_app
     from mmm4rec_lite.experiments import store as experiment
@@ -385,7 +403,7 @@ def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monk
     monkeypatch.setitem(experiment.PARTS, "gaps", gaps)
     monkeypatch.setitem(experiment.PARTS, "memory", partial(experiment.memory_part, kept=(1, 3)))
     monkeypatch.delitem(experiment.TELLING, "text")
-    monkeypatch.delitem(experiment.MEMORIES, "short")
+    monkeypatch.setattr(experiment, "MEMORIES", {"long memory": dict(seasons=2)})
     call = ["store", "--out", "store.csv", "--seeds", "1", "--json"]
     done = CliRunner().invoke(experiment_app, call)
     assert done.exit_code == 0, done.output

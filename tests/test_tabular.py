@@ -110,7 +110,8 @@ def test_a_domain_too_small_for_its_core_does_not_end_the_check(tmp_path, toy):
 
 @pytest.mark.parametrize("user, item, time", [
     ("user_id", "item_id", "timestamp"), ("User ID", "ASIN", "Date"), ("customer", "sku", "time"),
-    ("uid", "product_id", "created_at"), ("reviewerID", "asin", "unixReviewTime")])
+    ("uid", "product_id", "created_at"), ("reviewerID", "asin", "unixReviewTime"),
+    ("Kundennummer", "Artikelnummer", "Bestelldatum"), ("user", "item", "Zeitstempel"), ("user", "item", "Datum")])
 def test_usual_names_are_known(user, item, time):
     dataset = import_tables(rows(("a", "x", T), columns=(user, item, time)), items("x"), k=1)
     assert triples(dataset) == [("a", "x", T)]
@@ -129,6 +130,8 @@ def test_named_columns_go_before_usual_ones():
 @pytest.mark.parametrize("columns, text, title", [
     ({"title": ["T"], "text": ["All"], "brand": ["B"]}, "All", "T"),
     ({"description": ["D."], "brand": ["B"], "categories": [["c", "d"]], "name": ["T."]}, "T. c, d. B. D", "T."),
+    ({"Bezeichnung": ["T"], "Beschreibung": ["D"], "Kategorie": ["K"], "Marke": ["M"]}, "T. K. M. D", "T"),
+    ({"Bezeichnung": ["T"], "Warengruppe": ["W"]}, "T. W", "T"),
     ({"text": ["word " * 40]}, ("word " * 40).strip(), "word " * 15 + "..."),
     ({"title": [None], "brand": ["B"]}, "B", "B"),
     ({"title": [""], "brand": [np.nan]}, "", "x"),
@@ -194,8 +197,11 @@ def test_a_named_time_format_decides(form, value, expected):
 @pytest.mark.parametrize("values, form, fault", [
     (["01/02/2024", "03/04/2024 10:00"], None, "does not show whether the day or the month.*--time-format"),
     (["13/02/2024", "03/14/2024"], None, "has days before months and months before days.*--time-format"),
-    (["0", "1", "2"], None, "end at 2, too small for times.*--order COLUMN.*--time-format s"),
-    (["soon", "2024-01-01", "later"], None, "2 of 3 values cannot be read, such as 'soon'; say --time-format"),
+    (["0", "1", "2"], None, "end at 2, too small for times.*--order COLUMN.*--time-format with"),
+    (["45355.5", "45356"], None, "end at 45356, too small.*a spreadsheet's numbers of days, export.* dates; taken"),
+    (["31.12.24", "01.01.25"], None, "cannot be read, such as '31.12.24'; taken are unix time in s, ms, us or ns, ISO "
+     "8601, day.month.year, .*yyyymmdd; for others say --time-format with a pattern such as '%d.%m.%y'"),
+    (["soon", "2024-01-01", "later"], None, "2 of 3 values cannot be read, such as 'soon'; taken.*say --time-format"),
     (["soon"], None, "1 of 1 values cannot be read"),
     (["2024-01-01"], "%d/%m/%Y", "1 of 1 values cannot be read"),
     (["2024-01-01"], "days", "time format 'days' is not known: say --time-format"),
@@ -270,6 +276,14 @@ def test_everything_dropped_is_counted_once(tmp_path):
     assert lines[0] == "log.csv: 17 interactions read, 4 kept" and "  dropped, outside the 2-core: 3" in lines
 
 
+def test_columns_that_were_not_taken_are_told():
+    log = rows(("a", "x", T, 5, 2), columns=("user", "item", "time", "stars", "Amount"))
+    dataset = import_tables(log, items("x", price=3, description="d", domain="e"), k=1)
+    lines = report(dataset)
+    assert [line for line in lines if "not used" in line] == ["  not used: stars, Amount", "  not used: price"]
+    assert not any("not used" in line for line in report(import_tables(rows(("a", "x", T)), items("x"), k=1)))
+
+
 def test_k_of_one_keeps_everything():
     dataset = import_tables(rows(("a", "x", T)), items("x", "never taken"), k=1)
     assert len(dataset.items) == 2 and dataset.info["core"] == 1
@@ -329,7 +343,9 @@ def test_pictures_by_id_and_by_column(pictures, tmp_path):
     ("log.csv", "user,item,time\na,x,1,2\n", "cannot be read as csv .*Length of header.*export it again"),
     ("log.csv", "user,item,time\na,x,1\na,x,1,2\n", "cannot be read as csv .*line 3, saw 4.*export it again"),
     ("log.csv", 'user,item,time\na,"x,1\n', "cannot be read as csv"),
-    ("log.csv", b"user,item,time\n\xff\xfe,x,1\n", "cannot be read as csv .*utf-8"),
+    ("log.csv", b"user,item,time\n\xff\xfe,x,1\n", "cannot be read as csv .*utf-8.*; save it as UTF-8$"),
+    ("log.csv", b"user,item,time\n" + b"a,x,1\n" * 10**5 + "ü,x,1\n".encode("cp1252"), "; save it as UTF-8$"),
+    ("log.jsonl", '{"user": "ü"}\n'.encode("cp1252"), "; save it as UTF-8$"),
     ("log.csv.gz", b"user,item,time", "cannot be read as csv .*gzip"),
     ("log.csv.gz", gzip.compress(b"user,item,time\n" * 9)[:-9], "cannot be read as csv"),
     ("log.jsonl", '{"user": "a"}\nnot json\n', "line 2 is not one JSON object"),
@@ -365,6 +381,9 @@ def test_wrong_options(options, fault):
 @pytest.mark.parametrize("log, goods, fault", [
     (rows(("a", "x", T), columns=("q", "item", "time")), items("x"), "no user column .*: q, item, time; say --user"),
     (rows(("a", "x", 0), columns=("user", "item", "position")), items("x"), "no time column .*--order COLUMN, or"),
+    (rows(("a", "x", T), columns=("q", "item", "z")), pd.DataFrame({"n": ["x"], "price": [3]}),
+     "interactions: no user and no time column .*: q, item, z; say --user COLUMN, --time COLUMN; .*--order file .*; "
+     "items: no item and no title and no text column .*: n, price; say --item COLUMN, --title COLUMN or --text"),
     (rows(("a", "x", T)), pd.DataFrame({"item": ["x"], "price": [3]}), "no title and no text column .*: item, price"),
     (rows(("a", "x", T)), items("y"), r"nothing is left of 1 interactions \(item not among the items: 1\); check the"),
     (rows((None, "x", T)), items("x"), r"nothing is left of 1 interactions \(no user: 1\)"),

@@ -2,14 +2,17 @@
 
 import json
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmm4rec_lite.cli.common import Dataset, Json, Out, Seed, show
+from mmm4rec_lite.data.store import DOMAINS, StoreConfig, read_knobs, save_store
 from mmm4rec_lite.errors import KitError
 
+KNOBS = ", ".join(f"{knob.name}={knob.default}" for knob in fields(StoreConfig))
 data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe dataset folders.")
 
 
@@ -73,11 +76,19 @@ def data_images(
     as_json: Json = False,
 ):
     """Fetch the pictures that a dataset folder has URLs for; what is there or known to be gone is not asked again."""
-    from mmm4rec_lite.data.download import REPORT, fetch_images
+    from mmm4rec_lite.data.download import PASSING, REPORT, fetch_images
 
     report = fetch_images(folder, again, workers, progress=not as_json)
+    asked = report[report["asked"] & (report["tries"] > 0)]
+    if len(asked) and asked["status"].isin(["connection", "timeout"]).all():
+        raise KitError(f"{folder}: none of {len(asked)} requests got an answer, the network could not be reached; "
+                       "repeat the call when it can, nothing is lost")
     counts = report["status"].value_counts().rename_axis("status").reset_index(name="items")
     show(counts, as_json, report=str(folder / REPORT))
+    if not as_json:
+        came, later = report["status"].eq("ok").sum(), report["status"].isin(PASSING).sum()
+        print(f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; the report on each: "
+              f"{folder / REPORT}")
 
 
 @data_app.command("import")
@@ -113,17 +124,21 @@ def data_import(
 @data_app.command("store")
 def data_store(
     out: Out,
-    knobs: Annotated[list[str] | None, typer.Argument(metavar="[KNOB=VALUE]...", help="Such as users=1000 "
-                                                      "gap_effect=0; `StoreConfig` in data/store.py has all.")] = None,
+    knobs: Annotated[list[str] | None, typer.Argument(metavar="[KNOB=VALUE]...", help=f"Such as users=1000 "
+                                                      f"gap_effect=0. All, as they are by default: {KNOBS}; "
+                                                      "`StoreConfig` in data/store.py explains them.")] = None,
     domain: Annotated[str, typer.Option(help="Some of its ten domains, commas between; all by default.")] = "",
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the whole store; 0 by default.")] = None,
     as_json: Json = False,
 ):
     """Make the demo store, a small shop whose truth is known, with drawn pictures, as a dataset folder."""
-    from mmm4rec_lite.data.store import DOMAINS, read_knobs, save_store
-
+    words = list(knobs or [])
+    if seed is not None:
+        if any(word.startswith("seed=") for word in words):
+            raise KitError("store: both --seed and the knob seed=; give one of them")
+        words.append(f"seed={seed}")
     names = [name.strip() for name in domain.split(",")] if domain else DOMAINS
-    save_store(out, read_knobs([*(knobs or []), f"seed={seed}"]), names)
+    save_store(out, read_knobs(words), names)
     data_table([out], as_json)
 
 
@@ -182,7 +197,8 @@ def features_command(
 
 
 def features_table_command(
-    table: Annotated[Path, typer.Argument(help="Vectors with item ids: npz, npy, parquet, csv.")],
+    table: Annotated[Path, typer.Argument(help="Vectors: npz, parquet or csv with item ids; or npy, its rows "
+                                           "in the order of the dataset's items.parquet.")],
     data: Dataset,
     out: Out,
     name: Annotated[str, typer.Option(help="Of the modality, such as audio.")],

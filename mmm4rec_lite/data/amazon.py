@@ -4,6 +4,7 @@ Ratings are read, freed of exact repeats, joined and 5-cored by polars in stream
 metadata pass by line by line (`amazon_meta`). The order of work is the public code's: repeats, metadata, 5-core.
 """
 
+import difflib
 import itertools
 import re
 from dataclasses import replace
@@ -89,11 +90,12 @@ def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=Tru
 
 
 def domain(name):
-    """The name of a domain as datasets have it: the paper's, where it has one. KitError if it cannot be one."""
+    """A domain's name as datasets have it: the paper's, in any case, where it has one. KitError for what is none."""
     if not re.fullmatch(r"\w+", name):
         raise KitError(f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or a name of Amazon's files, "
                        "such as Gift_Cards")
-    return {file: paper for paper, file in CATEGORIES.items()}.get(name, name)
+    known = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
+    return known.get(name.lower(), name)
 
 
 def union_domains(parts, name):
@@ -186,8 +188,11 @@ def _find(name, raw):
                  if (folder / f"meta_{file}.json.gz").is_file()), None)
     for found, what in ((ratings, " or ".join(wanted)), (meta, f"meta_{file}.json.gz")):
         if found is None:
+            near = {known.lower(): known for known in (*CATEGORIES, *CATEGORIES.values())}
+            close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
             raise KitError(f"{raw}: no {what} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, or "
-                           f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files")
+                           f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
+                           + "".join(f"; did you mean {near[one]}?" for one in close))
     return short, ratings, meta
 
 

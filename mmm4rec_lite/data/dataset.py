@@ -71,9 +71,10 @@ class Dataset:
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
 
-    def save(self, folder):
+    def save(self, folder, kept=()):
         """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
 
+        kept: image paths that are the older dataset's, taken from ``folder`` itself.
         KitError when ``folder`` holds something that is not a dataset.
         """
         folder = Path(folder).absolute()
@@ -89,7 +90,7 @@ class Dataset:
             (new / "dataset.json").write_text(about + "\n", encoding="utf-8")
             for image in self.items["image"].dropna().unique():
                 (new / image).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(self.folder / image, new / image)
+                shutil.copyfile((folder if image in kept else self.folder) / image, new / image)
             if folder.exists():
                 os.rename(folder, old)
             try:

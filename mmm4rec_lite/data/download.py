@@ -66,7 +66,8 @@ def download(urls, folder, again=False, workers=16, progress=True, attempts=4, p
         largest: bytes.
 
     Returns:
-        A frame [item, url, status, tries, file], in the order of ``urls``; file is the path below ``folder`` or None.
+        A frame [item, url, status, tries, file, asked], in the order of ``urls``; file is the path below ``folder`` or
+        None; asked: by this call, not settled before.
         Status: ok; gone (404, 410), refused (another 4xx, or no web address), bad (no whole picture), large; and what
         may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
     """
@@ -100,23 +101,27 @@ def download(urls, folder, again=False, workers=16, progress=True, attempts=4, p
                 log.flush()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
-    return pd.DataFrame([known[item] for item in urls["item"]], columns=COLUMNS)
+    report = pd.DataFrame([known[item] for item in urls["item"]], columns=COLUMNS)
+    return report.assign(asked=report["item"].isin([item for item, _ in todo]))
 
 
 def save_with_urls(dataset, urls, folder):
     """`Dataset.save` with the image URLs beside.
 
-    A dataset without pictures takes over those of an earlier one in ``folder`` whose URLs are still the same,
-    and the report on them.
+    An item without a picture keeps the one that an earlier dataset in ``folder`` fetched for it, and the report
+    on it, where its URL is still the same.
     """
     folder = Path(folder)
-    wanted = dict(zip(urls["item"], urls["url"])) if dataset.items["image"].isna().all() else {}
-    known = {item: found for item, found in _known(folder).items()
-             if item in wanted and _settled(found, wanted[item], folder, again=False)}
+    own = dataset.items["image"].dropna()
+    bare = set(dataset.items["item"].drop(own.index))
+    wanted = {item: url for item, url in zip(urls["item"], urls["url"]) if item in bare}
+    taken = set(own)    # a path that is another item's picture now
+    known = {item: found for item, found in _known(folder).items() if item in wanted and found["file"] not in taken
+             and _settled(found, wanted[item], folder, again=False)}
     files = {item: found["file"] for item, found in known.items() if found["status"] == "ok"}
     image = [files.get(item, image) for item, image in zip(dataset.items["item"], dataset.items["image"])]
     items = dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
-    replace(dataset, items=items, folder=folder if files else dataset.folder).save(folder)
+    replace(dataset, items=items).save(folder, kept=set(files.values()))
     with atomic(folder / URLS) as temporary:
         urls.to_parquet(temporary, index=False)
     if known:

@@ -17,16 +17,16 @@ from mmm4rec_lite.errors import KitError
 # Usual names in lower case, letters and digits only; the first that a table has is taken.
 NAMES = {
     "user": "userid user uid customerid customer reviewerid visitorid visitor memberid member buyerid buyer "
-            "accountid account clientid client userno customerno",
+            "accountid account clientid client userno customerno kundennummer kundenid kunde",
     "item": "itemid item asin parentasin sku productid product articleid article iid movieid movie bookid book "
-            "trackid songid videoid newsid contentid",
+            "trackid songid videoid newsid contentid artikelnummer artikelid artikel",
     "time": "timestamp unixreviewtime unixtime time datetime ts eventtime createdat purchasedat orderedat "
-            "purchasetime ordertime created date purchasedate orderdate eventdate day",
-    "title": "title name itemname productname producttitle",
+            "purchasetime ordertime created date purchasedate orderdate eventdate day zeitstempel bestelldatum datum",
+    "title": "title name itemname productname producttitle bezeichnung",
     "text": "text",
-    "category": "categories category genres genre tags",
-    "brand": "brand manufacturer",
-    "description": "description",
+    "category": "categories category genres genre tags kategorie warengruppe",
+    "brand": "brand manufacturer marke",
+    "description": "description beschreibung",
     "domain": "domain",
     "image": "image imagepath imagefile picture photo",
 }
@@ -52,13 +52,14 @@ def read_any(source):
         raise
     except (OSError, EOFError, ValueError, zlib.error, RecursionError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise KitError(f"{path}: cannot be read as {kind[1:]} ({reason}); check the file or export it again") from None
+        remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "check the file or export it again"
+        raise KitError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
     if table.empty:
         raise KitError(f"{path}: no rows")
     return table
 
 
-def find_column(table, what, wanted, where, hint="", must=True, more=()):
+def find_column(table, what, wanted, where, must=True, more=()):
     """The column that holds ``what``: the wanted one, or one with a usual name; without one KitError, or None."""
     if wanted is not None:
         if wanted in table:
@@ -69,7 +70,7 @@ def find_column(table, what, wanted, where, hint="", must=True, more=()):
     found = next((names[name] for name in usual if name in names), None)
     if found is None and must:
         raise KitError(f"{where}: no {what} column was recognised among: {list_columns(table)}; "
-                       f"say --{what} COLUMN{hint}")
+                       f"say --{what} COLUMN")
     return found
 
 

@@ -17,7 +17,7 @@ next item given a history is exact and cheap to compute (forward filtering): `be
 import tempfile
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from math import erf
+from math import erf, isfinite
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,8 @@ class StoreConfig:
                 raise KitError(f"store: {name} must be at least {least}, not {getattr(self, name)}")
         if not self.half_life > 0:
             raise KitError(f"store: half_life must be above 0 days, not {self.half_life}")
+        if lost := [name for name, value in asdict(self).items() if not isfinite(value)]:
+            raise KitError(f"store: {lost[0]} must be a finite number, not {getattr(self, lost[0])}")
         if self.seasons not in (1, 2, 3):
             raise KitError(f"store: seasons must be 1, 2 or 3, not {self.seasons}")
 
@@ -83,7 +85,7 @@ class StoreConfig:
 
 def read_knobs(words):
     """A `StoreConfig` from words such as "users=1000"; KitError for unknown knobs and for values of another type."""
-    types, known = {f.name: type(f.default) for f in fields(StoreConfig)}, {}
+    types, known = {f.name: f.type for f in fields(StoreConfig)}, {}
     for word in words:
         name, _, value = word.partition("=")
         if name not in types:

@@ -50,21 +50,25 @@ def import_tables(interactions, items, images=None, name="imported", k=5, *, use
     if item is not None and not (item in rows or item in table):
         raise KitError(f"neither {where} nor {where_items} has a column {item!r} for the item; they have: "
                        f"{list_columns(rows)}; and: {list_columns(table)}")
-    goods, columns_items, gone_items, notes = _items(table, where_items, name, item, title, text, domain)
+    columns = {"user": find_column(rows, "user", user, where, must=False),
+               "item": find_column(rows, "item", item if item in rows else None, where, must=False)}
+    if order is None:
+        columns["time"] = find_column(rows, "time", time, where, must=False)
+    elif order != "file":
+        columns["order"] = find_column(rows, "order", order, where)
+    key = find_column(table, "item", item if item in table else None, where_items, must=False, more=("id",))
+    title, texts = _texts(table, where_items, title, text)
+    _all_found(rows, where, columns, table, where_items, key, texts)
+    domain = find_column(table, "domain", domain, where_items, must=False)
+    goods, columns_items, gone_items, notes = _items(table, name, key, title, texts, domain)
     image = find_column(table, "image", image, where_items, must=False)
     listed = as_text(table[image])[goods.index] if image else pd.Series(np.nan, goods.index, dtype=str)
     beside = Path(items).parent if isinstance(items, (str, Path)) else None
     goods["image"], folder, lost = _pictures(goods["item"], listed, images, beside, where_items)
     columns_items["image"] = image or (images and "files named by the item's id")
     read = len(rows), len(table)
-
-    columns = {"user": find_column(rows, "user", user, where),
-               "item": find_column(rows, "item", item if item in rows else None, where)}
-    if order is None:
-        columns["time"] = find_column(rows, "time", time, where, hint="; for data that have an order only say --order "
-                                  "COLUMN, or --order file for the order of the lines")
-    elif order != "file":
-        columns["order"] = find_column(rows, "order", order, where)
+    unused = rows.columns.difference([*columns.values()], sort=False).tolist()
+    unused_items = table.columns.difference([key, title, *texts, domain, image], sort=False).tolist()
     rows = pd.DataFrame({what: as_text(rows[column]) for what, column in columns.items()})
     rows, times, taken, gone = _clean(rows, set(goods["item"]), time_format, f"{where}, column {columns.get('time')!r}")
     if not len(rows):
@@ -79,9 +83,10 @@ def import_tables(interactions, items, images=None, name="imported", k=5, *, use
     pictures = int(dataset.items["image"].notna().sum())
     dataset.info["import"] = {
         "interactions": {"table": where, "read": read[0], "kept": len(dataset.interactions), "columns": columns,
-                         "dropped": gone, "notes": {"times": taken}},
+                         "not used": unused, "dropped": gone, "notes": {"times": taken}},
         "items": {"table": where_items, "read": read[1], "kept": len(dataset.items), "columns": columns_items,
-                  "dropped": gone_items, "notes": {"with a picture": pictures, **lost, **notes}},
+                  "not used": unused_items, "dropped": gone_items,
+                  "notes": {"with a picture": pictures, **lost, **notes}},
     }
     return dataset
 
@@ -100,6 +105,7 @@ def report(dataset):
     for part, about in dataset.info["import"].items():
         lines += [f"{about['table']}: {about['read']} {part} read, {about['kept']} kept",
                   f"  columns: {_pairs(about['columns'])}"]
+        lines += [f"  not used: {', '.join(about['not used'])}"] if about.get("not used") else []
         lines += [f"  {note}: {value}" for note, value in about["notes"].items() if value]
         lines += [f"  dropped, {reason}: {count}" for reason, count in about["dropped"].items() if count]
     return lines
@@ -140,11 +146,9 @@ def _clean(rows, known, form, where):
     return rows, times, taken, gone
 
 
-def _items(goods, where, name, item, title, text, domain):
-    """The items but for their pictures, with the table's index; columns used; counts of drops, and of other things."""
-    key = find_column(goods, "item", item if item in goods else None, where, more=("id",))
+def _texts(goods, where, title, text):
+    """The column of titles, or None, and those of the text; [None] where there is neither."""
     title = find_column(goods, "title", title, where, must=False)
-    domain = find_column(goods, "domain", domain, where, must=False)
     if isinstance(text, str):
         text = [column.strip() for column in text.split(",")]
     if text:
@@ -152,9 +156,30 @@ def _items(goods, where, name, item, title, text, domain):
     else:
         usual = {what: find_column(goods, what, None, where, must=False) for what in ("text", *TEXTS)}
         texts = [usual["text"]] if usual["text"] else [usual[what] for what in TEXTS if usual[what]] or [title]
+    return title, texts
+
+
+def _all_found(rows, where, columns, goods, where_items, key, texts):
+    """KitError that names every column that neither was given nor could be recognised, of both tables."""
+    lost = [what for what, column in columns.items() if column is None]
+    faults = []
+    if lost:
+        hint = ("; for data that have an order only say --order COLUMN, or --order file for the order of the lines"
+                if "time" in lost else "")
+        faults.append(f"{where}: no {' and no '.join(lost)} column was recognised among: {list_columns(rows)}; say "
+                      + ", ".join(f"--{what} COLUMN" for what in lost) + hint)
+    wanted = {"item": "--item COLUMN"} if key is None else {}
     if texts == [None]:
-        raise KitError(f"{where}: no title and no text column was recognised among: {list_columns(goods)}; "
-                       "say --title COLUMN or --text COLUMN,COLUMN")
+        wanted["title and no text"] = "--title COLUMN or --text COLUMN,COLUMN"
+    if wanted:
+        faults.append(f"{where_items}: no {' and no '.join(wanted)} column was recognised among: "
+                      f"{list_columns(goods)}; say {', '.join(wanted.values())}")
+    if faults:
+        raise KitError("; ".join(faults))
+
+
+def _items(goods, name, key, title, texts, domain):
+    """The items but for their pictures, with the table's index; columns used; counts of drops, and of other things."""
     ids = as_text(goods[key])
     first = ids.notna() & ~ids.duplicated()
     gone = {"no item": int(ids.isna().sum()),

@@ -12,6 +12,8 @@ NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 ISO = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}.*)?"
 DAY_MONTH = (r"(?P<first>\d{1,2})[-/.](?P<second>\d{1,2})[-/.](?P<year>\d{4})"
              r"(?:[T, ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<sec>\d{2}(?:\.\d+)?))?)?\s*(?P<half>[AaPp][Mm])?")
+TAKEN = ("taken are unix time in s, ms, us or ns, ISO 8601, day.month.year, day/month/year and month/day/year (these "
+         "also with AM/PM), and yyyymmdd; for others say --time-format with a pattern such as '%d.%m.%y'")
 ASK = "say --time-format: s, ms, us, ns, iso or a pattern such as '%d/%m/%Y %H:%M'"
 
 
@@ -46,7 +48,7 @@ def read_times(values, form=None, where="times"):
     out = found.astype(float).replace([np.inf, -np.inf], np.nan).reindex(values.index)
     if 2 * out.isna().sum() > len(out):
         example = str(values[out.isna()].iloc[0])[:60]
-        raise KitError(f"{where}: {out.isna().sum()} of {len(out)} values cannot be read, such as {example!r}; {ASK}")
+        raise KitError(f"{where}: {out.isna().sum()} of {len(out)} values cannot be read, such as {example!r}; {TAKEN}")
     return out, name
 
 
@@ -61,7 +63,8 @@ def _number(values, where):
     seconds = numbers / UNITS[unit]
     if seconds.max() < SMALL:
         raise KitError(f"{where}: the numbers end at {numbers.max():g}, too small for times since 1970; if they only "
-                       "give the order, say --order COLUMN; if they do count seconds, say --time-format s")
+                       "give the order, say --order COLUMN; if they are a spreadsheet's numbers of days, export them "
+                       f"as dates; {TAKEN}")
     return seconds, f"unix time in {unit}"
 
 

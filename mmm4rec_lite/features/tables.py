@@ -115,7 +115,8 @@ def read_table(path, name, item=None, items=None, source=None):
     if not finite.any():
         raise KitError(f"{path}: no row of finite numbers")
     if len(ids) != len(vectors):
-        raise KitError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each")
+        rule = ", its rows in the order of the dataset's items.parquet" if path.suffix.lower() == ".npy" else ""
+        raise KitError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each{rule}")
     ids = [one for one, keep in zip(ids, finite) if keep]
     vectors = torch.from_numpy(np.ascontiguousarray(vectors[finite], dtype=np.float32))
     return FeatureTable(name, ids, vectors, source or path.name, int((~finite).sum()))
