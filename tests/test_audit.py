@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmm4rec_lite import audit, published
+from mmm4rec_lite.analysis import other_gaps
 from mmm4rec_lite.audit import mechanics, prints, times, trials
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, graded
 from mmm4rec_lite.audit.trials import FORMS, QUIRKS, Material, fresh, paired, trial
@@ -131,7 +132,7 @@ def test_only_the_targets_time_is_exchanged(lamps):
     other = times._other_target_times(one)
     changed = other != one.times
     assert changed.any() and (changed.nonzero()[:, 1] == one.lengths[changed.nonzero()[:, 0]]).all()
-    gaps = times._other_gaps(one)
+    gaps = other_gaps(one).times
     real = torch.arange(TINY.max_len) < one.lengths.unsqueeze(1)
     assert (gaps[~real] == one.times[~real]).all() and (gaps.diff(dim=1) >= 0)[real[:, 1:]].all()
     assert torch.equal(gaps[:, 0], one.times[:, 0]) and not torch.equal(gaps, one.times)

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite import published
+from mmm4rec_lite.analysis import moved
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, Finding, graded
 from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.model import MMM4Rec
@@ -35,7 +36,7 @@ def dual_channel():
             "model": name, "signals bit-equal in evaluation": same,
             "largest difference in evaluation": max((t - v).abs().max().item() for t, v in signals),
             "largest difference in training": max((t - v).abs().max().item() for t, v in noisy),
-            "users moved by exchanging the filters": _moved(users, exchanged)})
+            "users moved by exchanging the filters": moved(users, exchanged)})
     table = pd.DataFrame(lines)
     one, apart = table[table["model"] != "w/o Shared"], table[table["model"] == "w/o Shared"]
     same = int(one["signals bit-equal in evaluation"].sum())
@@ -115,7 +116,3 @@ def _signals(model, given):
     for hook in hooks:
         hook.remove()
     return pairs, users
-
-
-def _moved(before, after):
-    return ((after - before).norm(dim=1) / before.norm(dim=1)).mean().item()

@@ -3,8 +3,8 @@
 import pandas as pd
 import torch
 
+from mmm4rec_lite.analysis import moved
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, Finding
-from mmm4rec_lite.audit.times import moved
 from mmm4rec_lite.audit.trials import QUIRKS, fresh, paired, trial, trials
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.evaluate import gains, model_scorer, rank_rows
@@ -22,7 +22,8 @@ def quirks(material):
     for column in ("users moved", "loss changed", "in-batch loss changed"):
         table[column] = [line[column] for line in direct]
     acting = table[table["difference"].abs() > 2 * table["standard error"]].query("quirk not in ('none', 'all')")
-    named = ", ".join(f"{r.quirk} ({r.difference:+.4f} +- {r[5]:.4f})" for r in acting.itertuples())
+    named = ", ".join(f"{r['quirk']} ({r['difference']:+.4f} +- {r['standard error']:.4f})"
+                      for r in acting.to_dict("records"))
     every = table.set_index("quirk").loc["all"]
     return Finding(
         "quirks", "(not in the paper) What the public code does beyond it, one switch at a time",

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from mmm4rec_lite import published
-from mmm4rec_lite.analysis import steps
+from mmm4rec_lite.analysis import moved, other_gaps, steps
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, Finding, graded
 from mmm4rec_lite.audit.trials import FORMS, fresh, paired, trial, trials
 from mmm4rec_lite.blocks import StepSize, TimeDifferences
@@ -265,23 +264,6 @@ def _some(model, rows):
     return one.to(model.norm_text.weight.device)
 
 
-def moved(before, after):
-    """How far user vectors moved, over their length: the mean of the rows."""
-    return ((after - before).norm(dim=1) / before.norm(dim=1)).mean().item()
-
-
-def _other_gaps(one):
-    """Times with all gaps inside histories exchanged among rows and steps."""
-    L = one.times.shape[1]
-    steps = torch.arange(L, device=one.times.device)
-    inner = (steps > 0) & (steps < one.lengths.unsqueeze(1))
-    gaps = F.pad(one.times.diff(dim=1), (1, 0))
-    own = gaps[inner]
-    gaps[inner] = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0)).to(own.device)]
-    times = one.times[:, :1] + gaps.cumsum(1)
-    return times.where(steps < one.lengths.unsqueeze(1), one.times)
-
-
 def _branch(model, rows, training):
     """Largest alpha, norms of gradient and L2 term in the scale's first map, and what other gaps change."""
     one, model = _some(model, rows), model.double().eval()
@@ -298,7 +280,7 @@ def _branch(model, rows, training):
     decay = next(group["weight_decay"] for group in parameter_groups(model, training)
                  if any(p is first for p in group["params"]))
     with torch.no_grad():
-        other = model.users(replace(one, times=_other_gaps(one)))
+        other = model.users(other_gaps(one))
     return {"largest alpha": max(sizes), "gradient of the scale": first.grad.norm().item(),
             "L2 term of the scale": decay * first.detach().norm().item(),
             "users moved by other gaps": moved(users.detach(), other), "steps vary by": _variation(model, one)}

@@ -17,7 +17,7 @@ numbers that tell nothing (`shown`). That isolates what the sequence model learn
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from importlib.metadata import version
@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.analysis import moved, other_gaps
 from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.data import batch, leave_one_out
 from mmm4rec_lite.data.store import StoreConfig, best, store, truth_of
@@ -119,18 +120,12 @@ def expected_gains(score, world, max_len, kept=None):
 
 
 @torch.no_grad()
-def moved(model, world):
+def moved_by_gaps(model, world):
     """Mean relative distance that test users' vectors move when the gaps of the histories change places."""
     one = batch(world.split.sequences, world.split.test, model.config.max_len)
-    real = torch.arange(one.items.shape[1] - 1) < (one.lengths - 1)[:, None]
-    gaps = one.times.diff(dim=1) * real
-    order = torch.randperm(int(real.sum()), generator=torch.Generator().manual_seed(0))
-    gaps[real] = gaps[real][order]
-    other = replace(one, times=F.pad(gaps.cumsum(1), (1, 0)) + one.times[:, :1])
-    model.eval()
     device = next(model.parameters()).device
-    before, after = (model.users(b.to(device)) for b in (one, other))
-    return ((after - before).norm(dim=1) / before.norm(dim=1)).mean().item()
+    model.eval()
+    return moved(*(model.users(b.to(device)) for b in (one, other_gaps(one))))
 
 
 def train(world, config, training, off=()):
@@ -155,8 +150,8 @@ def gap_part(seeds=3, effects=(1.0, 0.0), forms=tuple(FORMS)):
             for name in forms:
                 model, changes, _ = FORMS[name]
                 trained, notes = train(world, MODEL.but(**model), TRAINING.but(seed=seed, **changes))
-                table.add(name, model_scorer(trained), moved=moved(trained, world) if trained.config.time else 0.0,
-                          **notes)
+                reads = moved_by_gaps(trained, world) if trained.config.time else 0.0
+                table.add(name, model_scorer(trained), moved=reads, **notes)
             table.add("best without gaps", world.best(gaps=False))
             table.add("best", world.best())
             lines += table.compared("no time", {name: FORMS[name][2] for name in forms})
