@@ -96,7 +96,7 @@ def test_a_strip_without_pictures_needs_no_folder(toy, count):
     (0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1 h"), (86400, "1 d"), (2 * 86400 * 365, "2 y"),
 ])
 def test_gaps_are_told_in_the_unit_that_a_reader_would_use(seconds, text):
-    assert plots._span(seconds) == text
+    assert plots.style.span(seconds) == text
 
 
 def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
