@@ -2,15 +2,15 @@
 
     OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/ssd_forms.py
 
-Medians of interleaved runs in one process, so that the ratios hold on a busy machine.
+Medians of interleaved runs in one process (``experiments.ssd.scaling``), so that the ratios hold on a busy machine.
 """
 
 import json
-import statistics
-import time
+from functools import partial
 
 import torch
 
+from mmm4rec_lite.experiments.ssd import scaling
 from mmm4rec_lite.ssd import choose, ssd_chunked, ssd_masked, ssd_scan
 
 HEADS, WIDTH, STATE, BATCH_STEPS = 8, 16, 16, 4096
@@ -18,25 +18,16 @@ HEADS, WIDTH, STATE, BATCH_STEPS = 8, 16, 16, 4096
 
 def main():
     for length in (4, 20, 50, 128, 512, 2048):
-        batch = max(1, BATCH_STEPS // length)
-        x = torch.randn(batch, length, HEADS, WIDTH, requires_grad=True)
-        dt, A = torch.rand(batch, length, HEADS), -torch.rand(HEADS)
-        B, C = torch.randn(2, batch, length, 1, STATE)
         forms = {"scan": ssd_scan, "masked": ssd_masked} if length <= 128 else {"scan": ssd_scan}
-        for chunk in (16, 32, 64, 128):
-            if chunk < length:
-                forms[f"chunked {chunk}"] = lambda *a, chunk=chunk: ssd_chunked(*a, chunk=chunk)
-        times = {name: [] for name in forms}
-        for _ in range(6):
-            for name, form in forms.items():
-                began = time.perf_counter()
-                form(x, dt, A, B, C).sum().backward()
-                times[name].append(time.perf_counter() - began)
-        median = {name: round(statistics.median(values[1:]), 4) for name, values in times.items()}
+        chunks = [chunk for chunk in (16, 32, 64, 128) if chunk < length]
+        forms |= {f"chunked {chunk}": partial(ssd_chunked, chunk=chunk) for chunk in chunks}
+        batch = max(1, BATCH_STEPS // length)
+        table = scaling([length], forms, batch, backward=True, threads=torch.get_num_threads(), heads=HEADS,
+                        width=WIDTH, state=STATE)
+        median = table.set_index("form")["seconds"]
         form, chunk = choose(length, STATE, WIDTH)
-        print(json.dumps({"length": length, "batch": batch, "seconds": median,
-                          "chosen": form if form == "masked" else f"{form} {chunk}",
-                          "fastest": min(median, key=median.get)}))
+        print(json.dumps({"length": length, "batch": batch, "seconds": median.round(4).to_dict(),
+                          "chosen": form if form == "masked" else f"{form} {chunk}", "fastest": median.idxmin()}))
 
 
 if __name__ == "__main__":

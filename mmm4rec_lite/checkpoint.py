@@ -15,8 +15,6 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
-FRESH = ("bias_image", "bias_text", "fusion", "request_image", "request_text")   # what a transfer starts anew
-
 
 def save_model(path, model, encoder, item_ids, **notes):
     """Write a checkpoint. ``encoder``: the ``Features.encoder`` notes that the model was trained on."""
@@ -27,7 +25,7 @@ def save_model(path, model, encoder, item_ids, **notes):
 def load_model(path, features, item_ids, keep_items=True, **changes):
     """The model of a checkpoint over the catalogue ``item_ids`` with its ``features``; returns (model, notes).
 
-    ``keep_items=False`` is the transfer to another catalogue: what is ``FRESH`` starts anew at zero.
+    ``keep_items=False`` is the transfer to another catalogue: ``per_item`` and ``fresh`` parts start anew at zero.
     ``changes`` go to the config (e.g. ``item_bias=True`` where pre-training had none).
     """
     tensors, notes = load_tensors(path, "model", "train one with the commands `pretrain` or `finetune`")
@@ -41,7 +39,7 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
                        "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)")
     model = MMM4Rec(config, *features.align(item_ids))
     own = model.state_dict()
-    fresh = () if keep_items else FRESH
+    fresh = () if keep_items else MMM4Rec.per_item + MMM4Rec.fresh
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     wrong = sorted(k for k in own.keys() | tensors.keys() if k not in fresh and (
         k not in tensors or k not in own or own[k].shape != tensors[k].shape))

@@ -25,6 +25,7 @@ def count_ranks(scores, targets):
 @torch.no_grad()
 def model_scorer(model):
     """A function batch -> scores [B, I + 1] for ``rank_rows``, with the candidates computed once."""
+    model.eval()
     candidates = model.candidates()
     device = candidates.device
 

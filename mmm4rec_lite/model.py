@@ -23,6 +23,8 @@ from mmm4rec_lite.blocks import (
 )
 from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.losses import full_loss, in_batch_loss
+from mmm4rec_lite.skeleton import Recommender, last_state
 from mmm4rec_lite.ssd import ssd
 
 
@@ -118,12 +120,16 @@ class Layer(nn.Module):
         return text, fused, d_text, d_image
 
 
-class MMM4Rec(nn.Module):
+class MMM4Rec(Recommender):
     """The whole model over a catalogue's frozen features.
 
     ``image_features`` [I + 1, Dv], ``text_features`` [I + 1, Dt]: row 0 for padding, float. They are part of
     no checkpoint: a model is moved to another catalogue by constructing it there and loading the weights.
     """
+
+    stages = ("scratch", "pretrain", "finetune")
+    per_item = ("bias_image", "bias_text")
+    fresh = ("fusion", "request_image", "request_text")
 
     def __init__(self, config: ModelConfig, image_features, text_features):
         super().__init__()
@@ -192,7 +198,7 @@ class MMM4Rec(nn.Module):
             d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
         for layer in self.layers:
             text, image, d_text, d_image = layer(text, image, d_text, d_image, d_mask)
-        return image[torch.arange(len(items), device=items.device), lengths - 1]
+        return last_state(image, lengths)
 
     def users(self, batch):
         """User vectors of a ``data.Batch``, shown no more than this model may see."""
@@ -227,15 +233,18 @@ class MMM4Rec(nn.Module):
             text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
         return (image + text) / self.config.temperature
 
-    def score(self, users, candidates=None):
-        """Scores over the catalogue (eq. 20): users [B,N] -> [B, I + 1]; padding (column 0) scores -inf.
+    @property
+    def pad_competes(self):
+        return self.config.quirks.pad_item
 
-        ``candidates``: the result of ``candidates()``, to reuse it over many batches.
-        """
-        scores = users @ (self.candidates() if candidates is None else candidates).T
-        if not self.config.quirks.pad_item:
-            scores[:, 0] = -torch.inf
-        return scores
+    @property
+    def sees_target_time(self):
+        return self.config.quirks.target_time
+
+    def losses(self, batch, stage):
+        """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
+        loss = in_batch_loss if stage == "pretrain" else full_loss
+        return {"cross-entropy": loss(self, self.users(batch), batch.targets)}
 
 
 def initialise(model):

@@ -26,7 +26,7 @@ from mmm4rec_lite.train import TrainConfig
 
 TARGET = data.TARGETS[0]
 CONFIG = ModelConfig()
-PRETRAIN = TrainConfig(loss="in_batch", epochs=2, rows_per_epoch=15_000, lr=2e-3)
+PRETRAIN = TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=15_000, lr=2e-3)
 FINETUNE = TrainConfig(epochs=4, patience=2)
 
 

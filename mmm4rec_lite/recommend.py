@@ -25,7 +25,6 @@ def as_batch(dataset, history, max_len):
     return items, torch.tensor([len(latest)]), torch.tensor([latest["timestamp"].tolist()])
 
 
-@torch.no_grad()
 def recommend(model, dataset, user, k=10, hide=0, seen=False, at=None):
     """The k best items for a user as a frame: rank, item, title, score, image.
 
@@ -33,7 +32,17 @@ def recommend(model, dataset, user, k=10, hide=0, seen=False, at=None):
     history are left out unless ``seen``. ``at``: the moment of the request in seconds since 1970, which a model
     with ``query_time`` needs.
     """
-    history = user_history(dataset, user, hide)
+    return recommend_after(model, dataset, user_history(dataset, user, hide), k, seen, at)
+
+
+@torch.no_grad()
+def recommend_after(model, dataset, history, k=10, seen=False, at=None, candidates=None):
+    """``recommend`` after any history: a frame with item, timestamp, oldest first.
+
+    ``candidates`` [I + 1, N]: as ``model.candidates()``, where other ones are wanted.
+    """
+    if history.empty:
+        raise KitError("recommend: the history is empty; the model needs at least one item")
     if model.config.query_time != (at is not None):
         raise KitError("recommend: this model is told when it is asked; give the time (--at)" if at is None else
                        "recommend: only a model with query_time may be told when it is asked; leave --at out")
@@ -44,14 +53,20 @@ def recommend(model, dataset, user, k=10, hide=0, seen=False, at=None):
     device = next(model.parameters()).device
     given = as_batch(dataset, history, model.config.max_len) + (() if at is None else (torch.tensor([at]),))
     users = model(*(t.to(device) for t in given))
-    scores = model.score(users)[0, 1:].cpu()
+    scores = model.score(users, candidates)[0, 1:].cpu()
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf
     k = min(k, int(scores.isfinite().sum()))
     if k < 1:
-        raise KitError(f"recommend: nothing to show for user {user!r} (k < 1, or every item is in the history)")
+        raise KitError("recommend: nothing to show (k < 1, or every item is in the history)")
     best = scores.topk(k)
     frame = dataset.items.iloc[best.indices.numpy()][["item", "title", "image"]].reset_index(drop=True)
     frame.insert(0, "rank", range(1, k + 1))
     frame.insert(3, "score", best.values.numpy())
     return frame
+
+
+def moved_ranks(before, after, k=10):
+    """The first k of ``after`` with the column ``before``: each item's rank in ``before`` (0: not in it)."""
+    ranks = before.set_index("item")["rank"]
+    return after.head(k).assign(before=lambda top: top["item"].map(ranks).fillna(0).astype(int))

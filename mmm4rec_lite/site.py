@@ -1,8 +1,11 @@
 """Notebooks executed and rendered to pages that need no network: pictures inside, maths as MathML."""
 
+import base64
 import hashlib
 import html
+import io
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -12,11 +15,14 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
+from mmm4rec_lite import plots
+from mmm4rec_lite.decay import explore
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 
 CELL_SECONDS = 600
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
+_NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>mmm4rec_lite</title><style>
@@ -24,17 +30,28 @@ body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62re
 ul {{ list-style: none; padding: 0; display: grid; gap: 1.5rem }}
 ul {{ grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)) }}
 a {{ color: inherit; text-decoration: none }} li {{ border: 1px solid #cbd2d9; border-radius: 6px; overflow: hidden }}
-li:hover {{ border-color: #0173b2 }} img {{ width: 100%; height: 11rem; object-fit: contain; background: #fff }}
+li:hover {{ border-color: #0173b2 }}
+img {{ width: 100%; height: 11rem; object-fit: contain; padding: .4rem; box-sizing: border-box }}
 div {{ padding: .8rem 1rem; border-top: 1px solid #e4e7eb }}
 h2 {{ font-size: 1.05rem; margin: 0 0 .4rem }} p {{ margin: 0 }}
 </style></head><body><h1>MMM4Rec, readable</h1>
 <p>Multi-modal Mamba for sequential recommendation (arXiv 2506.02916): the notebooks, executed on this machine.</p>
 <ul>{cards}</ul></body></html>
 """
+# on every page; a browser stretches brackets only in a font that was made for maths
+_HEAD = """<style>
+math {{ font-family: "Cambria Math", "STIX Two Math", "Latin Modern Math", "DejaVu Math TeX Gyre", math }}
+main, nav.chapters {{ max-width: 68rem; margin: auto }} nav.chapters a {{ color: #01579b }}
+nav.chapters {{ padding: 1rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; font: 14px/1.5 system-ui, sans-serif }}
+</style>
+<nav class="chapters" aria-label="Chapters">{links}</nav>"""
 
 
 def execute(path):
-    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out."""
+    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out.
+
+    Of a widget stays what it shows without a kernel: an explorer's figure.
+    """
     path = Path(path)
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
@@ -51,6 +68,10 @@ def execute(path):
         cell.metadata.pop("execution", None)               # times of day
         if "outputs" in cell:
             cell.outputs = [o for o in cell.outputs if "%|" not in o.get("data", {}).get("text/plain", "")]
+            for data in (output["data"] for output in cell.outputs if "data" in output):
+                data.pop("application/vnd.jupyter.widget-view+json", None)       # dead without its kernel
+            for output in cell.outputs:                    # without its kernel a widget is its text and picture
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata.pop("widgets", None)
     return notebook
 
@@ -73,32 +94,51 @@ def write(notebook, path):
         nbformat.write(notebook, temporary)
 
 
-def render(notebooks, site):
-    """Pages of executed notebooks and an ``index.html`` with a card for each; returns the index's path."""
+def render(notebooks, site, explorer=None):
+    """Pages of executed notebooks and an ``index.html`` with a card for each, in the order given.
+
+    ``explorer``: the stand-alone page of ``widgets.page``, which gets a copy and a card too. Returns the index's path.
+    """
     site = Path(site)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
-    cards = []
-    for path in map(Path, notebooks):
-        notebook = nbformat.read(path, 4)
-        title, summary, picture = _card(notebook)
+    chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
+    shown = {name: _card(notebook) for name, notebook in chapters.items()}
+    for name, notebook in chapters.items():
+        title, *_ = shown[name]
         heading = title
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
-                cell.source = _CODE_OR_MATHS.sub(_mathml, cell.source)
+                cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
             for output in cell.get("outputs", []):
                 if "image/png" in output.get("data", {}):
                     output.metadata["image/png"] = {"alt": f"Figure: {heading}"}
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
         body = re.sub(r'<script src="">\s*</script>', "", body)      # what the three empty addresses leave behind
-        with atomic(site / f"{path.stem}.html") as temporary:
+        begin = re.search("<body[^>]*>", body).end()
+        body = body[:begin] + _HEAD.format(links=_links(name, shown)) + body[begin:]
+        with atomic(site / f"{name}.html") as temporary:
             temporary.write_text(body, encoding="utf-8")
-        cards.append(f'<li><a href="{path.stem}.html">{picture}<div><h2>{html.escape(title)}</h2>'
-                     f"<p>{html.escape(summary)}</p></div></a></li>")
+    if explorer is not None:
+        with atomic(site / Path(explorer).name) as temporary:
+            shutil.copyfile(explorer, temporary)
+        shown[Path(explorer).stem] = _explorer_card()
+    cards = [f'<li><a href="{name}.html">{picture}<div><h2>{html.escape(title)}</h2><p>{html.escape(summary)}</p></div>'
+             "</a></li>" for name, (title, summary, picture) in shown.items()]
     index = site / "index.html"
     with atomic(index) as temporary:
         temporary.write_text(_PAGE.format(cards="".join(cards)), encoding="utf-8")
     return index
+
+
+def _links(name, shown):
+    """Where a reader of chapter ``name`` may go: back to the index, a chapter back, a chapter on."""
+    names = list(shown)
+    at = names.index(name)
+    near = {"Before": names[max(at - 1, 0):at], "Next": names[at + 1:at + 2]}
+    found = [f'{word}: <a href="{other}.html">{html.escape(shown[other][0])}</a>'
+             for word, others in near.items() for other in others]
+    return " ".join(f"<span>{link}</span>" for link in ['<a href="index.html">All chapters</a>', *found])
 
 
 def _mathml(match):
@@ -109,14 +149,27 @@ def _mathml(match):
 
 
 def _card(notebook):
-    """Title, first paragraph and first picture of a notebook."""
+    """Title, the first paragraph's first sentence and first picture of a notebook."""
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     lines = "\n\n".join(prose or ["?"]).split("\n\n")
     title = lines[0].lstrip("# ").splitlines()[0]
     plain = [re.sub(r"\*\*Aim\.\*\* |[*`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:]]
-    summary = next((line for line in plain if line[:1].isalpha()), "")
+    summary = re.split(r"(?<=[.!?])\s+(?=[A-Z])", next((line for line in plain if line[:1].isalpha()), ""))[0]
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     for output in outputs:
         if png := output.get("data", {}).get("image/png"):
-            return title, summary, f'<img alt="" src="data:image/png;base64,{png.strip()}">'
+            return title, summary, _picture(png.strip())
     return title, summary, ""
+
+
+def _explorer_card():
+    """As ``_card``, for the stand-alone page; the picture is the mask of a history of two visits."""
+    visits = [0, 3600, 3600, 3600, 60 * 86_400, 3600, 3600, 3600]
+    mask, file = explore(visits, A=-2, delta=1.5, base=0.2)["mask"], io.BytesIO()
+    plots.mask_map(mask, list("12345678"), "").savefig(file, format="png")
+    summary = "Sliders for everything that decides what is left of a past purchase, in one page that needs no Python."
+    return "Touch it: the decay mask", summary, _picture(base64.b64encode(file.getvalue()).decode())
+
+
+def _picture(png):
+    return f'<img alt="" src="data:image/png;base64,{png}">'

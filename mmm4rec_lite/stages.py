@@ -49,7 +49,7 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
     Returns (model, history).
     """
     config = timed(dataset, config or ModelConfig()).but(item_bias=False, query_time=False)
-    training = training or TrainConfig(loss="in_batch", epochs=2, lr=1e-3)
+    training = training or TrainConfig(stage="pretrain", epochs=2, lr=1e-3)
     rows = data.prefixes(dataset)
     torch.manual_seed(training.seed)
     model = MMM4Rec(config, *features.align(dataset.items["item"]))

@@ -40,5 +40,5 @@ def tour(posters=None):
     if not sources:
         raise KitError("no notebooks here; run the tour in the project's folder")
     done = [executed(path, workspace("runs", "notebooks")) for path in sources]
-    index = render(done, workspace("site"))
+    index = render(done, workspace("site"), workspace("notebooks") / "decay_mask.html")
     step(f"Done: open {index}")

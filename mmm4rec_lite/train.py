@@ -4,71 +4,80 @@ import hashlib
 import json
 import math
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch.optim import NAdam
+from torch import nn
+from torch.optim import Adam, AdamW, NAdam
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import batch, epoch
 from mmm4rec_lite.devices import fabric
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
-from mmm4rec_lite.losses import LOSSES
+from mmm4rec_lite.skeleton import STAGES
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 GAP_VECTOR_LR = 5      # gap and request vectors start at zero and learn this much faster than the rest
 METRICS = tuple(metrics(torch.ones(1)))
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
+OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
 
-    loss: str = "full"             # "full": eq. 22 (fine-tuning); "in_batch": eq. 21 (pre-training)
+    stage: str = "scratch"         # "scratch", "pretrain" or "finetune": the system has its losses for each
     epochs: int = 20               # at most
     batch_size: int = 512          # rows (one history and its target) per step of the loss
     rows_per_epoch: int | None = None    # a fresh sample each epoch, in whole batches; None: all
     accumulate: int = 1            # batches per step of the optimiser; their mean gradient is used
-    lr: float = 2e-3               # of NAdam
-    weight_decay: float = 5e-3     # L2 as in torch's NAdam
+    optimizer: str = "nadam"       # "nadam" (the paper), "adam" or "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 5e-3     # L2 in the gradient; decoupled with adamw
+    clip: float | None = None      # largest norm of the whole gradient
     decay_all: bool = False        # True: on every parameter, as in the public code (it kills the time branch)
     patience: int = 3              # epochs without a better metric before stopping
     metric: str = "ndcg@10"        # on the validation rows
     seed: int = 0                  # of drop-out and of the rows' order; start weights are the caller's
 
     def __post_init__(self):
-        if self.loss not in LOSSES:
-            raise KitError(f"training: loss must be one of {', '.join(LOSSES)}, not {self.loss!r}")
-        if self.loss == "in_batch" and self.batch_size < 2:
-            raise KitError("training: the in-batch loss needs batch_size of 2 or more")
+        for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
+            if getattr(self, name) not in known:
+                raise KitError(f"training: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.stage == "pretrain" and self.batch_size < 2:
+            raise KitError("training: pre-training's in-batch loss needs batch_size of 2 or more")
         for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise KitError(f"training: {name} must be at least 1, not {getattr(self, name)}")
         if self.seed < 0:
             raise KitError(f"training: seed must be at least 0, not {self.seed}")
-        if not (self.lr > 0 and self.weight_decay >= 0):
-            raise KitError("training: lr must be above 0 and weight_decay at least 0")
-        if self.metric not in METRICS:
-            raise KitError(f"training: metric {self.metric!r} is unknown; one of {', '.join(METRICS)}")
+        if not (self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)):
+            raise KitError("training: lr and clip must be above 0 and weight_decay at least 0")
 
     @classmethod
     def paper(cls, stage, **changes):
         """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
-        own = dict(pretrain=dict(loss="in_batch", lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
-        return cls(**{**dict(batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
+        own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
+        return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
 
     def but(self, **changes):
         return replace(self, **changes)
 
 
 def parameter_groups(model, config):
-    """NAdam's groups: no decay for norms, biases, A, D, the time branch and the gap vectors (unless decay_all)."""
+    """The optimiser's groups, without what is frozen.
+
+    No decay for norms, biases, A, D, the time branch and the gap vectors, unless ``decay_all``.
+    """
     decayed, free, gaps = [], [], []
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         if name.startswith(("gap_", "request_")):
             gaps.append(p)
         elif config.decay_all or (p.dim() > 1 and not any(part in name for part in TIME_BRANCH)):
@@ -87,7 +96,8 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
     ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and
     keeps the last. ``folder``: where ``model`` state, optimiser and history go after each epoch; the same call
     after a kill goes on from there and ends as if it had never stopped, and after the end it returns at once.
-    History columns: epoch, loss, [metrics], train_seconds, valid_seconds, best (is this the epoch kept).
+    History columns: epoch, loss, [loss: term for each of several terms], [metrics], train_seconds, valid_seconds,
+    best (is this the epoch kept).
     """
     if len(rows) == 0:
         raise KitError("training: no rows; no user has two interactions or more in the training part")
@@ -98,49 +108,58 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
             raise KitError(f"{place}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
     model.to(accelerator.device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
     run = _Run(model, sequences, rows, valid, config, folder)
     torch.manual_seed(config.seed)
-    optimizer = NAdam(parameter_groups(model, config), lr=config.lr, foreach=accelerator.device.type == "cuda")
+    optimizer = OPTIMIZERS[config.optimizer](parameter_groups(model, config), lr=config.lr,
+                                             foreach=accelerator.device.type == "cuda")
     run.resume(optimizer)
 
     while not run.finished:
         began = time.perf_counter()
-        loss = _one_epoch(model, optimizer, accelerator, sequences, rows, config, run.epoch, progress)
-        line = {"epoch": run.epoch + 1, "loss": loss, "train_seconds": time.perf_counter() - began}
+        losses = _one_epoch(model, optimizer, accelerator, sequences, rows, config, run.epoch, progress)
+        line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
-            line |= metrics(rank_rows(model_scorer(model), sequences, valid, model.config.max_len,
-                                      target_time=model.config.quirks.target_time))
+            line |= metrics(rank_rows(model_scorer(model), sequences, valid, model.window,
+                                      target_time=model.sees_target_time))
             line["valid_seconds"] = time.perf_counter() - began
         run.record(line, optimizer)
     return run.finish()
 
 
 def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
+    with torch.no_grad():
+        model.begin_epoch()
     model.train()
-    objective = LOSSES[config.loss]
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
-    if config.loss == "in_batch":
+    if config.stage == "pretrain":
         chunks = [chunk for chunk in chunks if len(chunk) > 1]                   # one row alone has no negatives
-    total = 0.0
+    totals = Counter()
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):
-        one = batch(sequences, chunk, model.config.max_len, target_time=model.config.quirks.target_time)
+        one = batch(sequences, chunk, model.window, target_time=model.sees_target_time)
         one = one.to(accelerator.device)
-        loss = objective(model, model.users(one), one.targets)
+        terms = model.losses(one, config.stage)
+        loss = sum(terms.values())
         start = i - i % config.accumulate
         accelerator.backward(loss / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
+            if config.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()
-        total += loss.item() * len(chunk)
-        bar.set_postfix(loss=f"{total / (i * config.batch_size + len(chunk)):.3f}")
-    mean = total / sum(map(len, chunks))
-    if not math.isfinite(mean):
-        raise KitError(f"training: the loss is {mean} in epoch {number + 1}; lower lr ({config.lr})")
-    return mean
+        own = {f"loss: {name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        for name, value in {"loss": loss, **own}.items():
+            totals[name] += value.item() * len(chunk)
+        bar.set_postfix(loss=f"{totals['loss'] / (i * config.batch_size + len(chunk)):.3f}")
+    means = {name: total / sum(map(len, chunks)) for name, total in totals.items()}
+    if not math.isfinite(means["loss"]):
+        raise KitError(f"training: the loss is {means['loss']} in epoch {number + 1}; lower lr ({config.lr})")
+    return means
 
 
 class _Run:
@@ -151,7 +170,7 @@ class _Run:
         self.folder = None if folder is None else Path(folder)
         self.lines, self.best = [], _copy(model)
         self.identity = _digest(asdict(model.config), asdict(config), sequences.items, sequences.times,
-                                sequences.first, rows, valid, model.image_features, model.text_features,
+                                sequences.first, rows, valid, *dict(model.named_buffers()).values(),
                                 *model.state_dict().values())
 
     @property

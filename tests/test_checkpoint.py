@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 
-from mmm4rec_lite.checkpoint import FRESH, load_model, save_model
+from mmm4rec_lite.checkpoint import load_model, save_model
 from mmm4rec_lite.config import Quirks
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.errors import KitError
@@ -59,7 +59,7 @@ def test_another_catalogue_takes_over_all_but_the_per_item_tables(trained, file,
     others = [f"x{n}" for n in range(25)]
     model, _ = load_model(file, random_features(others, seed=5), others, keep_items=False)
     for name, tensor in model.state_dict().items():
-        if name in FRESH:
+        if name in MMM4Rec.per_item + MMM4Rec.fresh:
             assert tensor.shape == (26, 16) and (tensor == 0).all()
         else:
             assert torch.equal(tensor, trained.state_dict()[name]), name

@@ -22,7 +22,7 @@ def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, r
     for place in ("auto", "cpu"):
         devices.ACCELERATOR = place
         out = tmp_path / place
-        pretraining = TrainConfig(loss="in_batch", epochs=1)
+        pretraining = TrainConfig(stage="pretrain", epochs=1)
         stages.pretrain(lamps, features, out / "a", config, pretraining, progress=False)
         model, history = stages.finetune(mugs, features, out / "b", out / "a" / "model.safetensors", config,
                                          TrainConfig(epochs=2), progress=False)

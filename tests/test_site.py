@@ -17,13 +17,13 @@ from mmm4rec_lite.errors import KitError
 
 PROSE = r"""# 07 Steps & masks
 
-A first *paragraph* that sums it up.
+**Aim.** A first *paragraph* that sums it up (arXiv 2506.02916). What else it says stands on the page.
 
 With $x_1 < 2$ inline, `cost = "$3 or $4"` in code and
 
 $$y = \sum_{k=1}^{t} \Delta_k, \quad A < 0$$
 
-displayed, and [a link](https://arxiv.org/abs/2506.02916).
+displayed, and [a link](https://arxiv.org/abs/2506.02916). See [the next](08.ipynb) and [a part](08.ipynb#b).
 
 ```
 echo $HOME and $$ and $PATH
@@ -61,8 +61,28 @@ def test_the_index_shows_title_summary_and_picture_of_each_notebook(pages, png):
     index, _ = pages
     first, second = re.findall(r"<li>.*?</li>", index, flags=re.DOTALL)
     assert 'href="07_masks.html"' in first and "<h2>07 Steps &amp; masks</h2>" in first
-    assert "<p>A first paragraph that sums it up.</p>" in first and f'src="data:image/png;base64,{png}"' in first
+    assert "<p>A first paragraph that sums it up (arXiv 2506.02916).</p>" in first
+    assert f'src="data:image/png;base64,{png}"' in first
     assert 'href="08.html"' in second and "<h2>Other</h2>" in second and "Words." in second and "<img" not in second
+
+
+def test_chapters_lead_to_each_other(pages, tmp_path):
+    _, page = pages
+    links = re.findall(r'<a[^>]* href="([^"#]*)[^>]*>', page)
+    assert [link for link in links if link.endswith(".html")] == ["index.html", "08.html", "08.html", "08.html"]
+    assert 'href="08.html#b"' in page and ".ipynb" not in page
+    nav, = re.findall("<nav.*?</nav>", (tmp_path / "site" / "08.html").read_text(encoding="utf-8"))
+    assert text_of(nav) == "All chapters Before: 07 Steps & masks"
+
+
+def test_the_stand_alone_explorer_gets_a_copy_and_the_last_card(png, tmp_path):
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Other")]), tmp_path / "08.ipynb")
+    (tmp_path / "touch.html").write_text("<title>it</title>")
+    index = site.render([tmp_path / "08.ipynb"], tmp_path / "site", tmp_path / "touch.html")
+    chapter, card = re.findall(r"<li>.*?</li>", index.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert 'href="08.html"' in chapter and 'href="touch.html"' in card and 'src="data:image/png;base64,iVBOR' in card
+    assert (tmp_path / "site" / "touch.html").read_text() == "<title>it</title>"
+    assert "touch.html" not in (tmp_path / "site" / "08.html").read_text(encoding="utf-8")
 
 
 def test_maths_becomes_mathml_and_dollars_in_code_stay(pages):
@@ -125,6 +145,12 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
     monkeypatch.setattr(site, "__file__", str(tmp_path / "library" / "site.py"))
     site.executed(path, keep), site.executed(path, keep)
     assert runs == [path, path]
+
+
+def test_a_widget_leaves_what_it_shows_without_a_kernel(book):
+    shown = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a map", "image/png": "iVBO"}
+    output, = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
+    assert set(output.data) == {"text/plain", "image/png"}
 
 
 def test_the_command_notebooks_writes_outputs_in_place_without_bars_and_times_of_day(book):

@@ -15,7 +15,7 @@ from mmm4rec_lite.tensorfile import load_tensors
 from mmm4rec_lite.train import TrainConfig
 
 PER_ITEM = ("bias_image", "bias_text")
-IN_BATCH = TrainConfig(loss="in_batch", epochs=1, batch_size=128, lr=5e-3)
+IN_BATCH = TrainConfig(stage="pretrain", epochs=1, batch_size=128, lr=5e-3)
 FULL = TrainConfig(epochs=2, batch_size=128, lr=5e-3)
 
 

@@ -84,9 +84,9 @@ def test_the_toy_is_small_and_has_what_tests_need(toy):
 # --- it learns ---
 
 
-@pytest.mark.parametrize("loss", ["full", "in_batch"])
-def test_the_loss_falls(run, whole, loss):
-    history = (whole if loss == "full" else run(SHORT.but(loss=loss)))[1]
+@pytest.mark.parametrize("stage", ["scratch", "pretrain"])
+def test_the_loss_falls(run, whole, stage):
+    history = (whole if stage == "scratch" else run(SHORT.but(stage=stage)))[1]
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     assert history["loss"].is_monotonic_decreasing and history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
 
@@ -296,11 +296,11 @@ def test_rows_per_epoch_is_rounded_up_to_batches_and_never_more_than_there_are(
 
 
 def test_unknown_names_and_empty_rows_are_refused_in_one_line(run):
-    with pytest.raises(KitError, match="^training: loss must be one of full, in_batch, not 'bpr'$"):
-        TrainConfig(loss="bpr")
+    with pytest.raises(KitError, match="^training: stage must be one of scratch, pretrain, finetune, not 'warm'$"):
+        TrainConfig(stage="warm")
     with pytest.raises(KitError, match="^training: [^\n]*batch_size of 2[^\n]*$"):
-        TrainConfig(loss="in_batch", batch_size=1)
-    with pytest.raises(KitError, match="^training: metric 'mrr' is unknown; one of recall@10, [^\n]*$"):
+        TrainConfig(stage="pretrain", batch_size=1)
+    with pytest.raises(KitError, match="^training: metric must be one of recall@10, [^\n]*'mrr'$"):
         SHORT.but(metric="mrr")
     with pytest.raises(KitError, match="^training: no rows[^\n]*$"):
         run(rows=torch.tensor([], dtype=torch.int64))

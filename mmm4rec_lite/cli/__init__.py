@@ -8,6 +8,7 @@ import typer
 
 from mmm4rec_lite.cli import models
 from mmm4rec_lite.cli.audit import audit_command
+from mmm4rec_lite.cli.common import Dataset, Out
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 from mmm4rec_lite.cli.experiments import experiment_app
 from mmm4rec_lite.errors import KitError
@@ -53,3 +54,16 @@ def notebooks_command(paths: list[Path]):
 
     for path in paths:
         write(execute(path), path)
+
+
+@app.command("explorer")
+def explorer_command(
+    data: Dataset,
+    user: Annotated[list[str] | None, typer.Option(help="A user; again for more. Default: the demo store's.")] = None,
+    out: Out = Path("decay_mask.html"),
+):
+    """The decay-mask explorer over your users' histories as one HTML file, for any browser, without Python."""
+    from mmm4rec_lite.data import load_dataset
+    from mmm4rec_lite.widgets.page import SHOWN, histories, write_page
+
+    print(write_page(out, histories(load_dataset(data), user or SHOWN)))

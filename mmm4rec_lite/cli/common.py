@@ -48,7 +48,7 @@ def configs(preset, stage, epochs, seed):
     from mmm4rec_lite.config import ModelConfig
     from mmm4rec_lite.train import TrainConfig
 
-    small = {"pretrain": TrainConfig(loss="in_batch", epochs=2, lr=1e-3), "finetune": TrainConfig()}
+    small = {"pretrain": TrainConfig(stage="pretrain", epochs=2, lr=1e-3), "finetune": TrainConfig()}
     presets = {"small": (ModelConfig(), small[stage]), "paper": (ModelConfig.paper(), TrainConfig.paper(stage))}
     if preset not in presets:
         raise KitError(f"preset: {preset!r} is not known; one of {', '.join(presets)}")

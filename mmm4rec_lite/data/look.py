@@ -79,6 +79,31 @@ def gap_statistics(datasets):
     return pd.DataFrame(rows)
 
 
+def gap_spectrum(datasets, length=20):
+    """How regular the order of gaps is: the spectrum of every user's latest ``length`` log-gaps, mean over users.
+
+    Columns: dataset, users (those with so many gaps), bin (cycles per window), period (steps, not days), power,
+    by chance (the same gaps in any other order, exact), ratio (power / by chance) and its standard error over users.
+    Each user's mean is taken off first, so bin 0 is empty and left out. KitError where no two users have enough gaps.
+    """
+    parts = []
+    for dataset in datasets:
+        logs = dataset.interactions.groupby("user", sort=False)["timestamp"].agg(lambda t: np.log1p(np.diff(t)))
+        latest = [values[-length:] for values in logs if len(values) >= length]
+        if len(latest) < 2:
+            raise KitError(f"{dataset.name}: fewer than two users have {length} gaps; take a smaller length")
+        signals = np.stack(latest) - np.mean(latest, axis=1, keepdims=True)
+        power = np.abs(np.fft.rfft(signals, norm="ortho")[:, 1:]) ** 2           # [users, length // 2]
+        chance = (signals**2).sum(1).mean() / (length - 1)
+        bins = np.arange(1, power.shape[1] + 1)
+        parts.append(pd.DataFrame({
+            "dataset": dataset.name, "users": len(power), "bin": bins, "period": length / bins,
+            "power": power.mean(0), "by chance": chance, "ratio": power.mean(0) / chance,
+            "standard error": power.std(0, ddof=1) / len(power) ** 0.5 / chance,
+        }))
+    return pd.concat(parts, ignore_index=True)
+
+
 def popularity(datasets):
     """Items by popularity, the most popular first: dataset, items, interactions, both in percent of all, cumulative.
 

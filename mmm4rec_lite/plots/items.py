@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
+from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure, span
 
 
 def strip(items, folder=None, title="", marked=()):
@@ -40,6 +40,30 @@ def _tile(axis, item, folder, marked=False, below=""):
     axis.set_xlabel("\n".join(filter(None, (name, below))), fontsize=6.5)
     axis.spines[:].set_visible(True)
     axis.spines[:].set(color=COLOURS[3] if marked else "#b8c0cc", lw=3 if marked else 1)
+
+
+def weight_strip(items, weights, gaps, folder=None, title=""):
+    """A history's pictures, oldest first, with bars of each item's weight above and the gap before it below.
+
+    ``items``: frame with item, title, image; ``weights``: name -> [L] shares (0 to 1); ``gaps``: [L] seconds.
+    """
+    with plt.rc_context(STYLE):
+        figure = empty_figure(max(0.95 * len(items), 4) + 1.8, 3.3)
+        grid = figure.add_gridspec(2, len(items), height_ratios=(1.4, 1))
+        axis, width = figure.add_subplot(grid[0, :]), 0.8 / len(weights)
+        for i, (name, values) in enumerate(weights.items()):
+            axis.bar([place + (i + 0.5) * width - 0.4 for place in range(len(items))], values.tolist(), width,
+                     color=COLOURS[i], label=name)
+        axis.set(xlim=(-0.5, len(items) - 0.5), xticks=[], ylabel="share of what is held\nafter the last step")
+        axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        for place, (row, gap) in enumerate(zip(items.itertuples(), gaps)):
+            below = f"{span(gap)} later" if place else "first"
+            tile = figure.add_subplot(grid[1, place])
+            _tile(tile, row, folder, below=below)
+            for picture in tile.images:
+                picture.set_interpolation("nearest")                   # smoothed, the file is half as large again
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
 
 
 def contact_sheet(items, folder, columns=12, title=""):

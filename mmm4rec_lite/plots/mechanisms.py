@@ -69,3 +69,104 @@ def weight_bars(weights, labels, gaps):
         axis.set(xlabel="what is left of the item at the last step (mean over heads, 0 to 1)", ylim=(len(labels), -0.3))
         axis.legend(frameon=False, fontsize=8)
     return figure
+
+
+def mask_difference(before, after, labels, names=("before", "after")):
+    """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first."""
+    with plt.rc_context(STYLE):
+        figure = empty_figure(9.5, 2.6 + 0.03 * len(labels))
+        axes = figure.subplots(1, 3)
+        before, after = (np.asarray(mask.tolist()) for mask in (before, after))
+        titles = [textwrap.shorten(label, 22, placeholder="...") for label in labels]
+        for axis, values, name in zip(axes, (before, after, after - before), (*names, "difference (right - left)")):
+            change = axis is axes[2]
+            places = (0.5, len(titles) + 0.5, len(titles) + 0.5, 0.5)
+            image = axis.imshow(values, vmin=-1 if change else 0, vmax=1, cmap="PuOr_r" if change else "viridis",
+                                extent=places)
+            axis.set(yticks=[], xlabel="past item s", title=name)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            if axis is not axes[0]:                                               # it has the second one's scale
+                figure.colorbar(image, ax=axis, label="change" if change else "what is left (0 to 1)", shrink=0.8)
+        names = [f"{title}  {i}" for i, title in enumerate(titles, 1)]
+        axes[0].set_yticks(range(1, len(titles) + 1), names, fontsize=6.5)
+        axes[0].set_ylabel("read at step t")
+    return figure
+
+
+def step_chain(table, heads):
+    """Gap, time signal, step size and what is left at the end, step by step; a frame of ``analysis.step_table``.
+
+    ``heads``: the heads to show (as in the column), at most five. Gaps and step sizes are on log scales, where a gap
+    of 0 stands at 1 s.
+    """
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = empty_figure(7.2, 5.2)
+        axes = figure.subplots(4, sharex=True)
+        gaps = table.drop_duplicates("step")
+        axes[0].bar(gaps["step"][1:], gaps["gap"][1:].clip(lower=1), color=COLOURS[7])
+        axes[0].set(yscale="log", ylabel="gap\nbefore it")
+        axes[0].set_yticks([1, 60, 3600, 86400, 86400 * 30], ["1 s", "1 min", "1 h", "1 d", "30 d"])
+        axes[0].minorticks_off()
+        axes[1].plot(gaps["step"], gaps["D"], marker="o", color=COLOURS[7])
+        axes[1].axhline(0, color="black", lw=1)
+        axes[1].set(ylabel="D\n(no unit)")
+        for head, colour, marker in zip(heads, COLOURS, "osD^v"):
+            rows = table[table["head"] == head]
+            for axis, column in ((axes[2], "dt"), (axes[3], "left")):
+                axis.plot(rows["step"], rows[column], marker=marker, ms=5, color=colour, label=f"head {head}")
+        axes[2].set(yscale="log", ylabel="step size\ndt")
+        axes[3].set(ylabel="left at\nthe end", ylim=(-0.05, 1.05), xlabel="step of the history, oldest first")
+        axes[3].xaxis.get_major_locator().set_params(integer=True)
+        axes[2].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        figure.align_ylabels(axes)
+    return figure
+
+
+def gap_response(table, truth=None, title=""):
+    """What one gap does, head by head: the step size of the item after it, and what is kept of all before it.
+
+    ``table``: a frame of ``analysis.gap_response``, with a column "place" to have a line style per place.
+    ``truth``: seconds -> what should be kept.
+    """
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = empty_figure(8, 2.8)
+        left, right = figure.subplots(1, 2)
+        table = table.assign(head="head " + table["head"].astype(str))
+        hue = {"hue": "head", "palette": COLOURS[: table["head"].nunique()]}
+        if "place" in table:
+            hue |= {"style": "place", "markers": True}
+        for axis, column in ((left, "dt"), (right, "kept")):
+            sns.lineplot(table, x="gap", y=column, ax=axis, legend=axis is right, **hue)
+            axis.set(xscale="log", xlabel="length of the gap")
+            axis.set_xticks([60, 3600, 86400, 86400 * 30, 86400 * 365], ["1 min", "1 h", "1 d", "30 d", "1 y"])
+            axis.minorticks_off()
+        left.set(yscale="log", ylabel="step size dt of the item after it")
+        right.set(ylabel="kept of what was held (0 to 1)", ylim=(-0.05, 1.05))
+        if truth is not None:
+            gaps = np.geomspace(table["gap"].min(), table["gap"].max(), 200)
+            right.plot(gaps, [truth(gap) for gap in gaps], color="black", ls=":", label="the truth")
+        right.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def influence_bars(table, marked=None):
+    """How far the user's vector moves when one item is another; frame: item (1..L), influence, se, history (hue).
+
+    ``marked``: the item before which the gap differs.
+    """
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        figure = empty_figure(6.8, 2.6)
+        axis = figure.subplots()
+        kinds = table["history"].unique()
+        width = 0.8 / len(kinds)
+        for i, kind in enumerate(kinds):
+            rows = table[table["history"] == kind]
+            axis.bar(rows["item"] + (i + 0.5) * width - 0.4, rows["influence"], width, yerr=2 * rows["se"],
+                     color=COLOURS[i], label=kind, error_kw={"elinewidth": 1})
+        if marked is not None:
+            axis.axvline(marked - 0.5, color="black", ls="--", lw=1, label="the gap in question")
+        axis.set(xlabel="item of the history, oldest first", ylabel="movement of the user\n(relative; bars: 2 s.e.)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

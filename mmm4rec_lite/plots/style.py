@@ -14,9 +14,9 @@ def empty_figure(width, height):
     return figure
 
 
-def span(seconds):
-    """A gap in the unit a reader would use."""
+def span(seconds, digits=0):
+    """A gap in the unit a reader would use, with so many digits after the point."""
     for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.{digits}f} s"

@@ -1,0 +1,339 @@
+"""Explorers: a changed control changes numbers and picture, in the right direction, and faults are shown."""
+
+import math
+import re
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmm4rec_lite import site
+from mmm4rec_lite.analysis import filter_state, scans, steps
+from mmm4rec_lite.blocks import StepSize, TimeDifferences
+from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.decay import explore, left_over
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.recommend import as_batch, moved_ranks, recommend, recommend_after, user_history
+from mmm4rec_lite.ssd import ssd_scan
+from mmm4rec_lite.widgets import filter_explorer, mask_explorer, modality_dial, what_if
+
+USER, GAPS = "user07", [0, 3600, 86400, 60, 864000]
+CONFIG = ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8, item_bias=False)
+
+
+@pytest.fixture(scope="module")
+def model(toy_model):
+    return toy_model(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def features(toy, random_features):
+    return random_features(toy.items["item"])
+
+
+def numbers(explorer):
+    """The first numbers told; no error is."""
+    assert explorer.error.value == ""
+    return [float(number) for number in re.findall(r"-?\d+\.?\d*", explorer.numbers.value)]
+
+
+def changes(explorer, control, value):
+    """Whether picture and numbers both change with this control; figure and axes must stay the same objects."""
+    before = explorer.image.value, explorer.numbers.value
+    kept = explorer.figure, [*explorer.figure.axes], [*explorer.figure.findobj(match=lambda a: a.get_animated())]
+    getattr(explorer, control).value = value
+    assert explorer.error.value == ""
+    now = explorer.figure, [*explorer.figure.axes], [*explorer.figure.findobj(match=lambda a: a.get_animated())]
+    assert now[0] is kept[0] and now[1] == kept[1] and now[2] == kept[2]
+    changed = explorer.image.value != before[0], explorer.numbers.value != before[1]
+    assert changed[0] == changed[1]
+    return changed[0]
+
+
+# --- the closed form ---
+
+
+def test_the_time_signal_and_the_steps_are_the_models():
+    config = ModelConfig(time=False, d_model=16, head_dim=32)
+    times = torch.tensor(GAPS).cumsum(0)[None]
+    state = explore(GAPS, -4, 1.5, 0.05)
+    np.testing.assert_allclose(state["d"], TimeDifferences(config).log_gaps(times, torch.ones(1, 5))[0], atol=1e-6)
+    step = StepSize(config)
+    step.bias.data = torch.tensor([math.log(math.expm1(0.05))])
+    dt, _ = step(torch.tensor(1.5 * state["d"]).float()[None, :, None])
+    np.testing.assert_allclose(state["dt"], dt[0, :, 0].detach(), rtol=1e-5)
+    dt, _ = step(torch.full((1, 5, 1), 1.5))
+    np.testing.assert_allclose(explore(GAPS, -4, 1.5, 0.05, time=False)["dt"], dt[0, :, 0].detach(), rtol=1e-5)
+
+
+def test_the_weights_are_what_the_recurrence_holds():
+    """Impulses through ``ssd_scan`` with B = C = 1: what the last output has of each item."""
+    state = explore(GAPS, -4, 1, 0.2)
+    dt, one = torch.tensor(state["dt"]), torch.ones(5, 5, 1, 1, dtype=torch.float64)
+    y = ssd_scan(torch.eye(5, dtype=torch.float64)[:, :, None, None], dt.expand(5, 5)[..., None],
+                 torch.tensor([-4.0], dtype=torch.float64), one, one)[:, -1, 0, 0]
+    np.testing.assert_allclose(state["left"] * state["dt"], y)
+    np.testing.assert_allclose(state["weight"], y / y.sum())
+
+
+@pytest.mark.parametrize("A", [-0.5, -3])
+def test_equal_gaps_have_the_half_life_of_their_decay(A):
+    state = explore([0, 3600, 3600, 3600, 3600], A, 0, 0.1)
+    steps = state["half_life_steps"]
+    assert math.exp(A * state["dt"][1] * steps) == pytest.approx(0.5)
+    assert state["half_life_seconds"] == pytest.approx(3600 * steps)
+    assert math.isnan(explore([0], A, 0, 0.1)["half_life_steps"])
+
+
+@pytest.mark.parametrize("given, fault", [
+    (([], -1, 1, 0.1), "one or more finite"), (([0, -5], -1, 1, 0.1), "negative"), (([0, 5], 0, 1, 0.1), "A must be"),
+    (([0, 5], -1, 1, 0), "base"), (([0, math.inf], -1, 1, 0.1), "finite"), (([0, 5], -1, math.nan, 0.1), "finite"),
+])
+def test_bad_numbers_are_refused(given, fault):
+    with pytest.raises(KitError, match=fault):
+        explore(*given)
+
+
+def test_gaps_and_steps_must_be_as_many():
+    with pytest.raises(KitError, match="2 gaps but 3"):
+        left_over([0, 1], [1, 1, 1], -1)
+
+
+# --- the decay mask ---
+
+
+def test_faster_decay_larger_steps_and_longer_gaps_shorten_the_half_life(toy):
+    explorer = mask_explorer(toy, user=USER)
+    life = numbers(explorer)[0]
+    assert changes(explorer, "A", -8) and numbers(explorer)[0] == pytest.approx(life / 2, abs=0.1)
+    explorer.A.value = -4
+    for control, value in (("base", 0.2), ("scale", 100.0)):
+        assert changes(explorer, control, value)
+        shorter = numbers(explorer)[0]
+        assert shorter < life
+        life = shorter
+
+
+def test_the_explorers_numbers_are_the_closed_forms(toy):
+    explorer = mask_explorer(toy, user=USER)
+    gaps = user_history(toy, USER).tail(12)["timestamp"].diff().fillna(0).tolist()
+    gaps[4] = 7200
+    explorer.which.value = 4
+    explorer.gap.value, explorer.A.value = 2.0, -2.0
+    state = explore(gaps, -2, 1, 0.05)
+    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), state["mask"])
+    assert numbers(explorer)[0] == pytest.approx(state["half_life_steps"], abs=0.06)
+    assert changes(explorer, "time", False)
+    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), explore(gaps, -2, 1, 0.05, False)["mask"])
+
+
+def test_a_longer_gap_leaves_less_of_what_was_before_it(toy):
+    explorer = mask_explorer(toy, user=USER)
+    explorer.which.value = 6
+    left = []
+    for hours in (1, 100, 10_000):
+        explorer.gap.value = hours
+        mask = explorer.figure.axes[0].images[0].get_array()
+        left.append(mask[-1, 5])
+    assert left[0] > left[1] > left[2]
+
+
+def test_another_user_has_another_history_and_true_gaps_again(toy):
+    explorer = mask_explorer(toy, user=USER)
+    explorer.scale.value, explorer.which.value = 5.0, 2
+    other = next(user for user in explorer.user.options if user != USER)
+    assert changes(explorer, "user", other)
+    assert explorer.scale.value == 1 and explorer.which.value == 0
+
+
+def test_with_a_model_the_mask_is_the_models_own(toy, model):
+    explorer = mask_explorer(toy, model, USER)
+    rows = user_history(toy, USER)
+    for place, head in (("layer 1, text", 2), ("layer 1, fusion", 3)):
+        explorer.scan.value, explorer.head.value = place, head
+        dt, A = steps(model, *as_batch(toy, rows, 8))[place]
+        own = left_over(rows["timestamp"].tail(8).diff().fillna(0), dt[0, :, head - 1].numpy(), A[head - 1].item())
+        np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
+        assert explorer.A.value == pytest.approx(A[head - 1].item())
+    assert changes(explorer, "A", 2 * explorer.A.value) and changes(explorer, "scale", 20.0)
+    assert changes(explorer, "time", False)
+
+
+def test_time_aware_off_is_the_models_step_without_time(toy, model):
+    explorer = mask_explorer(toy, model, USER)
+    explorer.time.value, h = False, explorer.head.value - 1
+    core, (delta, _), _ = scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
+    dt, _ = core.step(delta)
+    own = left_over([0] * 8, dt[0, :, h].detach().numpy(), -core.A_log[h].exp().item())
+    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
+
+
+# --- what if ---
+
+
+def titles(explorer):
+    return re.findall(r"\d+\. (.*?) \(", explorer.numbers.value)
+
+
+def test_the_start_is_what_recommend_says_and_nothing_moved(toy, model):
+    explorer = what_if(model, toy, USER)
+    assert titles(explorer) == recommend(model, toy, USER)["title"].tolist()
+    assert explorer.numbers.value.count("(same)") == 10
+
+
+def test_dropping_adding_and_moving_are_seen_by_the_model(toy, model):
+    explorer = what_if(model, toy, USER)
+    rows = user_history(toy, USER)
+    explorer.drop.click()                                                        # the latest one is chosen
+    assert titles(explorer) == recommend(model, toy, USER, hide=1)["title"].tolist()
+    explorer.reset.click()
+    explorer.earlier.click()
+    order = [*range(len(rows) - 2), len(rows) - 1, len(rows) - 2]
+    turned = rows.iloc[order].assign(timestamp=rows["timestamp"].to_numpy())
+    assert titles(explorer) == recommend_after(model, toy, turned)["title"].tolist()
+    explorer.later.click()
+    assert explorer.numbers.value.count("(same)") == 10
+    assert changes(explorer, "gap", 5000.0)
+    best = titles(explorer)[0]
+    explorer.search.value = best.lower()
+    explorer.add.click()
+    assert explorer.error.value == "" and best in explorer.item.label and best not in titles(explorer)
+
+
+def test_faults_are_shown_and_the_next_action_goes_on(toy, model):
+    explorer = what_if(model, toy, USER)
+    picture = explorer.image.value
+    explorer.search.value = "no such thing"
+    assert "no title has" in explorer.error.value and explorer.image.value == picture
+    explorer.add.click()
+    assert "nothing to add" in explorer.error.value
+    explorer.later.click()
+    assert "first or the last" in explorer.error.value
+    explorer.reset.click()
+    assert explorer.error.value == "" and explorer.image.value == picture
+
+
+def test_the_last_item_stays(toy, model):
+    shortest = toy.interactions["user"].value_counts().index[-1]
+    explorer = what_if(model, toy, shortest)
+    for _ in range(len(user_history(toy, shortest)) - 1):
+        explorer.drop.click()
+    assert explorer.error.value == "" and len(explorer.item.options) == 1
+    explorer.drop.click()
+    assert "one item at least" in explorer.error.value and len(explorer.item.options) == 1
+
+
+def test_what_moved_is_told_by_the_ranks_before(toy, model):
+    before = recommend(model, toy, USER, k=100)
+    after = recommend(model, toy, USER, k=100, hide=2)
+    top = moved_ranks(before, after, 5)
+    ranks = dict(zip(before["item"], before["rank"]))
+    assert top["before"].tolist() == [ranks.get(item, 0) for item in top["item"]] and len(top) == 5
+
+
+# --- the Fourier filter ---
+
+
+def test_a_planted_period_stands_in_its_bin_and_silence_is_silent():
+    explorer = filter_explorer(length=20)
+    axes = explorer.figure.axes
+    explorer.size2.value = 0
+    for period, bin_ in ((10, 2), (4, 5), (2.5, 8)):
+        explorer.period1.value = period
+        spectrum = axes[1].lines[1].get_ydata()
+        assert spectrum.argmax() == bin_ and f"(bin {bin_})" in explorer.numbers.value
+    small = axes[4].lines[1].get_ydata().max()
+    assert changes(explorer, "size1", 2.0) and axes[4].lines[1].get_ydata().max() > 1.5 * small
+
+
+def test_a_channel_without_a_wave_is_flat():
+    explorer = filter_explorer()
+    explorer.size2.value, explorer.where1.value = 0, "text"
+    text, image = (line.get_ydata() for line in explorer.figure.axes[0].lines[1:])
+    assert abs(text).max() > 0.9 and abs(image).max() == 0
+
+
+@pytest.mark.parametrize("changed", [{}, {"adaptive_filter": False}, {"learnable_filter": False}])
+def test_the_filters_state_is_the_modules(toy_model, changed):
+    model = toy_model(CONFIG.but(**changed))
+    layer, (a, b) = model.layers[0].filter, torch.randn(2, 8)
+    state = filter_state(layer, a, b)
+    np.testing.assert_allclose(state["signal"], layer(a, b).detach(), atol=1e-6)
+    if "learnable_filter" in changed:       # then what comes out is the sum of the filtered channels
+        both = sum(torch.fft.rfft(x, norm="ortho") * getattr(layer, name)(torch.fft.rfft(x, norm="ortho"))
+                   for x, name in ((a, "text"), (b, "image")))
+        both.imag[[0, -1]] = 0                                                   # what a real signal cannot hold
+        np.testing.assert_allclose(state["fused"], both.detach().abs(), atol=1e-5)
+    assert (state["gain_text"] == 1).all() == ("adaptive_filter" in changed)
+    assert changes(filter_explorer(model), "period1", 3.0)
+
+
+# --- the modality dial ---
+
+
+def test_all_there_changes_nothing_and_image_off_is_a_model_without_images(toy, model, features):
+    explorer = modality_dial(model, toy, features, USER)
+    assert explorer.numbers.value.count("(same)") == 10 and "10 of 10 stay" in explorer.numbers.value
+    own = model.image_features
+    explorer.setting.value = "image off"
+    assert model.image_features is own
+    blind = type(model)(CONFIG, torch.zeros_like(own), model.text_features)
+    blind.load_state_dict(model.state_dict())
+    assert titles(explorer) == recommend(blind, toy, USER)["title"].tolist()
+    assert [getattr(explorer, dial).value for dial in ("history_image", "candidate_image")] == [0, 0]
+    explorer.history_image.value = 50
+    assert explorer.setting.value == "as dialled below"
+    explorer.setting.value = "all there"
+    assert "10 of 10 stay" in explorer.numbers.value
+
+
+def test_pictures_are_lost_one_after_another(toy, model, features):
+    explorer = modality_dial(model, toy, features, USER)
+    left = []
+    for share in (100, 60, 20, 0):
+        explorer.history_image.value = share
+        left.append(int(re.search(r"(\d+) of 8 items", explorer.numbers.value)[1]))
+    assert left == sorted(left, reverse=True) and left[0] == 8 and left[-1] == 0 and len(set(left)) > 2
+
+
+# --- all of them ---
+
+
+def test_what_does_not_fit_is_refused(toy, model, toy_model, random_features):
+    with pytest.raises(KitError, match="not of the same items"):
+        modality_dial(model, toy, random_features(["a", "b"]), USER)
+    for make in (lambda: mask_explorer(toy, user="nobody"), lambda: what_if(model, toy, "nobody")):
+        with pytest.raises(KitError, match="no user 'nobody'"):
+            make()
+    timeless = toy_model(CONFIG.but(time=False))
+    for make in (lambda: mask_explorer(toy, timeless), lambda: filter_explorer(timeless)):
+        with pytest.raises(KitError, match="time=False"):
+            make()
+    with pytest.raises(KitError, match="4 or more"):
+        filter_explorer(length=2)
+
+
+def test_whatever_goes_wrong_is_shown(toy, model):
+    explorer = what_if(model, toy, USER)
+    explorer.do(lambda _: 1 / 0)
+    assert "ZeroDivisionError" in explorer.error.value
+    explorer.reset.click()
+    assert explorer.error.value == ""
+
+
+def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, tmp_path):
+    explorer = mask_explorer(toy, user=USER)
+    bundle = explorer._repr_mimebundle_()
+    assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
+    explorer.figure.savefig(tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as saved:
+        assert len(np.unique(np.asarray(saved.convert("L")))) > 50                # animated artists are in it
+
+
+def test_an_executed_notebook_keeps_a_widgets_words_but_no_view(tmp_path):
+    cell = nbformat.v4.new_code_cell("import ipywidgets\nipywidgets.IntSlider()")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "one.ipynb")
+    notebook = site.execute(tmp_path / "one.ipynb")
+    assert set(notebook.cells[0].outputs[-1]["data"]) == {"text/plain"} and "widgets" not in notebook.metadata
