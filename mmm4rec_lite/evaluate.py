@@ -91,3 +91,21 @@ def compare(scorers, sequences, rows, max_len, ks=(10, 50), progress=True):
             ranks = rank_rows(score, sequences, rows, max_len, seen, progress=progress)
             lines.append({"system": name, "seen items": seen, **metrics(ranks, ks), "rows": len(rows)})
     return pd.DataFrame(lines)
+
+
+def paired(scores, reference):
+    """Systems (or forms of one) against one of them: mean over users and seeds, and the paired difference.
+
+    ``scores``: name -> [seeds, R]. The difference's standard error has the users' part and, from two seeds on, the
+    seeds'; ``spread`` is the standard deviation of a form's own mean over seeds.
+    """
+    base = scores[reference]
+    lines = []
+    for name, values in scores.items():
+        change, by_seed = (values - base).mean(0), (values - base).mean(1)
+        error = change.var() / len(change) + (by_seed.var() / len(by_seed) if len(by_seed) > 1 else 0)
+        spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
+        lines.append({"form": name, "ndcg@10": values.mean().item(), "spread over seeds": spread,
+                      "difference": change.mean().item(),
+                      "standard error": error.sqrt().item()})
+    return pd.DataFrame(lines)

@@ -13,6 +13,7 @@ from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from PIL import Image, ImageChops
 from tqdm.auto import tqdm
 
 from mmm4rec_lite import plots
@@ -21,6 +22,7 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 
 CELL_SECONDS = 600
+MOVED = 16         # of 255: by how much a colour of a figure may change to save room
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
 _PAGE = """<!doctype html>
@@ -48,7 +50,7 @@ nav.chapters {{ padding: 1rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; 
 
 
 def execute(path):
-    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out.
+    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out, pictures made small.
 
     Of a widget stays what it shows without a kernel: an explorer's figure.
     """
@@ -70,10 +72,26 @@ def execute(path):
             cell.outputs = [o for o in cell.outputs if "%|" not in o.get("data", {}).get("text/plain", "")]
             for data in (output["data"] for output in cell.outputs if "data" in output):
                 data.pop("application/vnd.jupyter.widget-view+json", None)       # dead without its kernel
-            for output in cell.outputs:                    # without its kernel a widget is its text and picture
-                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+                if "image/png" in data:
+                    data["image/png"] = smaller(data["image/png"])
     notebook.metadata.pop("widgets", None)
     return notebook
+
+
+def smaller(png):
+    """A PNG (base64) in less room: with a palette of 256 colours if that does not show, without alpha if all is opaque.
+
+    Most plots have few colours besides those of their smoothed edges; where a pixel would move by more than
+    ``MOVED`` (colour bars would get bands), all colours stay. Transparent pictures stay as they are.
+    """
+    picture, file = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+    if picture.convert("RGBA").getextrema()[3][0] < 255:
+        return png
+    full = picture.convert("RGB")
+    few = full.quantize(256, kmeans=3, dither=Image.Dither.NONE)             # dithering puts dots on even areas
+    moved = max(high for _, high in ImageChops.difference(full, few.convert("RGB")).getextrema())
+    (few if moved <= MOVED else full).save(file, format="png", optimize=True)
+    return min(png, base64.b64encode(file.getvalue()).decode(), key=len)
 
 
 def executed(path, keep):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from mmm4rec_lite import data
+from mmm4rec_lite.blocks import TimeDifferences
 from mmm4rec_lite.checkpoint import load_model, save_model
 from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.errors import KitError
@@ -83,7 +84,8 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
 def fit_gaps(model, rows):
     """The scale of log-gaps, from the training part alone."""
     times = rows.sequences.times
-    model.times.fit(times[rows.train] - times[rows.train - 1])
+    for part in (module for module in model.modules() if isinstance(module, TimeDifferences)):
+        part.fit(times[rows.train] - times[rows.train - 1])
 
 
 def _run(stage, model, dataset, features, rows, valid, training, out, progress, **notes):

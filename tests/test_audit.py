@@ -12,10 +12,11 @@ from mmm4rec_lite import audit, published
 from mmm4rec_lite.analysis import other_gaps
 from mmm4rec_lite.audit import mechanics, prints, times, trials
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, graded
-from mmm4rec_lite.audit.trials import FORMS, QUIRKS, Material, fresh, paired, trial
+from mmm4rec_lite.audit.trials import FORMS, QUIRKS, Material, fresh, trial
 from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import paired
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.train import TrainConfig
 

@@ -10,6 +10,7 @@ from mmm4rec_lite.checkpoint import load_model, save_model
 from mmm4rec_lite.config import Quirks
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 

@@ -269,3 +269,29 @@ def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run([command, "data", "check", tmp_path / "nowhere"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"error: {tmp_path / 'nowhere'}: no such dataset folder\n"
+
+
+def test_systems_lists_every_system_with_its_parameter_counts():
+    text, found = both("systems")
+    by_name = {system["name"]: system for system in found}
+    assert by_name["sasrec"]["parameters"] == {"64": 103_296, "256": 1_592_832}
+    assert by_name["mmm4rec"]["modalities"] == ["text", "image", "time"]
+    assert all(name in text for name in by_name) and len(by_name) == 11
+
+
+def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monkeypatch):
+    from mmm4rec_lite.experiments import trials
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(batch_size=64))
+    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    table = json.loads(run("reproduce", "table6", "--data", TOY, "--features", features[0], "--seeds", 1, "--out",
+                           tmp_path / "runs.csv", "--backend", "threading", "--jobs", 1, "--json"))["rows"]
+    assert [line["label"] for line in table] == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
+    assert {"seed", "device", "config", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))
+
+
+def test_reproduce_refuses_what_is_not_known_in_one_line(failed, features):
+    line = failed("reproduce", "table9", "--data", TOY, "--features", features[0])
+    assert "'table9' is not known; one of table1" in line
+    assert "'fast'" in failed("reproduce", "table2", "--data", TOY, "--features", features[0], "--scale", "fast")

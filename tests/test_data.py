@@ -18,6 +18,7 @@ from mmm4rec_lite.data import (
     load_dataset,
     order,
     prefixes,
+    reworded,
     sequences,
     statistics,
     tie_share,
@@ -446,3 +447,15 @@ def test_sizes_below_one():
         batch(sequences(one_user()), torch.tensor([1]), 0)
     with pytest.raises(KitError, match="batch_size is 0"):
         epoch(torch.arange(3), 0, 0, 0)
+
+
+def test_reworded_texts_lose_some_words_and_never_all(toy):
+    fewer = reworded(toy, share=0.5, seed=3)
+    words = toy.items["text"].str.split().str.len().sum()
+    left = fewer.items["text"].str.split()
+    assert 0.4 * words < left.str.len().sum() < 0.65 * words and (left.str.len() >= 1).all()
+    assert all(set(new) <= set(old.split()) for new, old in zip(left, toy.items["text"]))
+    assert fewer.items.drop(columns="text").equals(toy.items.drop(columns="text"))
+    assert reworded(toy, 0.5, 3).items.equals(fewer.items)
+    with pytest.raises(KitError, match="^share: 1 of the words"):
+        reworded(toy, share=1)

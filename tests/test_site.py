@@ -6,7 +6,9 @@ import io
 import re
 from pathlib import Path
 
+import matplotlib
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
@@ -147,10 +149,51 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
     assert runs == [path, path]
 
 
-def test_a_widget_leaves_what_it_shows_without_a_kernel(book):
-    shown = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a map", "image/png": "iVBO"}
+def test_a_widget_leaves_what_it_shows_without_a_kernel(book, png):
+    shown = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a map", "image/png": png}
     output, = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
     assert set(output.data) == {"text/plain", "image/png"}
+
+
+def encoded(picture):
+    file = io.BytesIO()
+    picture.save(file, format="png", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def decoded(png):
+    return Image.open(io.BytesIO(base64.b64decode(png)))
+
+
+def test_a_plots_picture_takes_less_room_and_keeps_its_colours(book):
+    """A colour bar of 240 colours, a large patch of another and a small one of black."""
+    ramp = (255 * matplotlib.colormaps["viridis"](np.linspace(0, 1, 240))[:, :3]).round().astype(np.uint8)
+    pixels = np.full((240, 400, 3), 255, np.uint8)
+    pixels[:, :20], pixels[50:150, 100:200], pixels[200:210, 300:310] = ramp[:, None], (213, 94, 0), (0, 0, 0)
+    given = encoded(Image.fromarray(pixels).convert("RGBA"))
+    shown = {"text/plain": "a plot", "image/png": given}
+    output, = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
+    kept = decoded(output.data["image/png"])
+    assert len(output.data["image/png"]) < len(given) and kept.mode == "P"
+    np.testing.assert_array_equal(kept.convert("RGB"), pixels)
+
+
+def test_many_colours_all_stay():
+    """Smooth red, green and blue ramps: more colours than a palette can come close to."""
+    x, y = np.meshgrid(np.arange(256), np.arange(200))
+    pixels = np.stack([x, y, 255 - (x + y) // 2], -1).astype(np.uint8)
+    kept = site.smaller(encoded(Image.fromarray(pixels)))
+    np.testing.assert_array_equal(decoded(kept), pixels)
+
+
+def test_transparent_and_already_small_pictures_stay():
+    glass = Image.new("RGB", (200, 200), "red")
+    glass.putalpha(128)
+    flat = Image.new("RGB", (50, 40), "red").quantize()
+    file = io.BytesIO()
+    flat.save(file, format="png", optimize=True)
+    for given in (encoded(glass), base64.b64encode(file.getvalue()).decode()):
+        assert site.smaller(given) == given
 
 
 def test_the_command_notebooks_writes_outputs_in_place_without_bars_and_times_of_day(book):

@@ -5,9 +5,9 @@ import torch
 
 from mmm4rec_lite.analysis import moved
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, Finding
-from mmm4rec_lite.audit.trials import QUIRKS, fresh, paired, trial, trials
+from mmm4rec_lite.audit.trials import QUIRKS, fresh, trial, trials
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.evaluate import gains, model_scorer, rank_rows
+from mmm4rec_lite.evaluate import gains, model_scorer, paired, rank_rows
 from mmm4rec_lite.losses import LOSSES
 from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.stages import split

@@ -8,10 +8,10 @@ import torch
 from mmm4rec_lite import published
 from mmm4rec_lite.analysis import moved, other_gaps, steps
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, Finding, graded
-from mmm4rec_lite.audit.trials import FORMS, fresh, paired, trial, trials
+from mmm4rec_lite.audit.trials import FORMS, fresh, trial, trials
 from mmm4rec_lite.blocks import StepSize, TimeDifferences
 from mmm4rec_lite.data import batch, tie_share
-from mmm4rec_lite.evaluate import gains, metrics, model_scorer, rank_rows
+from mmm4rec_lite.evaluate import gains, metrics, model_scorer, paired, rank_rows
 from mmm4rec_lite.losses import full_loss
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.train import parameter_groups

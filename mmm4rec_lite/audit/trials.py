@@ -114,21 +114,3 @@ def trials(material, forms):
     """NDCG@10 of every test row, [seeds, R], per form: name -> tensor."""
     return {name: torch.stack([gains(trial(material, form, seed)[1]) for seed in material.seeds])
             for name, form in forms.items()}
-
-
-def paired(scores, reference):
-    """Forms against one of them: mean over users and seeds, and the paired difference.
-
-    ``scores``: name -> [seeds, R]. The difference's standard error has the users' part and, from two seeds on, the
-    seeds'; ``spread`` is the standard deviation of a form's own mean over seeds.
-    """
-    base = scores[reference]
-    lines = []
-    for name, values in scores.items():
-        change, by_seed = (values - base).mean(0), (values - base).mean(1)
-        error = change.var() / len(change) + (by_seed.var() / len(by_seed) if len(by_seed) > 1 else 0)
-        spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
-        lines.append({"form": name, "ndcg@10": values.mean().item(), "spread over seeds": spread,
-                      "difference": change.mean().item(),
-                      "standard error": error.sqrt().item()})
-    return pd.DataFrame(lines)

@@ -178,16 +178,18 @@ def features_command(
     missing: Annotated[str, typer.Option(help="Items without a picture: zeros or white.")] = "zeros",
     bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: missing or error.")] = "missing",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures encoded at once.")] = 32,
+    reword: Annotated[bool, typer.Option("--reworded", help="Of texts that lost 15 % of their words.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) of each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, which must share the disk of --out.")] = 1,
     as_json: Json = False,
 ):
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
-    from mmm4rec_lite.data import load_dataset
+    from mmm4rec_lite.data import load_dataset, reworded
     from mmm4rec_lite.devices import fabric
     from mmm4rec_lite.features import extract, load_encoder
 
     dataset, processes = load_dataset(data), fabric(devices, nodes)
+    dataset = reworded(dataset) if reword else dataset
     processes.launch()
     features = extract(dataset, load_encoder(encoder, processes.device), out, missing, batch_size,
                        bad_images=bad_images, fabric=processes)

@@ -1,11 +1,12 @@
 """Commands that run experiments and write their figures."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import Json, show
+from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Json, load_domains, show
 from mmm4rec_lite.errors import KitError
 
 experiment_app = typer.Typer(no_args_is_help=True, help="Run experiments; a killed one goes on when called again.")
@@ -38,3 +39,57 @@ def experiment_store(
     with atomic(out.with_suffix(".md")) as temporary:
         temporary.write_text(report(frame), encoding="utf-8")
     show(pooled(frame), as_json, out=str(out))
+
+
+def systems_command(as_json: Json = False):
+    """Every system built here: modalities, stages, paper, parameters without per-item tables at widths 64 and 256."""
+    import json
+
+    import pandas as pd
+
+    from mmm4rec_lite.systems import listing
+
+    records = listing()
+    if as_json:
+        print(json.dumps(records))
+        return
+    plain = [{**r, "modalities": " ".join(r["modalities"]) + (" [id]" if r["with ids too"] else ""),
+              "stages": " ".join(r["stages"]), **{f"at {w}": n for w, n in r["parameters"].items()}} for r in records]
+    print(pd.DataFrame(plain)[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
+    print("[id]: with a learned vector per item too, as NAME+id")
+
+
+def reproduce_command(
+    what: Annotated[str, typer.Argument(help="table1 .. table6, figure2, figure4, missing-modality, time-benefit.")],
+    data: Dataset, features: FeatureFile, domain: Domains = "",
+    sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
+    reworded: Annotated[Path | None, typer.Option(help="Features of texts that lost some words (`features "
+                                                       "--reworded`); two systems pre-train with them.")] = None,
+    scale: Annotated[str | None, typer.Option(help="quick or full; $MMM4REC_SCALE, or quick, by default.")] = None,
+    setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    backend: Annotated[str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by "
+                                                     "default.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Every run with its provenance, as csv.")] = None,
+    as_json: Json = False,
+):
+    """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
+    from mmm4rec_lite.experiments.paper import reproduce, summary
+    from mmm4rec_lite.experiments.trials import Material, Setting
+    from mmm4rec_lite.experiments.trials import scale as asked
+    from mmm4rec_lite.features import load_features
+    from mmm4rec_lite.files import atomic
+
+    rows, words = load_features(features), None if reworded is None else load_features(reworded)
+    first = Material(load_domains(data, sources), rows, reworded=words) if sources else None
+    sizes = {} if setting == "matched" else {"width": None, "window": None}
+    how = dict(seeds=tuple(range(seeds)), setting=Setting(setting, scale or asked(), **sizes), backend=backend,
+               jobs=jobs)
+    frame = reproduce(what, Material(load_domains(data, domain), rows, first), **how)
+    if out is not None:
+        with atomic(out) as temporary:
+            frame.to_csv(temporary, index=False)
+    for label, why in frame.attrs.get("left out", {}).items():
+        print(f"left out: {label}: {why}", file=sys.stderr)
+    show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)

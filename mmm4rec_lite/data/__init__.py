@@ -12,7 +12,7 @@ look       numbers about data and features before any model: gaps, popularity, c
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch
-from mmm4rec_lite.data.dataset import Dataset, k_core, load_dataset, order, statistics, tie_share, union
+from mmm4rec_lite.data.dataset import Dataset, k_core, load_dataset, order, reworded, statistics, tie_share, union
 from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
 from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
 from mmm4rec_lite.data.tabular import import_tables, order_only
@@ -20,5 +20,5 @@ from mmm4rec_lite.data.tabular import import_tables, order_only
 __all__ = [
     "SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "batch", "epoch", "global_time", "import_tables",
     "k_core", "leave_one_out", "load_dataset", "movielens_100k", "order", "order_only", "prefixes", "sequences",
-    "statistics", "tie_share", "union",
+    "reworded", "statistics", "tie_share", "union",
 ]

@@ -165,6 +165,23 @@ def k_core(dataset, k=5):
     return replace(dataset, interactions=interactions, items=items)
 
 
+def reworded(dataset, share=0.15, seed=0):
+    """The dataset with every word of its items' texts left out with probability ``share``; one word always stays.
+
+    Two of the compared systems (UniSRec, MISSRec) pre-train with the features of such texts.
+    """
+    if not 0 < share < 1:
+        raise KitError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
+    draw = np.random.default_rng(seed)
+
+    def fewer(text):
+        words = text.split()
+        kept = [word for word, left in zip(words, draw.random(len(words)) < share) if not left]
+        return " ".join(kept or words[:1])
+
+    return replace(dataset, items=dataset.items.assign(text=dataset.items["text"].map(fewer)))
+
+
 def union(datasets, name):
     """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged.
 

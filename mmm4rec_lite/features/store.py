@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 
 from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.skeleton import Catalogue
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 
@@ -73,6 +74,19 @@ class Features:
         return tuple(
             torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text)
         )
+
+    def catalogue(self, item_ids, reworded=None):
+        """The features as a ``Catalogue`` in the order of ``item_ids``, row 0 for padding.
+
+        ``reworded``: features of the same items by the same encoder, whose texts lost some words.
+        """
+        item_ids = list(item_ids)
+        image, text = self.align(item_ids)
+        has = dict(zip(self.items, self.has_image.tolist()))
+        if reworded is not None:
+            reworded.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
+            reworded = reworded.align(item_ids)[1]
+        return Catalogue(text, image, torch.tensor([False, *(has[item] for item in item_ids)]), reworded)
 
     def same_encoder(self, other):
         """Whether ``other`` (Features) comes from the same encoder: only then may the two be mixed."""

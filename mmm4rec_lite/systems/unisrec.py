@@ -29,7 +29,7 @@ class UniSRecConfig(SystemConfig):
 
 
 class MoEWhitening(nn.Module):
-    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate over the experts: [..., F] -> [..., d].
+    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate: [..., F] -> [..., d].
 
     The release draws drop-out for every expert anew; one draw for all costs an eighth.
     """
@@ -85,7 +85,7 @@ class UniSRec(Recommender):
         return F.normalize(self.embed(items), dim=-1) / self.config.temperature
 
     def losses(self, batch, stage):
-        """Pre-training: sequence-item and sequence-sequence contrast in the batch; else cross-entropy over all items."""
+        """Pre-training: two contrasts in the batch, with items and with other views; else cross-entropy."""
         users = self.users(batch)
         if stage != "pretrain":
             return {"cross-entropy": full_loss(self, users, batch.targets)}

@@ -1,0 +1,195 @@
+"""The paper's figures and tables as functions of a ``trials.Material``: tidy frames, every number labelled.
+
+All stand on ``trials.sweep``, so a second call is instant, a killed one goes on, and experiments share their runs.
+Each returns one line per run (or per epoch, per rate) with its provenance; ``summary`` averages over seeds and
+``differences`` compares on the same users.
+"""
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from mmm4rec_lite import data, published
+from mmm4rec_lite.baselines import counting
+from mmm4rec_lite.data import look
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import gains, metrics, model_scorer, paired, rank_rows
+from mmm4rec_lite.experiments.trials import Material, refused, sweep, trial
+from mmm4rec_lite.stages import split
+from mmm4rec_lite.systems import SYSTEMS, find
+
+FULL = "mmm4rec+id"                # the model of Tables 2, 4 and 5
+COLUMNS = {                        # table -> the systems built here, and the paper's names of its columns
+    2: {"sasrec": "SASRec", "mamba4rec": "Mamba4Rec", "tim4rec": "TiM4Rec", "bsarec": "BSARec",
+        "unisrec+id": "UniSRec", "missrec+id": "MISSRec", FULL: "MMM4Rec"},
+    3: {"sasrec_t": "SASRec_T", "mamba4rec_t": "Mamba4Rec_T", "tim4rec_t": "TiM4Rec_T", "unisrec": "UniSRec",
+        "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
+    6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
+}
+VARIANTS = {                       # Table 5's rows but for w/o PT, which needs source domains
+    "MMM4Rec": {}, "w/o Time": dict(time=False), "w/o Shared": dict(shared=False),
+    "w/o LF": dict(learnable_filter=False), "w/o AF": dict(adaptive_filter=False), "2L": dict(n_layers=2),
+}
+WINDOWS = (5, 10, 15, 20)
+RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def dataset_table(material, **_):
+    """Table 1: counts of the dataset and its domains, measured, above the paper's, published."""
+    whole = material.dataset
+    domains = [whole.select(name) for name in whole.domains] if len(whole.domains) > 1 else []
+    return look.beside_paper([whole, *domains])
+
+
+def comparison(material, systems=None, **how):
+    """Tables 2, 3: every system built (or ``systems``), and popularity and a Markov chain as the floor.
+
+    ``how``: seeds, setting, backend and jobs of ``sweep``; systems that the data cannot feed are left out, with the
+    reason in ``attrs["left out"]``.
+    """
+    names = systems or [*dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])]
+    frame = sweep(material, [(find(name).title, name, {}) for name in names], **how)
+    out = pd.concat([_floor(material), frame], ignore_index=True)
+    out.attrs.update(frame.attrs)
+    return out
+
+
+def full_modality(material, **how):
+    """Table 6: the comparison on the items that have a picture of their own, 5-core anew."""
+    has = dict(zip(material.features.items, material.features.has_image.tolist()))
+    whole = material.dataset
+    items = whole.items[whole.items["item"].map(has)]
+    if items.empty:
+        raise KitError(f"{whole.name}: no item has a picture, so there is no full-modality part of it")
+    rows = whole.interactions[whole.interactions["item"].isin(items["item"])]
+    pictured = data.k_core(replace(whole, name=f"{whole.name}-pictured", items=items, interactions=rows))
+    return comparison(replace(material, dataset=pictured), systems=list(COLUMNS[6]), **how)
+
+
+def _floor(material):
+    rows, lines = split(material.dataset), []
+    for name, score in counting(rows).items():
+        kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in ("kept", "removed"))
+        lines.append({"label": name, "dataset": material.dataset.name, "system": name, **kept,
+                      **{f"{key}, seen removed": value for key, value in removed.items()},
+                      "test rows": len(rows.test), "parameters": 0})
+    return pd.DataFrame(lines)
+
+
+def truncation(material, systems=("sasrec", FULL), windows=WINDOWS, **how):
+    """Figure 2: trained and tested with the latest 5, 10, 15, 20 interactions of each history alone.
+
+    A shorter window changes what is seen, not how many rows there are.
+    """
+    wanted = [(f"{find(name).title}, {kept} kept", name, dict(max_len=kept)) for name in systems for kept in windows]
+    frame = sweep(material, wanted, **how)
+    return frame.assign(kept=frame["window"])
+
+
+def ablation(material, **how):
+    """Table 5: MMM4Rec with ids and its variants; "w/o PT" against "MMM4Rec" where there are source domains."""
+    first = dict(pretrained=True) if material.sources else {}
+    wanted = [(label, FULL, {**first, **changes}) for label, changes in VARIANTS.items()]
+    return sweep(material, wanted + ([("w/o PT", FULL, {})] if first else []), **how)
+
+
+TRANSFERABLE = ("mmsrec", "missrec", "missrec+id", "mmm4rec", FULL)
+
+
+def convergence(material, systems=TRANSFERABLE, **how):
+    """Figures 4 to 8: validation metrics by epoch and by seconds of training, a line per epoch."""
+    first = dict(pretrained=True) if material.sources else {}
+    return sweep(material, [(find(name).title, name, first) for name in systems], reads=_epochs, **how)
+
+
+def _epochs(run):
+    names = ("dataset", "system", "stage", "setting", "scale", "seed", "device", "config")
+    keep = {name: run.line[name] for name in names}
+    history = run.history.assign(**{"training seconds": run.history["train_seconds"].cumsum()}, **keep)
+    return history.to_dict(orient="records")
+
+
+def efficiency(material, systems=TRANSFERABLE, **how):
+    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each line."""
+    first = dict(pretrained=True) if material.sources else {}
+    frame = sweep(material, [(find(name).title, name, first) for name in systems], **how)
+    return frame.assign(**{"seconds to the best": frame["best epoch"] * frame["seconds per epoch"]})
+
+
+def missing_modality(material, systems=("mmsrec", "missrec", "mmm4rec", FULL), rates=RATES, **how):
+    """Trained with the pictures there are, ranked with a share of them taken away (the same items for all)."""
+    return sweep(material, [(find(name).title, name, {}) for name in systems],
+                 reads=_Missing(material, tuple(rates)), **how)
+
+
+class _Missing:
+    """Reads a trial at several rates of missing pictures; a class because other processes need to get it whole."""
+
+    def __init__(self, material, rates):
+        self.material, self.rates = material, rates
+
+    def __call__(self, run):
+        catalogue, lines = self.material.catalogue, []
+        generator = torch.Generator().manual_seed(run.line["seed"])
+        order = torch.rand(len(catalogue), generator=generator).argsort().argsort()
+        rows = split(self.material.dataset)
+        for rate in self.rates:
+            has = catalogue.has_image & (order >= round(rate * len(catalogue)))
+            poorer = replace(catalogue, has_image=has, image=catalogue.image * has.unsqueeze(1))
+            model = SYSTEMS[run.line["system"].removesuffix("+id")].build(run.model.config, poorer)
+            model.load_state_dict(run.model.state_dict())
+            ranks = rank_rows(model_scorer(model), rows.sequences, rows.test, model.window)
+            lines.append({**run.line, "missing": rate, **metrics(ranks)})
+        return lines
+
+
+def time_benefit(material, systems=(FULL, "tim4rec"), **how):
+    """When time-awareness pays: each system with and without its time branch, beside the gaps of the data."""
+    wanted = [(f"{find(name).title}{'' if time else ', w/o Time'}", name, {} if time else dict(time=False))
+              for name in systems for time in (True, False)]
+    frame = sweep(material, wanted, **how)
+    gaps = look.gap_statistics([material.dataset]).iloc[0].drop("dataset").to_dict() if len(frame) else {}
+    return frame.assign(**gaps)
+
+
+EXPERIMENTS = {
+    "table1": dataset_table, "figure2": truncation, "table2": comparison, "table3": comparison, "table4": efficiency,
+    "figure4": convergence, "table5": ablation, "table6": full_modality,
+    "missing-modality": missing_modality, "time-benefit": time_benefit,
+}
+METRICS = list(published.METRICS)
+
+
+def reproduce(what, material, **how):
+    """The frame of one figure or table, called by its name in ``EXPERIMENTS``."""
+    if what not in EXPERIMENTS:
+        raise KitError(f"reproduce: {what!r} is not known; one of {', '.join(EXPERIMENTS)}")
+    if what in ("table2", "table3"):
+        how["systems"] = list(COLUMNS[int(what[-1])])
+    return EXPERIMENTS[what](material, **how)
+
+
+def summary(frame):
+    """Means over seeds and their spread (standard deviation), a line per label, the paper's four metrics."""
+    by = frame.groupby("label", sort=False)
+    table = by[METRICS].mean()
+    table["spread ndcg@10"] = by["ndcg@10"].std()
+    table["seeds"] = by["seed"].nunique() if "seed" in frame else 1
+    return table.reset_index()
+
+
+def differences(material, wanted, reference, seeds=(0, 1, 2), setting=None):
+    """``evaluate.paired`` over finished trials: NDCG@10 against ``reference``, on the same users and seeds.
+
+    ``wanted``: (label, name, further arguments of ``trial``) as for ``sweep``; what the data cannot feed is left out.
+    """
+    fit = [(label, name, more) for label, name, more in wanted if not refused(material, name, more)]
+    scores = {label: torch.stack([gains(trial(material, name, seed, setting, **more).ranks) for seed in seeds])
+              for label, name, more in fit}
+    if reference not in scores:
+        raise KitError(f"differences: {reference!r} is not among the systems that these data can feed")
+    return paired(scores, reference)
+
+
+__all__ = ["EXPERIMENTS", "Material", "differences", "reproduce", "summary"]

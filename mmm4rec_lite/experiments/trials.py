@@ -1,0 +1,234 @@
+"""One training run of one system under the protocol, kept, and sweeps over many: what all experiments stand on.
+
+Protocol (the same for every system): leave-one-out by a total order; every prefix of the training part is a row, its
+last step supervised, rows shuffled; the whole catalogue is ranked, padding never, ties against the target; the user's
+own history is kept in the ranking, and a second set of columns takes it out; the best epoch by validation NDCG@10.
+
+``matched``: one width, window, optimiser, learning rate, drop-out and number of rows for all. ``paper``: sizes and
+training as each system's page states them. Either at a scale: "quick" cuts epochs and rows so that a run takes about a
+minute on one core (nobody is trained to the end; compare with care), "full" trains until patience runs out.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import joblib
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from mmm4rec_lite import data
+from mmm4rec_lite.devices import device
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.files import atomic, workspace
+from mmm4rec_lite.skeleton import parameter_count
+from mmm4rec_lite.stages import fit_gaps, split
+from mmm4rec_lite.systems import find, unfit
+from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.train import TrainConfig, fit
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a trial runs on: a dataset and its features; ``sources`` (of the same encoder) to pre-train on.
+
+    ``reworded``: features of the same items whose texts lost some words, for systems that pre-train with them.
+    """
+
+    dataset: data.Dataset
+    features: Features
+    sources: "Material | None" = None
+    reworded: Features | None = None
+
+    @property
+    def has(self):
+        """What these data can feed: of "text", "image", "time"."""
+        catalogue = self.catalogue
+        found = {"text": catalogue.text.any(), "image": catalogue.has_image.any(),
+                 "time": not data.order_only(self.dataset)}
+        return tuple(name for name, there in found.items() if there)
+
+    @cached_property
+    def catalogue(self):
+        return self.features.catalogue(self.dataset.items["item"], self.reworded)
+
+    @cached_property
+    def digest(self):
+        """Of everything that a trial's data hold."""
+        rows = pd.util.hash_pandas_object(self.dataset.interactions, index=False).to_numpy().tobytes()
+        tables = [table for table in vars(self.catalogue).values() if table is not None]
+        return hashlib.sha256(b"".join([rows, *(table.numpy().tobytes() for table in tables)])).hexdigest()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How all systems of an experiment are trained. ``name``: "matched" or "paper" (then width and window are None)."""
+
+    name: str = "matched"
+    scale: str = "quick"
+    width: int | None = 64
+    window: int | None = 20
+
+    def __post_init__(self):
+        if self.name not in ("matched", "paper") or self.scale not in SCALES:
+            raise KitError(f"setting: 'matched' or 'paper', 'quick' or 'full', not {self.name!r}, {self.scale!r}")
+
+    def of(self, system, stage):
+        """(config, training) of a system in a stage."""
+        if self.name == "paper":
+            config, training = system.config, system.training
+        else:
+            config = system.sized(self.width, self.window, dropout=0.2)
+            if hasattr(config, "d_state"):
+                config = config.but(d_state=16)
+            if hasattr(config, "time_dropout"):
+                config = config.but(time_dropout=0.2)
+            training = MATCHED
+        if stage == "pretrain":
+            config = config.but(**system.pretraining)
+            training = training.but(epochs=max(1, training.epochs // 2))
+        return config, training.but(stage=stage, **SCALES[self.scale])
+
+
+MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
+SCALES = {"quick": dict(epochs=6, rows_per_epoch=7_680, patience=3), "full": {}}
+
+
+def scale():
+    """The scale that ``$MMM4REC_SCALE`` asks for; quick by default."""
+    return os.environ.get("MMM4REC_SCALE", "quick")
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A finished run: ``line`` (results and provenance), ``history``, ranks [R] of the test rows with the history
+    kept and removed, and the trained ``model``."""
+
+    line: dict
+    history: pd.DataFrame
+    ranks: torch.Tensor
+    removed: torch.Tensor
+    model: torch.nn.Module
+
+
+def refused(material, name, changes):
+    """Why the data cannot feed a system with these changes of its config, in one line; "" where they can."""
+    without = ("time",) if changes.get("time") is False else ()
+    return unfit(find(name), (*material.has, *without))
+
+
+def trial(material, name, seed=0, setting=None, pretrained=False, progress=False, **changes):
+    """One system trained and ranked; the kept result when it was asked for before, and going on after a kill.
+
+    ``pretrained``: first on the material's sources. ``changes``: of the system's config (an ablation).
+    """
+    system, setting = find(name), setting or Setting(scale=scale())
+    if why := refused(material, name, changes):
+        raise KitError(why)
+    if pretrained and (material.sources is None or "pretrain" not in system.stages):
+        raise KitError(f"{name}: " + ("these data have no source domains" if material.sources is None else
+                                      "this system has no pre-training"))
+    config, training = setting.of(system, "finetune" if pretrained else "scratch")
+    config, training = config.but(**changes), training.but(seed=seed)
+    first = setting.of(system, "pretrain") if pretrained else None
+    known = [material.digest, name, asdict(config), asdict(training), str(device())]
+    if pretrained:
+        known += [material.sources.digest, asdict(first[0]), asdict(first[1])]
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
+    folder = workspace("runs", "bench", f"{material.dataset.name}-{name}-{digest}")
+    torch.manual_seed(seed)
+    model = system.build(config, material.catalogue)
+    rows = split(material.dataset)
+    fit_gaps(model, rows)
+    done = folder / "trial.safetensors"
+    if done.is_file():
+        tensors, notes = load_tensors(done, "trial", "delete it")
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        history = pd.read_csv(folder / "history.csv")
+        return Trial(notes["line"], history, tensors["ranks"], tensors["removed"], model.eval())
+    began = time.perf_counter()
+    if pretrained:
+        model.transfer(_pretrained(material.sources, system, first, seed, folder, progress))
+    spent = time.perf_counter() - began
+    history = fit(model, rows.sequences, rows.train, training, rows.valid, folder, progress)
+    ranked = [rank_rows(model_scorer(model), rows.sequences, rows.test, model.window, seen) for seen in
+              ("kept", "removed")]
+    best = history[history["best"]].iloc[0]
+    line = {
+        "dataset": material.dataset.name, "system": name, "stage": training.stage, "setting": setting.name,
+        "scale": setting.scale, "seed": seed, **metrics(ranked[0]),
+        **{f"{key}, seen removed": value for key, value in metrics(ranked[1]).items()},
+        "best epoch": int(best["epoch"]), "epochs": len(history),
+        "seconds per epoch": history["train_seconds"].median(),
+        "seconds": history[["train_seconds", "valid_seconds"]].to_numpy().sum(), "pre-training seconds": spent,
+        "parameters": parameter_count(model), "test rows": len(rows.test), "width": config.d_model,
+        "window": model.window, "device": str(device()), "threads": torch.get_num_threads(),
+        "machine": platform.machine(), "torch": torch.__version__,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}", "config": digest, "changes": json.dumps(changes),
+    }
+    with atomic(folder / "history.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    weights = {f"model.{k}": v.cpu() for k, v in model.state_dict().items()}
+    save_tensors(done, "trial", {**weights, "ranks": ranked[0], "removed": ranked[1]}, line=line)
+    (folder / "training.safetensors").unlink(missing_ok=True)                # what only a killed run needs
+    return Trial(line, history, *ranked, model)
+
+
+def _pretrained(sources, system, settings, seed, folder, progress):
+    """Weights after pre-training on ``sources``; kept inside the trial's folder until that is done."""
+    config, training = settings
+    torch.manual_seed(seed)
+    model = system.build(config, sources.catalogue)
+    rows = data.prefixes(sources.dataset)
+    fit_gaps(model, rows)
+    fit(model, rows.sequences, rows.train, training.but(seed=seed), None, folder / "pretraining", progress)
+    return model.state_dict()
+
+
+def sweep(material, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=None, reads=None):
+    """Lines of many trials as a frame: ``wanted`` is a list of (label, name, further arguments of ``trial``).
+
+    ``reads``: what to take from each ``Trial``, a list of records (its ``line`` by default; in other processes, so a
+    function of a module). Runs through joblib: on this machine by default, one thread per run; ``backend`` names a
+    Ray or Dask cluster. What is already there is read, so a killed sweep goes on. A system that the data cannot feed
+    gives no line; it stands, with the reason, in the frame's ``attrs["left out"]``.
+    """
+    setting = setting or Setting(scale=scale())
+    left = {label: why for label, name, more in wanted if (why := refused(material, name, more))}
+    tasks = [(label, name, seed, more) for seed in seeds for label, name, more in wanted if label not in left]
+    jobs = jobs or (1 if device().type == "cuda" else os.cpu_count())
+    if backend == "ray":
+        _registered_ray()
+    with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
+        runs = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+            joblib.delayed(_read)(material, label, name, seed, setting, more, reads or _line)
+            for label, name, seed, more in tasks)
+        bar = tqdm(runs, total=len(tasks), desc=material.dataset.name, leave=False)
+        lines = [line for run in bar for line in run]
+    frame = pd.DataFrame(lines)
+    frame.attrs["left out"] = left
+    return frame
+
+
+def _registered_ray():
+    try:
+        from ray.util.joblib import register_ray
+    except ImportError:
+        raise KitError("backend: ray is not installed; pip install ray, or leave the backend out") from None
+    register_ray()
+
+
+def _line(run):
+    return [run.line]
+
+
+def _read(material, label, name, seed, setting, more, reads):
+    return [{"label": label, **line} for line in reads(trial(material, name, seed, setting, **more))]

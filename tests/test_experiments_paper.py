@@ -1,0 +1,109 @@
+"""Every figure and table of the paper, as a frame, on the toy dataset with tiny models; the numbers mean nothing."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from mmm4rec_lite.data import order_only
+from mmm4rec_lite.data.tabular import ORDER_ONLY
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.experiments import paper, trials
+from mmm4rec_lite.experiments.trials import Material, Setting
+
+HOW = dict(seeds=(0,), setting=Setting(width=16, window=8), backend="threading", jobs=1)
+PROVENANCE = {"dataset", "system", "setting", "scale", "seed", "device", "config"}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    """Runs of a moment, kept in a folder of their own."""
+    monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(epochs=2, batch_size=64))
+    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=2, rows_per_epoch=128))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def material(toy, random_features):
+    return Material(toy, random_features(toy.items["item"]))
+
+
+def test_table_1_has_measured_counts_above_published_ones(material):
+    frame = paper.reproduce("table1", material)
+    assert frame["numbers"].iloc[0] == "measured" and frame["numbers"].iloc[-1] == "published"
+
+
+def test_a_comparison_has_the_floor_and_every_system_of_its_table(material):
+    frame = paper.reproduce("table3", material, **HOW)
+    assert frame["system"].tolist() == ["popularity", "Markov chain", *paper.COLUMNS[3]]
+    assert PROVENANCE <= set(frame) and frame["ndcg@10"].between(0, 1).all()
+    table = paper.summary(frame)
+    assert len(table) == len(frame) and (table["recall@50"] >= table["recall@10"]).all()
+
+
+def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason(toy, random_features):
+    plain = replace(toy, info={**toy.info, "times": ORDER_ONLY})
+    assert order_only(plain)
+    frame = paper.comparison(Material(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
+    assert "tim4rec" not in set(frame["system"])
+    assert frame.attrs["left out"] == {"TiM4Rec": "tim4rec reads id, time; these data have no time"}
+
+
+def test_truncation_trains_at_every_window(material):
+    frame = paper.truncation(material, systems=("sasrec",), windows=(2, 4), **HOW)
+    assert frame["kept"].tolist() == [2, 4]
+
+
+def test_ablation_has_table_5s_variants_and_differences_against_the_whole(material):
+    frame = paper.reproduce("table5", material, **HOW)
+    assert frame["label"].tolist() == list(paper.VARIANTS)
+    assert frame.set_index("label")["parameters"]["2L"] > frame["parameters"].iloc[0]
+    wanted = [(label, paper.FULL, changes) for label, changes in paper.VARIANTS.items()]
+    table = paper.differences(material, wanted, "MMM4Rec", (0,), HOW["setting"]).set_index("form")
+    assert table["difference"]["MMM4Rec"] == 0 and table["ndcg@10"]["2L"] == pytest.approx(
+        frame.set_index("label")["ndcg@10"]["2L"])
+
+
+def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, random_features):
+    features = random_features(toy.items["item"])
+    first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
+    material = Material(first, features, Material(second, features))
+    frame = paper.sweep(material, [("with", "mmm4rec", dict(pretrained=True)), ("without", "mmm4rec", {})], **HOW)
+    assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pre-training seconds"].iloc[0] > 0
+
+
+def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
+    curves = paper.convergence(material, systems=("mmm4rec",), **HOW)
+    assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing
+    table = paper.efficiency(material, systems=("mmm4rec",), **HOW)
+    assert table["best epoch"].iloc[0] == curves.loc[curves["best"], "epoch"].iloc[0]
+
+
+def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(material):
+    frame = paper.missing_modality(material, systems=("mmm4rec",), rates=(0.0, 1.0), **HOW)
+    whole = trials.trial(material, "mmm4rec", 0, HOW["setting"])
+    assert frame["ndcg@10"][0] == pytest.approx(whole.line["ndcg@10"])
+    assert frame["ndcg@10"][1] != frame["ndcg@10"][0]
+
+
+def test_full_modality_keeps_items_with_pictures_alone(material):
+    some = torch.arange(len(material.features.items)) % 4 > 0
+    fewer = Material(material.dataset, replace(material.features, has_image=some))
+    frame = paper.full_modality(fewer, **HOW)
+    assert set(frame["dataset"]) == {"toy-pictured"} and "MMM4Rec" in set(frame["label"])
+    bare = replace(material.features, has_image=some & False)
+    with pytest.raises(KitError, match="no item has a picture"):
+        paper.full_modality(Material(material.dataset, bare), **HOW)
+
+
+def test_time_benefit_stands_beside_the_gaps_of_the_data(material):
+    frame = paper.time_benefit(material, systems=("tim4rec",), **HOW)
+    assert frame["label"].tolist() == ["TiM4Rec", "TiM4Rec, w/o Time"] and isinstance(frame, pd.DataFrame)
+
+
+def test_unknown_names_are_refused_in_one_line(material):
+    with pytest.raises(KitError, match="^reproduce: 'table9' is not known; one of table1, [^\n]*$"):
+        paper.reproduce("table9", material)
+    with pytest.raises(KitError, match="^system: 'gru4rec' is not built here; one of sasrec, [^\n]*$"):
+        paper.comparison(material, ["gru4rec"], **HOW)
