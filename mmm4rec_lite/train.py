@@ -72,7 +72,7 @@ class TrainConfig:
 def parameter_groups(model, config):
     """The optimiser's groups, without what is frozen.
 
-    No decay for norms, biases, A, D, the time branch and the gap vectors, unless ``decay_all``.
+    No decay for norms, biases, A (a matrix in Mamba-1), D, the time branch and the gap vectors, unless ``decay_all``.
     """
     decayed, free, gaps = [], [], []
     for name, p in model.named_parameters():
@@ -80,7 +80,7 @@ def parameter_groups(model, config):
             continue
         if name.startswith(("gap_", "request_")):
             gaps.append(p)
-        elif config.decay_all or (p.dim() > 1 and not any(part in name for part in TIME_BRANCH)):
+        elif config.decay_all or (p.dim() > 1 and not any(part in name for part in (*TIME_BRANCH, "A_log"))):
             decayed.append(p)
         else:
             free.append(p)

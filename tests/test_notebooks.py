@@ -64,7 +64,7 @@ def test_one_cell_holds_the_parameters(notebook):
 
 def test_code_cells_are_short_and_prose_prevails(notebook):
     code, prose = cells(notebook, "code"), cells(notebook, "markdown")
-    assert [cell.source for cell in code if len(cell.source.splitlines()) > 12] == []
+    assert [cell.source for cell in code if len(lines(cell)) > 10] == []
     assert sum(len(cell.source.split()) for cell in prose) > sum(len(lines(cell)) for cell in code)
     assert len(prose) >= 0.6 * len(code)
 

@@ -11,6 +11,7 @@ from mmm4rec_lite.baselines import popularity
 from mmm4rec_lite.data import batch, load_dataset
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
+from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.train import TrainConfig, fit, parameter_groups
 
 SHORT = TrainConfig(epochs=4, batch_size=256, lr=5e-3, patience=9)
@@ -221,7 +222,7 @@ def first_gradients(run, toy_split, monkeypatch):
                 seen.append([p.grad.clone() for group in self.param_groups for p in group["params"]])
                 return super().step(*arguments)
 
-        monkeypatch.setattr(train, "NAdam", Recorder)
+        monkeypatch.setitem(train.OPTIMIZERS, "nadam", Recorder)
         torch.set_default_dtype(torch.float64)
         try:
             run(config, rows=toy_split.train[:32], valid=None, dropout=0, time_dropout=0)
@@ -239,6 +240,20 @@ def test_accumulated_batches_have_the_gradient_of_one_large_batch(first_gradient
     parts = first_gradients(config.but(batch_size=32 // accumulate, accumulate=accumulate))
     assert len(one) == len(parts) == 1 and one[0][0].dtype == torch.float64
     assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(one[0], parts[0]))
+
+
+def test_the_whole_gradients_norm_is_clipped(first_gradients):
+    config = TrainConfig(epochs=1, batch_size=32)
+    both = (config, config.but(clip=0.1))
+    whole, clipped = (torch.cat([g.flatten() for g in first_gradients(one)[0]]) for one in both)
+    assert whole.norm() > 0.2 and clipped.norm() == pytest.approx(0.1, rel=1e-4)
+    assert torch.allclose(clipped / clipped.norm(), whole / whole.norm())
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_the_loss_falls_under_the_other_optimisers(run, name):
+    history = run(SHORT.but(optimizer=name, weight_decay=1e-3), valid=None)[1]
+    assert history["loss"].iloc[-1] < 0.95 * history["loss"].iloc[0]
 
 
 def test_an_epochs_last_accumulation_may_be_short(first_gradients):
@@ -331,6 +346,9 @@ def test_a_run_folder_below_a_file_is_refused_before_training(run, tmp_path, mon
 
 
 def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):
-    monkeypatch.setitem(train.LOSSES, "full", lambda model, users, targets: users.sum() * float("nan"))
+    def diverged(model, batch, stage):
+        return {"cross-entropy": model.users(batch).sum() * float("nan")}
+
+    monkeypatch.setattr(MMM4Rec, "losses", diverged)
     with pytest.raises(KitError, match="^training: the loss is nan in epoch 1; lower lr [^\n]*$"):
         run()

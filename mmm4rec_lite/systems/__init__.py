@@ -12,14 +12,7 @@ from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.skeleton import Catalogue, SystemConfig, parameter_count
-from mmm4rec_lite.systems.bsarec import BSARecConfig, bsarec
-from mmm4rec_lite.systems.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
-from mmm4rec_lite.systems.missrec import MISSRecConfig, missrec
-from mmm4rec_lite.systems.mmsrec import MMSRecConfig, mmsrec
-from mmm4rec_lite.systems.sasrec import sasrec, sasrec_t
-from mmm4rec_lite.systems.tim4rec import CONFIG as TIM4REC
-from mmm4rec_lite.systems.tim4rec import tim4rec, tim4rec_t
-from mmm4rec_lite.systems.unisrec import UniSRecConfig, unisrec
+from mmm4rec_lite.systems import bsarec, mamba4rec, missrec, mmsrec, sasrec, tim4rec, unisrec
 from mmm4rec_lite.train import TrainConfig
 
 
@@ -70,27 +63,28 @@ _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weig
 _BOTH = ("scratch", "pretrain", "finetune")
 
 SYSTEMS = {system.name: system for system in (
-    System("sasrec", "SASRec", ("id",), sasrec, SystemConfig(), _ADAM.but(batch_size=512),
+    System("sasrec", "SASRec", ("id",), sasrec.sasrec, SystemConfig(), _ADAM.but(batch_size=512),
            "Kang & McAuley, ICDM 2018, arXiv 1808.09781"),
-    System("sasrec_t", "SASRec_T", ("text",), sasrec_t,
+    System("sasrec_t", "SASRec_T", ("text",), sasrec.sasrec_t,
            SystemConfig(d_model=256, d_inner=1024, n_heads=4, dropout=0.4),
            _ADAM.but(batch_size=512, accumulate=8, lr=2.5e-4, weight_decay=1e-3), "MMM4Rec's own variant, Table 3"),
-    System("mamba4rec", "Mamba4Rec", ("id",), mamba4rec, Mamba4RecConfig(), _ADAM,
+    System("mamba4rec", "Mamba4Rec", ("id",), mamba4rec.mamba4rec, mamba4rec.Mamba4RecConfig(), _ADAM,
            "Liu et al., 2024, arXiv 2403.03900"),
-    System("mamba4rec_t", "Mamba4Rec_T", ("text",), mamba4rec_t, Mamba4RecConfig(), _ADAM,
+    System("mamba4rec_t", "Mamba4Rec_T", ("text",), mamba4rec.mamba4rec_t, mamba4rec.Mamba4RecConfig(), _ADAM,
            "MMM4Rec's own variant, Table 3"),
-    System("tim4rec", "TiM4Rec", ("id", "time"), tim4rec, TIM4REC, _ADAM, "Fan et al., 2024, arXiv 2409.16182"),
-    System("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.but(n_groups=1), _ADAM,
+    System("tim4rec", "TiM4Rec", ("id", "time"), tim4rec.tim4rec, tim4rec.CONFIG, _ADAM,
+           "Fan et al., 2024, arXiv 2409.16182"),
+    System("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec.tim4rec_t, tim4rec.CONFIG.but(n_groups=1), _ADAM,
            "MMM4Rec's own variant, Table 3"),
-    System("bsarec", "BSARec", ("id",), bsarec, BSARecConfig(),
+    System("bsarec", "BSARec", ("id",), bsarec.bsarec, bsarec.BSARecConfig(),
            _ADAM.but(weight_decay=1e-4, metric="recall@10"), "Shin et al., AAAI 2024, arXiv 2312.10325"),
-    System("unisrec", "UniSRec", ("text",), unisrec, UniSRecConfig(d_model=300, d_inner=256), _ADAM,
+    System("unisrec", "UniSRec", ("text",), unisrec.unisrec, unisrec.UniSRecConfig(d_model=300, d_inner=256), _ADAM,
            "Hou et al., KDD 2022, arXiv 2206.05941", _BOTH, "item_ids"),
-    System("mmsrec", "MMSRec", ("text", "image"), mmsrec, MMSRecConfig(d_model=512, d_inner=1024),
+    System("mmsrec", "MMSRec", ("text", "image"), mmsrec.mmsrec, mmsrec.MMSRecConfig(d_model=512, d_inner=1024),
            _ADAM.but(optimizer="adamw", epochs=500, batch_size=1024, accumulate=8, weight_decay=0.01, clip=1.0,
                      metric="recall@10"),
            "Song et al., 2023, arXiv 2304.13277", _BOTH, inner=2),
-    System("missrec", "MISSRec", ("text", "image"), missrec, MISSRecConfig(d_model=300, d_inner=256),
+    System("missrec", "MISSRec", ("text", "image"), missrec.missrec, missrec.MISSRecConfig(d_model=300, d_inner=256),
            _ADAM.but(batch_size=512), "Wang et al., ACM MM 2023, arXiv 2308.11175", _BOTH, "item_ids",
            pretraining=dict(clusters=0.02)),
     System("mmm4rec", "MMM4Rec", ("text", "image", "time"), _mmm4rec, ModelConfig.paper(item_bias=False),
@@ -100,10 +94,10 @@ SYSTEMS = {system.name: system for system in (
 
 def find(name):
     """The system called ``name``, with ``+id`` behind it for the form with a learned vector per item."""
-    base, plus, _ = name.partition("+id")
+    base = name.removesuffix("+id")
     if base not in SYSTEMS:
         raise KitError(f"system: {name!r} is not built here; one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[base].with_ids() if plus else SYSTEMS[base]
+    return SYSTEMS[base] if base == name else SYSTEMS[base].with_ids()
 
 
 def unfit(system, has):

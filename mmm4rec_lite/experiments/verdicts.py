@@ -1,0 +1,326 @@
+"""Each claim of the paper, weighed by what was measured here: ``verdicts`` gives a tidy frame, a line per claim.
+
+It reads frames alone: ``runs`` (``lines`` of each experiment, one under the other) and ``pairs`` (``compared``), so
+the verdicts can be had again from csv files, without training.
+
+The rule. A claim is a list of cases (two systems on one dataset), each claiming the sign of a difference:
+
+* A case goes *as claimed* or *against* the claim when the difference lies at least two standard errors on that side;
+  otherwise, and always with one seed, it *cannot be told*.
+* The standard error of NDCG@10 has a part over users and a part over seeds: ``pairs`` has it of the same users.
+  Without them the users' part is an upper bound from the means, m(1 - m) / users for each system (a gain lies in
+  [0, 1]): a small difference is then more often "cannot be told", never less. Epochs, seconds and shares have seeds
+  alone.
+* "Best of all": as claimed on a dataset when every rival is beaten, against when one rival is better.
+* "Competes", "keeps 97 %": as claimed when the loss is told to be smaller than a stated margin.
+* reproduced: every case as claimed. partly: some. not reproduced: none, and at least one against. not testable here:
+  no case was measured, or none can be told. A claim over systems that are not all measured is at most "partly".
+"""
+
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from mmm4rec_lite import published
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import gains, paired
+from mmm4rec_lite.experiments.paper import COLUMNS, FULL, VARIANTS
+from mmm4rec_lite.experiments.trials import refused, trial
+from mmm4rec_lite.systems import SYSTEMS, find
+
+REPRODUCED, PARTLY, NOT, UNTESTABLE = "reproduced", "partly", "not reproduced", "not testable here"
+AS, AGAINST, UNSURE = "as claimed", "against", "cannot be told"
+ERRORS = 2                         # standard errors from which on a difference counts
+COMPETES, KEEPS = 0.10, 0.05       # margins, as shares of what it is compared with
+TITLES = {name: find(name).title for base, system in SYSTEMS.items()
+          for name in (base, *([f"{base}+id"] if system.ids else []))}
+BEST = TITLES[FULL]
+NAMES = {"table2": "comparison", "table3": "comparison"}        # one experiment, called by either table
+
+Case = namedtuple("Case", "where outcome text difference seeds")
+
+
+def lines(experiment, frame, material=None):
+    """The runs of an experiment for ``verdicts`` and for csv: which experiment, how many ``items`` the catalogue has,
+    and a line with the reason, no numbers, for each system that was left out."""
+    out = frame.assign(experiment=NAMES.get(experiment, experiment))
+    left = pd.DataFrame({"label": list(reasons := frame.attrs.get("left out", {})), "left out": list(reasons.values())})
+    if len(left) and (material or len(frame)):
+        name = material.dataset.name if material else frame["dataset"].iloc[0]
+        out = pd.concat([out, left.assign(dataset=name, experiment=NAMES.get(experiment, experiment))],
+                        ignore_index=True)
+    return out if material is None else out.assign(items=len(material.dataset.items))
+
+
+def compared(experiment, material, wanted, references, seeds=(0, 1, 2), setting=None):
+    """``evaluate.paired`` over finished trials, against each of ``references`` (labels) that the data can feed.
+
+    ``wanted``: (label, name, further arguments of ``trial``). Columns: experiment, dataset, setting, scale, form,
+    against, difference, standard error, seeds.
+    """
+    fit = [(label, name, more) for label, name, more in wanted if not refused(material, name, more)]
+    runs = {label: [trial(material, name, seed, setting, **more) for seed in seeds] for label, name, more in fit}
+    scores = {label: torch.stack([gains(run.ranks) for run in of]) for label, of in runs.items()}
+    out = [paired(scores, label).assign(against=label) for label in references if label in scores]
+    if not out:
+        return pd.DataFrame(columns=["experiment", "dataset", "form", "against"])
+    table = pd.concat(out, ignore_index=True)
+    one = next(iter(runs.values()))[0].line
+    about = {key: one[key] for key in ("dataset", "setting", "scale")}
+    return table[table["form"] != table["against"]].assign(
+        experiment=NAMES.get(experiment, experiment), seeds=len(seeds), **about).reset_index(drop=True)
+
+
+REFERENCES = (BEST, "MMM4Rec", "SASRec", "SASRec_T", "TiM4Rec")     # what the claims compare the others with
+
+
+def tidy(runs):
+    """The lines that have numbers, each once, labelled by the titles of their systems where no variant is meant."""
+    if lost := [name for name in ("experiment", "dataset", "label", "system", "seed", "ndcg@10") if name not in runs]:
+        raise KitError(f"verdicts: the frame of runs has no column {lost[0]!r}; make it with verdicts.lines")
+    runs = runs[runs["ndcg@10"].notna()].drop_duplicates(
+        [c for c in ("experiment", "dataset", "label", "seed", "config", "missing") if c in runs])
+    own = runs["experiment"].isin(["table5", "figure2", "time-benefit"])
+    label = runs["label"].where(own, runs["system"].map(TITLES).fillna(runs["label"]))
+    where = runs["dataset"] + runs.get("setting", "").map(", {}".format) + runs.get("scale", "").map(", {}".format) \
+        if {"setting", "scale"} <= set(runs) else runs["dataset"]
+    return runs.assign(label=label, where=where)
+
+
+def _case(where, what, difference, error, seeds, margin=0.0, form="{:+.4f} +- {:.4f}"):
+    beyond = difference + margin
+    told = seeds > 1 and beyond != 0 and abs(beyond) >= ERRORS * error
+    outcome = UNSURE if not told else AS if beyond > 0 else AGAINST
+    how = form.format(difference, error) if seeds > 1 else form.split(" +-")[0].format(difference) + ", one seed"
+    return Case(where, outcome, f"{where}: {what}, {how} ({outcome})", difference, seeds)
+
+
+def _both(runs, experiment, form, against):
+    """(where, the seeds' lines of one, of the other) wherever both were run."""
+    rows = runs[runs["experiment"] == experiment]
+    for where, group in rows.groupby("where", sort=False):
+        one, other = (group[group["label"] == label].drop_duplicates("seed").set_index("seed") for label in
+                      (form, against))
+        seeds = one.index.intersection(other.index)
+        if len(seeds):
+            yield where, one.loc[seeds], other.loc[seeds]
+
+
+def _quality(runs, pairs, experiment, form, against, margin=0.0):
+    """``form`` is claimed to have a higher NDCG@10 than ``against``, or to lose less than a share ``margin`` of it."""
+    cases = []
+    for where, one, other in _both(runs, experiment, form, against):
+        difference, error, bound = _measured(pairs, experiment, one, other, form, against)
+        a, b = (part["ndcg@10"].mean() for part in (one, other))
+        cases.append(_case(where, f"{form} {a:.4f}, {against} {b:.4f} ({a / b if b else float('nan'):.0%})",
+                           difference, error, len(one), margin * b, "{:+.4f} +- {:.4f}" + bound))
+    return cases
+
+
+def _measured(pairs, experiment, one, other, form, against):
+    """Difference, its standard error, and a note where the users' part is only a bound."""
+    first = one.iloc[0]
+    for sign, a, b in ((1, form, against), (-1, against, form)):
+        row = pairs
+        for column, value in {"experiment": experiment, "form": a, "against": b, "seeds": len(one),
+                              **{key: first[key] for key in ("dataset", "setting", "scale") if key in first}}.items():
+            row = row[row[column] == value] if len(row) else row
+        if len(row):
+            return sign * row["difference"].iloc[0], row["standard error"].iloc[0], ""
+    change = one["ndcg@10"] - other["ndcg@10"]
+    users = sum(part["ndcg@10"].mean() * (1 - part["ndcg@10"].mean()) / first["test rows"] for part in (one, other))
+    return change.mean(), (users + change.var() / len(change)) ** 0.5, " at most"
+
+
+def _cost(runs, pairs, column, form, against):
+    """``form`` is claimed to need less of ``column`` than ``against``; over seeds."""
+    experiment = "table4" if (runs["experiment"] == "table4").any() else "comparison"
+    cases = []
+    for where, one, other in _both(runs, experiment, form, against):
+        saved = other[column] - one[column]
+        case = _case(where, f"{form} {one[column].mean():.3g}, {against} {other[column].mean():.3g}, less by",
+                     saved.mean(), saved.sem(), len(one), form="{:.2g} +- {:.2g} over seeds")
+        if column == "best epoch" and any((part["best epoch"] == part["epochs"]).any() for part in (one, other)):
+            case = Case(where, UNSURE, f"{where}: {form} against {against}: a best epoch is the last one trained, so "
+                        f"training was cut before it ended ({UNSURE})", case.difference, case.seeds)
+        cases.append(case)
+    return cases
+
+
+def _best(runs, pairs, experiment, form, rivals):
+    """``form`` is claimed to be better than every rival: one case per dataset."""
+    found = [(case, rival) for rival in rivals for case in _quality(runs, pairs, experiment, form, rival)]
+    cases = []
+    for where in dict.fromkeys(case.where for case, _ in found):
+        here = [(case, rival) for case, rival in found if case.where == where]
+        count = {outcome: sum(case.outcome == outcome for case, _ in here) for outcome in (AS, AGAINST, UNSURE)}
+        whole = AGAINST if count[AGAINST] else AS if count[AS] == len(here) else UNSURE
+        near = min(here, key=lambda pair: pair[0].difference)[0]
+        text = (f"{where}: better than {count[AS]} of {len(here)} rivals, worse than {count[AGAINST]}, not told apart "
+                f"from {count[UNSURE]} ({whole}); against the strongest, {near.text.partition(': ')[2]}")
+        cases.append(Case(where, whole, text, near.difference, near.seeds))
+    return cases
+
+
+def _dearer(runs, pairs, rival):
+    """The rival's seconds per epoch over MMM4Rec's are claimed to grow with the catalogue: largest against smallest."""
+    experiment = "table4" if (runs["experiment"] == "table4").any() else "comparison"
+    sizes = [(one["items"].iloc[0], where, other["seconds per epoch"] / one["seconds per epoch"])
+             for where, one, other in _both(runs, experiment, BEST, rival) if "items" in one]
+    sizes = sorted((size for size in sizes if pd.notna(size[0])), key=lambda size: size[0])
+    if len(sizes) < 2 or sizes[0][0] == sizes[-1][0]:
+        return []
+    (few, _, low), (many, where, high) = sizes[0], sizes[-1]
+    error = (low.sem() ** 2 + high.sem() ** 2) ** 0.5
+    return [_case(where, f"{rival} takes {high.mean():.2f} times MMM4Rec's seconds per epoch at {many:.0f} items, "
+                  f"{low.mean():.2f} times at {few:.0f}", high.mean() - low.mean(), error, min(len(low), len(high)),
+                  form="{:+.2f} +- {:.2f} over seeds")]
+
+
+def _robust(runs, pairs, form, against):
+    """``form`` is claimed to keep a larger share of its NDCG@10 than ``against`` when all pictures are taken away."""
+    cases = []
+    rows = runs[(runs["experiment"] == "missing-modality")] if "missing" in runs else runs.iloc[:0]
+    for where, group in rows.groupby("where", sort=False):
+        table = group.pivot_table(index=["label", "seed"], columns="missing", values="ndcg@10")
+        kept = (table.iloc[:, -1] / table.iloc[:, 0]).unstack("label")
+        if {form, against} <= set(kept):
+            change = (kept[form] - kept[against]).dropna()
+            cases.append(_case(where, f"{form} keeps {kept[form].mean():.0%}, {against} {kept[against].mean():.0%}",
+                               change.mean(), change.sem(), len(change), form="{:+.3f} +- {:.3f} over seeds"))
+    return cases
+
+
+def _many(weigh, *sets):
+    return lambda runs, pairs: [case for args in sets for case in weigh(runs, pairs, *args)]
+
+
+def _small(runs, pairs):
+    """Two layers are claimed to lose on data smaller than Office, where the paper has them win."""
+    office = published.paper(1, dataset="office", column="users")["value"].iloc[0]
+    return _quality(runs[runs["test rows"] < office], pairs, "table5", "MMM4Rec", "2L")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """text, in own words; place in the paper; weigh(runs, pairs) -> cases; needs: titles of the systems it is about,
+    or ``table``, all that this table of the paper has; data: datasets it is about."""
+
+    text: str
+    place: str
+    weigh: Callable = lambda runs, pairs: []
+    needs: tuple = ()
+    table: int | None = None
+    data: tuple = ()
+    pretraining: bool = False
+
+
+def _rivals(table):
+    return [TITLES[name] for name in COLUMNS[table] if not name.startswith("mmm4rec")]
+
+
+def _against(form, labels, experiment):
+    return [(experiment, form, label) for label in labels]
+
+
+DEAR = ("MMSRec", "MISSRec + ID")
+CLAIMS = (
+    Claim("SASRec with the latest 5 items kept has 97 % of what it has with 20 (here: loses less than 5 %)",
+          "section 2, Figure 2", _many(_quality, ("figure2", "SASRec, 5 kept", "SASRec, 20 kept", KEEPS))),
+    Claim("MMM4Rec with ids ranks best of all", "Table 2",
+          _many(_best, ("comparison", BEST, _rivals(2))), table=2),
+    Claim("MMM4Rec without ids ranks best of those without", "Table 3",
+          _many(_best, ("comparison", "MMM4Rec", _rivals(3))), table=3),
+    Claim("Text in place of ids competes with ids (here: loses less than 10 %)", "section 4.2, Tables 2 and 3",
+          _many(_quality, *(("comparison", f"{name}_T", name, COMPETES) for name in
+                            ("SASRec", "Mamba4Rec", "TiM4Rec")))),
+    Claim("Mamba-based systems outperform Transformer-based ones in general", "section 4.2, Tables 2 and 3",
+          _many(_quality, ("comparison", "Mamba4Rec", "SASRec"), ("comparison", "Mamba4Rec_T", "SASRec_T"))),
+    Claim("MMM4Rec needs the fewest epochs", "section 4.3, Table 4, Figures 4 to 8",
+          _many(_cost, *(("best epoch", BEST, name) for name in DEAR))),
+    Claim("MMM4Rec needs the fewest seconds per epoch", "section 4.3, Table 4",
+          _many(_cost, *(("seconds per epoch", BEST, name) for name in DEAR))),
+    Claim("MMSRec and MISSRec grow dearer than MMM4Rec as the catalogue grows", "appendix B",
+          _many(_dearer, *((name,) for name in DEAR))),
+    *(Claim(f"Ablation: {what} loses", "section 4.4, Table 5",
+            _many(_quality, *_against("MMM4Rec", [what], "table5"))) for what in
+      ("w/o PT", *(name for name in VARIANTS if name.startswith("w/o")))),
+    Claim("A second layer loses on small data", "section 4.4, Table 5", _small),
+    Claim("A second layer gains on the larger Office", "section 4.4, Table 5", data=("office",)),
+    Claim("Where every item has a picture, MMM4Rec without ids ranks best", "appendix C, Table 6",
+          _many(_best, ("table6", "MMM4Rec", _rivals(6))), table=6),
+    Claim("Without pictures MMM4Rec keeps more of its quality than other multi-modal systems", "section 4.1.1 keeps "
+          "items without pictures; measured further here", _many(_robust, *(("MMM4Rec", name) for name in
+                                                                              ("MMSRec", "MISSRec")))),
+    Claim("UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec", "section 4.2",
+          needs=("UniSRec", "VQRec", "FDSA", "S3-Rec", "ZESRec"), pretraining=True),
+    Claim("M3Rec, HM4SR and ATHWE lag behind transferable systems", "section 4.2",
+          needs=("M3Rec", "HM4SR", "ATHWE", "MISSRec"), pretraining=True),
+    Claim("MISSRec without ids falls behind VQRec, MMM4Rec does not", "section 4.2", needs=("VQRec", "MISSRec")),
+    Claim("The same holds on Pantry, Arts and Office", "Tables 2 to 5", data=("pantry", "arts", "office")),
+    Claim("Pre-training on Food, CDs, Kindle, Movies and Home is what makes transfer effective", "sections 4.1, 4.2",
+          data=("food", "cds", "kindle", "movies", "home"), pretraining=True),
+)
+
+
+def weighed(cases, complete=True):
+    """The verdict on a list of cases, by the rule above."""
+    outcomes = {case.outcome for case in cases}
+    if outcomes <= {UNSURE}:
+        return UNTESTABLE
+    if outcomes == {AS}:
+        return REPRODUCED if complete else PARTLY
+    return PARTLY if AS in outcomes else NOT
+
+
+def verdicts(runs, pairs=None, claims=CLAIMS):
+    """claim, place, verdict, numbers, why; a line per claim of the paper."""
+    runs, pairs = tidy(runs), pd.DataFrame() if pairs is None else pairs
+    if len(pairs):
+        pairs = pairs.assign(**{side: pairs[side].replace(TITLES) for side in ("form", "against")})
+        twice = pairs["experiment"].isin(["table5"])                # "MMM4Rec" is a label of its own there
+        pairs = pairs.drop_duplicates() if not twice.all() else pairs
+    out = []
+    for claim in claims:
+        cases = claim.weigh(runs, pairs)
+        lacking = _lacking(claim, runs)
+        verdict = weighed(cases, complete=not lacking)
+        seeds = sorted({case.seeds for case in cases})
+        numbers = "; ".join(case.text for case in cases)
+        if numbers:
+            numbers += f"; {' or '.join(map(str, seeds))} seed(s), {_stages(runs)}"
+        why = lacking
+        if verdict == UNTESTABLE and cases:
+            why = "; ".join(filter(None, [lacking, "no difference can be told, see the numbers"]))
+        elif verdict == UNTESTABLE:
+            why = lacking or "not measured: no such runs in these frames"
+        out.append({"claim": claim.text, "place": claim.place, "verdict": verdict, "numbers": numbers, "why": why})
+    return pd.DataFrame(out)
+
+
+def _lacking(claim, runs):
+    """Of the systems, datasets and stages that a claim is about, those without runs; "" where none lacks."""
+    have, known = set(runs["label"]), set(TITLES.values())
+    needs = claim.needs
+    if claim.table:
+        named = published.paper(claim.table)["column"].unique()
+        built = {title: TITLES[name] for name, title in COLUMNS[claim.table].items()}
+        needs = [built.get(name, name) for name in named if name != "improvement %"]
+    parts = []
+    if unbuilt := [name for name in needs if name not in known]:
+        parts.append(f"not built here: {', '.join(unbuilt)}")
+    if unrun := [name for name in needs if name in known - have]:
+        parts.append(f"no runs of {', '.join(unrun)}")
+    if unseen := [name for name in claim.data if name not in set(runs["dataset"])]:
+        parts.append(f"no runs on {', '.join(unseen)}")
+    if claim.pretraining and "finetune" not in set(runs.get("stage", ())):
+        parts.append("no run was pre-trained")
+    return "; ".join(parts)
+
+
+def _stages(runs):
+    names = {"scratch": "from scratch", "finetune": "pre-trained"}
+    return " and ".join(names.get(stage, stage) for stage in runs.get("stage", pd.Series(dtype=str)).dropna().unique())
