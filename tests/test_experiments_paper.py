@@ -73,6 +73,14 @@ def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, rand
     assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pre-training seconds"].iloc[0] > 0
 
 
+def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random_features):
+    features = random_features(toy.items["item"])
+    first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
+    frame = paper.ablation(Material(first, features, Material(second, features)), **HOW)
+    assert frame["label"].tolist() == [*paper.VARIANTS, "w/o PT"]
+    assert frame["stage"].tolist() == ["finetune"] * len(paper.VARIANTS) + ["scratch"]
+
+
 def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
     curves = paper.convergence(material, systems=("mmm4rec",), **HOW)
     assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -81,8 +82,8 @@ class Setting:
         if self.name not in ("matched", "paper") or self.scale not in SCALES:
             raise KitError(f"setting: 'matched' or 'paper', 'quick' or 'full', not {self.name!r}, {self.scale!r}")
 
-    def of(self, system, stage):
-        """(config, training) of a system in a stage."""
+    def of(self, system, stage, **changes):
+        """(config, training) of a system in a stage, with ``changes`` of its config."""
         if self.name == "paper":
             config, training = system.config, system.training
         else:
@@ -92,9 +93,7 @@ class Setting:
             if hasattr(config, "time_dropout"):
                 config = config.but(time_dropout=0.2)
             training = MATCHED
-        if stage == "pretrain":
-            config = config.but(**system.pretraining)
-            training = training.but(epochs=max(1, training.epochs // 2))
+        config = config.but(**{**changes, **(system.pretraining if stage == "pretrain" else {})})
         return config, training.but(stage=stage, **SCALES[self.scale])
 
 
@@ -136,9 +135,11 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     if pretrained and (material.sources is None or "pretrain" not in system.stages):
         raise KitError(f"{name}: " + ("these data have no source domains" if material.sources is None else
                                       "this system has no pre-training"))
-    config, training = setting.of(system, "finetune" if pretrained else "scratch")
-    config, training = config.but(**changes), training.but(seed=seed)
-    first = setting.of(system, "pretrain") if pretrained else None
+    if pretrained and (why := refused(material.sources, name, changes)):
+        raise KitError(f"source domains: {why}")
+    config, training = setting.of(system, "finetune" if pretrained else "scratch", **changes)
+    training = training.but(seed=seed)
+    first = setting.of(system, "pretrain", **changes) if pretrained else None
     known = [material.digest, name, asdict(config), asdict(training), str(device())]
     if pretrained:
         known += [material.sources.digest, asdict(first[0]), asdict(first[1])]
@@ -179,6 +180,7 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     weights = {f"model.{k}": v.cpu() for k, v in model.state_dict().items()}
     save_tensors(done, "trial", {**weights, "ranks": ranked[0], "removed": ranked[1]}, line=line)
     (folder / "training.safetensors").unlink(missing_ok=True)                # what only a killed run needs
+    shutil.rmtree(folder / "pretraining", ignore_errors=True)
     return Trial(line, history, *ranked, model)
 
 
