@@ -10,7 +10,7 @@ from mmm4rec_lite.cli import models
 from mmm4rec_lite.cli.audit import audit_command
 from mmm4rec_lite.cli.common import Dataset, Out
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
-from mmm4rec_lite.cli.experiments import experiment_app, reproduce_command, systems_command
+from mmm4rec_lite.cli.experiments import experiment_app, report_command, reproduce_command, systems_command
 from mmm4rec_lite.errors import KitError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -22,6 +22,7 @@ app.command("audit")(audit_command)
 app.command("features-table")(features_table_command)
 app.command("systems")(systems_command)
 app.command("reproduce")(reproduce_command)
+app.command("report")(report_command)
 for stage in ("pretrain", "finetune", "evaluate", "recommend"):
     app.command(stage)(getattr(models, f"{stage}_command"))
 

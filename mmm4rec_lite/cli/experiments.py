@@ -75,6 +75,7 @@ def reproduce_command(
     as_json: Json = False,
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
+    from mmm4rec_lite.experiments.gathered import lines
     from mmm4rec_lite.experiments.paper import reproduce, summary
     from mmm4rec_lite.experiments.trials import Material, Setting
     from mmm4rec_lite.experiments.trials import scale as asked
@@ -86,10 +87,22 @@ def reproduce_command(
     sizes = {} if setting == "matched" else {"width": None, "window": None}
     how = dict(seeds=tuple(range(seeds)), setting=Setting(setting, scale or asked(), **sizes), backend=backend,
                jobs=jobs)
-    frame = reproduce(what, Material(load_domains(data, domain), rows, first), **how)
+    material = Material(load_domains(data, domain), rows, first)
+    frame = reproduce(what, material, **how)
     if out is not None:
         with atomic(out) as temporary:
-            frame.to_csv(temporary, index=False)
+            lines(what, frame, material).to_csv(temporary, index=False)
     for label, why in frame.attrs.get("left out", {}).items():
         print(f"left out: {label}: {why}", file=sys.stderr)
     show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
+
+
+def report_command(
+    csvs: Annotated[list[Path], typer.Argument(help="Runs that `reproduce --out` kept, and pairs beside a report.")],
+    out: Annotated[Path, typer.Option(help="The page; its csv files go beside it.")] = Path("comparison.md"),
+):
+    """A page of results, and a verdict on each claim of the paper, from runs kept as csv; trains nothing."""
+    from mmm4rec_lite.experiments.results_page import read, write_page
+
+    write_page(out, *read(csvs))
+    print(out)

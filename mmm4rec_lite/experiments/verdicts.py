@@ -1,7 +1,7 @@
 """Each claim of the paper, weighed by what was measured here: ``verdicts`` gives a tidy frame, a line per claim.
 
-It reads frames alone: ``runs`` (``lines`` of each experiment, one under the other) and ``pairs`` (``compared``), so
-the verdicts can be had again from csv files, without training.
+It reads frames alone: ``runs`` (``gathered.lines`` of each experiment, one under the other) and ``pairs``
+(``gathered.compared``), so the verdicts can be had again from csv files, without training.
 
 The rule. A claim is a list of cases (two systems on one dataset), each claiming the sign of a difference:
 
@@ -22,72 +22,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
-import torch
 
 from mmm4rec_lite import published
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import gains, paired
+from mmm4rec_lite.experiments.gathered import TITLES, cut, tidy
 from mmm4rec_lite.experiments.paper import COLUMNS, FULL, VARIANTS
-from mmm4rec_lite.experiments.trials import refused, trial
-from mmm4rec_lite.systems import SYSTEMS, find
 
 REPRODUCED, PARTLY, NOT, UNTESTABLE = "reproduced", "partly", "not reproduced", "not testable here"
 AS, AGAINST, UNSURE = "as claimed", "against", "cannot be told"
 ERRORS = 2                         # standard errors from which on a difference counts
 COMPETES, KEEPS = 0.10, 0.05       # margins, as shares of what it is compared with
-TITLES = {name: find(name).title for base, system in SYSTEMS.items()
-          for name in (base, *([f"{base}+id"] if system.ids else []))}
 BEST = TITLES[FULL]
-NAMES = {"table2": "comparison", "table3": "comparison"}        # one experiment, called by either table
 
 Case = namedtuple("Case", "where outcome text difference seeds")
-
-
-def lines(experiment, frame, material=None):
-    """The runs of an experiment for ``verdicts`` and for csv: which experiment, how many ``items`` the catalogue has,
-    and a line with the reason, no numbers, for each system that was left out."""
-    out = frame.assign(experiment=NAMES.get(experiment, experiment))
-    left = pd.DataFrame({"label": list(reasons := frame.attrs.get("left out", {})), "left out": list(reasons.values())})
-    if len(left) and (material or len(frame)):
-        name = material.dataset.name if material else frame["dataset"].iloc[0]
-        out = pd.concat([out, left.assign(dataset=name, experiment=NAMES.get(experiment, experiment))],
-                        ignore_index=True)
-    return out if material is None else out.assign(items=len(material.dataset.items))
-
-
-def compared(experiment, material, wanted, references, seeds=(0, 1, 2), setting=None):
-    """``evaluate.paired`` over finished trials, against each of ``references`` (labels) that the data can feed.
-
-    ``wanted``: (label, name, further arguments of ``trial``). Columns: experiment, dataset, setting, scale, form,
-    against, difference, standard error, seeds.
-    """
-    fit = [(label, name, more) for label, name, more in wanted if not refused(material, name, more)]
-    runs = {label: [trial(material, name, seed, setting, **more) for seed in seeds] for label, name, more in fit}
-    scores = {label: torch.stack([gains(run.ranks) for run in of]) for label, of in runs.items()}
-    out = [paired(scores, label).assign(against=label) for label in references if label in scores]
-    if not out:
-        return pd.DataFrame(columns=["experiment", "dataset", "form", "against"])
-    table = pd.concat(out, ignore_index=True)
-    one = next(iter(runs.values()))[0].line
-    about = {key: one[key] for key in ("dataset", "setting", "scale")}
-    return table[table["form"] != table["against"]].assign(
-        experiment=NAMES.get(experiment, experiment), seeds=len(seeds), **about).reset_index(drop=True)
-
-
-REFERENCES = (BEST, "MMM4Rec", "SASRec", "SASRec_T", "TiM4Rec")     # what the claims compare the others with
-
-
-def tidy(runs):
-    """The lines that have numbers, each once, labelled by the titles of their systems where no variant is meant."""
-    if lost := [name for name in ("experiment", "dataset", "label", "system", "seed", "ndcg@10") if name not in runs]:
-        raise KitError(f"verdicts: the frame of runs has no column {lost[0]!r}; make it with verdicts.lines")
-    runs = runs[runs["ndcg@10"].notna()].drop_duplicates(
-        [c for c in ("experiment", "dataset", "label", "seed", "config", "missing") if c in runs])
-    own = runs["experiment"].isin(["table5", "figure2", "time-benefit"])
-    label = runs["label"].where(own, runs["system"].map(TITLES).fillna(runs["label"]))
-    where = runs["dataset"] + runs.get("setting", "").map(", {}".format) + runs.get("scale", "").map(", {}".format) \
-        if {"setting", "scale"} <= set(runs) else runs["dataset"]
-    return runs.assign(label=label, where=where)
 
 
 def _case(where, what, difference, error, seeds, margin=0.0, form="{:+.4f} +- {:.4f}"):
@@ -141,11 +87,11 @@ def _cost(runs, pairs, column, form, against):
     cases = []
     for where, one, other in _both(runs, experiment, form, against):
         saved = other[column] - one[column]
-        case = _case(where, f"{form} {one[column].mean():.3g}, {against} {other[column].mean():.3g}, less by",
-                     saved.mean(), saved.sem(), len(one), form="{:.2g} +- {:.2g} over seeds")
-        if column == "best epoch" and any((part["best epoch"] == part["epochs"]).any() for part in (one, other)):
-            case = Case(where, UNSURE, f"{where}: {form} against {against}: a best epoch is the last one trained, so "
-                        f"training was cut before it ended ({UNSURE})", case.difference, case.seeds)
+        means = f"{form} {one[column].mean():.3g}, {against} {other[column].mean():.3g}"
+        case = _case(where, means, saved.mean(), saved.sem(), len(one), form="less by {:.2g} +- {:.2g} over seeds")
+        if column == "best epoch" and (cut(one).any() or cut(other).any()):
+            text = f"{where}: {means}, but training was cut before its patience ran out ({UNSURE})"
+            case = Case(where, UNSURE, text, case.difference, case.seeds)
         cases.append(case)
     return cases
 
@@ -252,9 +198,8 @@ CLAIMS = (
     Claim("A second layer gains on the larger Office", "section 4.4, Table 5", data=("office",)),
     Claim("Where every item has a picture, MMM4Rec without ids ranks best", "appendix C, Table 6",
           _many(_best, ("table6", "MMM4Rec", _rivals(6))), table=6),
-    Claim("Without pictures MMM4Rec keeps more of its quality than other multi-modal systems", "section 4.1.1 keeps "
-          "items without pictures; measured further here", _many(_robust, *(("MMM4Rec", name) for name in
-                                                                              ("MMSRec", "MISSRec")))),
+    Claim("Without pictures MMM4Rec keeps more of its quality than other multi-modal systems",
+          "section 5", _many(_robust, *(("MMM4Rec", name) for name in ("MMSRec", "MISSRec")))),
     Claim("UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec", "section 4.2",
           needs=("UniSRec", "VQRec", "FDSA", "S3-Rec", "ZESRec"), pretraining=True),
     Claim("M3Rec, HM4SR and ATHWE lag behind transferable systems", "section 4.2",
@@ -281,8 +226,6 @@ def verdicts(runs, pairs=None, claims=CLAIMS):
     runs, pairs = tidy(runs), pd.DataFrame() if pairs is None else pairs
     if len(pairs):
         pairs = pairs.assign(**{side: pairs[side].replace(TITLES) for side in ("form", "against")})
-        twice = pairs["experiment"].isin(["table5"])                # "MMM4Rec" is a label of its own there
-        pairs = pairs.drop_duplicates() if not twice.all() else pairs
     out = []
     for claim in claims:
         cases = claim.weigh(runs, pairs)
@@ -296,14 +239,14 @@ def verdicts(runs, pairs=None, claims=CLAIMS):
         if verdict == UNTESTABLE and cases:
             why = "; ".join(filter(None, [lacking, "no difference can be told, see the numbers"]))
         elif verdict == UNTESTABLE:
-            why = lacking or "not measured: no such runs in these frames"
+            why = lacking or "no such runs among these"
         out.append({"claim": claim.text, "place": claim.place, "verdict": verdict, "numbers": numbers, "why": why})
     return pd.DataFrame(out)
 
 
 def _lacking(claim, runs):
     """Of the systems, datasets and stages that a claim is about, those without runs; "" where none lacks."""
-    have, known = set(runs["label"]), set(TITLES.values())
+    have, known = set(runs["system"].map(TITLES)), set(TITLES.values())
     needs = claim.needs
     if claim.table:
         named = published.paper(claim.table)["column"].unique()

@@ -20,8 +20,9 @@ from mmm4rec_lite.systems.layers import FeatureAdapter, IdTable
 class TiM4RecEncoder(nn.Module):
     """x = LN(Drop(items)), then TiSSD and feed-forward, post-norm: item vectors [B,L,d] -> user vectors [B,d].
 
-    ``config``: a ``ModelConfig``; no positions, the recurrence carries the order. ``time=False``: no gaps are read. L is
-    the whole window. The last layer's time signal goes nowhere, here as in the release: its enhancement never trains.
+    ``config``: a ``ModelConfig``; no positions, the recurrence carries the order. ``time=False``: no gaps are read.
+    L is the whole window. Nothing reads the last layer's time signal, here as in the release, so its enhancement
+    never trains.
     """
 
     def __init__(self, config):
