@@ -1,0 +1,164 @@
+"""The page of results (Markdown) from frames alone: what was measured, what was left out, and the verdicts.
+
+``write_page`` puts it beside its csv files, and it can be made again from what ``read`` finds in them.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from mmm4rec_lite import published
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.experiments.gathered import TITLES, cut, tidy
+from mmm4rec_lite.experiments.paper import COLUMNS
+from mmm4rec_lite.experiments.trials import MATCHED, SCALES
+from mmm4rec_lite.experiments.verdicts import verdicts
+from mmm4rec_lite.files import atomic
+
+RULE = (
+    "A verdict follows from the numbers beside it, by one rule. A claim is a list of cases, each the sign of a "
+    "difference between two systems on one dataset. A case goes as claimed, or against the claim, when the difference "
+    "lies two standard errors or more on that side; else, and always with one seed, it cannot be told. The standard "
+    "error of NDCG@10 has a part over users (the same ones, paired; where it says \"at most\", an upper bound) and a "
+    "part over seeds; epochs, seconds and shares have seeds alone. Reproduced: every case as claimed. Partly: some; at "
+    "most that, where systems of the claim are not built or not run. Not reproduced: none, and at least one against. "
+    "Not testable here: no case was measured, or none can be told. No allowance is made for the number of cases, and "
+    "a verdict is about these data, this scale and these stages, not about the paper's own runs.")
+
+
+def page(runs, pairs=None):
+    """The page as one string. ``runs`` and ``pairs`` as for ``verdicts.verdicts``."""
+    own = tidy(runs)
+    parts = ["# The comparison, measured", _header(own), _scales(own)]
+    comparison = own[own["experiment"] == "comparison"]
+    for dataset, rows in comparison.groupby("dataset", sort=False):
+        parts += [f"## {dataset}", _dataset(dataset, rows)]
+    left = runs[runs["left out"].notna()].drop_duplicates(["dataset", "label"]) if "left out" in runs else runs[:0]
+    if len(left):
+        parts += ["## Left out", "\n".join(f"- {r['dataset']}: {r['label']}: {r['left out']}" for _, r in
+                                           left.iterrows())]
+    table = verdicts(runs, pairs)
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
+    parts += ["## The paper's claims", f"{len(table)} claims: {counts}.", RULE, markdown(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_page(prefix, runs, pairs=None):
+    """PREFIX.md, PREFIX.csv (all runs) and, with ``pairs``, PREFIX-pairs.csv."""
+    prefix = Path(prefix).with_suffix("")
+    text = page(runs, pairs)
+    frames = {".csv": runs} | ({"-pairs.csv": pairs} if pairs is not None and len(pairs) else {})
+    for end, frame in frames.items():
+        with atomic(prefix.with_name(prefix.name + end)) as temporary:
+            frame.to_csv(temporary, index=False)
+    with atomic(prefix.with_name(f"{prefix.name}.md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def read(paths):
+    """(runs, pairs) of csv files, told apart by their columns: pairs have ``against``."""
+    runs, pairs = [], []
+    for path in paths:
+        try:
+            frame = pd.read_csv(path)
+        except (ValueError, UnicodeDecodeError) as error:
+            raise KitError(f"{path}: not a csv of runs ({error})") from None
+        if not {"experiment", "dataset"} <= set(frame):
+            raise KitError(f"{path}: no columns experiment and dataset; it is not a csv of runs or pairs")
+        (pairs if "against" in frame else runs).append(frame)
+    if not runs:
+        raise KitError("no csv of runs among the files given; without runs there is no page")
+    return pd.concat(runs, ignore_index=True), pd.concat(pairs, ignore_index=True) if pairs else None
+
+
+def markdown(frame):
+    """A frame of text as a Markdown table."""
+    clean = frame.astype(str).replace({r"\|": r"\\|", "\n": " "}, regex=True)
+    rows = [" | ".join(row) for row in [list(clean), ["---"] * clean.shape[1], *clean.to_numpy().tolist()]]
+    return "\n".join(f"| {row} |" for row in rows)
+
+
+def _all(runs, column):
+    values = runs[column].dropna().unique() if column in runs else []
+    return ", ".join(sorted(f"{value:g}" if isinstance(value, float) else str(value) for value in values)) or "not said"
+
+
+def _header(runs):
+    trained = runs.drop_duplicates("config").dropna(subset="config") if "config" in runs else runs
+    seconds = sum(trained[name].sum() for name in ("seconds", "pre-training seconds") if name in trained)
+    machine = f"{_all(runs, 'machine')}, {_all(runs, 'cores')} core(s), {_all(runs, 'device')}"
+    return (f"Made by `mmm4rec_lite.experiments` {version('mmm4rec-lite')} from {len(trained)} trained runs of "
+            f"{_all(runs, 'date')}. Machine: {machine}, {_all(runs, 'threads')} thread(s) a run; torch "
+            f"{_all(runs, 'torch')}. Setting: {_all(runs, 'setting')}; scale: {_all(runs, 'scale')}; seeds: "
+            f"{_all(runs, 'seed')}. {seconds:,.0f} seconds of training and validation in all, counted run by run; runs "
+            "may have shared the machine, so seconds per epoch are no clean timing. Ranks are over the whole "
+            "catalogue, ties against the target; the history is kept in the ranking unless it says \"seen removed\". "
+            "All numbers are measured here unless they say published.")
+
+
+def _scales(runs):
+    if not {"scale", "epochs", "best epoch"} <= set(runs):
+        return "These runs do not say at which scale they were trained."
+    trained = runs[runs["epochs"].notna()].drop_duplicates("config")
+    cuts = (f"{cut(trained).sum()} of {len(trained)} runs ended before their patience ran out: their best epoch is not "
+            "known to be the best.")
+    if "quick" not in set(trained["scale"]):
+        return f"Full scale: trained until patience or the epochs allowed ran out. {cuts}"
+    quick = SCALES["quick"]
+    return (f"Quick scale cuts training short: at most {quick['epochs']} epochs of {quick['rows_per_epoch']:,} rows, "
+            f"where the full scale has up to {MATCHED.epochs} epochs of all rows in the matched setting. {cuts} "
+            "Systems that start slowly are held back more than those that start fast, so an order at this scale is an "
+            "order of early learning. No number here is comparable with a published one.")
+
+
+def _dataset(dataset, rows):
+    for column in ("best epoch", "seconds per epoch", "recall@10, seen removed", "ndcg@10, seen removed"):
+        if column not in rows:
+            rows = rows.assign(**{column: float("nan")})
+    keys = ["label", *(name for name in ("setting", "scale", "stage") if name in rows and rows[name].nunique() > 1)]
+    beside = _published(dataset)
+    lines = []
+    for key, group in rows.groupby(keys, sort=False, dropna=False):
+        mean = group.mean(numeric_only=True)
+        spread = f" +- {group['ndcg@10'].std():.4f}" if len(group) > 1 else ""
+        trained = pd.notna(mean["best epoch"])
+        lines.append({
+            "system": ", ".join(str(part) for part in key if pd.notna(part)), "NDCG@10": f"{mean['ndcg@10']:.4f}"
+            + spread, "Recall@10": f"{mean['recall@10']:.4f}",
+            "NDCG@10, seen removed": f"{mean['ndcg@10, seen removed']:.4f}",
+            "Recall@10, seen removed": f"{mean['recall@10, seen removed']:.4f}",
+            "best epoch": f"{mean['best epoch']:.1f}" if trained else "",
+            "seconds per epoch": f"{mean['seconds per epoch']:.1f}" if trained else "",
+            "parameters": f"{mean['parameters']:,.0f}" if trained else "",
+            "seeds": f"{group['seed'].nunique()}" if trained else "",
+            **({"NDCG@10, published": beside.get(key[0], "")} if beside else {}),
+            "order": mean["ndcg@10"],
+        })
+    table = pd.DataFrame(lines).sort_values("order", ascending=False).drop(columns="order")
+    notes = ["Mean over seeds +- their standard deviation; best first. Parameters: without per-item tables."]
+    if beside:
+        notes.append("Published: the paper's Tables 2 and 3, of other features, another split, other training and, "
+                     "for the transferable systems, pre-training; it stands there for orientation alone.")
+    return "\n\n".join([markdown(table), " ".join(notes), *_floor(rows)])
+
+
+def _floor(rows):
+    """A note on the systems that do not beat popularity, seen items kept."""
+    means = rows.groupby("label", sort=False)["ndcg@10"].mean()
+    if "popularity" not in means:
+        return ["Popularity was not measured, so there is no floor to compare with."]
+    trained = means.drop([label for label in ("popularity", "Markov chain") if label in means])
+    below = trained[trained <= means["popularity"]]
+    if below.empty:
+        return [f"Every trained system beats popularity ({means['popularity']:.4f})."]
+    named = ", ".join(f"{label} ({value:.4f})" for label, value in below.items())
+    return [f"**Do not beat popularity ({means['popularity']:.4f})**: {named}."]
+
+
+def _published(dataset):
+    """title -> NDCG@10 of the paper, as printed; empty for a dataset that it does not have."""
+    cells = published.paper(dataset=dataset, row="ndcg@10")
+    values = {(row["table"], row["column"]): row["value"] for _, row in cells.iterrows()}
+    return {TITLES[name]: f"{values[table, title]:.4f}" for table in (2, 3) for name, title in COLUMNS[table].items()
+            if (table, title) in values}
