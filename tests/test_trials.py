@@ -201,8 +201,11 @@ def test_a_sweep_without_anything_it_can_run_is_empty(material):
 
 def test_a_backend_that_is_not_there_is_named(material, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
-    with pytest.raises(KitError, match="^backend: ray is not installed[^\n]*$"):
-        sweep(material, [("ids", "sasrec", {})], seeds=(0,), setting=SETTING, backend="ray")
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    told_of = {"ray": "ray is not installed", "dask": "dask is not installed", "spark": "'spark' is not known"}
+    for name, told in told_of.items():
+        with pytest.raises(KitError, match=f"^backend: {told}[^\n]*$"):
+            sweep(material, [("ids", "sasrec", {})], seeds=(0,), setting=SETTING, backend=name)
 
 
 def test_settings():

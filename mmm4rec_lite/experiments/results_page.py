@@ -31,9 +31,9 @@ def page(runs, pairs=None):
     """The page as one string. ``runs`` and ``pairs`` as for ``verdicts.verdicts``."""
     own = tidy(runs)
     parts = ["# The comparison, measured", _header(own), _scales(own)]
-    comparison = own[own["experiment"] == "comparison"]
-    for dataset, rows in comparison.groupby("dataset", sort=False):
-        parts += [f"## {dataset}", _dataset(dataset, rows)]
+    shown = own[~own["experiment"].isin(["missing-modality", "figure4"])]        # these have several lines a run
+    for (dataset, experiment), rows in shown.groupby(["dataset", "experiment"], sort=False):
+        parts += [f"## {dataset}" + ("" if experiment == "comparison" else f": {experiment}"), _dataset(dataset, rows)]
     left = runs[runs["left out"].notna()].drop_duplicates(["dataset", "label"]) if "left out" in runs else runs[:0]
     if len(left):
         parts += ["## Left out", "\n".join(f"- {r['dataset']}: {r['label']}: {r['left out']}" for _, r in

@@ -98,6 +98,7 @@ class Setting:
 
 
 MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
+BACKENDS = ("loky", "threading", "ray", "dask")
 SCALES = {"quick": dict(epochs=6, rows_per_epoch=7_680, patience=3), "full": {}}
 
 
@@ -207,8 +208,8 @@ def sweep(material, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=No
     left = {label: why for label, name, more in wanted if (why := refused(material, name, more))}
     tasks = [(label, name, seed, more) for seed in seeds for label, name, more in wanted if label not in left]
     jobs = jobs or (1 if device().type == "cuda" else os.cpu_count())
-    if backend == "ray":
-        _registered_ray()
+    if backend is not None:
+        _cluster(backend)
     with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
         runs = joblib.Parallel(n_jobs=jobs, return_as="generator")(
             joblib.delayed(_read)(material, label, name, seed, setting, more, reads or _line)
@@ -220,12 +221,22 @@ def sweep(material, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=No
     return frame
 
 
-def _registered_ray():
+def _cluster(backend):
+    """Make a Ray or Dask cluster known to joblib: that of $RAY_ADDRESS or $DASK_SCHEDULER_ADDRESS, else a local one."""
+    if backend not in BACKENDS:
+        raise KitError(f"backend: {backend!r} is not known; one of {', '.join(BACKENDS)}")
     try:
-        from ray.util.joblib import register_ray
+        if backend == "ray":
+            from ray.util.joblib import register_ray
+
+            register_ray()
+        if backend == "dask":
+            from dask.distributed import Client
+
+            Client(set_as_default=True)
     except ImportError:
-        raise KitError("backend: ray is not installed; pip install ray, or leave the backend out") from None
-    register_ray()
+        package = {"ray": "ray", "dask": "'dask[distributed]'"}[backend]
+        raise KitError(f"backend: {backend} is not installed; pip install {package}, or leave it out") from None
 
 
 def _line(run):
