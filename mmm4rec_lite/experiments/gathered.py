@@ -6,12 +6,11 @@ Both frames survive csv, so what is made from them can be made again without tra
 import os
 
 import pandas as pd
-import torch
 
 from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import gains, paired
-from mmm4rec_lite.experiments.paper import COLUMNS, FULL, VARIANTS
-from mmm4rec_lite.experiments.trials import MATCHED, SCALES, refused, trial
+from mmm4rec_lite.evaluate import paired
+from mmm4rec_lite.experiments.paper import COLUMNS, FULL, VARIANTS, gains_by_row
+from mmm4rec_lite.experiments.trials import MATCHED, SCALES, Setting, scale
 from mmm4rec_lite.systems import SYSTEMS, find
 
 TITLES = {name: find(name).title for base, system in SYSTEMS.items()
@@ -50,15 +49,13 @@ def compared(experiment, material, seeds=(0, 1, 2), setting=None):
     wanted, references = PAIRED[experiment]
     if experiment == "table5" and material.sources:
         wanted = [*((label, name, {**more, "pretrained": True}) for label, name, more in wanted), ("w/o PT", FULL, {})]
-    runs = {label: [trial(material, name, seed, setting, **more) for seed in seeds] for label, name, more in wanted
-            if not refused(material, name, more)}
-    scores = {label: torch.stack([gains(run.ranks) for run in of]) for label, of in runs.items()}
+    setting = setting or Setting(scale=scale())
+    scores = gains_by_row(material, wanted, seeds, setting)
     out = [paired(scores, label).assign(against=label) for label in references if label in scores]
     if not out:
         return pd.DataFrame(columns=["experiment", "dataset", "form", "against"])
     table = pd.concat(out, ignore_index=True).query("form != against")
-    one = next(iter(runs.values()))[0].line
-    about = {key: one[key] for key in ("dataset", "setting", "scale")}
+    about = {"dataset": material.dataset.name, "setting": setting.name, "scale": setting.scale}
     return table.assign(experiment=experiment, seeds=len(seeds), **about).reset_index(drop=True)
 
 

@@ -179,14 +179,19 @@ def summary(frame):
     return table.reset_index()
 
 
-def differences(material, wanted, reference, seeds=(0, 1, 2), setting=None):
-    """``evaluate.paired`` over finished trials: NDCG@10 against ``reference``, on the same users and seeds.
+def gains_by_row(material, wanted, seeds=(0, 1, 2), setting=None):
+    """NDCG@10 of every test row, label -> [seeds, R]; trials that are not there yet are run.
 
     ``wanted``: (label, name, further arguments of ``trial``) as for ``sweep``; what the data cannot feed is left out.
     """
     fit = [(label, name, more) for label, name, more in wanted if not refused(material, name, more)]
-    scores = {label: torch.stack([gains(trial(material, name, seed, setting, **more).ranks) for seed in seeds])
-              for label, name, more in fit}
+    return {label: torch.stack([gains(trial(material, name, seed, setting, **more).ranks) for seed in seeds])
+            for label, name, more in fit}
+
+
+def differences(material, wanted, reference, seeds=(0, 1, 2), setting=None):
+    """``evaluate.paired`` over trials: NDCG@10 against ``reference``, on the same users and seeds."""
+    scores = gains_by_row(material, wanted, seeds, setting)
     if reference not in scores:
         raise KitError(f"differences: {reference!r} is not among the systems that these data can feed")
     return paired(scores, reference)

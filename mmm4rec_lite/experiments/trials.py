@@ -2,11 +2,12 @@
 
 Protocol (the same for every system): leave-one-out by a total order; every prefix of the training part is a row, its
 last step supervised, rows shuffled; the whole catalogue is ranked, padding never, ties against the target; the user's
-own history is kept in the ranking, and a second set of columns takes it out; the best epoch by validation NDCG@10.
+own history is kept in the ranking, and a second set of columns takes it out; the best epoch by validation NDCG@10
+(in the paper setting by the metric of the system's page).
 
 ``matched``: one width, window, optimiser, learning rate, drop-out and number of rows for all. ``paper``: sizes and
-training as each system's page states them. Either at a scale: "quick" cuts epochs and rows so that a run takes about a
-minute on one core (nobody is trained to the end; compare with care), "full" trains until patience runs out.
+training as each system's page states them. Either at a scale: "quick" cuts epochs and rows so that a run takes
+one minute, give or take a factor of three (nobody is trained to the end; compare with care), "full" does not cut.
 """
 
 import hashlib
