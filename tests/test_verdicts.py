@@ -1,11 +1,13 @@
 """Verdicts on made-up runs whose right verdict is known, and the page made from them and from their csv files."""
 
+import shutil
+
 import pandas as pd
 import pytest
 
 from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.experiments.gathered import TITLES, compared, cut, lines, tidy
-from mmm4rec_lite.experiments.results_page import markdown, page, read, write_page
+from mmm4rec_lite.experiments.gathered import compared, cut, lines, read, tidy
+from mmm4rec_lite.experiments.results_page import markdown, page, write_page
 from mmm4rec_lite.experiments.trials import Material, Setting
 from mmm4rec_lite.experiments.verdicts import (
     AGAINST,
@@ -172,14 +174,18 @@ def test_markdown_keeps_bars_out_of_the_way():
     assert markdown(pd.DataFrame({"a": ["x|y"], "b": [1]})) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |"
 
 
-def test_compared_pairs_finished_trials_with_their_titles(toy, random_features, monkeypatch, tmp_path):
-    from mmm4rec_lite.experiments import gathered, trials
+def test_compared_pairs_kept_runs_of_the_seeds_that_all_have(toy, random_features, monkeypatch, tmp_path):
+    from mmm4rec_lite.experiments import paper, trials
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
-    wanted = [(TITLES[name], name, {}) for name in ("sasrec", "sasrec_t")]
-    monkeypatch.setitem(gathered.PAIRED, "comparison", (wanted, ("SASRec", "BSARec")))
     material = Material(toy, random_features(toy.items["item"]))
-    table = compared("table2", material, (0, 1), Setting(width=16, window=8))
+    frame = paper.comparison(material, ["sasrec", "sasrec_t"], seeds=(0, 1, 2), setting=Setting(width=16, window=8),
+                             backend="threading", jobs=1)
+    frame = frame[(frame["system"] != "sasrec_t") | (frame["seed"] < 2)]
+    table = compared("table2", frame).query("against == 'SASRec'")
     assert table[["form", "against", "seeds"]].to_numpy().tolist() == [["SASRec_T", "SASRec", 2]]
     assert table["standard error"].iloc[0] > 0 and table["scale"].iloc[0] == "quick"
+    assert table["dataset"].iloc[0] == toy.name and compared("table4", frame).empty
+    shutil.rmtree(tmp_path / "runs")
+    assert compared("table2", frame).empty

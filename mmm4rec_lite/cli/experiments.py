@@ -71,11 +71,12 @@ def reproduce_command(
     backend: Annotated[str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by "
                                                      "default.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Every run with its provenance, as csv.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Every run with its provenance, as csv; "
+                                             "paired differences beside it, NAME-pairs.csv.")] = None,
     as_json: Json = False,
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
-    from mmm4rec_lite.experiments.gathered import lines
+    from mmm4rec_lite.experiments.gathered import compared, lines
     from mmm4rec_lite.experiments.paper import reproduce, summary
     from mmm4rec_lite.experiments.trials import Material, Setting
     from mmm4rec_lite.experiments.trials import scale as asked
@@ -90,8 +91,11 @@ def reproduce_command(
     material = Material(load_domains(data, domain), rows, first)
     frame = reproduce(what, material, **how)
     if out is not None:
-        with atomic(out) as temporary:
-            lines(what, frame, material).to_csv(temporary, index=False)
+        pairs = compared(what, frame)
+        for path, table in {out: lines(what, frame, material), out.with_name(f"{out.stem}-pairs.csv"): pairs}.items():
+            if len(table):
+                with atomic(path) as temporary:
+                    table.to_csv(temporary, index=False)
     for label, why in frame.attrs.get("left out", {}).items():
         print(f"left out: {label}: {why}", file=sys.stderr)
     show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
@@ -102,7 +106,8 @@ def report_command(
     out: Annotated[Path, typer.Option(help="The page; its csv files go beside it.")] = Path("comparison.md"),
 ):
     """A page of results, and a verdict on each claim of the paper, from runs kept as csv; trains nothing."""
-    from mmm4rec_lite.experiments.results_page import read, write_page
+    from mmm4rec_lite.experiments.gathered import read
+    from mmm4rec_lite.experiments.results_page import write_page
 
     write_page(out, *read(csvs))
     print(out)

@@ -9,18 +9,20 @@ import pandas as pd
 
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import paired
-from mmm4rec_lite.experiments.paper import COLUMNS, FULL, VARIANTS, gains_by_row
-from mmm4rec_lite.experiments.trials import MATCHED, SCALES, Setting, scale
+from mmm4rec_lite.experiments.paper import FULL, WINDOWS, gains_by_row
+from mmm4rec_lite.experiments.trials import MATCHED, SCALES
+from mmm4rec_lite.files import workspace
 from mmm4rec_lite.systems import SYSTEMS, find
 
 TITLES = {name: find(name).title for base, system in SYSTEMS.items()
           for name in (base, *([f"{base}+id"] if system.ids else []))}
 NAMES = {"table2": "comparison", "table3": "comparison"}        # one experiment, called by either table
-PAIRED = {                         # experiment -> (label, name, changes) of its runs, and what they are compared with
-    "comparison": ([(TITLES[name], name, {}) for name in dict.fromkeys([*COLUMNS[2], *COLUMNS[3]])],
-                   (TITLES[FULL], "MMM4Rec", "SASRec", "SASRec_T", "Mamba4Rec", "TiM4Rec")),
-    "figure2": ([(f"SASRec, {kept} kept", "sasrec", dict(max_len=kept)) for kept in (5, 20)], ("SASRec, 20 kept",)),
-    "table5": ([(label, FULL, changes) for label, changes in VARIANTS.items()], ("MMM4Rec",)),
+AGAINST = {                        # experiment -> the labels with which its others are compared
+    "comparison": (TITLES[FULL], "MMM4Rec", "SASRec", "SASRec_T", "Mamba4Rec", "TiM4Rec"),
+    "figure2": (f"SASRec, {max(WINDOWS)} kept", f"{TITLES[FULL]}, {max(WINDOWS)} kept"),
+    "table5": ("MMM4Rec",),
+    "table6": ("MMM4Rec",),
+    "time-benefit": tuple(f"{TITLES[name]}, w/o Time" for name in (FULL, "tim4rec")),
 }
 
 
@@ -39,24 +41,44 @@ def lines(experiment, frame, material=None):
     return pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about)
 
 
-def compared(experiment, material, seeds=(0, 1, 2), setting=None):
-    """``evaluate.paired`` over the trials of an experiment in ``PAIRED``; those not there yet are trained.
+def compared(experiment, frame):
+    """``evaluate.paired`` over the runs of an experiment, against those that ``AGAINST`` names.
 
     Columns: experiment, dataset, setting, scale, form, against, ndcg@10, difference, standard error, seeds. Empty
-    when the data cannot feed anything that the others are compared with.
+    where nothing that the others are compared with was run (or kept on this machine).
     """
     experiment = NAMES.get(experiment, experiment)
-    wanted, references = PAIRED[experiment]
-    if experiment == "table5" and material.sources:
-        wanted = [*((label, name, {**more, "pretrained": True}) for label, name, more in wanted), ("w/o PT", FULL, {})]
-    setting = setting or Setting(scale=scale())
-    scores = gains_by_row(material, wanted, seeds, setting)
-    out = [paired(scores, label).assign(against=label) for label in references if label in scores]
-    if not out:
+    out = []
+    scores = gains_by_row(frame) if experiment in AGAINST and "label" in frame else {}
+    for label in AGAINST.get(experiment, ()):
+        if label in scores:
+            table = paired(scores, label).query("form != @label")
+            out.append(table.assign(against=label, experiment=experiment, seeds=len(scores[label])))
+    if not out or not len(found := pd.concat(out, ignore_index=True)):
         return pd.DataFrame(columns=["experiment", "dataset", "form", "against"])
-    table = pd.concat(out, ignore_index=True).query("form != against")
-    about = {"dataset": material.dataset.name, "setting": setting.name, "scale": setting.scale}
-    return table.assign(experiment=experiment, seeds=len(seeds), **about).reset_index(drop=True)
+    return found.assign(**frame.dropna(subset="config").iloc[0][["dataset", "setting", "scale"]])
+
+
+def read(paths):
+    """(runs, pairs) of csv files, told apart by their columns: pairs have ``against``."""
+    runs, pairs = [], []
+    for path in paths:
+        try:
+            frame = pd.read_csv(path)
+        except (OSError, ValueError) as error:
+            raise KitError(f"{path}: not a csv of runs ({error})") from None
+        if not {"experiment", "dataset"} <= set(frame):
+            raise KitError(f"{path}: no columns experiment and dataset; it is not a csv of runs or pairs")
+        (pairs if "against" in frame else runs).append(frame)
+    if not runs:
+        raise KitError("no csv of runs among the files given; without runs there is no page")
+    return pd.concat(runs, ignore_index=True), pd.concat(pairs, ignore_index=True) if pairs else None
+
+
+def stored():
+    """(runs, pairs) of the comparison kept in ``benchmarks/results``: what the notebooks show of larger runs."""
+    folder = workspace("benchmarks", "results")
+    return read([folder / "comparison.csv", folder / "comparison-pairs.csv"])
 
 
 def tidy(runs):

@@ -15,7 +15,7 @@ from mmm4rec_lite.baselines import counting
 from mmm4rec_lite.data import look
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import gains, metrics, model_scorer, paired, rank_rows
-from mmm4rec_lite.experiments.trials import Material, refused, sweep, trial
+from mmm4rec_lite.experiments.trials import Material, ranks, sweep
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.systems import SYSTEMS, find
 
@@ -139,8 +139,8 @@ class _Missing:
             poorer = replace(catalogue, has_image=has, image=catalogue.image * has.unsqueeze(1))
             model = SYSTEMS[run.line["system"].removesuffix("+id")].build(run.model.config, poorer)
             model.load_state_dict(run.model.state_dict())
-            ranks = rank_rows(model_scorer(model), rows.sequences, rows.test, model.window)
-            lines.append({**run.line, "missing": rate, **metrics(ranks)})
+            ranked = rank_rows(model_scorer(model), rows.sequences, rows.test, model.window)
+            lines.append({**run.line, "missing": rate, **metrics(ranked)})
         return lines
 
 
@@ -179,22 +179,26 @@ def summary(frame):
     return table.reset_index()
 
 
-def gains_by_row(material, wanted, seeds=(0, 1, 2), setting=None):
-    """NDCG@10 of every test row, label -> [seeds, R]; trials that are not there yet are run.
+def gains_by_row(frame):
+    """NDCG@10 of every test row of the runs in ``frame``, label -> [seeds, R].
 
-    ``wanted``: (label, name, further arguments of ``trial``) as for ``sweep``; what the data cannot feed is left out.
+    Runs that are not kept on this machine are left out. Only the seeds that all labels have, so that rows and seeds
+    are the same for all.
     """
-    fit = [(label, name, more) for label, name, more in wanted if not refused(material, name, more)]
-    return {label: torch.stack([gains(trial(material, name, seed, setting, **more).ranks) for seed in seeds])
-            for label, name, more in fit}
+    runs = frame.dropna(subset="config") if "config" in frame else frame[:0]
+    found = {(line["label"], line["seed"]): known for line in runs.to_dict(orient="records")
+             if (known := ranks(line)) is not None}
+    labels = dict.fromkeys(label for label, _ in found)
+    seeds = sorted(seed for seed in {seed for _, seed in found} if all((label, seed) in found for label in labels))
+    return {label: torch.stack([gains(found[label, seed]) for seed in seeds]) for label in labels if seeds}
 
 
-def differences(material, wanted, reference, seeds=(0, 1, 2), setting=None):
-    """``evaluate.paired`` over trials: NDCG@10 against ``reference``, on the same users and seeds."""
-    scores = gains_by_row(material, wanted, seeds, setting)
+def differences(frame, reference):
+    """``evaluate.paired`` over the runs of a frame: NDCG@10 against the label ``reference``, same users and seeds."""
+    scores = gains_by_row(frame)
     if reference not in scores:
-        raise KitError(f"differences: {reference!r} is not among the systems that these data can feed")
-    return paired(scores, reference)
+        raise KitError(f"differences: no kept runs of {reference!r}; there are {', '.join(scores) or 'none'}")
+    return paired(scores, reference).assign(seeds=len(scores[reference]))
 
 
 __all__ = ["EXPERIMENTS", "Material", "differences", "reproduce", "summary"]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from mmm4rec_lite import published
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.experiments.gathered import TITLES, cut, tidy
 from mmm4rec_lite.experiments.paper import COLUMNS
 from mmm4rec_lite.experiments.trials import MATCHED, SCALES
@@ -54,22 +53,6 @@ def write_page(prefix, runs, pairs=None):
             frame.to_csv(temporary, index=False)
     with atomic(prefix.with_name(f"{prefix.name}.md")) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def read(paths):
-    """(runs, pairs) of csv files, told apart by their columns: pairs have ``against``."""
-    runs, pairs = [], []
-    for path in paths:
-        try:
-            frame = pd.read_csv(path)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise KitError(f"{path}: not a csv of runs ({error})") from None
-        if not {"experiment", "dataset"} <= set(frame):
-            raise KitError(f"{path}: no columns experiment and dataset; it is not a csv of runs or pairs")
-        (pairs if "against" in frame else runs).append(frame)
-    if not runs:
-        raise KitError("no csv of runs among the files given; without runs there is no page")
-    return pd.concat(runs, ignore_index=True), pd.concat(pairs, ignore_index=True) if pairs else None
 
 
 def markdown(frame):

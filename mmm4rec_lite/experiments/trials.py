@@ -146,7 +146,7 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     if pretrained:
         known += [material.sources.digest, asdict(first[0]), asdict(first[1])]
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
-    folder = workspace("runs", "bench", f"{material.dataset.name}-{name}-{digest}")
+    folder = _folder(material.dataset.name, name, digest)
     torch.manual_seed(seed)
     model = system.build(config, material.catalogue)
     rows = split(material.dataset)
@@ -184,6 +184,19 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     (folder / "training.safetensors").unlink(missing_ok=True)                # what only a killed run needs
     shutil.rmtree(folder / "pretraining", ignore_errors=True)
     return Trial(line, history, *ranked, model)
+
+
+def ranks(line):
+    """Ranks [R] of the test rows, history kept, of a run that a frame has as ``line``; None where it is not kept here.
+
+    A cluster's machines keep their own runs.
+    """
+    done = _folder(line["dataset"], line["system"], line["config"]) / "trial.safetensors"
+    return load_tensors(done, "trial", "delete it")[0]["ranks"] if done.is_file() else None
+
+
+def _folder(dataset, name, digest):
+    return workspace("runs", "bench", f"{dataset}-{name}-{digest}")
 
 
 def _pretrained(sources, system, settings, seed, folder, progress):
