@@ -233,6 +233,9 @@ class MMM4Rec(Recommender):
             text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
         return (image + text) / self.config.temperature
 
+    def lose_pictures(self, lost):
+        self.image_features[lost] = 0
+
     @property
     def pad_competes(self):
         return self.config.quirks.pad_item

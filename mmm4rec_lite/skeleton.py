@@ -100,6 +100,12 @@ class Recommender(nn.Module):
     def begin_epoch(self):
         """Called without gradients at the start of every epoch of training."""
 
+    def lose_pictures(self, lost):
+        """Take the pictures of some items [K] (bool) away from a trained system; it changes in place.
+
+        Here nothing happens: a system that reads pictures says what their absence is to it.
+        """
+
     def transfer(self, state):
         """Take over the weights of the same system trained on another catalogue; the rest starts anew."""
         left = self.per_item + self.fresh

@@ -13,11 +13,12 @@ import torch
 from mmm4rec_lite import data, published
 from mmm4rec_lite.baselines import counting
 from mmm4rec_lite.data import look
+from mmm4rec_lite.devices import device
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import gains, metrics, model_scorer, paired, rank_rows
 from mmm4rec_lite.experiments.trials import Material, ranks, sweep
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.systems import SYSTEMS, find
+from mmm4rec_lite.systems import find
 
 FULL = "mmm4rec+id"                # the model of Tables 2, 4 and 5
 COLUMNS = {                        # table -> the systems built here, and the paper's names of its columns
@@ -127,19 +128,17 @@ class _Missing:
     """Reads a trial at several rates of missing pictures; a class because other processes need to get it whole."""
 
     def __init__(self, material, rates):
-        self.material, self.rates = material, rates
+        self.material, self.rates = material, sorted(rates)
 
     def __call__(self, run):
         catalogue, lines = self.material.catalogue, []
         generator = torch.Generator().manual_seed(run.line["seed"])
         order = torch.rand(len(catalogue), generator=generator).argsort().argsort()
         rows = split(self.material.dataset)
+        run.model.to(device())
         for rate in self.rates:
-            has = catalogue.has_image & (order >= round(rate * len(catalogue)))
-            poorer = replace(catalogue, has_image=has, image=catalogue.image * has.unsqueeze(1))
-            model = SYSTEMS[run.line["system"].removesuffix("+id")].build(run.model.config, poorer)
-            model.load_state_dict(run.model.state_dict())
-            ranked = rank_rows(model_scorer(model), rows.sequences, rows.test, model.window)
+            run.model.lose_pictures((order < round(rate * len(catalogue))).to(device()))
+            ranked = rank_rows(model_scorer(run.model), rows.sequences, rows.test, run.model.window)
             lines.append({**run.line, "missing": rate, **metrics(ranked)})
         return lines
 

@@ -89,6 +89,11 @@ class MISSRec(Recommender):
         self.interests[1:, 0] = near[: len(text)] + 1
         self.interests[self.has_image, 1] = near[len(text):] + 1
 
+    def lose_pictures(self, lost):
+        self.has_image[lost] = False
+        self.image.features[lost] = 0
+        self.interests[lost, 1] = 0
+
     def transfer(self, state):
         super().transfer(state)
         self.begin_epoch()                                                               # with the maps that came

@@ -116,6 +116,9 @@ class MMSRec(Recommender):
         states = F.normalize(self.encode(ids.unsqueeze(1), view=view)[:, 0], dim=-1)
         return F.pad(states, (0, 0, 1, 0)) if items is None else states
 
+    def lose_pictures(self, lost):
+        self.present[lost, 0] = False
+
     def losses(self, batch, stage):
         return self.contrastive(batch.targets.unique()) if stage == "pretrain" else {"cloze": self.cloze(batch)}
 
