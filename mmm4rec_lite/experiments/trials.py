@@ -225,7 +225,8 @@ def sweep(material, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=No
     if backend is not None:
         _cluster(backend)
     with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
-        runs = joblib.Parallel(n_jobs=jobs, return_as="generator")(
+        returned = "list" if backend == "ray" else "generator"                   # Ray hands all over at the end
+        runs = joblib.Parallel(n_jobs=jobs, return_as=returned)(
             joblib.delayed(_read)(material, label, name, seed, setting, more, reads or _line)
             for label, name, seed, more in tasks)
         bar = tqdm(runs, total=len(tasks), desc=material.dataset.name, leave=False)
