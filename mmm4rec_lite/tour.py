@@ -39,6 +39,10 @@ def tour(posters=None):
     sources = sorted(workspace("notebooks").glob("*.ipynb"))
     if not sources:
         raise KitError("no notebooks here; run the tour in the project's folder")
-    done = [executed(path, workspace("runs", "notebooks")) for path in sources]
+    done = []
+    for path in sources:
+        started = time.perf_counter()
+        done.append(executed(path, workspace("runs", "notebooks")))
+        print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     index = render(done, workspace("site"), workspace("notebooks") / "decay_mask.html")
     step(f"Done: open {index}")

@@ -1,5 +1,7 @@
 """What all tests share: the toy dataset of data_samples/toy and random item features."""
 
+from collections import Counter
+
 import make_toy
 import pytest
 import torch
@@ -12,6 +14,19 @@ from mmm4rec_lite.model import MMM4Rec
 
 devices.ACCELERATOR = "cpu"    # in this process; notebooks and test_gpu.py use what is there
 torch.set_num_threads(1)      # models this small are faster so, also beside other work
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Seconds per notebook, as long as its cells ran."""
+    seconds = Counter()
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        if ".ipynb::" in report.nodeid:
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    if seconds:
+        terminalreporter.section("notebooks")
+        for name, spent in seconds.items():
+            terminalreporter.line(f"{spent:6.1f} s  {name}")
+        terminalreporter.line(f"{seconds.total():6.1f} s  in all")
 
 
 @pytest.fixture(scope="session")
