@@ -10,13 +10,14 @@ import torch
 
 from mmm4rec_lite import audit, published
 from mmm4rec_lite.analysis import other_gaps
-from mmm4rec_lite.audit import mechanics, prints, times, trials
+from mmm4rec_lite.audit import mechanics, prints, times
 from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, graded
 from mmm4rec_lite.audit.trials import FORMS, QUIRKS, Material, fresh, trial
 from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import paired
+from mmm4rec_lite.experiments import trials as runs
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.train import TrainConfig
 
@@ -112,7 +113,7 @@ def test_every_finding_on_data_is_made_and_kept(lamps, tmp_path):
 
 def test_a_trial_is_kept_and_is_its_own(lamps, monkeypatch):
     model, ranks = trial(lamps, FORMS["no time"], 0)
-    monkeypatch.setattr(trials, "finetune", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "fit", lambda *_, **__: pytest.fail("trained again"))
     again, same = trial(lamps, FORMS["no time"], 0)
     assert torch.equal(ranks, same) and all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
     with pytest.raises(pytest.fail.Exception, match="trained again"):

@@ -1,28 +1,23 @@
 """Small training runs that the audit compares: forms of time-awareness, single quirks, tie orders.
 
-A trial trains from scratch on one dataset by leave-one-out and ranks every test user's target; it is kept in
-``runs/audit`` and returned at once when asked for again. Comparisons are paired: the same users, the same seeds.
+All are runs of ``experiments.trials``, from scratch, on one dataset. Comparisons are paired: the same users, the same
+seeds.
 """
 
-import hashlib
-import json
-import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
-import pandas as pd
 import torch
 
-from mmm4rec_lite.checkpoint import load_model
 from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.data import Dataset, order
 from mmm4rec_lite.devices import device
-from mmm4rec_lite.evaluate import gains, model_scorer, rank_rows
+from mmm4rec_lite.evaluate import gains
+from mmm4rec_lite.experiments.trials import Material as Bench
+from mmm4rec_lite.experiments.trials import run
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.files import workspace
 from mmm4rec_lite.model import MMM4Rec
-from mmm4rec_lite.stages import finetune, fit_gaps, split
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.stages import fit_gaps, split
 from mmm4rec_lite.train import TrainConfig
 
 SMALL = ModelConfig(d_model=32, d_ffn=32, d_state=8, head_dim=8)
@@ -75,31 +70,17 @@ class Material:
         return replace(self, dataset=replace(self.dataset, interactions=mixed))
 
     @cached_property
-    def digest(self):
-        """Of everything that a trial's data hold."""
-        rows = pd.util.hash_pandas_object(self.dataset.interactions, index=False).to_numpy().tobytes()
-        tables = self.features.align(self.dataset.items["item"])
-        return hashlib.sha256(b"".join([rows, *(table.numpy().tobytes() for table in tables)])).hexdigest()
+    def bench(self):
+        """The same for ``experiments.trials``."""
+        return Bench(self.dataset, self.features)
 
 
 def trial(material, form, seed):
     """(model, ranks [R] of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
     changes, decay_all = form
-    config, training = material.config.but(**changes), material.training.but(seed=seed, decay_all=decay_all)
-    dataset, features = material.dataset, material.features
-    known = json.dumps([material.digest, asdict(config), asdict(training)])
-    folder = workspace("runs", "audit", f"{dataset.name}-{hashlib.sha256(known.encode()).hexdigest()[:12]}")
-    done = folder / "ranks.safetensors"
-    if done.is_file():
-        model, _ = load_model(folder / "model.safetensors", features, dataset.items["item"])
-        return model.eval(), load_tensors(done, "ranks", "delete it")[0]["ranks"]
-    began = time.perf_counter()
-    model, _ = finetune(dataset, features, folder, None, config, training, progress=False)
-    rows = split(dataset)
-    ranks = rank_rows(model_scorer(model), rows.sequences, rows.test, config.max_len,
-                      target_time=config.quirks.target_time)
-    save_tensors(done, "ranks", {"ranks": ranks}, seconds=time.perf_counter() - began)
-    return model, ranks
+    done = run(material.bench, "mmm4rec", material.config.but(**changes),
+               material.training.but(seed=seed, decay_all=decay_all))
+    return done.model, done.ranks
 
 
 def fresh(material, form, seed):

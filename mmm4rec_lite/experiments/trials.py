@@ -140,14 +140,23 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     if pretrained and (why := refused(material.sources, name, changes)):
         raise KitError(f"source domains: {why}")
     config, training = setting.of(system, "finetune" if pretrained else "scratch", **changes)
-    training = training.but(seed=seed)
     first = setting.of(system, "pretrain", **changes) if pretrained else None
+    about = {"setting": setting.name, "scale": setting.scale, "changes": json.dumps(changes)}
+    return run(material, name, config, training.but(seed=seed), first, about, progress)
+
+
+def run(material, name, config, training, first=None, about=None, progress=False):
+    """The run behind ``trial``: a system of ``config`` trained by ``training``, kept, whatever the data.
+
+    ``first``: (config, training) of pre-training on the material's sources. ``about``: what else its line tells.
+    """
+    system = find(name)
     known = [material.digest, name, asdict(config), asdict(training), str(device())]
-    if pretrained:
+    if first:
         known += [material.sources.digest, asdict(first[0]), asdict(first[1])]
     digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()[:12]
     folder = _folder(material.dataset.name, name, digest)
-    torch.manual_seed(seed)
+    torch.manual_seed(training.seed)
     model = system.build(config, material.catalogue)
     rows = split(material.dataset)
     fit_gaps(model, rows)
@@ -158,16 +167,16 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
         history = pd.read_csv(folder / "history.csv")
         return Trial(notes["line"], history, tensors["ranks"], tensors["removed"], model.eval())
     began = time.perf_counter()
-    if pretrained:
-        model.transfer(_pretrained(material.sources, system, first, seed, folder, progress))
+    if first:
+        model.transfer(_pretrained(material.sources, system, first, training.seed, folder, progress))
     spent = time.perf_counter() - began
     history = fit(model, rows.sequences, rows.train, training, rows.valid, folder, progress)
-    ranked = [rank_rows(model_scorer(model), rows.sequences, rows.test, model.window, seen) for seen in
-              ("kept", "removed")]
+    ranked = [rank_rows(model_scorer(model), rows.sequences, rows.test, model.window, seen,
+                        target_time=model.sees_target_time) for seen in ("kept", "removed")]
     best = history[history["best"]].iloc[0]
     line = {
-        "dataset": material.dataset.name, "system": name, "stage": training.stage, "setting": setting.name,
-        "scale": setting.scale, "seed": seed, **metrics(ranked[0]),
+        "dataset": material.dataset.name, "system": name, "stage": training.stage, "seed": training.seed,
+        **(about or {}), **metrics(ranked[0]),
         **{f"{key}, seen removed": value for key, value in metrics(ranked[1]).items()},
         "best epoch": int(best["epoch"]), "epochs": len(history),
         "seconds per epoch": history["train_seconds"].median(),
@@ -175,7 +184,7 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
         "parameters": parameter_count(model), "test rows": len(rows.test), "width": config.d_model,
         "window": model.window, "device": str(device()), "threads": torch.get_num_threads(),
         "machine": platform.machine(), "torch": torch.__version__,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}", "config": digest, "changes": json.dumps(changes),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}", "config": digest,
     }
     with atomic(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
