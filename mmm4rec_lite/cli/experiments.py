@@ -60,7 +60,8 @@ def systems_command(as_json: Json = False):
 
 
 def reproduce_command(
-    what: Annotated[str, typer.Argument(help="table1 .. table6, figure2, figure4, missing-modality, time-benefit.")],
+    what: Annotated[str, typer.Argument(help="table1 .. table6, comparison (2 and 3), figure2, figure4, "
+                                       "missing-modality, time-benefit.")],
     data: Dataset, features: FeatureFile, domain: Domains = "",
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
     reworded: Annotated[Path | None, typer.Option(help="Features of texts that lost some words (`features "

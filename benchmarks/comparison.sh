@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The whole comparison at quick scale, as in benchmarks/results/comparison.md: data, features, every experiment, the page.
+# usage, in the project's folder: bash benchmarks/comparison.sh TABLES WORK
+#   TABLES has movielens-100k-posters/images, amazon-2018-scientific and amazon-2018-instruments (interactions.csv.gz,
+#   items.csv.gz each); WORK takes what is made. What is there is kept, so a killed call goes on.
+set -euo pipefail
+tables=$1 work=$2
+export OMP_NUM_THREADS=1 MMM4REC_SCALE=quick
+mkdir -p "$work/frames"
+cd "$(dirname "$0")/.."
+
+got() { [ -e "$work/$1" ]; }
+features() { mmm4rec-lite features --data "$work/$1" --encoder packaged --out "$work/$2" "${@:3}"; }
+
+got movielens || mmm4rec-lite data movielens --out "$work/movielens" --posters "$tables/movielens-100k-posters/images"
+for name in scientific instruments; do
+  got $name || mmm4rec-lite data import "$tables/amazon-2018-$name/interactions.csv.gz" \
+    "$tables/amazon-2018-$name/items.csv.gz" --k 1 --out "$work/$name" $([ $name = instruments ] || echo --order position)
+done
+features movielens movielens.safetensors
+features movielens movielens-reworded.safetensors --reworded
+features scientific scientific.safetensors
+features instruments instruments-text.safetensors
+got instruments.safetensors || mmm4rec-lite features-table "$tables/amazon-2018-instruments/items.csv.gz" \
+  --data "$work/instruments" --codes image_codes --name image --replace "$work/instruments-text.safetensors" \
+  --out "$work/instruments.safetensors"
+
+reproduce() {      # NAME EXPERIMENT [OPTIONS]
+  mmm4rec-lite reproduce "$2" --data "$work/${1%%-*}" --features "$work/${1%%-*}.safetensors" "${@:3}" \
+    --out "$work/frames/$1-$2.csv"
+}
+for name in movielens scientific instruments; do reproduce $name comparison; done
+for what in figure2 table4 figure4 table5 table6 missing-modality time-benefit; do reproduce movielens $what; done
+reproduce instruments time-benefit
+for what in table4 figure4 table5; do
+  reproduce movielens-thriller $what --domain thriller --sources drama,comedy,action \
+    --reworded "$work/movielens-reworded.safetensors"
+done
+mmm4rec-lite report "$work"/frames/*.csv --out benchmarks/results/comparison.md
