@@ -25,11 +25,12 @@ got instruments.safetensors || mmm4rec-lite features-table "$tables/amazon-2018-
   --data "$work/instruments" --codes image_codes --name image --replace "$work/instruments-text.safetensors" \
   --out "$work/instruments.safetensors"
 
-reproduce() {      # NAME EXPERIMENT [OPTIONS]
-  mmm4rec-lite reproduce "$2" --data "$work/${1%%-*}" --features "$work/${1%%-*}.safetensors" "${@:3}" \
+reproduce() {      # NAME EXPERIMENT[-NOTE] [OPTIONS]
+  mmm4rec-lite reproduce "${2%-longer}" --data "$work/${1%%-*}" --features "$work/${1%%-*}.safetensors" "${@:3}" \
     --out "$work/frames/$1-$2.csv"
 }
 for name in movielens scientific instruments; do reproduce $name comparison; done
+reproduce movielens comparison-longer --systems mmsrec --scale longer
 for what in figure2 table4 figure4 table5 table6 missing-modality time-benefit; do reproduce movielens $what; done
 reproduce instruments time-benefit
 for what in table4 figure4 table5; do

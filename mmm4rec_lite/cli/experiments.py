@@ -66,7 +66,9 @@ def reproduce_command(
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
     reworded: Annotated[Path | None, typer.Option(help="Features of texts that lost some words (`features "
                                                        "--reworded`); two systems pre-train with them.")] = None,
-    scale: Annotated[str | None, typer.Option(help="quick or full; $MMM4REC_SCALE, or quick, by default.")] = None,
+    systems: Annotated[str, typer.Option(help="Some of its systems, commas between (see `systems`).")] = "",
+    scale: Annotated[str | None, typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or "
+                                              "quick, by default.")] = None,
     setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     backend: Annotated[str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by "
@@ -88,7 +90,7 @@ def reproduce_command(
     first = Material(load_domains(data, sources), rows, reworded=words) if sources else None
     sizes = {} if setting == "matched" else {"width": None, "window": None}
     how = dict(seeds=tuple(range(seeds)), setting=Setting(setting, scale or asked(), **sizes), backend=backend,
-               jobs=jobs)
+               jobs=jobs, **({"systems": [name.strip() for name in systems.split(",")]} if systems else {}))
     material = Material(load_domains(data, domain), rows, first)
     frame = reproduce(what, material, **how)
     if out is not None:

@@ -29,10 +29,12 @@ AGAINST = {                        # experiment -> the labels with which its oth
 def lines(experiment, frame, material=None):
     """The runs of an experiment, for ``verdicts`` and for csv.
 
-    Added: which experiment, this machine's ``cores``, with ``material`` how many ``items`` the catalogue has, and for
-    each system left out a line with the reason and no numbers.
+    Added: which experiment ("longer" for any at that scale, to keep it apart), this machine's ``cores``, with
+    ``material`` how many ``items`` the catalogue has, and for each system left out a line with the reason and no
+    numbers.
     """
-    about = dict(experiment=NAMES.get(experiment, experiment), cores=os.cpu_count())
+    longer = "scale" in frame and set(frame["scale"].dropna()) == {"longer"}
+    about = dict(experiment="longer" if longer else NAMES.get(experiment, experiment), cores=os.cpu_count())
     if material:
         about["items"] = len(material.dataset.items)
     left = frame.attrs.get("left out", {})

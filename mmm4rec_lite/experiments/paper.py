@@ -6,6 +6,7 @@ Each returns one line per run (or per epoch, per rate) with its provenance; ``su
 """
 
 from dataclasses import replace
+from inspect import signature
 
 import pandas as pd
 import torch
@@ -161,10 +162,12 @@ METRICS = list(published.METRICS)
 
 
 def reproduce(what, material, **how):
-    """The frame of one figure or table, called by its name in ``EXPERIMENTS``."""
+    """The frame of one figure or table, called by its name in ``EXPERIMENTS``; ``systems`` where it has a choice."""
     if what not in EXPERIMENTS:
         raise KitError(f"reproduce: {what!r} is not known; one of {', '.join(EXPERIMENTS)}")
-    if what in ("table2", "table3"):
+    if how.get("systems") and "systems" not in signature(EXPERIMENTS[what]).parameters:
+        raise KitError(f"reproduce: {what} is about certain systems; leave the choice of systems out")
+    if what in ("table2", "table3") and not how.get("systems"):
         how["systems"] = list(COLUMNS[int(what[-1])])
     return EXPERIMENTS[what](material, **how)
 
