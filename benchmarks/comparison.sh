@@ -18,7 +18,6 @@ for name in scientific instruments; do
     "$tables/amazon-2018-$name/items.csv.gz" --k 1 --out "$work/$name" $([ $name = instruments ] || echo --order position)
 done
 features movielens movielens.safetensors
-features movielens movielens-reworded.safetensors --reworded
 features scientific scientific.safetensors
 features instruments instruments-text.safetensors
 got instruments.safetensors || mmm4rec-lite features-table "$tables/amazon-2018-instruments/items.csv.gz" \
@@ -30,11 +29,8 @@ reproduce() {      # NAME EXPERIMENT[-NOTE] [OPTIONS]
     --out "$work/frames/$1-$2.csv"
 }
 for name in movielens scientific instruments; do reproduce $name comparison; done
-reproduce movielens comparison-longer --systems mmsrec --scale longer
+reproduce movielens comparison-longer --only mmsrec --scale longer --seeds 1
 for what in figure2 table4 figure4 table5 table6 missing-modality time-benefit; do reproduce movielens $what; done
 reproduce instruments time-benefit
-for what in table4 figure4 table5; do
-  reproduce movielens-thriller $what --domain thriller --sources drama,comedy,action \
-    --reworded "$work/movielens-reworded.safetensors"
-done
+reproduce movielens-thriller table5 --domain thriller --sources drama,comedy,action --only "MMM4Rec,w/o PT"
 mmm4rec-lite report "$work"/frames/*.csv --out benchmarks/results/comparison.md

@@ -80,6 +80,14 @@ def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random
     assert frame["stage"].tolist() == ["finetune"] * len(paper.VARIANTS) + ["scratch"]
 
 
+def test_some_rows_alone_where_there_is_a_choice(material):
+    assert paper.reproduce("table5", material, ["2L", "MMM4Rec"], **HOW)["label"].tolist() == ["2L", "MMM4Rec"]
+    assert paper.reproduce("table2", material, ["sasrec"], **HOW)["system"].tolist()[2:] == ["sasrec"]
+    for what, name, line in (("table5", "3L", "^ablation: '3L' is not among .*: MMM4Rec, "), ("table1", "a", "no choice")):
+        with pytest.raises(KitError, match=line):
+            paper.reproduce(what, material, [name], **HOW)
+
+
 def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
     curves = paper.convergence(material, systems=("mmm4rec",), **HOW)
     assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing

@@ -66,7 +66,8 @@ def reproduce_command(
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
     reworded: Annotated[Path | None, typer.Option(help="Features of texts that lost some words (`features "
                                                        "--reworded`); two systems pre-train with them.")] = None,
-    systems: Annotated[str, typer.Option(help="Some of its systems, commas between (see `systems`).")] = "",
+    only: Annotated[str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas "
+                                           "between.")] = "",
     scale: Annotated[str | None, typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or "
                                               "quick, by default.")] = None,
     setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
@@ -90,7 +91,7 @@ def reproduce_command(
     first = Material(load_domains(data, sources), rows, reworded=words) if sources else None
     sizes = {} if setting == "matched" else {"width": None, "window": None}
     how = dict(seeds=tuple(range(seeds)), setting=Setting(setting, scale or asked(), **sizes), backend=backend,
-               jobs=jobs, **({"systems": [name.strip() for name in systems.split(",")]} if systems else {}))
+               jobs=jobs, only=[name.strip() for name in only.split(",")] if only else None)
     material = Material(load_domains(data, domain), rows, first)
     frame = reproduce(what, material, **how)
     if out is not None:

@@ -89,11 +89,13 @@ def truncation(material, systems=("sasrec", FULL), windows=WINDOWS, **how):
     return frame.assign(kept=frame["window"])
 
 
-def ablation(material, **how):
-    """Table 5: MMM4Rec with ids and its variants; "w/o PT" against "MMM4Rec" where there are source domains."""
+def ablation(material, variants=None, **how):
+    """Table 5: MMM4Rec with ids and its variants (or some); "w/o PT" beside them where there are source domains."""
     first = dict(pretrained=True) if material.sources else {}
-    wanted = [(label, FULL, {**first, **changes}) for label, changes in VARIANTS.items()]
-    return sweep(material, wanted + ([("w/o PT", FULL, {})] if first else []), **how)
+    known = {label: {**first, **changes} for label, changes in VARIANTS.items()} | ({"w/o PT": {}} if first else {})
+    if lost := [label for label in variants or () if label not in known]:
+        raise KitError(f"ablation: {lost[0]!r} is not among the variants that these data allow: {', '.join(known)}")
+    return sweep(material, [(label, FULL, known[label]) for label in variants or known], **how)
 
 
 TRANSFERABLE = ("mmsrec", "missrec", "missrec+id", "mmm4rec", FULL)
@@ -161,14 +163,16 @@ EXPERIMENTS = {
 METRICS = list(published.METRICS)
 
 
-def reproduce(what, material, **how):
-    """The frame of one figure or table, called by its name in ``EXPERIMENTS``; ``systems`` where it has a choice."""
+def reproduce(what, material, only=None, **how):
+    """The frame of one figure or table, called by its name in ``EXPERIMENTS``; ``only`` some of its rows, by name."""
     if what not in EXPERIMENTS:
         raise KitError(f"reproduce: {what!r} is not known; one of {', '.join(EXPERIMENTS)}")
-    if how.get("systems") and "systems" not in signature(EXPERIMENTS[what]).parameters:
-        raise KitError(f"reproduce: {what} is about certain systems; leave the choice of systems out")
-    if what in ("table2", "table3") and not how.get("systems"):
-        how["systems"] = list(COLUMNS[int(what[-1])])
+    choice = {"systems", "variants"} & set(signature(EXPERIMENTS[what]).parameters)
+    if only and not choice:
+        raise KitError(f"reproduce: {what} has no choice of rows; leave it out")
+    if what in ("table2", "table3"):
+        only = only or list(COLUMNS[int(what[-1])])
+    how |= {name: only for name in choice if only}
     return EXPERIMENTS[what](material, **how)
 
 
