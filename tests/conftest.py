@@ -53,6 +53,14 @@ def random_features():
     return make
 
 
+@pytest.fixture
+def double():
+    """Float64 throughout a test."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(scope="session")
 def small():
     """Sizes for tests that train."""

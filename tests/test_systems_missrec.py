@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from make_rows import rows_of
 from torch.nn import functional as F
 
 from mmm4rec_lite import train
-from mmm4rec_lite.data import Batch
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import model_scorer, rank_rows
 from mmm4rec_lite.skeleton import Catalogue, parameter_count
@@ -38,22 +38,8 @@ def made(config=SMALL, catalogue=None):
     return model.eval()
 
 
-def rows_of(*histories, targets=None, columns=8):
-    items = torch.tensor([h + [0] * (columns - len(h)) for h in histories])
-    lengths = torch.tensor([len(h) for h in histories])
-    targets = torch.arange(1, len(histories) + 1) if targets is None else torch.tensor(targets)
-    return Batch(items, lengths, items * 0, targets, targets * 0)
-
-
 HISTORIES = [[3, 4, 5, 6, 7, 8, 9, 10], [10, 3], [12], [12, 12, 13]]
 BATCH = rows_of(*HISTORIES)
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 # --- equations ---

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from make_rows import rows_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,21 +35,7 @@ def made(config=SMALL, catalogue=None, scale=10):
     return model
 
 
-def rows_of(*histories, targets=None, columns=7):
-    items = torch.tensor([h + [0] * (columns - len(h)) for h in histories])
-    lengths = torch.tensor([len(h) for h in histories])
-    targets = torch.arange(1, len(histories) + 1) if targets is None else torch.tensor(targets)
-    return Batch(items, lengths, items * 0, targets, targets * 0)
-
-
-BATCH = rows_of([3, 4, 5, 6, 7, 8, 9], [10, 3], [11], [12, 12, 13])
-
-
-@pytest.fixture
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+BATCH = rows_of([3, 4, 5, 6, 7, 8, 9], [10, 3], [11], [12, 12, 13], columns=7)
 
 
 def plain(model, catalogue, sequence):

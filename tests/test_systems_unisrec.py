@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from make_rows import rows_of
 from torch.nn import functional as F
 
-from mmm4rec_lite.data import Batch
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.skeleton import Catalogue
 from mmm4rec_lite.systems.augment import another_view, drop_items
@@ -15,13 +15,7 @@ from mmm4rec_lite.systems.unisrec import MoEWhitening, UniSRecConfig, unisrec
 
 K = 30
 SMALL = UniSRecConfig(d_model=16, d_inner=24, max_len=8, experts=3, dropout=0.0, adaptor_dropout=0.0)
-
-
-@pytest.fixture(autouse=True)
-def double():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double")
 
 
 def drawn():
@@ -40,14 +34,7 @@ def made(config=SMALL, catalogue=None):
     return model.eval()
 
 
-def rows_of(*histories, targets=None, columns=8):
-    items = torch.tensor([h + [0] * (columns - len(h)) for h in histories])
-    lengths = torch.tensor([len(h) for h in histories])
-    targets = torch.arange(1, len(histories) + 1) if targets is None else torch.tensor(targets)
-    return Batch(items, lengths, items * 7, targets, targets * 0)
-
-
-BATCH = rows_of([3, 4, 5, 6, 7, 8, 9, 10], [10, 3], [12], [12, 12, 13], targets=[5, 6, 5, 9])
+BATCH = rows_of([3, 4, 5, 6, 7, 8, 9, 10], [10, 3], [12], [12, 12, 13], targets=[5, 6, 5, 9], gap=7)
 
 
 def plain_whitening(adaptor, x, noise=None):
