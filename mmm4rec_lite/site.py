@@ -88,9 +88,10 @@ def smaller(png):
     if picture.convert("RGBA").getextrema()[3][0] < 255:
         return png
     full = picture.convert("RGB")
-    few = full.quantize(256, kmeans=3, dither=Image.Dither.NONE)             # dithering puts dots on even areas
-    moved = max(high for _, high in ImageChops.difference(full, few.convert("RGB")).getextrema())
-    (few if moved <= MOVED else full).save(file, format="png", optimize=True)
+    moved = lambda few: max(high for _, high in ImageChops.difference(full, few.convert("RGB")).getextrema())
+    ways = dict(kmeans=3), dict(method=Image.Quantize.FASTOCTREE)            # one for few colours, one for many shades
+    palettes = (full.quantize(256, dither=Image.Dither.NONE, **way) for way in ways)     # dithering dots even areas
+    next((few for few in palettes if moved(few) <= MOVED), full).save(file, format="png", optimize=True)
     return min(png, base64.b64encode(file.getvalue()).decode(), key=len)
 
 

@@ -178,6 +178,21 @@ def test_a_plots_picture_takes_less_room_and_keeps_its_colours(book):
     np.testing.assert_array_equal(kept.convert("RGB"), pixels)
 
 
+def test_edges_of_crossing_lines_take_less_room_and_hardly_move():
+    """A few pixels of every shade between five colours and white, beside a large grey ramp: a palette by frequency
+    misses them."""
+    five = np.array([(1, 115, 178), (222, 143, 5), (2, 158, 115), (213, 94, 0), (204, 120, 188)])
+    pixels, fade = np.full((400, 200, 3), 255, np.uint8), np.linspace(0, 1, 40)[:, None]
+    pixels[300:] = np.linspace(0, 255, 200).astype(np.uint8)[:, None]
+    for i, j in np.ndindex(5, 5):
+        end = five[j] if i != j else 255
+        pixels[40 * i : 40 * i + 40, 8 * j] = (fade * end + (1 - fade) * five[i]).round()
+    given = encoded(Image.fromarray(pixels))
+    kept = site.smaller(given)
+    moved = np.abs(np.asarray(decoded(kept).convert("RGB"), int) - pixels).max()
+    assert decoded(kept).mode == "P" and len(kept) < len(given) and moved <= site.MOVED
+
+
 def test_many_colours_all_stay():
     """Smooth red, green and blue ramps: more colours than a palette can come close to."""
     x, y = np.meshgrid(np.arange(256), np.arange(200))

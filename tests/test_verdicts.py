@@ -18,6 +18,7 @@ from mmm4rec_lite.experiments.verdicts import (
     UNSURE,
     UNTESTABLE,
     Case,
+    about,
     verdicts,
     weighed,
 )
@@ -89,6 +90,17 @@ def test_best_of_all_needs_every_rival_and_is_at_most_partly_while_some_are_not_
     assert line["verdict"] == NOT and "against the strongest, MMM4Rec + ID 0.0900, BSARec 0.1200" in line["numbers"]
     line = told(runs({**rivals, "bsarec": 0.0901, "mmm4rec+id": 0.09}, users=60_000), BEST)
     assert line["verdict"] == UNTESTABLE and "not told apart from 1" in line["numbers"]
+
+
+def test_a_lead_with_pictures_throughout_is_weighed_against_the_lead_on_the_whole():
+    everywhere = {"unisrec": 0.03, "mmsrec": 0.02, "missrec": 0.04}
+    whole = runs({**everywhere, "mmm4rec": 0.044})
+    pictured = runs({**everywhere, "mmm4rec": 0.060}, dataset="scientific-pictured", experiment="table6")
+    line = told(pd.concat([whole, pictured]), "MMM4Rec's lead")
+    assert line["verdict"] == PARTLY and "+10.0%, with pictures throughout +50.0%" in line["numbers"]
+    assert told(whole, "MMM4Rec's lead")["verdict"] == UNTESTABLE
+    assert told(pd.concat([runs({**everywhere, "mmm4rec": 0.060}), pictured.assign(**{"ndcg@10": 0.04})]),
+                "MMM4Rec's lead")["verdict"] == NOT
 
 
 def test_competing_allows_a_stated_loss_and_no_more():
@@ -189,3 +201,24 @@ def test_compared_pairs_kept_runs_of_the_seeds_that_all_have(toy, random_feature
     assert table["dataset"].iloc[0] == toy.name and compared("table4", frame).empty
     shutil.rmtree(tmp_path / "runs")
     assert compared("table2", frame).empty
+
+
+def test_lines_about_a_place_are_a_table_to_read():
+    frame = runs({"MMM4Rec": 0.07, "w/o Time": 0.05, "2L": 0.06}, experiment="table5")
+    page = about(frame, None, "Table 5")
+    table = verdicts(frame)
+    assert page.data["claim"].tolist() == table[table["place"].str.contains("Table 5")]["claim"].tolist()
+    assert list(page.data) == ["claim", "verdict", "numbers", "why"] and "w/o Time loses" in page.to_html()
+    number, = page.data[page.data["claim"].str.contains("w/o Time")]["numbers"]
+    assert "MMM4Rec 0.0700, w/o Time 0.0500" in number.splitlines()[0] and "; " not in number
+    assert len(about(frame, None, "Figure 2", "appendix B").data) == 2
+    with pytest.raises(KitError, match="Table 9.*appendix B"):
+        about(frame, None, "Table 9")
+
+
+def test_only_the_stages_of_the_datasets_concerned_are_told():
+    first, second = (runs({"sasrec": 0.05, "mamba4rec": 0.06, "unisrec": 0.05}, name, stage=stage) for name, stage in
+                     (("scientific", "scratch"), ("films", "finetune")))
+    own = second[second["system"] == "unisrec"]
+    line = told(pd.concat([first, own], ignore_index=True), MAMBA)
+    assert line["numbers"].endswith("3 seed(s), from scratch")

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from mmm4rec_lite.plots.tables import text_table
+
 HOLDS, PARTLY, FAILS, UNKNOWN = "holds", "holds partly", "does not hold", "cannot be told"
 
 
@@ -55,8 +57,4 @@ def page(findings):
     table = table[["name", "claim", "evidence", "verdict", "data"]].set_axis(
         ["finding", "claim", "evidence", "verdict", "measured on, and again by"], axis=1)
     ink = {HOLDS: "#1b7837", PARTLY: "#8a5a00", FAILS: "#b2182b", UNKNOWN: "#555555"}
-    wrapped = {"white-space": "pre-line", "text-align": "left", "vertical-align": "top"}
-    left = [{"selector": "th", "props": "text-align: left"}]
-    return (table.style.hide(axis="index").set_properties(**wrapped).set_table_styles(left)
-            .set_properties(subset="evidence", **{"min-width": "30em"})
-            .map(lambda verdict: f"color: {ink.get(verdict, 'inherit')}; font-weight: bold", subset="verdict"))
+    return text_table(table, "verdict", ink, ["evidence"])

@@ -300,12 +300,12 @@ def best(truth, dataset, gaps=True, knows="all"):
     5-core, it ranks the items that are left; where purchases were dropped it is not quite the best.
 
     gaps: False averages over every gap, inside the history too: the best without any time.
-    knows: "all", or what an item's kind is judged from: "both" modalities, its "picture", its "text". These
-        three are exact for a history of different items; they learn nothing about an item from other users, as
-        a model with a table of items may.
+    knows: "all", or what an item's kind is judged from: "both" modalities, its "picture", its "text", or its true
+        "shape" or "colour" alone. These are exact for a history of different items; they learn nothing about an
+        item from other users, as a model with a table of items may.
     """
-    if knows not in ("all", "both", "picture", "text"):
-        raise KitError(f"store: knows must be all, both, picture or text, not {knows!r}")
+    if knows not in ("all", "both", "picture", "text", "shape", "colour"):
+        raise KitError(f"store: knows must be all, both, picture, text, shape or colour, not {knows!r}")
     shelf = truth.items.set_index("item").reindex(dataset.items["item"])
     if shelf["kind"].isna().any():
         raise KitError(f"{dataset.name} has items that are not of this store")
@@ -346,6 +346,9 @@ def _judged(config, shelf, knows):
     kinds = np.arange(KINDS)
     if knows == "all":
         return (shelf["kind"].to_numpy()[:, None] == kinds).astype(float)
+    if knows in ("shape", "colour"):
+        same = shelf[knows].to_numpy()[:, None] == (kinds // len(COLOURS) if knows == "shape" else kinds % len(COLOURS))
+        return same / same.sum(1, keepdims=True)
     odds = np.ones((len(shelf), KINDS))
     for modality in ("picture", "text") if knows == "both" else (knows,):
         right = getattr(config, modality)

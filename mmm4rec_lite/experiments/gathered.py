@@ -90,7 +90,7 @@ def tidy(runs):
     runs = runs[runs["ndcg@10"].notna()]
     own = runs["experiment"].isin(["table5", "figure2", "time-benefit"])
     runs = runs.assign(label=runs["label"].where(own, runs["system"].map(TITLES).fillna(runs["label"])))
-    same = ("experiment", "dataset", "label", "seed", "config", "missing")
+    same = ("experiment", "dataset", "label", "seed", "config", "missing", "epoch")
     runs = runs.drop_duplicates([column for column in same if column in runs])
     where = runs["dataset"].astype(str)
     for column in ("setting", "scale"):

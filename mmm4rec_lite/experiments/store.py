@@ -128,9 +128,12 @@ def moved_by_gaps(model, world):
     return moved(*(model.users(b.to(device)) for b in (one, other_gaps(one))))
 
 
-def train(world, config, training, off=()):
-    """(model, what was measured with) of one run below ``runs/``: made, continued, or read if it is there."""
-    features = shown(world.truth, world.dataset, off)
+def train(world, config, training, off=(), features=None):
+    """(model, what was measured with) of one run below ``runs/``: made, continued, or read if it is there.
+
+    ``features``: others than those ``shown`` (then ``off`` says nothing).
+    """
+    features = features or shown(world.truth, world.dataset, off)
     known = json.dumps([*(asdict(c) for c in (world.config, config, training)), features.source], sort_keys=True)
     folder = workspace("runs", f"store-{hashlib.sha256(known.encode()).hexdigest()[:12]}")
     model, history = finetune(world.dataset, features, folder, config=config, training=training, progress=False)
@@ -146,7 +149,7 @@ def gap_part(seeds=3, effects=(1.0, 0.0), forms=tuple(FORMS)):
     for effect in effects:
         for seed in range(seeds):
             world = World(STORE.but(gap_effect=effect, seed=seed))
-            table = _Table("gaps", f"gap effect {effect:g}", world, MODEL.max_len)
+            table = Table("gaps", f"gap effect {effect:g}", world, MODEL.max_len)
             for name in forms:
                 model, changes, _ = FORMS[name]
                 trained, notes = train(world, MODEL.but(**model), TRAINING.but(seed=seed, **changes))
@@ -164,7 +167,7 @@ def modality_part(seeds=3):
     for telling, knobs in TELLING.items():
         for seed in range(seeds):
             world = World(STORE.but(**knobs, seed=seed))
-            table = _Table("modality", f"the {telling} tells", world, MODEL.max_len)
+            table = Table("modality", f"the {telling} tells", world, MODEL.max_len)
             for name, off in (("both", ()), ("image off", ("picture",)), ("text off", ("text",))):
                 trained, notes = train(world, MODEL.but(item_bias=False), SHORTEST.but(seed=seed), off)
                 table.add(name, model_scorer(trained), **notes)
@@ -182,7 +185,7 @@ def memory_part(seeds=3, kept=(1, 2, 3, 5, 8, 12)):
     for memory, knobs in MEMORIES.items():
         for seed in range(seeds):
             world = World(STORE.but(**knobs, length=24, seed=seed))
-            table = _Table("memory", memory, world, config.max_len)
+            table = Table("memory", memory, world, config.max_len)
             trained, notes = train(world, config, SHORTER.but(seed=seed))
             for n in kept:
                 table.add(f"gap vector, {n} kept", model_scorer(trained), kept=n, **notes)
@@ -194,7 +197,7 @@ def memory_part(seeds=3, kept=(1, 2, 3, 5, 8, 12)):
 PARTS = {"gaps": gap_part, "modality": modality_part, "memory": memory_part}
 
 
-class _Table:
+class Table:
     """The lines of one world, and their paired differences."""
 
     def __init__(self, part, name, world, max_len):

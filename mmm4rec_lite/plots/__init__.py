@@ -1,5 +1,14 @@
 """Figures as functions: frames or arrays in, a matplotlib Figure out. One style (``style.py``)."""
 
+from mmm4rec_lite.plots.bars import ablation_bars, kept_curves, length_curves, weight_curves
+from mmm4rec_lite.plots.curves import (
+    candidate_losses,
+    convergence_curves,
+    negative_counts,
+    popularity_pull,
+    reach_lines,
+    travel_bars,
+)
 from mmm4rec_lite.plots.dataset import gap_histogram, match_bars, popularity_curve
 from mmm4rec_lite.plots.filters import (
     adaptive_gain,
@@ -12,7 +21,7 @@ from mmm4rec_lite.plots.filters import (
     reach_bars,
     score_bars,
 )
-from mmm4rec_lite.plots.items import contact_sheet, neighbour_grid, strip, weight_strip
+from mmm4rec_lite.plots.items import contact_sheet, neighbour_grid, strip, strips, weight_strip
 from mmm4rec_lite.plots.mechanisms import (
     gap_response,
     influence_bars,
@@ -23,6 +32,14 @@ from mmm4rec_lite.plots.mechanisms import (
     time_signals,
     weight_bars,
 )
+from mmm4rec_lite.plots.questions import (
+    gap_dependence,
+    half_life_change,
+    history_worth,
+    lost_curves,
+    missing_curves,
+    third_modality,
+)
 from mmm4rec_lite.plots.results import differences, epochs_to_best, history_curves, metric_bars
 from mmm4rec_lite.plots.state_space import (
     chunk_map,
@@ -32,40 +49,63 @@ from mmm4rec_lite.plots.state_space import (
     memory_curves,
     scaling_curves,
 )
+from mmm4rec_lite.plots.systems import accuracy_cost, order_agreement, system_standings
+from mmm4rec_lite.plots.tables import plain_table
 
 __all__ = [
+    "ablation_bars",
+    "accuracy_cost",
     "adaptive_gain",
     "alignment_bars",
+    "candidate_losses",
     "chunk_map",
     "contact_sheet",
+    "convergence_curves",
     "differences",
     "epochs_to_best",
     "filter_gain",
     "filter_in_out",
     "frequency_maps",
+    "gap_dependence",
     "gap_histogram",
     "gap_response",
     "gap_spectra",
     "half_life_bars",
+    "half_life_change",
     "half_life_lines",
     "history_curves",
+    "history_worth",
     "influence_bars",
+    "kept_curves",
+    "length_curves",
+    "lost_curves",
     "mask_difference",
     "mask_map",
     "match_bars",
     "matrix_row",
     "memory_curves",
     "metric_bars",
+    "missing_curves",
     "movement",
+    "negative_counts",
     "neighbour_grid",
+    "order_agreement",
+    "plain_table",
     "planted_rhythms",
     "popularity_curve",
+    "popularity_pull",
     "reach_bars",
+    "reach_lines",
     "scaling_curves",
     "score_bars",
     "step_chain",
     "strip",
+    "strips",
+    "system_standings",
+    "third_modality",
     "time_signals",
+    "travel_bars",
     "weight_bars",
+    "weight_curves",
     "weight_strip",
 ]

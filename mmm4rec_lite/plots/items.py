@@ -26,6 +26,24 @@ def strip(items, folder=None, title="", marked=()):
     return figure
 
 
+def strips(rows, folder=None, marked=(), title=""):
+    """Several rows of items, one under the other, such as what systems recommend: name -> frame as for ``strip``."""
+    most = max(len(items) for items in rows.values())
+    with plt.rc_context(STYLE):
+        figure = empty_figure(1.15 * most + 1.1, 1.55 * len(rows) + 0.3)
+        axes = figure.subplots(len(rows), most, squeeze=False)
+        for line, (name, items) in zip(axes, rows.items()):
+            for axis, row in zip(line, items.itertuples()):
+                _tile(axis, row, folder, row.item in marked)
+                for picture in axis.images:
+                    picture.set_interpolation("nearest")               # smoothed, the file is half as large again
+            for axis in line[len(items):]:
+                axis.set_axis_off()
+            line[0].set_ylabel("\n".join(textwrap.wrap(name, 14)), fontsize=9)
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
 def _tile(axis, item, folder, marked=False, below=""):
     """One item: its picture with the title below, or a card with the title; ``below``: a further line."""
     name = "\n".join(textwrap.wrap(item.title, 15)[:4])

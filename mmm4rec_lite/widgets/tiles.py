@@ -66,7 +66,7 @@ class Tiles:
             border = 4 if tile.framed else 1
             card = Image.new("RGB", (edge - 2 * border,) * 2, PAPER)
             found = self.picture(tile.item, card.width)
-            if found is None and card.width >= 3 * LINE:
+            if found is None and edge >= 3 * LINE:
                 words = textwrap.wrap(tile.title, max(card.width // 6, 5))[: card.height // LINE]
                 ImageDraw.Draw(card).text((card.width / 2, card.height / 2), "\n".join(words), INK, _font(), "mm",
                                           spacing=1, align="center")

@@ -1,0 +1,104 @@
+"""How much history is kept: lengths of made-up histories, curves of made-up runs, weights in small models."""
+
+import pandas as pd
+import pytest
+import torch
+
+from mmm4rec_lite.analysis import without_memory
+from mmm4rec_lite.data import Dataset
+from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
+from mmm4rec_lite.experiments import truncated
+from mmm4rec_lite.experiments.gathered import lines
+from mmm4rec_lite.model import MMM4Rec
+
+DAY = 86400
+
+
+@pytest.fixture
+def two_users():
+    """Histories of 2 and of 4 items (test item apart), one a day."""
+    rows = [("a", i, i * DAY) for i in range(3)] + [("b", i, i * DAY) for i in range(5)]
+    interactions = pd.DataFrame(rows, columns=["user", "item", "timestamp"]).astype({"item": str})
+    items = pd.DataFrame({"item": [str(i) for i in range(5)], "title": "t", "text": "t", "image": None, "domain": "d"})
+    return Dataset("two", interactions, items, {})
+
+
+def test_lengths_and_what_a_window_drops(two_users):
+    lengths = truncated.history_lengths([two_users])
+    assert lengths["histories (%)"].tolist() == [100, 100, 50, 50, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
+    table = truncated.thrown_away([two_users], (1, 2, 4)).set_index("kept")
+    assert table["cut (%)"].tolist() == [100, 50, 0] and table["histories"].tolist() == [2, 2, 2]
+    assert table["dropped (%)"].tolist() == pytest.approx([100 * 4 / 6, 100 * 2 / 6, 0])
+    assert table["older by, median (days)"][1] == 1.5          # 1 of the first user; 1, 2, 3 of the second
+    assert table["older by, median (days)"][2] == 1.5 and pd.isna(table["older by, median (days)"][4])
+
+
+def runs(values, seeds=(0, 1)):
+    rows = [{"dataset": "d", "label": f"SASRec, {kept} kept", "system": "sasrec", "setting": "matched",
+             "scale": "quick", "seed": seed, "ndcg@10": value * (1 + 0.1 * seed * (kept == 5)), "window": kept,
+             "config": f"{kept}{seed}"} for kept, value in values.items() for seed in seeds]
+    return pd.DataFrame(rows)
+
+
+def test_curves_are_shares_of_the_same_seeds_longest_window():
+    frame = runs({20: 0.2, 5: 0.1})
+    for given in (frame, lines("figure2", frame)):
+        table = truncated.curves(given).set_index("kept")
+        assert table["share (%)"].to_dict() == pytest.approx({5: 52.5, 20: 100}) and set(table["seeds"]) == {2}
+        assert table["spread"][5] == pytest.approx(5 * 2**-0.5) and table["spread"][20] == 0
+    one = truncated.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
+    assert one["spread"].isna().all()
+    with pytest.raises(KitError, match="figure2"):
+        truncated.curves(lines("table5", frame))
+
+
+def test_differences_to_the_longest_window_are_within_a_system():
+    pair = dict(experiment="figure2", dataset="d", difference=0.1, seeds=3, **{"standard error": 0.01})
+    full = "SASRec, 20 kept"
+    pairs = pd.DataFrame([{**pair, "form": "SASRec, 5 kept", "against": full},
+                          {**pair, "form": "MMM4Rec + ID, 5 kept", "against": full},
+                          {**pair, "form": full, "against": "MMM4Rec + ID, 20 kept"},
+                          {**pair, "form": "SASRec, 5 kept", "against": "SASRec", "experiment": "comparison"}])
+    assert truncated.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]
+
+
+@pytest.fixture(scope="module")
+def model(toy, small, random_features):
+    torch.manual_seed(0)
+    return MMM4Rec(small, *random_features(toy.items["item"]).align(toy.items["item"])).eval()
+
+
+def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):
+    table = truncated.shown(model, toy_split, (8, 2)).set_index("kept")
+    for kept in (2, 8):
+        ranks = rank_rows(model_scorer(model), toy_split.sequences, toy_split.test, kept)
+        assert table["ndcg@10"][kept] == pytest.approx(metrics(ranks)["ndcg@10"])
+    assert table["difference"][8] == 0 and table["standard error"][2] > 0
+    assert table["difference"][2] == pytest.approx(table["ndcg@10"][2] - table["ndcg@10"][8])
+
+
+def test_weights_add_up_to_everything_and_grow(model, toy_split):
+    table = truncated.weights_kept(model, toy_split, users=5)
+    assert table["place"].unique().tolist() == ["text", "image", "fusion"]
+    whole = table[table["kept"] == model.config.max_len]["weight (%)"]
+    assert whole.tolist() == pytest.approx([100] * len(whole))
+    own = table[(table["place"] == "text") & (table["head"] == "mean")]["weight (%)"]
+    assert own.is_monotonic_increasing and own.iloc[0] > 0
+    assert len(table) == 3 * (model.config.n_heads + 1) * model.config.max_len
+
+
+def test_forgetting_at_every_step_leaves_the_latest_item_alone(model, toy_split):
+    table = truncated.weights_kept(without_memory(model), toy_split, users=5, places=("text", "fusion"))
+    assert len(table["place"].unique()) == 2 and table[table["kept"] == 1]["weight (%)"].min() > 99.9
+
+
+def test_planted_says_how_many_items_are_needed():
+    values = {"best": (0.1, 0.29, 0.3), "gap vector": (0.1, 0.12, 0.2)}
+    rows = [{"part": "memory", "world": "w", "seed": seed, "system": f"{name}, {kept} kept", "kept": kept,
+             "against": "x", "expected ndcg@10": value, "ndcg@10": value, "difference": 0.0, "se": 0.1,
+             "drawn difference": 0.0, "drawn se": 0.1, "closed": 0.0, "seconds": 1.0}
+            for name, found in values.items() for kept, value in zip((1, 5, 12), found) for seed in (0, 1)]
+    table = truncated.planted(pd.DataFrame(rows))
+    assert table.groupby("system")["needed"].first().to_dict() == {"best": 5, "gap vector": 12}
+    assert table.set_index(["system", "kept"])["gained (%)"]["best", 5] == pytest.approx(95)
