@@ -1,9 +1,11 @@
 """Every size and switch of the model, with the paper's symbol."""
 
+import os
 from dataclasses import dataclass, field, fields, replace
 
 from mmm4rec_lite.errors import KitError
 
+SCALES = ("quick", "longer", "full")       # "longer" is for the comparison alone
 
 @dataclass(frozen=True)
 class Quirks:
@@ -101,3 +103,11 @@ class ModelConfig:
     def but(self, **changes):
         """A copy with some fields changed."""
         return replace(self, **changes)
+
+
+def scale():
+    """How large runs are that do not say it: ``$MMM4REC_SCALE``, one of ``SCALES``, the first where it is not set."""
+    name = os.environ.get("MMM4REC_SCALE") or SCALES[0]
+    if name not in SCALES:
+        raise KitError(f"scale: $MMM4REC_SCALE is {name!r}, which is not known; one of {', '.join(SCALES)}")
+    return name

@@ -1,7 +1,8 @@
 """The standard small experiment on MovieLens-100K that the tour and the first notebook share.
 
-Sized for two cores: about 30,000 rows of pre-training, a few epochs of fine-tuning. Each step keeps its result
-and returns it at once when called again; a killed step goes on.
+Sized for two cores: about 30,000 rows of pre-training, a few epochs of fine-tuning; the paper's sizes where
+``$MMM4REC_SCALE`` is "full" (set before this module is loaded). Each step keeps its result and returns it at once when
+called again; a killed step goes on.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import torch
 
 from mmm4rec_lite import data
 from mmm4rec_lite.baselines import counting
-from mmm4rec_lite.config import ModelConfig
+from mmm4rec_lite.config import ModelConfig, scale
 from mmm4rec_lite.devices import device
 from mmm4rec_lite.evaluate import compare, model_scorer
 from mmm4rec_lite.features import extract, load_encoder
@@ -25,9 +26,12 @@ from mmm4rec_lite.stages import finetune, pretrain, split
 from mmm4rec_lite.train import TrainConfig
 
 TARGET = data.TARGETS[0]
-CONFIG = ModelConfig()
-PRETRAIN = TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=15_000, lr=2e-3)
-FINETUNE = TrainConfig(epochs=4, patience=2)
+SETTINGS = {                          # scale -> sizes, pre-training, fine-tuning
+    "quick": (ModelConfig(), TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=15_000, lr=2e-3),
+              TrainConfig(epochs=4, patience=2)),
+    "full": (ModelConfig.paper(), TrainConfig.paper("pretrain"), TrainConfig.paper("finetune")),
+}
+CONFIG, PRETRAIN, FINETUNE = SETTINGS.get(scale(), SETTINGS["quick"])
 
 
 def environment():

@@ -6,7 +6,6 @@ their origin by ``load``.
 """
 
 import json
-import os
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from mmm4rec_lite import quickstart
 from mmm4rec_lite.audit import mechanics, prints, quirks, times
 from mmm4rec_lite.audit.finding import Finding, page, short, summary
 from mmm4rec_lite.audit.trials import TRAINING, Material
+from mmm4rec_lite.config import scale as asked
 from mmm4rec_lite.data import order_only
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
@@ -45,7 +45,7 @@ def material(dataset=None, features=None, scale=None, seeds=None, options=""):
     ``$MMM4REC_SCALE`` or quick by default. ``seeds``: how many, instead of the scale's own. ``options``: of the
     command line that gives this dataset, for ``Finding.rerun``.
     """
-    scale = scale or os.environ.get("MMM4REC_SCALE", "quick")
+    scale = scale or asked()
     if scale not in SCALES:
         raise KitError(f"scale: {scale!r} is not known; one of {', '.join(SCALES)}")
     if dataset is None:

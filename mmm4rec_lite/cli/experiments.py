@@ -80,10 +80,10 @@ def reproduce_command(
     as_json: Json = False,
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
+    from mmm4rec_lite.config import scale as asked
     from mmm4rec_lite.experiments.gathered import compared, lines
     from mmm4rec_lite.experiments.paper import reproduce, summary
     from mmm4rec_lite.experiments.trials import Material, Setting
-    from mmm4rec_lite.experiments.trials import scale as asked
     from mmm4rec_lite.features import load_features
     from mmm4rec_lite.files import atomic
 

@@ -4,7 +4,6 @@ Store, features and sizes as in ``experiments.store`` (pictures and texts tell t
 item tables, some seconds of training per model. ``$MMM4REC_SCALE``: "quick" or "full", seeds and length of training.
 """
 
-import os
 from functools import cache
 
 import pandas as pd
@@ -15,6 +14,7 @@ from mmm4rec_lite import quickstart
 from mmm4rec_lite.analysis import alignment, filter_gain, filter_state, frequency_map, reach, score_parts, streams
 from mmm4rec_lite.blocks import FourierFilter
 from mmm4rec_lite.config import ModelConfig, Quirks
+from mmm4rec_lite.config import scale as asked
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.store import DAY, HOUR, StoreConfig, store
 from mmm4rec_lite.errors import KitError
@@ -35,7 +35,7 @@ SCALES = {"quick": (TRAINING.but(epochs=4, rows_per_epoch=8192), 3), "full": (TR
 
 def scale(name=None):
     """(training, number of seeds) of ``name``, by default of ``$MMM4REC_SCALE`` or quick."""
-    name = name or os.environ.get("MMM4REC_SCALE", "quick")
+    name = name or asked()
     if name not in SCALES:
         raise KitError(f"scale: {name!r} is not known; one of {', '.join(SCALES)}")
     return SCALES[name]

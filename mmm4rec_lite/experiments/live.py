@@ -6,7 +6,8 @@ The larger runs beside it, three seeds on three data sets, are kept in ``benchma
 from functools import cache
 
 from mmm4rec_lite import quickstart
-from mmm4rec_lite.experiments.trials import Material, Setting, scale
+from mmm4rec_lite.config import scale
+from mmm4rec_lite.experiments.trials import Material, Setting
 
 
 @cache

@@ -3,7 +3,6 @@
 Absolute seconds belong to a machine and an hour; ratios inside one frame hold on a busy machine too.
 """
 
-import os
 import statistics
 import time
 from functools import partial
@@ -11,6 +10,7 @@ from functools import partial
 import pandas as pd
 import torch
 
+from mmm4rec_lite.config import scale as asked
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.ssd import ssd_chunked, ssd_masked, ssd_scan
 
@@ -45,7 +45,7 @@ def scaling(lengths=None, forms=None, batch=1, rounds=5, backward=False, threads
         frame: form, length, batch, seconds (median), fastest, slowest, rounds, threads.
     """
     if lengths is None:
-        scale = os.environ.get("MMM4REC_SCALE", "quick")
+        scale = asked()
         if scale not in LENGTHS:
             raise KitError(f"scale: {scale!r} is not known; one of {', '.join(LENGTHS)}")
         lengths = LENGTHS[scale]

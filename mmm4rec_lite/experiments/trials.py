@@ -27,6 +27,7 @@ import torch
 from tqdm.auto import tqdm
 
 from mmm4rec_lite import data
+from mmm4rec_lite.config import scale
 from mmm4rec_lite.devices import device
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
@@ -104,11 +105,6 @@ MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, we
 BACKENDS = ("loky", "threading", "ray", "dask")
 SCALES = {"quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
           "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10), "full": {}}
-
-
-def scale():
-    """The scale that ``$MMM4REC_SCALE`` asks for; quick by default."""
-    return os.environ.get("MMM4REC_SCALE", "quick")
 
 
 @dataclass(frozen=True, eq=False)
