@@ -95,7 +95,8 @@ def test_table_4_as_printed_and_beside_it_the_run_without_ids():
 
 def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
     line = {"experiment": "table4", "dataset": "shop", "setting": "matched", "scale": "quick", "stage": "scratch",
-            "label": "x", "system": "mmsrec", "epochs": 6, "ndcg@10": 0.1, "seconds per epoch": 2.0}
+            "label": "x", "system": "mmsrec", "epochs": 6, "ndcg@10": 0.1, "seconds per epoch": 2.0,
+            "seconds per step": 0.1}
     runs = pd.DataFrame([{**line, "seed": seed, "config": f"{seed}", "best epoch": best,
                           "seconds to the best": 2.0 * best} for seed, best in ((0, 6), (1, 2))])
     row, = measured_table4(runs).to_dict(orient="records")

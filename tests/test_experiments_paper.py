@@ -93,6 +93,7 @@ def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
     assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing
     table = paper.efficiency(material, systems=("mmm4rec",), **HOW)
     assert table["best epoch"].iloc[0] == curves.loc[curves["best"], "epoch"].iloc[0]
+    assert table["seconds per step"].gt(0).all()
 
 
 def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(material):

@@ -7,6 +7,7 @@ ssd           what the operator's three forms cost
 masks         a shop of rugs, to look at decay masks
 fusion        alignment of the two streams, the Fourier filter, fusion: planted rhythms and small trained models
 transfer      what moves to another catalogue, what the two losses see, what fine-tuning changes
+costs         seconds of a training step, fit to compare
 convergence   curves of training, published and measured, and how long each takes
 truncated     how much of a history is worth keeping
 ablations     Table 5's variants, the noise beside them, what it takes to tell

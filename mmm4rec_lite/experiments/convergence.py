@@ -136,10 +136,10 @@ def measured_table4(runs):
     """The "table4" lines of ``gathered.stored``, a row per dataset, stage and system, means over seeds.
 
     Columns: where, stage, system, best epoch, epochs, cut (runs that ended before their patience ran out), seconds per
-    epoch, seconds to the best, ndcg@10, seeds.
+    step (fit to compare), seconds per epoch, seconds to the best (of a shared machine), ndcg@10, seeds.
     """
     keys = ["where", "stage", "label"]
-    numbers = ["best epoch", "epochs", "cut", "seconds per epoch", "seconds to the best", "ndcg@10"]
+    numbers = ["best epoch", "epochs", "cut", "seconds per step", "seconds per epoch", "seconds to the best", "ndcg@10"]
     rows = tidy(runs)
     rows = rows[rows["experiment"] == "table4"]
     if not len(rows):

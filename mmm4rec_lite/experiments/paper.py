@@ -17,6 +17,7 @@ from mmm4rec_lite.data import look
 from mmm4rec_lite.devices import device
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import gains, metrics, model_scorer, paired, rank_rows
+from mmm4rec_lite.experiments.costs import step_seconds
 from mmm4rec_lite.experiments.trials import Material, ranks, sweep
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.systems import find
@@ -115,9 +116,15 @@ def _epochs(run):
 
 
 def efficiency(material, systems=TRANSFERABLE, **how):
-    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each line."""
+    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each line.
+
+    The column "seconds per step" is fit to compare systems (``costs.step_seconds``); the others are of shared machines.
+    """
     first = dict(pretrained=True) if material.sources else {}
     frame = sweep(material, [(find(name).title, name, first) for name in systems], **how)
+    own = {key: value for key, value in how.items() if key in ("seeds", "setting")}
+    steps = step_seconds(material, list(frame["system"].unique()), **own)
+    frame = frame.merge(steps, on=["system", "seed"])
     return frame.assign(**{"seconds to the best": frame["best epoch"] * frame["seconds per epoch"]})
 
 

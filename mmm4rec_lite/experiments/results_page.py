@@ -87,8 +87,9 @@ def _header(runs):
             f"{_all(runs, 'date')}. Machine: {machine}, {_all(runs, 'threads')} thread(s) a run; torch "
             f"{_all(runs, 'torch')}. Setting: {_all(runs, 'setting')}; scale: {_all(runs, 'scale')}; seeds: "
             f"{_all(runs, 'seed')}. {seconds:,.0f} seconds of training and validation in all, counted run by run; runs "
-            "may have shared the machine, so seconds per epoch are no clean timing. Ranks are over the whole "
-            "catalogue, ties against the target; the history is kept in the ranking unless it says \"seen removed\". "
+            "may have shared the machine, so seconds per epoch are no clean timing (Table 4's seconds per step are: "
+            "all systems in turns in one process, medians). Ranks are over the whole catalogue, ties against the "
+            "target; the history is kept in the ranking unless it says \"seen removed\". "
             "All numbers are measured here unless they say published.")
 
 
@@ -113,7 +114,7 @@ def _dataset(dataset, rows):
         if column not in rows:
             rows = rows.assign(**{column: float("nan")})
     keys = ["label", *(name for name in ("setting", "scale", "stage") if name in rows and rows[name].nunique() > 1)]
-    beside = _published(dataset)
+    beside, timed = _published(dataset), "seconds per step" in rows and rows["seconds per step"].notna().any()
     lines = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
         mean = group.mean(numeric_only=True)
@@ -126,6 +127,7 @@ def _dataset(dataset, rows):
             "Recall@10, seen removed": f"{mean['recall@10, seen removed']:.4f}",
             "best epoch": f"{mean['best epoch']:.1f}" if trained else "",
             "seconds per epoch": f"{mean['seconds per epoch']:.1f}" if trained else "",
+            **({"seconds per step": f"{mean['seconds per step']:.3f}" if trained else ""} if timed else {}),
             "parameters": f"{mean['parameters']:,.0f}" if trained else "",
             "seeds": f"{group['seed'].nunique()}" if trained else "",
             **({"NDCG@10, published": beside.get(key[0], "")} if beside else {}),
