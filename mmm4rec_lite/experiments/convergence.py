@@ -141,7 +141,7 @@ def measured_table4(runs):
     keys = ["where", "stage", "label"]
     numbers = ["best epoch", "epochs", "cut", "seconds per step", "seconds per epoch", "seconds to the best", "ndcg@10"]
     rows = tidy(runs)
-    rows = rows[rows["experiment"] == "table4"]
+    rows = rows[rows["experiment"] == "table4"].reindex(columns=list({*rows, *numbers}))
     if not len(rows):
         return pd.DataFrame(columns=[*keys[:2], "system", *numbers, "seeds"])
     by = rows.assign(cut=cut(rows)).groupby(keys, sort=False)

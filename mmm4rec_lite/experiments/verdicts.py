@@ -86,9 +86,11 @@ def _measured(pairs, experiment, one, other, form, against):
 def _cost(runs, pairs, column, form, against):
     """``form`` is claimed to need less of ``column`` than ``against``; over seeds."""
     cases = []
-    for where, one, other in _both(runs, "table4", form, against):
+    for where, one, other in _both(runs.reindex(columns=list({*runs, column})), "table4", form, against):
         saved = other[column] - one[column]
         means = f"{form} {one[column].mean():.3g}, {against} {other[column].mean():.3g}"
+        if saved.isna().any():
+            continue
         case = _case(where, means, saved.mean(), saved.sem(), len(one), form="less by {:.3g} +- {:.2g} over seeds")
         if column == "best epoch" and (cut(one).any() or cut(other).any()):
             text = f"{where}: {means}, but training was cut before its patience ran out ({UNSURE})"
@@ -114,8 +116,9 @@ def _best(runs, pairs, experiment, form, rivals):
 
 def _dearer(runs, pairs, rival):
     """The rival's seconds per step over MMM4Rec's are claimed to grow with the catalogue: largest against smallest."""
+    runs = runs.reindex(columns=list({*runs, "items", "seconds per step"}))
     sizes = [(one["items"].iloc[0], where, other["seconds per step"] / one["seconds per step"])
-             for where, one, other in _both(runs, "table4", BEST, rival) if "items" in one]
+             for where, one, other in _both(runs, "table4", BEST, rival)]
     sizes = sorted((size for size in sizes if pd.notna(size[0])), key=lambda size: size[0])
     if len(sizes) < 2 or sizes[0][0] == sizes[-1][0]:
         return []
