@@ -30,8 +30,8 @@ reproduce() {      # NAME EXPERIMENT[-NOTE] [OPTIONS]
 }
 for name in movielens scientific instruments; do reproduce $name comparison; done
 reproduce movielens comparison-longer --only mmsrec --scale longer --seeds 1
-for what in figure2 table4 figure4 table5 table6 missing-modality time-benefit; do reproduce movielens $what; done
+for what in figure2 table4 figure4 table5 missing-modality; do reproduce movielens $what; done
 reproduce instruments table4
-reproduce instruments time-benefit
+reproduce instruments time-benefit --only mmm4rec+id
 reproduce movielens-thriller table5 --domain thriller --sources drama,comedy,action --only "MMM4Rec,w/o PT"
 mmm4rec-lite report "$work"/frames/*.csv --out benchmarks/results/comparison.md
