@@ -96,6 +96,15 @@ def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
     assert table["seconds per step"].gt(0).all()
 
 
+def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(material):
+    bare = replace(material.features, has_image=torch.zeros(len(material.features.items), dtype=torch.bool))
+    bare = Material(material.dataset, bare)
+    some = paper.efficiency(bare, systems=("sasrec", "mmm4rec"), **HOW)
+    assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left out"]) == ["MMM4Rec"]
+    none = paper.reproduce("table4", bare, **HOW)
+    assert none.empty and len(none.attrs["left out"]) == len(paper.TRANSFERABLE)
+
+
 def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(material):
     names = ("mmsrec", "missrec", "mmm4rec")
     frame = paper.missing_modality(material, systems=names, rates=(1.0, 0.0), **HOW)

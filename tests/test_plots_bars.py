@@ -1,25 +1,12 @@
 """Figures of kept history and of ablations: what is drawn is what was given."""
 
-import io
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
+from make_figures import drawn, legend
 
 from mmm4rec_lite import plots
 from mmm4rec_lite.experiments import truncated
-
-
-def drawn(figure):
-    """The figure's axes, once it is known to be a figure that draws and that pyplot does not keep."""
-    assert isinstance(figure, Figure) and not plt.get_fignums()
-    figure.savefig(io.BytesIO(), format="png")
-    return figure.axes
-
-
-def legend(axis):
-    return [text.get_text() for text in axis.get_legend().get_texts()]
 
 
 def test_length_curves_draw_lengths_drops_and_ages(toy):

@@ -1,12 +1,10 @@
 """Figures of the operator and its masks: what is drawn is what was given, with labelled axes."""
 
-import io
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
+from make_figures import drawn, legend
 from PIL import Image
 
 from mmm4rec_lite import plots
@@ -14,17 +12,6 @@ from mmm4rec_lite.ssd import decay_mask
 
 LABELS = ["Red desk lamp", "A title that is far too long for an axis and has to be cut somewhere", "Blue $5 mug"]
 MASK = decay_mask(torch.tensor([-0.1, -0.2, -0.3]))
-
-
-def drawn(figure):
-    """The figure's axes, once it is known to be a figure that draws and that pyplot does not keep."""
-    assert isinstance(figure, Figure) and not plt.get_fignums()
-    figure.savefig(io.BytesIO(), format="png")
-    return figure.axes
-
-
-def legend(axis):
-    return [text.get_text() for text in axis.get_legend().get_texts()]
 
 
 def test_memory_curves_draw_every_curve_from_the_impulse_on():

@@ -52,7 +52,7 @@ def _taker(material, name, seed, setting):
     chunks = list(epoch(rows.train, training.batch_size, seed, 0))
 
     def take(turn):
-        one = batch(rows.sequences, chunks[turn], model.window).to(accelerator.device)
+        one = batch(rows.sequences, chunks[turn % len(chunks)], model.window).to(accelerator.device)
         _settle()
         began = time.perf_counter()
         with torch.no_grad():

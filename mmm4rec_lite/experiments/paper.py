@@ -122,10 +122,13 @@ def efficiency(material, systems=TRANSFERABLE, **how):
     """
     first = dict(pretrained=True) if material.sources else {}
     frame = sweep(material, [(find(name).title, name, first) for name in systems], **how)
+    if frame.empty:
+        return frame
     own = {key: value for key, value in how.items() if key in ("seeds", "setting")}
-    steps = step_seconds(material, list(frame["system"].unique()), **own)
-    frame = frame.merge(steps, on=["system", "seed"])
-    return frame.assign(**{"seconds to the best": frame["best epoch"] * frame["seconds per epoch"]})
+    steps = step_seconds(material, list(frame["system"].unique()), **own).set_index(["system", "seed"])
+    return frame.assign(**{
+        "seconds per step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds per step"].to_numpy(),
+        "seconds to the best": frame["best epoch"] * frame["seconds per epoch"]})
 
 
 def missing_modality(material, systems=("mmsrec", "missrec", "mmm4rec", FULL), rates=RATES, **how):
