@@ -117,13 +117,13 @@ def _view(picture):
     """The figure, and a function that draws a state into it."""
     with plt.rc_context(STYLE):
         figure = fixed_figure(9.6, 3.6)
-        heat, bars = figure.add_axes([0.045, 0.13, 0.29, 0.78]), figure.add_axes([0.45, 0.4, 0.545, 0.51])
+        heat, bars = figure.add_axes([0.06, 0.13, 0.285, 0.78]), figure.add_axes([0.45, 0.4, 0.545, 0.51])
         row = Tiles(figure.add_axes([0.45, 0.08, 0.545, 0.3]), picture, most=76, captions=2)
         image = heat.imshow(np.zeros((2, 2)), vmin=0, vmax=1, cmap="viridis", interpolation="nearest",
                             interpolation_stage="rgba", animated=True)
         heat.set(xlabel="past item s", ylabel="read at step t")
         heat.set_title("decay mask $M_{ts}$", fontsize=10)
-        scale = figure.colorbar(image, cax=figure.add_axes([0.343, 0.13, 0.012, 0.78]), ticks=[0, 0.5, 1])
+        scale = figure.colorbar(image, cax=figure.add_axes([0.353, 0.13, 0.012, 0.78]), ticks=[0, 0.5, 1])
         scale.ax.tick_params(labelsize=8)
         bar = lambda colour, name: bars.stairs([0], [0, 1], fill=True, color=COLOURS[colour], label=name, animated=True)
         left, share = bar(0, "still left of it"), bar(1, "its share of what the state holds")
