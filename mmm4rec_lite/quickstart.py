@@ -1,6 +1,6 @@
 """The standard small experiment on MovieLens-100K that the tour and the first notebook share.
 
-Sized for two cores: about 30,000 rows of pre-training, a few epochs of fine-tuning; the paper's sizes where
+Sized for two cores: about 24,000 rows of pre-training, a few epochs of fine-tuning; the paper's sizes where
 ``$MMM4REC_SCALE`` is "full" (set before this module is loaded). Each step keeps its result and returns it at once when
 called again; a killed step goes on.
 """
@@ -27,8 +27,8 @@ from mmm4rec_lite.train import TrainConfig
 
 TARGET = data.TARGETS[0]
 SETTINGS = {                          # scale -> sizes, pre-training, fine-tuning
-    "quick": (ModelConfig(), TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=15_000, lr=2e-3),
-              TrainConfig(epochs=4, patience=2)),
+    "quick": (ModelConfig(), TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=12_000, lr=2e-3),
+              TrainConfig(epochs=3, batch_size=256, lr=1e-3)),
     "full": (ModelConfig.paper(), TrainConfig.paper("pretrain"), TrainConfig.paper("finetune")),
 }
 CONFIG, PRETRAIN, FINETUNE = SETTINGS.get(scale(), SETTINGS["quick"])

@@ -34,10 +34,9 @@ def decay_mask(log_decay):
     ``log_decay`` [..., L] holds A dt_t; returns [..., L, L], rows = reader t, columns = item s.
     """
     L = log_decay.shape[-1]
-    lower = torch.ones(L, L, dtype=torch.bool, device=log_decay.device).tril()
     # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
-    steps = log_decay.unsqueeze(-1).expand(*log_decay.shape, L).masked_fill(~lower.tril(-1), 0)
-    return steps.cumsum(-2).masked_fill(~lower, -torch.inf).exp()
+    steps = log_decay.unsqueeze(-1).expand(*log_decay.shape, L).tril(-1)
+    return steps.cumsum(-2).exp().tril()
 
 
 def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
