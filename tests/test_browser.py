@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -26,6 +27,21 @@ pytestmark = [pytest.mark.browser, MISSING]
 # notebook -> the slider that is moved (its description). The notebook's first cell tagged "explorer" shows it, and
 # needs no other cells than the imports and the one tagged "parameters"
 EXPLORERS = {"03_decay_masks": "A", "04_alignment_and_fusion": "period 1 (steps)"}
+# the explorers that run a model stand in notebooks that train it first; here each has a notebook of its own, with an
+# untrained one over the demo store: the cell, and the button or slider that is moved
+WITH_MODEL = {"what_if": ("widgets.what_if(model, store)", "drop"),
+              "modality_dial": ("widgets.modality_dial(model, store, features)", "history pictures (%)")}
+MODEL = """
+import torch
+from mmm4rec_lite import MMM4Rec, ModelConfig, widgets
+from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.data.store import truth_of
+from mmm4rec_lite.experiments.store import shown
+store = load_dataset("../data_samples/store")
+features = shown(truth_of(store), store)
+torch.manual_seed(0)
+model = MMM4Rec(ModelConfig(), *features.align(store.items["item"]))
+""".strip()
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +191,11 @@ def lab(tmp_path_factory):
     """The address of a JupyterLab of its own on a copy of the notebooks; its settings and files lie there too."""
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(NOTEBOOKS, home / "notebooks")
+    for name, (source, _) in WITH_MODEL.items():
+        cells = [nbformat.v4.new_code_cell(MODEL), nbformat.v4.new_code_cell(source, metadata={"tags": ["explorer"]})]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(notebook, home / "notebooks" / f"{name}.ipynb")
     for folder in ("data_samples", "benchmarks"):                            # what notebooks read
         (home / folder).symlink_to(ROOT / folder)
     settings = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -238,8 +259,9 @@ BOTH_CHANGED = f"""([cell, old]) => cell.querySelector("img").complete
   && ({SEEN})(cell).every((now, i) => now !== old[i])"""
 
 
-@pytest.mark.parametrize("name, slider", EXPLORERS.items(), ids=EXPLORERS)
-def test_a_moved_slider_changes_text_and_figure_in_jupyterlab(lab, tab, name, slider):
+@pytest.mark.parametrize("name, control", [*EXPLORERS.items(), *((name, moved) for name, (_, moved) in
+                                                                  WITH_MODEL.items())])
+def test_a_moved_control_changes_text_and_figure_in_jupyterlab(lab, tab, name, control):
     tab.local.append(lab)
     tab.goto(f"{lab}lab?reset")                         # without the tabs of the test before
     tab.wait_for_function("window.jupyterapp")
@@ -248,10 +270,12 @@ def test_a_moved_slider_changes_text_and_figure_in_jupyterlab(lab, tab, name, sl
     cell.locator(".widget-slider, .jp-RenderedText[data-mime-type*=stderr]").first.wait_for(timeout=60_000)
     assert tab.locator(".jp-RenderedText[data-mime-type*=stderr]").all_inner_texts() == []
     tab.wait_for_function("document.querySelector('#explorer img')?.naturalWidth")
-    named = tab.get_by_text(slider, exact=True)
-    cell.locator(".widget-slider").filter(has=named).locator(".noUi-handle").first.focus()
-    for _ in range(2):                                  # the first redraw may also lay the figure out anew
+    named = tab.get_by_text(control, exact=True)
+    handle = cell.locator(".widget-slider").filter(has=named).locator(".noUi-handle").or_(
+        cell.get_by_role("button", name=control, exact=True)).first
+    for key in ("Enter", "Enter") if control == "drop" else ("Home", "End"):
         old = cell.evaluate(SEEN)
-        tab.keyboard.press("ArrowRight")
+        handle.press(key)
         tab.wait_for_function(BOTH_CHANGED, arg=[cell.element_handle(), old])
     assert tab.locator(".jp-RenderedText[data-mime-type*=stderr]").all_inner_texts() == []
+    assert "Not drawn" not in cell.inner_text()
