@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from adjustText import adjust_text
 
 from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
 
@@ -56,11 +57,6 @@ def accuracy_cost(table, title=""):
             for kind, (colour, marker) in READS.items():
                 part = rows[rows["reads"] == kind]
                 axis.scatter(part["seconds"], part["ndcg@10"], color=[colour], marker=marker, s=36, zorder=2)
-            own = rows.sort_values("ndcg@10")
-            for i, (label, x, y) in enumerate(zip(own["label"], own["seconds"], own["ndcg@10"])):
-                right = i % 2                                                    # neighbours in height, side by side
-                axis.annotate(label, (x, y), fontsize=6.5, xytext=(5 if right else -5, 0), va="center",
-                              ha="left" if right else "right", textcoords="offset points")
             axis.set(xscale="log", xlabel="seconds of training and validation", ylabel="test NDCG@10")
             ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
                      if rows["seconds"].min() / 2 < t < 2 * rows["seconds"].max()]
@@ -70,6 +66,13 @@ def accuracy_cost(table, title=""):
             axis.set_title(name, fontsize=10, loc="left")
         _legend(figure, table["reads"])
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+        figure.draw_without_rendering()                                          # names go where nothing else is
+        for axis, name in zip(axes, names):
+            rows = table[table["dataset"] == name]
+            x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
+            texts = [axis.text(*place, label, fontsize=6.5) for *place, label in zip(x, y, rows["label"])]
+            adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9),
+                        arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.5})
     return figure
 
 
