@@ -32,7 +32,7 @@ def main():
         "mask, no model": (mask_explorer(store, user=USER), {"A": (-8, -1), "gap": (1, 100), "delta": (0, 3)}, 50),
         "mask, model": (mask_explorer(store, model, USER), {"A": (-8, -1), "scale": (0.1, 10), "head": (1, 8)}, 300),
         "what if": (what_if(model, store, USER), {"gap": (1, 100), "item": (0, 19)}, 300),
-        "filter": (filter_explorer(), {"period1": (3, 12), "size2": (0.1, 1.5)}, 50),
+        "filter": (filter_explorer(), {"period1": (3, 12), "size2": (0.1, 1)}, 50),
         "modality dial": (modality_dial(model, store, features, USER), {"history_image": (0, 100),
                                                                        "candidate_image": (0, 100)}, 300),
     }

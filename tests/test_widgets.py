@@ -244,8 +244,9 @@ def test_a_planted_period_stands_in_its_bin_and_silence_is_silent():
         explorer.period1.value = period
         spectrum = axes[1].lines[1].get_ydata()
         assert spectrum.argmax() == bin_ and f"(bin {bin_})" in explorer.numbers.value
-    small = axes[4].lines[1].get_ydata().max()
-    assert changes(explorer, "size1", 2.0) and axes[4].lines[1].get_ydata().max() > 1.5 * small
+    large, limits = axes[4].lines[1].get_ydata().max(), [axis.get_ylim() for axis in axes]
+    assert changes(explorer, "size1", 0.5) and axes[4].lines[1].get_ydata().max() < 0.7 * large
+    assert [axis.get_ylim() for axis in axes] == limits                           # so that sizes can be compared
 
 
 def test_a_channel_without_a_wave_is_flat():

@@ -33,22 +33,25 @@ def filter_explorer(model=None, length=20, seed=0):
     for i, (period, size, where) in enumerate([(L / 2, 1.0, "both"), (4.0, 0.5, "both")], 1):
         controls |= {
             f"period{i}": slider(f"period {i} (steps)", period, 2, L, step=0.1, readout=".1f"),
-            f"size{i}": slider(f"amplitude {i}", size, 0, 2),
+            f"size{i}": slider(f"amplitude {i}", size, 0, 1),
             f"where{i}": choice(f"{i} planted in", list(CHANNELS), where),
         }
     controls["layer"] = ipywidgets.IntSlider(1, 1, max(model.config.n_layers, 2), description="layer")
     figure, draw = _view(L)
 
-    def redraw(explorer):
-        signals = torch.zeros(2, L)
-        for i in (1, 2):
-            period, size, where = (getattr(explorer, f"{name}{i}").value for name in ("period", "size", "where"))
-            signals += torch.tensor(CHANNELS[where])[:, None] * planted(L, period, size)
-        weights = next(model.parameters())
-        state = filter_state(model.layers[explorer.layer.value - 1].filter, *signals.to(weights))
+    def respond(waves, layer):
+        signals = sum(torch.tensor(CHANNELS[where])[:, None] * planted(L, *wave) for *wave, where in waves)
+        state = filter_state(model.layers[layer].filter, *signals.to(next(model.parameters())))
         draw(signals.numpy(), state)
-        return _numbers(explorer, state, L)
+        return state
 
+    def redraw(explorer):
+        waves = [[getattr(explorer, f"{name}{i}").value for name in ("period", "size", "where")] for i in (1, 2)]
+        return _numbers(explorer, respond(waves, explorer.layer.value - 1), L)
+
+    for layer in range(model.config.n_layers):                  # the axes of now hold what will be: see _view
+        for second in (L / 2, 4.0):
+            respond([(L / 2, 1, "both"), (second, 1, "both")], layer)
     rows = [[f"{name}1", f"{name}2"] for name in ("period", "size", "where")]
     rows += [["layer"]] if model.config.n_layers > 1 else []
     return Explorer("what the Fourier filter passes", figure, controls, redraw, rows)
@@ -72,7 +75,10 @@ def _numbers(explorer, state, length):
 
 
 def _view(L):
-    """The figure, and a function that draws signals and a state into it."""
+    """The figure, and a function that draws signals and a state into it.
+
+    Limits grow to hold what is drawn and never shrink: sizes can be compared, and drawing axes anew is slow.
+    """
     bins = np.arange(L // 2 + 1)
     with plt.rc_context(STYLE):
         figure = fixed_figure(9.6, 4.2)
@@ -102,13 +108,10 @@ def _view(L):
                                        [*pairs, [state["signal"]], [state["fused"]], [ratio]]):
             for artist, y in zip(lines, values):
                 artist.set_data(steps if len(y) == L else bins, y)
-            _fit(axis, np.nanmax(np.abs(values), initial=0.1), signed=axis in (axes[0], axes[3]))
+            least = 1.9 if axis in (axes[2], axes[5]) else 0.1                   # around 1: what passes all
+            most = np.nanmax(np.abs(values), initial=least)
+            if most > axis.get_ylim()[1]:
+                most = 1.15 * most
+                axis.set_ylim(-most if axis in (axes[0], axes[3]) else -0.06 * most, most)
 
     return figure, draw
-
-
-def _fit(axis, most, signed):
-    """Limits that hold ``most``, changed only when it leaves them or sinks to an eighth: drawing axes anew is slow."""
-    top = axis.get_ylim()[1]
-    if not top / 8 < most < top:
-        axis.set_ylim(-1.6 * most if signed else -0.1 * most, 1.6 * most)
