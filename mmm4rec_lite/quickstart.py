@@ -61,13 +61,13 @@ def features(films, encoder="packaged"):
 def pretrained(films, rows):
     """(run folder, model, history) of pre-training on the source domains with features ``rows``."""
     sources = source_domains(films)
-    out = _folder("pretrain", sources, rows, CONFIG, PRETRAIN)
+    out = run_folder("pretrain", sources, rows, CONFIG, PRETRAIN)
     return out, *pretrain(sources, rows, out, CONFIG, PRETRAIN)
 
 
 def finetuned(target, rows, start=None):
     """(run folder, model, history) of fine-tuning on ``target``, from run folder ``start`` or from scratch."""
-    out = _folder("finetune", target, rows, CONFIG, FINETUNE, start and start.name)
+    out = run_folder("finetune", target, rows, CONFIG, FINETUNE, start and start.name)
     checkpoint = start and start / "model.safetensors"
     return out, *finetune(target, rows, out, checkpoint, CONFIG, FINETUNE)
 
@@ -79,8 +79,11 @@ def comparison(target, models):
     return compare(systems, rows.sequences, rows.test, CONFIG.max_len)
 
 
-def _folder(stage, films, rows, *settings):
+def run_folder(stage, films, rows, *settings):
     """A run folder of its own for every combination of data, features and settings."""
     settings = [asdict(s) if hasattr(s, "__dataclass_fields__") else s for s in settings]
-    known = json.dumps([films.name, films.info, rows.source, settings], sort_keys=True, default=str)
-    return workspace("runs", f"{stage}-{films.name}-{hashlib.sha256(known.encode()).hexdigest()[:8]}")
+    known = json.dumps([films.name, films.info, settings], sort_keys=True, default=str)
+    digest = hashlib.sha256(known.encode())
+    for table in (rows.text, rows.image):          # their values: another machine's encoder rounds otherwise
+        digest.update(table.numpy())
+    return workspace("runs", f"{stage}-{films.name}-{digest.hexdigest()[:8]}")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import stages, train
+from mmm4rec_lite import quickstart, stages, train
 from mmm4rec_lite.checkpoint import load_model
 from mmm4rec_lite.data import batch, prefixes
 from mmm4rec_lite.errors import KitError
@@ -208,3 +208,11 @@ def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_p
     with torch.no_grad():
         later = told.users(replace(one, requests=one.requests + 10**8))
         assert not torch.allclose(told.users(one), later, atol=1e-4)
+
+
+def test_the_quickstarts_runs_have_a_folder_for_every_features_and_settings(lamps, features, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rounded = replace(features, text=features.text + 1e-6)                        # by the encoder on another machine
+    given = [(features, FULL), (rounded, FULL), (features, FULL.but(lr=1e-4))]
+    folders = [quickstart.run_folder("finetune", lamps, *one) for one in given]
+    assert len(set(folders)) == 3 and quickstart.run_folder("finetune", lamps, *given[0]) == folders[0]

@@ -18,6 +18,7 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.recommend import as_batch, moved_ranks, recommend, recommend_after, user_history
 from mmm4rec_lite.ssd import ssd_scan
 from mmm4rec_lite.widgets import filter_explorer, mask_explorer, modality_dial, what_if
+from mmm4rec_lite.widgets.tiles import FRAME
 
 USER, GAPS = "user07", [0, 3600, 86400, 60, 864000]
 CONFIG = ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8, item_bias=False)
@@ -231,6 +232,20 @@ def test_what_moved_is_told_by_the_ranks_before(toy, model):
     top = moved_ranks(before, after, 5)
     ranks = dict(zip(before["item"], before["rank"]))
     assert top["before"].tolist() == [ranks.get(item, 0) for item in top["item"]] and len(top) == 5
+
+
+def test_a_long_history_goes_on_in_the_next_row(toy, toy_model):
+    history = user_history(toy, USER)
+    explorer = what_if(toy_model(CONFIG.but(max_len=12)), toy, USER)
+    past = explorer.figure.axes[0].images[0]
+    framed = lambda: np.argwhere((past.get_array() == FRAME).all(-1))
+    rows = past.get_array().shape[0] // 2
+    explorer.item.value = len(history) - 1
+    latest = framed()
+    explorer.item.value = max(len(history) - 12, 0)
+    oldest = framed()
+    assert len(oldest) and oldest[:, 0].max() < rows
+    assert len(latest) and latest[:, 0].min() >= rows
 
 
 # --- the Fourier filter ---

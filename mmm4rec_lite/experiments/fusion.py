@@ -20,7 +20,6 @@ from mmm4rec_lite.data.store import DAY, HOUR, StoreConfig, store
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import model_scorer
 from mmm4rec_lite.experiments.store import DOMAIN, MODEL, STORE, TRAINING, World, expected_gains, shown, train
-from mmm4rec_lite.files import workspace
 from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.stages import finetune, fit_gaps, split
 
@@ -105,9 +104,9 @@ def film_alignment(seeds=3):
             torch.manual_seed(seed)
             start = MMM4Rec(config, *features.align(target.items["item"]))
             fit_gaps(start, rows)
-            out = workspace("runs", f"films-{form.replace(' ', '-')}-{seed}")
-            model, history = finetune(target, features, out, config=config,
-                                      training=quickstart.FINETUNE.but(seed=seed), progress=False)
+            training = quickstart.FINETUNE.but(seed=seed)
+            out = quickstart.run_folder("finetune", target, features, config, training)
+            model, history = finetune(target, features, out, config=config, training=training, progress=False)
             for when, state in (("fresh", start), ("trained", model)):
                 lines += _aligned(state, one, form=form, seed=seed, when=when, **{"ndcg@10": history["ndcg@10"].max()})
     return pd.DataFrame(lines)

@@ -64,7 +64,7 @@ def match_bars(table):
         axis.hlines(chance, np.arange(len(attributes)) - 0.05, np.arange(len(attributes)) + 0.85, color="black", lw=2,
                     label="by chance")
         axis.set_xticks(np.arange(len(attributes)) + 0.4, [f"same {name}" for name in attributes])
-        axis.set(ylabel="share of neighbours (%)", ylim=(0, 100))
+        axis.set(ylabel="share of neighbours (%)\n(thin bars: 2 s.e.)", ylim=(0, 100))
         axis.grid(False, axis="x")
         axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     return figure

@@ -66,7 +66,7 @@ def gap_spectra(table):
             axis.errorbar(rows["bin"] + 0.06 * i, rows["ratio"], yerr=2 * rows["standard error"], marker="os^D"[i % 4],
                           lw=1, color=COLOURS[i], capsize=3, label=f"{name}, {rows['users'].iloc[0]} users")
         axis.axhline(1, color="black", ls=":", lw=1, label="the same gaps in any order")
-        axis.set(ylabel="power over chance", ylim=(0, None))
+        axis.set(ylabel="power over chance\n(bars: 2 s.e.)", ylim=(0, None))
         _periods(axis, table)
         axis.legend(frameon=False, fontsize=8)
     return figure

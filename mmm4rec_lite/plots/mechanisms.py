@@ -26,7 +26,7 @@ def movement(table):
 def time_signals(table):
     """The gaps of one history and what the time signal D makes of them; a frame of ``audit.times.example_signals``."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
-        figure = empty_figure(8, 2.8)
+        figure = empty_figure(9, 3)
         left, right = figure.subplots(1, 2)
         gaps = table.drop_duplicates("step")
         left.bar(gaps["step"], gaps["gap in days"], color=COLOURS[7])
@@ -34,7 +34,7 @@ def time_signals(table):
         sns.lineplot(table, x="step", y="D", hue="time signal", style="time signal", markers=True, dashes=False,
                      palette=COLOURS[:3], ax=right)
         right.set(xlabel="step of the history", ylabel="time signal D (no unit)")
-        sns.move_legend(right, "upper center", bbox_to_anchor=(0.5, -0.22), title="", frameon=False, fontsize=8)
+        sns.move_legend(right, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False, fontsize=8)
     return figure
 
 

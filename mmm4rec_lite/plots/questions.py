@@ -82,7 +82,7 @@ def third_modality(table, title=""):
         for row, style in zip(table[bounds].to_dict(orient="records"), (":", "--", "-.")):
             axis.axvline(row["expected ndcg@10"], color="black", ls=style, lw=1, label=row["system"])
         axis.set_yticks(forms.index, forms["system"])
-        axis.set(ylim=(len(forms) - 0.5, -0.5), xlabel="expected NDCG@10")
+        axis.set(ylim=(len(forms) - 0.5, -0.5), xlabel="expected NDCG@10 (bars: 2 s.e., over users or stores)")
         axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
         axis.set_title(title, fontsize=10, loc="left")
     return figure

@@ -35,6 +35,8 @@ def system_standings(table, title=""):
             for label, style in FLOORS.items():
                 for value in rows.loc[rows["label"] == label, "ndcg@10"]:
                     axis.axvline(value, color="black", ls=style, lw=1)
+            low, high = rows[["ndcg@10", "least"]].min().min(), rows[["ndcg@10", "most"]].max().max()
+            axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))     # lines at the rim, too
             axis.set_yticks(range(len(own)), own["label"], fontsize=8)
             axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
             axis.set_title(f"{name}, {_seeds(own)}", fontsize=10, loc="left")

@@ -1,6 +1,7 @@
 """A row of items with their pictures that is cheap to draw again: one image, pictures and words in it."""
 
 import html
+import math
 import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,11 +45,11 @@ def pictures(dataset):
 
 
 class Tiles:
-    """Draws tiles side by side into a matplotlib axis; one image, so that it costs little to draw it again."""
+    """Draws tiles side by side into a matplotlib axis, in so many rows; one image, cheap to draw again."""
 
-    def __init__(self, axis, picture, most=84, captions=1):
+    def __init__(self, axis, picture, most=84, captions=1, rows=1):
         """picture: a function as ``pictures`` returns; most: largest edge in pixels; captions: lines below."""
-        self.axis, self.picture, self.most, self.captions = axis, picture, most, captions
+        self.axis, self.picture, self.most, self.captions, self.rows = axis, picture, most, captions, rows
         self.width, self.height = (int(side) for side in axis.get_window_extent().size)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -59,10 +60,11 @@ class Tiles:
         """Draw these tiles."""
         sheet = Image.new("RGB", (self.width, self.height), "white")
         write = ImageDraw.Draw(sheet)
-        room = self.width / max(len(tiles), 1)
-        edge = int(min(room - 4, self.height - LINE * self.captions - 3, self.most))
+        across = max(math.ceil(len(tiles) / self.rows), 1)
+        room, depth = self.width / across, self.height // self.rows
+        edge = int(min(room - 4, depth - LINE * self.captions - 3, self.most))
         for i, tile in enumerate(tiles):
-            middle = (i + 0.5) * room
+            middle, top = (i % across + 0.5) * room, i // across * depth
             border = 4 if tile.framed else 1
             card = Image.new("RGB", (edge - 2 * border,) * 2, PAPER)
             found = self.picture(tile.item, card.width)
@@ -74,8 +76,8 @@ class Tiles:
                 card.paste(found)
             if tile.strength < 1:
                 card = Image.blend(Image.new("RGB", card.size, "white"), card, 0.2 + 0.8 * tile.strength)
-            sheet.paste(ImageOps.expand(card, border, FRAME if tile.framed else GREY), (int(middle - edge / 2), 0))
-            write.text((middle, edge + 3), tile.caption, INK, _font(), "ma", spacing=1, align="center")
+            sheet.paste(ImageOps.expand(card, border, FRAME if tile.framed else GREY), (int(middle - edge / 2), top))
+            write.text((middle, top + edge + 3), tile.caption, INK, _font(), "ma", spacing=1, align="center")
         self.image.set_data(np.asarray(sheet))
 
 

@@ -1,5 +1,7 @@
 """What if the history were another one: edit it and see what the model would recommend."""
 
+import math
+
 import ipywidgets
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -11,6 +13,7 @@ from mmm4rec_lite.widgets.explorer import Explorer, choice, fixed_figure, reach,
 from mmm4rec_lite.widgets.tiles import Tile, Tiles, pictures, ranking, top_tiles
 
 FOUND = 50      # items that a search lists
+ACROSS = 10     # items of the history side by side
 
 
 def what_if(model, dataset, user=None):
@@ -32,7 +35,7 @@ def what_if(model, dataset, user=None):
         "found": choice("found", [("", None)]),
         "add": button("add at the end"),
     }
-    figure, draw = _view(pictures(dataset))
+    figure, draw = _view(pictures(dataset), math.ceil(window / ACROSS))
     now = {}        # user, rows: the edited history, before: the ranks of the true one
 
     def ranks(rows):
@@ -118,18 +121,19 @@ def what_if(model, dataset, user=None):
     return Explorer("what if the history were another one", figure, controls, redraw, rows, actions)
 
 
-def _view(picture):
-    """The figure, and a function that draws a history and a ranking into it."""
+def _view(picture, rows):
+    """The figure, a history of so many rows above a ranking of one, and a function that draws both into it."""
     with plt.rc_context(STYLE):
-        figure = fixed_figure(9.6, 3.0)
-        past = Tiles(figure.add_axes([0.01, 0.53, 0.98, 0.38]), picture, captions=2)
-        best = Tiles(figure.add_axes([0.01, 0.01, 0.98, 0.4]), picture, captions=2)
+        height = 1.25 * (rows + 1) + 0.6
+        figure = fixed_figure(9.6, height)
+        past = Tiles(figure.add_axes([0.01, 1.6 / height, 0.98, 1.25 * rows / height]), picture, rows=rows)
+        best = Tiles(figure.add_axes([0.01, 0.05 / height, 0.98, 1.25 / height]), picture, captions=2)
         for tiles, title in ((past, "history, oldest first; under it: the gap before the item; framed: chosen"),
                              (best, "top 10: rank now and before; framed: not in the top 10 before")):
             tiles.axis.set_title(title, fontsize=9, loc="left")
 
     def draw(rows, chosen, top):
-        past.show([Tile(row.item, row.title, "+" + span(row.gap).replace(" ", "\n") if row.Index else "first",
+        past.show([Tile(row.item, row.title, "+" + span(row.gap) if row.Index else "first",
                         row.Index == chosen) for row in rows.itertuples()])
         best.show(top_tiles(top))
 
