@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from test_devices import trains_ranks_and_loses_pictures
+from test_systems import STAGED
 
 from mmm4rec_lite import analysis, devices, stages
 from mmm4rec_lite.recommend import as_batch, recommend, user_history
@@ -29,6 +31,11 @@ def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, r
         assert next(model.parameters()).is_cuda == (place == "auto")
         losses[place] = history["loss"].to_numpy()
     assert losses["auto"] == pytest.approx(losses["cpu"], rel=1e-2)
+
+
+@pytest.mark.parametrize("name, stage", STAGED)
+def test_every_system_trains_ranks_and_loses_pictures_on_the_gpu(toy, toy_split, name, stage):
+    trains_ranks_and_loses_pictures(name, stage, "cuda", toy, toy_split)
 
 
 def test_inputs_may_lie_on_the_cpu(toy, toy_model, small):
