@@ -19,6 +19,7 @@ from mmm4rec_lite import data
 from mmm4rec_lite.baselines import counting
 from mmm4rec_lite.config import ModelConfig, scale
 from mmm4rec_lite.devices import device
+from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.evaluate import compare, model_scorer
 from mmm4rec_lite.features import extract, load_encoder
 from mmm4rec_lite.files import cache_dir, workspace
@@ -31,7 +32,11 @@ SETTINGS = {                          # scale -> sizes, pre-training, fine-tunin
               TrainConfig(epochs=3, batch_size=256, lr=1e-3)),
     "full": (ModelConfig.paper(), TrainConfig.paper("pretrain"), TrainConfig.paper("finetune")),
 }
-CONFIG, PRETRAIN, FINETUNE = SETTINGS.get(scale(), SETTINGS["quick"])
+SCALE = scale()
+if SCALE not in SETTINGS:
+    raise KitError(f"scale: tour and notebooks know {' and '.join(SETTINGS)}; $MMM4REC_SCALE is {SCALE!r}, which is "
+                   "for `mmm4rec-lite reproduce` alone")
+CONFIG, PRETRAIN, FINETUNE = SETTINGS[SCALE]
 
 
 def environment():
@@ -39,6 +44,12 @@ def environment():
     rows = {"mmm4rec_lite": version("mmm4rec-lite"), "torch": torch.__version__, "python": platform.python_version(),
             "device": str(device()), "threads": torch.get_num_threads(), "seed": FINETUNE.seed}
     return pd.Series(rows, name="measured with").to_frame()
+
+
+def caption():
+    """What the quickstart's numbers are, for the titles of figures."""
+    posters = "with" if os.environ.get("MMM4REC_POSTERS") else "without"
+    return f"measured: MovieLens-100K {posters} posters, {SCALE} settings, seed {FINETUNE.seed}"
 
 
 def dataset():

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import html
 import io
+import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -17,11 +19,14 @@ from PIL import Image, ImageChops
 from tqdm.auto import tqdm
 
 from mmm4rec_lite import plots
+from mmm4rec_lite.config import scale
 from mmm4rec_lite.decay import explore
+from mmm4rec_lite.devices import device
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 
 CELL_SECONDS = 600
+NO_WORDS = "No description has been provided for this image"           # nbconvert's alternative text
 MOVED = 16         # of 255: by how much a colour of a figure may change to save room
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
@@ -58,6 +63,7 @@ def execute(path):
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
     client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}},
+                            extra_arguments=["--log-level=ERROR"],
                             on_cell_complete=lambda **_: bar.update())
     try:
         client.execute()
@@ -96,15 +102,24 @@ def smaller(png):
 
 
 def executed(path, keep):
-    """The path of ``path``'s executed copy in the folder ``keep``, made unless notebook and library are unchanged."""
+    """The path of ``path``'s executed copy in the folder ``keep``, made unless all it hangs on is unchanged."""
     path, copy = Path(path), Path(keep) / Path(path).name
-    code = sorted(Path(__file__).parent.rglob("*.py"))
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in [path, *code])).hexdigest()
+    digest = _inputs(path)
     if not copy.is_file() or nbformat.read(copy, 4).metadata.get("executed") != digest:
         notebook = execute(path)
         notebook.metadata["executed"] = digest
         write(notebook, copy)
     return copy
+
+
+def _inputs(path):
+    """A digest of what a notebook's outputs hang on: itself, the library, stored results, samples, posters, scale."""
+    stored = [path.parent.parent / folder for folder in ("benchmarks/results", "data_samples")]
+    read = [path, *sorted(Path(__file__).parent.rglob("*.py"))]
+    read += [file for folder in stored for file in sorted(folder.rglob("*")) if file.is_file()]
+    posters = sorted(Path(os.environ.get("MMM4REC_POSTERS") or "no posters").glob("*.jpg"))
+    known = repr([scale(), device().type, [(file.name, file.stat().st_size) for file in posters]])
+    return hashlib.sha256(b"".join([known.encode(), *(file.read_bytes() for file in read)])).hexdigest()
 
 
 def write(notebook, path):
@@ -120,19 +135,22 @@ def render(notebooks, site, explorer=None):
     """
     site = Path(site)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
+    exporter.log.setLevel(logging.ERROR)                       # it warns of missing words for figures; see below
     chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
     shown = {name: _card(notebook) for name, notebook in chapters.items()}
     for name, notebook in chapters.items():
         title, *_ = shown[name]
-        heading = title
+        heading, figures = title, []
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
                 cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
             for output in cell.get("outputs", []):
                 if "image/png" in output.get("data", {}):
-                    output.metadata["image/png"] = {"alt": f"Figure: {heading}"}
+                    figures.append(html.escape(heading))
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+        for figure in figures:
+            body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
         body = re.sub(r'<script src="">\s*</script>', "", body)      # what the three empty addresses leave behind
         begin = re.search("<body[^>]*>", body).end()
         body = body[:begin] + _HEAD.format(links=_links(name, shown)) + body[begin:]

@@ -33,7 +33,7 @@ def tour(posters=None):
     target = films.select(quickstart.TARGET)
     _, model, history = quickstart.finetuned(target, rows, start)
     print(history.to_string(index=False))
-    step("Full ranking of the test targets (measured, quick settings, one seed)")
+    step(f"Full ranking of the test targets ({quickstart.caption()})")
     print(quickstart.comparison(target, {"MMM4Rec": model}).to_string(index=False, float_format="{:.4f}".format))
     step("Notebooks")
     sources = sorted(workspace("notebooks").glob("*.ipynb"))

@@ -274,7 +274,7 @@ def test_saved_and_loaded(features, path):
 
 
 def test_unusable_files(features, tmp_path):
-    file, again = tmp_path / "f", "; delete it if it is there, and extract with the command `features`$"
+    file, again = tmp_path / "f", "; check the path, or make it anew with the command `features`$"
     with pytest.raises(KitError, match="f: there is no such feature file" + again):
         load_features(file)
     save_file({"x": torch.zeros(2)}, file)

@@ -147,6 +147,16 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
     monkeypatch.setattr(site, "__file__", str(tmp_path / "library" / "site.py"))
     site.executed(path, keep), site.executed(path, keep)
     assert runs == [path, path]
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "runs.csv").write_text("a stored result")
+    site.executed(path, keep), site.executed(path, keep)
+    assert len(runs) == 3
+    (tmp_path / "7.jpg").touch()
+    for name, value in (("MMM4REC_POSTERS", str(tmp_path)), ("MMM4REC_SCALE", "full")):
+        monkeypatch.setenv(name, value)
+        before = len(runs)
+        site.executed(path, keep), site.executed(path, keep)
+        assert len(runs) == before + 1
 
 
 def test_a_widget_leaves_what_it_shows_without_a_kernel(book, png):

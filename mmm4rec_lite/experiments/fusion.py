@@ -40,6 +40,11 @@ def scale(name=None):
     return SCALES[name]
 
 
+def caption():
+    """What numbers from several seeds of the store are, for the titles of figures."""
+    return f"measured: demo store, {asked()} settings, {scale()[1]} seeds"
+
+
 @cache
 def world(seed=0):
     """The store with ``seed``, made once."""

@@ -104,7 +104,7 @@ class Features:
 
 def load_features(path):
     """Read a feature file; KitError if it is not there, is none, or is damaged."""
-    tensors, notes = load_tensors(path, "feature", "delete it if it is there, and extract with the command `features`")
+    tensors, notes = load_tensors(path, "feature", "check the path, or make it anew with the command `features`")
     items = json.loads(tensors.pop("items").numpy().tobytes())
     return Features(items, encoder=notes["encoder"], source=notes["source"], bad_images=notes.get("bad_images", {}),
                     **tensors)

@@ -7,6 +7,7 @@ import seaborn as sns
 from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
 
 MARKERS = "osD^vP*X"
+WORDS = {"share (%)": "NDCG@10, % of that with all kept", "gained (%)": "gain in NDCG@10 that is reached (%)"}
 
 
 def length_curves(lengths, dropped):
@@ -62,7 +63,7 @@ def kept_curves(table, value, line="system", panel="dataset", error=None, mark=N
                 axis.axhline(mark[0], color="black", ls=":", lw=1.5, label=mark[1])
             axis.set(xlabel="latest items kept", xticks=sorted(table["kept"].unique()))
             axis.set_title(name, fontsize=10)
-        axes[0].set_ylabel(value)
+        axes[0].set_ylabel(WORDS.get(value, value))
         axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
         figure.suptitle(title, fontsize=10)
     return figure

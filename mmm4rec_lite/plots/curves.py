@@ -7,7 +7,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.ticker import LogLocator
 
-from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
+from mmm4rec_lite.plots.style import COLOURS, STYLE, captioned, empty_figure
 
 TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds in all": "seconds, pre-training counted"}
 
@@ -99,7 +99,7 @@ def reach_lines(table, title=""):
     return figure
 
 
-def candidate_losses(table):
+def candidate_losses(table, title=""):
     """Loss by number of candidates; a frame of ``experiments.transfer.candidate_losses``."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(6.5, 3)
@@ -117,7 +117,7 @@ def candidate_losses(table):
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
         axis.minorticks_off()
         axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
-    return figure
+    return captioned(figure, title)
 
 
 def negative_counts(table):
@@ -133,7 +133,7 @@ def negative_counts(table):
     return figure
 
 
-def popularity_pull(table):
+def popularity_pull(table, title=""):
     """Mean place of items in the rankings by their popularity, a panel per model; ``transfer.popularity_pull``."""
     names = list(table["model"].unique())
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
@@ -146,7 +146,7 @@ def popularity_pull(table):
             axis.set_title(f"{name}\nrank correlation {rho:+.2f}", fontsize=9, loc="left")
         axes[0].invert_yaxis()
         axes[0].set_ylabel("mean place in the ranking\n(% of the catalogue, 0: top)")
-    return figure
+    return captioned(figure, title)
 
 
 def travel_bars(table, title=""):

@@ -4,12 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
-from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
+from mmm4rec_lite.plots.style import COLOURS, STYLE, captioned, empty_figure
 
 PERIOD = "period (steps, not days)"
 
 
-def alignment_bars(table):
+def alignment_bars(table, title=""):
     """Cosines of users' text and image vectors, one panel per place; a frame of ``experiments.fusion.alignment_table``.
 
     Bars: means over seeds; dots: the seeds.
@@ -26,14 +26,14 @@ def alignment_bars(table):
         for axis, place in zip(axes, places):
             rows = long[long["place"] == place]
             given = dict(data=rows, x="", y="cosine", hue="text compared", order=order, ax=axis)
-            sns.barplot(**given, palette=COLOURS[:2], errorbar=None, legend=place == places[-1])
+            sns.barplot(**given, palette=COLOURS[:2], saturation=1, errorbar=None, legend=place == places[-1])
             sns.stripplot(**given, dodge=True, palette=["black"] * 2, size=3, jitter=False, legend=False)
             axis.axhline(0, color="black", lw=1)
             axis.set(ylabel="mean cosine (-1 to 1)")
             axis.set_title(place, fontsize=10, loc="left")
             axis.tick_params(axis="x", labelsize=7)
         sns.move_legend(axes[-1], "upper left", bbox_to_anchor=(1, 1), title="a user's text", frameon=False)
-    return figure
+    return captioned(figure, title)
 
 
 def planted_rhythms(rhythms, table):
@@ -72,7 +72,7 @@ def gap_spectra(table):
     return figure
 
 
-def filter_gain(table):
+def filter_gain(table, title=""):
     """Amplitude out over amplitude in by period, a panel per data; a frame of ``experiments.fusion.gain_table``."""
     names, states = list(table["data"].unique()), list(table["when"].unique())
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
@@ -88,7 +88,7 @@ def filter_gain(table):
             _periods(axis, table[table["data"] == name])
         axes[0].set(ylabel="gain: amplitude out / in")
         axes[-1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    return figure
+    return captioned(figure, title)
 
 
 def filter_in_out(table):
@@ -143,7 +143,7 @@ def frequency_maps(maps):
     return figure
 
 
-def reach_bars(table):
+def reach_bars(table, title=""):
     """How far M's last step moves by one step of one stream, a panel per ``when``; frames of ``analysis.reach``."""
     states = list(table["when"].unique())
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
@@ -151,7 +151,7 @@ def reach_bars(table):
         axes = figure.subplots(1, len(states), sharey=True, squeeze=False)[0]
         for axis, state in zip(axes, states):
             rows = table[table["when"] == state].assign(**{"moved (%)": 100 * table["moved"]})
-            sns.barplot(rows, x="back", y="moved (%)", hue="stream", palette=COLOURS[:2], ax=axis,
+            sns.barplot(rows, x="back", y="moved (%)", hue="stream", palette=COLOURS[:2], saturation=1, ax=axis,
                         legend=state == states[-1])
             for bars in axis.containers:
                 axis.bar_label(bars, fmt=lambda v: "0" if v == 0 else f"{v:.2g}" if v < 1 else f"{v:.0f}", fontsize=6)
@@ -159,7 +159,7 @@ def reach_bars(table):
             axis.set_title(state, fontsize=10, loc="left")
             axis.invert_xaxis()
         sns.move_legend(axes[-1], "upper left", bbox_to_anchor=(1, 1), title="changed", frameon=False)
-    return figure
+    return captioned(figure, title)
 
 
 def score_bars(table):

@@ -3,10 +3,10 @@
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
+from mmm4rec_lite.plots.style import COLOURS, STYLE, captioned, empty_figure
 
 
-def history_curves(history, metric="ndcg@10"):
+def history_curves(history, metric="ndcg@10", title=""):
     """Training loss and a validation metric by epoch; a history of ``train.fit``, the kept epoch marked."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         panels = ["loss", metric] if metric in history else ["loss"]
@@ -19,20 +19,20 @@ def history_curves(history, metric="ndcg@10"):
             axis.set(xlabel="epoch", ylabel="training loss (nats)" if column == "loss" else f"validation {column}")
             axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(frameon=False)
-    return figure
+    return captioned(figure, title)
 
 
-def metric_bars(table, metric="ndcg@10"):
+def metric_bars(table, metric="ndcg@10", title=""):
     """Systems compared: a frame of ``evaluate.compare``; one bar per system and seen-item policy."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(6, 2.8)
         axis = figure.subplots()
-        sns.barplot(table, x=metric, y="system", hue="seen items", palette="colorblind", ax=axis)
+        sns.barplot(table, x=metric, y="system", hue="seen items", palette="colorblind", saturation=1, ax=axis)
         for bars in axis.containers:
             axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
         axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
         sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="seen items", frameon=False)
-    return figure
+    return captioned(figure, title)
 
 
 def differences(table, label="form", reference="no difference", title=""):

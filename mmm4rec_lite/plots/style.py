@@ -7,6 +7,13 @@ STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100
 COLOURS = sns.color_palette("colorblind")
 
 
+def captioned(figure, caption):
+    """The figure with a line above it: what was measured, on what data, at which scale; nothing if there is none."""
+    if caption:
+        figure.suptitle(caption, fontsize=9, x=0.01, ha="left")
+    return figure
+
+
 def empty_figure(width, height):
     """An empty figure that notebooks show when it is returned, and only then."""
     figure = plt.figure(figsize=(width, height), layout="constrained")

@@ -23,6 +23,9 @@ def what_if(model, dataset, user=None):
     later ones. "Was" compares with the top 10 for the user's true history. Items of the history are left out, as in
     ``recommend``. Shown, and seen by the model, are the latest ``max_len`` items.
     """
+    if len(model.image_features) != len(dataset.items) + 1:
+        raise KitError(f"what_if: model and dataset {dataset.name} are not of the same items; load the model with this "
+                       "dataset's features")
     users, window = some_users(dataset, user), model.config.max_len
     button = lambda text: ipywidgets.Button(description=text, layout={"width": "auto"})
     controls = {
