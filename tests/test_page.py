@@ -47,6 +47,13 @@ def test_histories_are_the_datasets_with_pictures_inside(store):
         assert one["name"].startswith(f"{user}: {len(own)} items in ")
 
 
+def test_only_the_demo_store_is_called_made_up(store, toy, tmp_path):
+    assert all(one["demo"] for one in histories(store))
+    assert not any(one["demo"] for one in histories(toy, toy.interactions["user"].unique()[:2]))
+    page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
+    assert page.count("made up") == 1 and '<span id="demo" hidden>The shop is made up' in page
+
+
 def test_long_histories_are_cut_to_their_latest_items(store):
     user = store.interactions["user"].value_counts().index[0]
     own = store.interactions[store.interactions["user"] == user].tail(MAX_ITEMS)

@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from mmm4rec_lite import site
@@ -18,7 +19,7 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.recommend import as_batch, moved_ranks, recommend, recommend_after, user_history
 from mmm4rec_lite.ssd import ssd_scan
 from mmm4rec_lite.widgets import filter_explorer, mask_explorer, modality_dial, what_if
-from mmm4rec_lite.widgets.tiles import FRAME
+from mmm4rec_lite.widgets.tiles import FRAME, GREY, Tile, Tiles, _words
 
 USER, GAPS = "user07", [0, 3600, 86400, 60, 864000]
 CONFIG = ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8, item_bias=False)
@@ -171,6 +172,27 @@ def test_time_aware_off_is_the_models_step_without_time(toy, model):
     np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
 
 
+@pytest.mark.parametrize("size, said", [((37, 37), "7"), ((80, 37), "Bram Stoker's\nDracula"), ((80, 20), "7")])
+def test_a_card_has_its_title_in_whole_words_or_its_number(size, said):
+    assert _words("Bram Stoker's Dracula", 7, *size) == said
+
+
+@pytest.mark.parametrize("strength", [0, 1])
+def test_twenty_narrow_cards_without_pictures_can_be_told_apart(strength):
+    row = Tiles(Figure((5.2, 1)).add_axes([0, 0, 1, 1]), lambda item, edge: None)
+    row.show([Tile("item", "Bram Stoker's Dracula", strength=strength, number=i + 1) for i in range(20)])
+    cards = [row.image.get_array()[1:21, 26 * i + 3:26 * i + 23] for i in range(20)]
+    assert all(card.min() < 130 for card in cards) and len({card.tobytes() for card in cards}) == 20
+
+
+def test_more_tiles_than_have_room_are_thinned_and_none_is_cut_off():
+    row = Tiles(Figure((5.2, 1)).add_axes([0, 0, 1, 1]), lambda item, edge: None)
+    row.show([Tile("item", "a title", number=i + 1) for i in range(50)])
+    frames = (row.image.get_array()[0] == GREY).all(-1)          # the upper edges of the cards
+    parts = [len(part) for part in "".join(".#"[int(frame)] for frame in frames).split(".") if part]
+    assert len(parts) == 16 and len(set(parts)) == 1 and not frames[0] and not frames[-1]
+
+
 # --- what if ---
 
 
@@ -318,8 +340,10 @@ def test_pictures_are_lost_one_after_another(toy, model, features):
 
 
 def test_what_does_not_fit_is_refused(toy, model, toy_model, random_features):
-    with pytest.raises(KitError, match="not of the same items"):
-        modality_dial(model, toy, random_features(["a", "b"]), USER)
+    for make in (lambda: modality_dial(model, toy, random_features(["a", "b"]), USER),
+                 lambda: what_if(model, toy.select("lamps"))):
+        with pytest.raises(KitError, match="not of the same items"):
+            make()
     for make in (lambda: mask_explorer(toy, user="nobody"), lambda: what_if(model, toy, "nobody")):
         with pytest.raises(KitError, match="no user 'nobody'"):
             make()

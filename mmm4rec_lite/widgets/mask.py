@@ -131,7 +131,8 @@ def _view(picture):
         bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
         bars.set_title("at the last step", fontsize=10, loc="left")
         bars.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-        figure.text(0.45, 0.02, "pictures fade with what is left; under them: the gap before the item", fontsize=8)
+        figure.text(0.45, 0.02, "tiles fade with what is left (numbers: the mask's items); below: the gap before it",
+                    fontsize=8)
 
     def draw(rows, gaps, state, one):
         n = len(rows)
@@ -144,7 +145,8 @@ def _view(picture):
         left.set_data(np.stack([state["left"], none, none, none], 1).ravel()[:-1], edges)
         share.set_data(np.stack([none, none, state["weight"], none], 1).ravel()[:-1], edges)
         bars.set_xlim(0, n)
-        row.show([Tile(item, title, "+" + span(gap).replace(" ", "\n") if i else "first", i == one > 0, kept)
+        row.show([Tile(item, title, "+" + span(gap).replace(" ", "\n") if i else "first", i == one > 0, kept,
+                       i + 1)
                   for i, (item, title, gap, kept) in enumerate(zip(rows["item"], rows["title"], gaps, state["left"]))])
 
     return figure, draw

@@ -32,7 +32,8 @@ def histories(dataset, users=SHOWN):
     """What ``write_page`` shows of a dataset's users: their latest ``MAX_ITEMS`` items.
 
     Returns a list of dicts: ``name``; ``titles``, ``gaps`` (seconds before each item) and ``pictures`` (``data:``
-    addresses, None where there is none), oldest first. KitError for a user that the dataset does not have.
+    addresses, None where there is none), oldest first; ``demo``: whether they are the demo store's, which the page
+    then says. KitError for a user that the dataset does not have.
     """
     found = []
     for user in users:
@@ -40,7 +41,8 @@ def histories(dataset, users=SHOWN):
         pictures = [_address(dataset.folder / image) if isinstance(image, str) else None for image in own["image"]]
         gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
         name = f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days"
-        found.append({"name": name, "titles": own["title"].tolist(), "gaps": gaps, "pictures": pictures})
+        found.append({"name": name, "titles": own["title"].tolist(), "gaps": gaps, "pictures": pictures,
+                      "demo": "store" in dataset.info})
     return found
 
 
