@@ -7,7 +7,7 @@ import seaborn as sns
 from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
 
 MARKERS = "osD^vP*X"
-WORDS = {"share (%)": "NDCG@10, % of that with all kept", "gained (%)": "gain in NDCG@10 that is reached (%)"}
+WORDS = {"share (%)": "NDCG@10, % of that with the most kept", "gained (%)": "gain in NDCG@10 that is reached (%)"}
 
 
 def length_curves(lengths, dropped):
