@@ -41,12 +41,20 @@ def main():
     began = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-c", command, "data", "amazon", NAME, "--raw", raw, "--out", out])
     _, status, usage = os.wait4(child.pid, 0)
-    print(json.dumps({
-        "ratings": given.ratings, "metadata lines": given.items, "seconds": round(time.perf_counter() - began, 1),
-        "peak memory GB": round(usage.ru_maxrss * 1024 / 1e9, 2), "cores": len(os.sched_getaffinity(0)),
-        "machine": platform.processor() or platform.machine(), "polars": pl.__version__,
-        "exit code": os.waitstatus_to_exitcode(status),
-    }))
+    print(
+        json.dumps(
+            {
+                "ratings": given.ratings,
+                "metadata lines": given.items,
+                "seconds": round(time.perf_counter() - began, 1),
+                "peak memory GB": round(usage.ru_maxrss * 1024 / 1e9, 2),
+                "cores": len(os.sched_getaffinity(0)),
+                "machine": platform.processor() or platform.machine(),
+                "polars": pl.__version__,
+                "exit code": os.waitstatus_to_exitcode(status),
+            }
+        )
+    )
 
 
 def make(raw, ratings, items, seed=0):
@@ -58,12 +66,14 @@ def make(raw, ratings, items, seed=0):
         for start in range(0, ratings, CHUNK):
             count = min(CHUNK, ratings - start)
             fresh = count - count // 100
-            lines = pl.DataFrame({
-                "item": (items * rng.random(fresh) ** 3).astype(np.int64),
-                "user": (users * rng.random(fresh) ** 2).astype(np.int64) * 2_654_435_761 % 10**12,
-                "rating": rng.integers(1, 6, fresh).astype(float),
-                "timestamp": 1_300_000_000 // 86_400 * 86_400 + 86_400 * rng.integers(0, 2_600, fresh),
-            }).with_columns(item=_item("item"), user=pl.format("A{}", pl.col("user").cast(str).str.zfill(13)))
+            lines = pl.DataFrame(
+                {
+                    "item": (items * rng.random(fresh) ** 3).astype(np.int64),
+                    "user": (users * rng.random(fresh) ** 2).astype(np.int64) * 2_654_435_761 % 10**12,
+                    "rating": rng.integers(1, 6, fresh).astype(float),
+                    "timestamp": 1_300_000_000 // 86_400 * 86_400 + 86_400 * rng.integers(0, 2_600, fresh),
+                }
+            ).with_columns(item=_item("item"), user=pl.format("A{}", pl.col("user").cast(str).str.zfill(13)))
             pl.concat([lines, lines.head(count - fresh)]).write_csv(file, include_header=False)
     ids = pl.DataFrame({"item": rng.permutation(items)}).select(_item("item"))["item"].to_list()
     kinds = rng.choice(["json", "literal", "repeat", "broken"], items, p=[0.9, 0.07, 0.02, 0.01])
@@ -72,10 +82,14 @@ def make(raw, ratings, items, seed=0):
             draw = rng.integers(0, len(WORDS), 60)
             words = [WORDS[number] for number in draw]
             data = {
-                "category": ["Home &amp; Kitchen", words[0], words[1]], "description": [" ".join(words) * 3],
-                "title": _title(words, draw[0]), "also_buy": ids[max(0, row - 40):row],
+                "category": ["Home &amp; Kitchen", words[0], words[1]],
+                "description": [" ".join(words) * 3],
+                "title": _title(words, draw[0]),
+                "also_buy": ids[max(0, row - 40) : row],
                 "brand": "" if draw[1] == 0 else f"by\n    \n    {words[2]}" if draw[1] == 1 else words[2],
-                "feature": [" ".join(words[:20]), " ".join(words[20:40])], "rank": [], "price": "$9.99",
+                "feature": [" ".join(words[:20]), " ".join(words[20:40])],
+                "rank": [],
+                "price": "$9.99",
                 "asin": ids[row // 2] if kind == "repeat" else item,
                 "imageURL": [f"https://example.org/{item}._SS40_.jpg"] * int(draw[2] % 2),
                 "imageURLHighRes": [f"https://example.org/{item}.jpg"] * int(draw[2] % 2),

@@ -47,12 +47,23 @@ def main():
     model = MMM4Rec(config, *features).to(where)
     lengths = torch.randint(1, config.max_len + 1, (given.rows,))
     times = torch.randint(0, 30 * 86400, (given.rows, config.max_len)).cumsum(1)
-    one = Batch(torch.randint(1, given.items + 1, times.shape), lengths, times,
-                torch.randint(1, given.items + 1, (given.rows,)), times[:, -1]).to(where)
-    result = {"device": torch.cuda.get_device_name() if where.type == "cuda" else platform.processor() or "cpu",
-              "threads": torch.get_num_threads(), "torch": torch.__version__, "items": given.items,
-              "rows": given.rows, "parameters without item tables": sum(
-                  p.numel() for n, p in model.named_parameters() if n not in ("bias_image", "bias_text"))}
+    one = Batch(
+        torch.randint(1, given.items + 1, times.shape),
+        lengths,
+        times,
+        torch.randint(1, given.items + 1, (given.rows,)),
+        times[:, -1],
+    ).to(where)
+    result = {
+        "device": torch.cuda.get_device_name() if where.type == "cuda" else platform.processor() or "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "items": given.items,
+        "rows": given.rows,
+        "parameters without item tables": sum(
+            p.numel() for n, p in model.named_parameters() if n not in ("bias_image", "bias_text")
+        ),
+    }
     for name, loss in LOSSES.items():
         training = TrainConfig.paper("finetune" if name == "full" else "pretrain")
         optimizer = NAdam(parameter_groups(model, training), lr=training.lr)
@@ -70,7 +81,8 @@ def main():
             count_ranks(model_scorer(model)(one), one.targets)
 
     result["seconds per evaluation of 1,000 users"] = round(
-        median_seconds(evaluate, given.steps, where) * 1000 / given.rows, 4)
+        median_seconds(evaluate, given.steps, where) * 1000 / given.rows, 4
+    )
     print(json.dumps(result))
 
 

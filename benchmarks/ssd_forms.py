@@ -22,12 +22,29 @@ def main():
         chunks = [chunk for chunk in (16, 32, 64, 128) if chunk < length]
         forms |= {f"chunked {chunk}": partial(ssd_chunked, chunk=chunk) for chunk in chunks}
         batch = max(1, BATCH_STEPS // length)
-        table = scaling([length], forms, batch, backward=True, threads=torch.get_num_threads(), heads=HEADS,
-                        width=WIDTH, state=STATE)
+        table = scaling(
+            [length],
+            forms,
+            batch,
+            backward=True,
+            threads=torch.get_num_threads(),
+            heads=HEADS,
+            width=WIDTH,
+            state=STATE,
+        )
         median = table.set_index("form")["seconds"]
         form, chunk = choose(length, STATE, WIDTH)
-        print(json.dumps({"length": length, "batch": batch, "seconds": median.round(4).to_dict(),
-                          "chosen": form if form == "masked" else f"{form} {chunk}", "fastest": median.idxmin()}))
+        print(
+            json.dumps(
+                {
+                    "length": length,
+                    "batch": batch,
+                    "seconds": median.round(4).to_dict(),
+                    "chosen": form if form == "masked" else f"{form} {chunk}",
+                    "fastest": median.idxmin(),
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

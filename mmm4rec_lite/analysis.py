@@ -61,8 +61,11 @@ def filter_state(layer, d_text, d_image):
     """
     given = {"text": torch.fft.rfft(d_text, norm="ortho"), "image": torch.fft.rfft(d_image, norm="ortho")}
     signal = layer(d_text, d_image)
-    state = {"bins": torch.arange(len(given["text"])), "signal": signal,
-             "fused": torch.fft.rfft(signal, norm="ortho").abs()}
+    state = {
+        "bins": torch.arange(len(given["text"])),
+        "signal": signal,
+        "fused": torch.fft.rfft(signal, norm="ortho").abs(),
+    }
     for name, spectrum in given.items():
         gain = getattr(layer, name)(spectrum).abs() if hasattr(layer, name) else torch.ones_like(spectrum.abs())
         state |= {name: spectrum.abs(), f"gain_{name}": gain}
@@ -93,7 +96,7 @@ def effective_weights(dt, A, lengths):
     say, C B^T of eq. 9, is left out.
     """
     last = (lengths.to(dt.device) - 1)[:, None, None, None].expand(-1, len(A), 1, dt.shape[1])
-    left = decay_mask((A * dt).mT).gather(2, last).squeeze(2)                    # [B,H,L], 0 after the last step
+    left = decay_mask((A * dt).mT).gather(2, last).squeeze(2)  # [B,H,L], 0 after the last step
     weight = left * dt.mT
     return weight / weight.sum(-1, keepdim=True)
 
@@ -103,8 +106,11 @@ def weights_by_head(model, items, lengths, times, places=("text", "image")):
     if len(items) != 1:
         raise KitError(f"weights_by_head: one history at a time, not {len(items)}")
     found = steps(model, items, lengths, times)
-    return {f"{place}, head {h}": weights[: lengths.item()] for place in places
-            for h, weights in enumerate(effective_weights(*found[f"layer 1, {place}"], lengths)[0], 1)}
+    return {
+        f"{place}, head {h}": weights[: lengths.item()]
+        for place in places
+        for h, weights in enumerate(effective_weights(*found[f"layer 1, {place}"], lengths)[0], 1)
+    }
 
 
 def without_memory(model):
@@ -113,7 +119,7 @@ def without_memory(model):
     with torch.no_grad():
         for name, parameter in bare.named_parameters():
             if name.endswith("A_log"):
-                parameter.fill_(30)                                              # A = -1e13
+                parameter.fill_(30)  # A = -1e13
     return bare
 
 
@@ -131,15 +137,21 @@ def step_table(model, items, lengths, times, place="layer 1, text"):
     A, n = -core.A_log.exp(), lengths.item()
     nothing = torch.full_like(dt.mT, torch.nan)
     alpha, d_hat = (nothing, nothing) if D is None else (core.step.scale(D), core.step(delta, D)[1])
-    own = lambda v: v[0, :, :n].T.flatten().tolist()                             # [B,H,L] -> a row per step and head
-    return pd.DataFrame({
-        "step": torch.arange(1, n + 1).repeat_interleave(len(A)).tolist(),
-        "head": torch.arange(1, len(A) + 1).repeat(n).tolist(),
-        "gap": F.pad(times.diff(dim=1), (1, 0))[0, :n].repeat_interleave(len(A)).tolist(),
-        "D": own(nothing if D is None else D), "alpha": own(alpha), "D-hat": own(d_hat), "dt": own(dt.mT),
-        "kept": own((A * dt).exp().mT),
-        "left": own(decay_mask((A * dt).mT)[:, :, n - 1]), "weight": own(effective_weights(dt, A, lengths)),
-    })
+    own = lambda v: v[0, :, :n].T.flatten().tolist()  # [B,H,L] -> a row per step and head
+    return pd.DataFrame(
+        {
+            "step": torch.arange(1, n + 1).repeat_interleave(len(A)).tolist(),
+            "head": torch.arange(1, len(A) + 1).repeat(n).tolist(),
+            "gap": F.pad(times.diff(dim=1), (1, 0))[0, :n].repeat_interleave(len(A)).tolist(),
+            "D": own(nothing if D is None else D),
+            "alpha": own(alpha),
+            "D-hat": own(d_hat),
+            "dt": own(dt.mT),
+            "kept": own((A * dt).exp().mT),
+            "left": own(decay_mask((A * dt).mT)[:, :, n - 1]),
+            "weight": own(effective_weights(dt, A, lengths)),
+        }
+    )
 
 
 @torch.no_grad()
@@ -201,8 +213,10 @@ def streams(model, one):
         watch(layer, lambda _, given, __, seen=seen: seen.update(text_in=given[0], image_in=given[1]))
         watch(layer.ticossd, lambda _, given, out, seen=seen: seen.update(image=given[0], text=given[1], fused=out))
         if layer.filter:
-            watch(layer.filter, lambda _, given, out, seen=seen: seen.update(
-                d_text=given[0], d_image=given[1], d_fused=out))
+            watch(
+                layer.filter,
+                lambda _, given, out, seen=seen: seen.update(d_text=given[0], d_image=given[1], d_fused=out),
+            )
     try:
         model.eval()
         model.users(one.to(next(model.parameters()).device))
@@ -241,11 +255,21 @@ def filter_gain(layer, d_text, d_image):
     rms = lambda v: v.abs().square().flatten(0, -2).mean(0).sqrt()
     coming, going = rms(spectrum), rms(out)
     gain = (going / coming).where(coming > 0.1 * coming.max(), torch.nan)
-    columns = {"in": coming, "out": going, "gain": gain, "K": K.flatten(0, -2).mean(0),
-               "K spread": K.flatten(0, -2).std(0)}
+    columns = {
+        "in": coming,
+        "out": going,
+        "gain": gain,
+        "K": K.flatten(0, -2).mean(0),
+        "K spread": K.flatten(0, -2).std(0),
+    }
     bins = range(len(coming))
-    return pd.DataFrame({"bin": bins, "period": [layer.length / k if k else math.inf for k in bins],
-                         **{name: values.tolist() for name, values in columns.items()}})
+    return pd.DataFrame(
+        {
+            "bin": bins,
+            "period": [layer.length / k if k else math.inf for k in bins],
+            **{name: values.tolist() for name, values in columns.items()},
+        }
+    )
 
 
 @torch.no_grad()
@@ -257,8 +281,8 @@ def frequency_map(layer):
     """
     L, device = layer.length, next(layer.parameters(), torch.empty(0)).device
     angle = 2 * math.pi * torch.outer(torch.arange(L // 2 + 1), torch.arange(L)).double() / L
-    tones = torch.stack([angle.cos(), angle.sin()])                              # [phase, in, L]
-    tones = (F.normalize(tones, dim=-1, eps=1e-3) * L**0.5).float().to(device)   # sines of bins 0 and L/2 are nothing
+    tones = torch.stack([angle.cos(), angle.sin()])  # [phase, in, L]
+    tones = (F.normalize(tones, dim=-1, eps=1e-3) * L**0.5).float().to(device)  # sines of bins 0 and L/2 are nothing
     answer = layer(tones, tones) - layer(torch.zeros_like(tones), torch.zeros_like(tones))
     power = lambda v: torch.fft.rfft(v, norm="ortho").abs().square().sum(0)
     return (power(answer) / power(tones).sum(1, keepdim=True)).sqrt()

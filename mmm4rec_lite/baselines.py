@@ -21,7 +21,7 @@ def markov(sequences, rows, n_items):
     pairs = torch.zeros(n_items + 1, n_items + 1)
     pairs.index_put_((sequences.items[rows - 1], sequences.items[rows]), torch.ones(len(rows)), accumulate=True)
     counts = torch.bincount(sequences.items[rows], minlength=n_items + 1)
-    pairs += counts / (counts.sum() + 1)                   # below 1, so that it only breaks ties
+    pairs += counts / (counts.sum() + 1)  # below 1, so that it only breaks ties
     pairs[:, 0] = -torch.inf
 
     def score(batch):

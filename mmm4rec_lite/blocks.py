@@ -112,12 +112,12 @@ class StepSize(nn.Module):
     def __init__(self, config):
         super().__init__()
         L, H = config.max_len, config.n_heads
-        self.bias = nn.Parameter(torch.empty(H))                                 # b^Delta
+        self.bias = nn.Parameter(torch.empty(H))  # b^Delta
         if config.time:
-            self.scale = nn.Sequential(                                          # alpha^D
+            self.scale = nn.Sequential(  # alpha^D
                 nn.Dropout(config.time_dropout), nn.Linear(L, L), nn.SiLU(), nn.Linear(L, L), nn.Tanhshrink()
             )
-            self.conv1 = CausalConv(H, config.d_conv)                            # omega^D
+            self.conv1 = CausalConv(H, config.d_conv)  # omega^D
             self.conv2 = CausalConv(H, config.d_conv)
 
     def forward(self, delta, d=None):
@@ -177,12 +177,12 @@ class FourierFilter(nn.Module):
             self.learnable = ComplexLinear(bins, config)
 
     def forward(self, d_text, d_image):
-        spectrum_t = torch.fft.rfft(d_text, norm="ortho")                        # eq. 12
+        spectrum_t = torch.fft.rfft(d_text, norm="ortho")  # eq. 12
         spectrum_v = torch.fft.rfft(d_image, norm="ortho")
         if hasattr(self, "text"):
-            spectrum_t = self.text(spectrum_t) * spectrum_t                      # eq. 14
-            spectrum_v = self.image(spectrum_v) * spectrum_v                     # eq. 13
+            spectrum_t = self.text(spectrum_t) * spectrum_t  # eq. 14
+            spectrum_v = self.image(spectrum_v) * spectrum_v  # eq. 13
         fused = spectrum_t + spectrum_v
         if hasattr(self, "learnable"):
-            fused = self.learnable(fused)                                        # eq. 16
+            fused = self.learnable(fused)  # eq. 16
         return torch.fft.irfft(fused, n=self.length, norm="ortho")

@@ -18,8 +18,15 @@ from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
 def save_model(path, model, encoder, item_ids, **notes):
     """Write a checkpoint. ``encoder``: the ``Features.encoder`` notes that the model was trained on."""
-    save_tensors(path, "model", model.state_dict(), config=asdict(model.config), encoder=encoder,
-                 catalogue=_catalogue(item_ids), **notes)
+    save_tensors(
+        path,
+        "model",
+        model.state_dict(),
+        config=asdict(model.config),
+        encoder=encoder,
+        catalogue=_catalogue(item_ids),
+        **notes,
+    )
 
 
 def load_model(path, features, item_ids, keep_items=True, **changes):
@@ -35,17 +42,24 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
     except TypeError as error:
         raise KitError(f"{path}: its config is not this library's ({error}); train again with this version") from None
     if keep_items and (config.item_bias or config.fusion == "item") and notes["catalogue"] != _catalogue(item_ids):
-        raise KitError(f"{path}: its per-item tables belong to other items (or another order of them); "
-                       "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)")
+        raise KitError(
+            f"{path}: its per-item tables belong to other items (or another order of them); "
+            "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)"
+        )
     model = MMM4Rec(config, *features.align(item_ids))
     own = model.state_dict()
     fresh = () if keep_items else MMM4Rec.per_item + MMM4Rec.fresh
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
-    wrong = sorted(k for k in own.keys() | tensors.keys() if k not in fresh and (
-        k not in tensors or k not in own or own[k].shape != tensors[k].shape))
+    wrong = sorted(
+        k
+        for k in own.keys() | tensors.keys()
+        if k not in fresh and (k not in tensors or k not in own or own[k].shape != tensors[k].shape)
+    )
     if wrong:
-        raise KitError(f"{path}: does not fit this model: {', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}; "
-                       "load it with the config that it was trained with")
+        raise KitError(
+            f"{path}: does not fit this model: {', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}; "
+            "load it with the config that it was trained with"
+        )
     with torch.no_grad():
         for k, v in tensors.items():
             own[k].copy_(v)

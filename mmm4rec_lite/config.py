@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, fields, replace
 
 from mmm4rec_lite.errors import KitError
 
-SCALES = ("quick", "longer", "full")       # "longer" is for the comparison alone
+SCALES = ("quick", "longer", "full")  # "longer" is for the comparison alone
+
 
 @dataclass(frozen=True)
 class Quirks:
@@ -15,15 +16,15 @@ class Quirks:
     training with it, is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
     """
 
-    target_time: bool = False          # the target's own time stamp stands in the input (a leak)
-    padded_times: bool = False         # padded times of 0 count as gaps and enter the LayerNorm of eq. 5
-    dropout_on_gaps: bool = False      # drop-out hits raw gaps, before they are normalised
-    pad_item: bool = False             # row 0 (padding) competes in losses and rankings
-    copies_compete: bool = False       # in-batch loss: other rows' copies of the own target count as negatives
-    skip_scaled: bool = False          # the direct path is D dt x; Mamba-2 has D x
-    filter_bias_twice: bool = False    # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
-    no_image_ffn: bool = False         # eq. 11's feed-forward exists for text only: P^v = H^v
-    published_init: bool = False       # N(0, 0.02) and zero biases throughout: the time branch never wakes
+    target_time: bool = False  # the target's own time stamp stands in the input (a leak)
+    padded_times: bool = False  # padded times of 0 count as gaps and enter the LayerNorm of eq. 5
+    dropout_on_gaps: bool = False  # drop-out hits raw gaps, before they are normalised
+    pad_item: bool = False  # row 0 (padding) competes in losses and rankings
+    copies_compete: bool = False  # in-batch loss: other rows' copies of the own target count as negatives
+    skip_scaled: bool = False  # the direct path is D dt x; Mamba-2 has D x
+    filter_bias_twice: bool = False  # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
+    no_image_ffn: bool = False  # eq. 11's feed-forward exists for text only: P^v = H^v
+    published_init: bool = False  # N(0, 0.02) and zero biases throughout: the time branch never wakes
 
     @classmethod
     def all(cls):
@@ -35,32 +36,32 @@ class ModelConfig:
     """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes."""
 
     # sizes
-    d_model: int = 64            # N, width of items and users
-    d_ffn: int = 64              # inner width of the feed-forward layers
-    d_state: int = 16            # D, SSD state size
-    d_conv: int = 4              # K, causal convolution width
-    expand: int = 2              # inner width of the SSD block over N
-    head_dim: int = 16           # P, width of one SSD head
-    n_groups: int = 1            # groups of heads with B and C of their own
-    n_layers: int = 1            # stacked TiSSD + TiCoSSD ("2L" of Table 5: 2)
-    max_len: int = 20            # L, the window: the latest interactions that the model sees
+    d_model: int = 64  # N, width of items and users
+    d_ffn: int = 64  # inner width of the feed-forward layers
+    d_state: int = 16  # D, SSD state size
+    d_conv: int = 4  # K, causal convolution width
+    expand: int = 2  # inner width of the SSD block over N
+    head_dim: int = 16  # P, width of one SSD head
+    n_groups: int = 1  # groups of heads with B and C of their own
+    n_layers: int = 1  # stacked TiSSD + TiCoSSD ("2L" of Table 5: 2)
+    max_len: int = 20  # L, the window: the latest interactions that the model sees
     # regularisation
-    dropout: float = 0.2         # on item vectors and on every block's output
-    time_dropout: float = 0.2    # inside the time branch
-    norm_eps: float = 1e-5       # of every norm
-    temperature: float = 0.8     # tau, eq. 21 and 22
+    dropout: float = 0.2  # on item vectors and on every block's output
+    time_dropout: float = 0.2  # inside the time branch
+    norm_eps: float = 1e-5  # of every norm
+    temperature: float = 0.8  # tau, eq. 21 and 22
     # variants
-    item_bias: bool = True       # E^v, E^t of section 3.2.3; False is "w/o ID" (Table 3)
-    time: bool = True            # False is "w/o Time": no time stamp is read at all
-    shared: bool = True          # one TiSSD for both modalities (eq. 10); False is "w/o Shared"
-    adaptive_filter: bool = True     # K^v, K^t of eq. 13, 14; False is "w/o AF"
-    learnable_filter: bool = True    # the transform of eq. 16; False is "w/o LF"
-    gaps: str = "log"            # D: "log" = standardised log-gaps, "seconds" = eq. 5's LayerNorm of seconds
-    ffn: bool = True             # the feed-forward layers of eq. 11 and 19
+    item_bias: bool = True  # E^v, E^t of section 3.2.3; False is "w/o ID" (Table 3)
+    time: bool = True  # False is "w/o Time": no time stamp is read at all
+    shared: bool = True  # one TiSSD for both modalities (eq. 10); False is "w/o Shared"
+    adaptive_filter: bool = True  # K^v, K^t of eq. 13, 14; False is "w/o AF"
+    learnable_filter: bool = True  # the transform of eq. 16; False is "w/o LF"
+    gaps: str = "log"  # D: "log" = standardised log-gaps, "seconds" = eq. 5's LayerNorm of seconds
+    ffn: bool = True  # the feed-forward layers of eq. 11 and 19
     gate_per_step: bool = False  # the gate of the enhanced D-hat: one number per step instead of one per head
-    fusion: str = "sum"          # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
-    gap_vector: bool = True      # (with time) extension, not in the paper: log-gap x a learned vector on each item
-    query_time: bool = False     # (with time) extension: the moment of the request is known and used
+    fusion: str = "sum"  # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
+    gap_vector: bool = True  # (with time) extension, not in the paper: log-gap x a learned vector on each item
+    query_time: bool = False  # (with time) extension: the moment of the request is known and used
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self):
@@ -91,8 +92,9 @@ class ModelConfig:
     @classmethod
     def paper(cls, **changes):
         """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
-        sizes = dict(d_model=256, d_ffn=256, d_state=64, head_dim=64, n_groups=8, dropout=0.4, time_dropout=0.4,
-                     gap_vector=False)
+        sizes = dict(
+            d_model=256, d_ffn=256, d_state=64, head_dim=64, n_groups=8, dropout=0.4, time_dropout=0.4, gap_vector=False
+        )
         return cls(**{**sizes, **changes})
 
     @classmethod

@@ -27,7 +27,7 @@ from torch.nn.functional import softplus
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.ssd import decay_mask
 
-LOG_MEAN, LOG_STD = 11.4, 3.0      # of log-seconds: a day, give or take e^3; where ``blocks.TimeDifferences`` starts
+LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds: a day, give or take e^3; where ``blocks.TimeDifferences`` starts
 
 
 def explore(gaps, A, delta, base, time=True, log_mean=LOG_MEAN, log_std=LOG_STD):
@@ -52,11 +52,13 @@ def explore(gaps, A, delta, base, time=True, log_mean=LOG_MEAN, log_std=LOG_STD)
     if (gaps < 0).any():
         raise KitError("gaps: must not be negative (seconds between neighbouring items, oldest first)")
     if not all(map(math.isfinite, (A, delta, base, log_mean, log_std))) or A >= 0 or base <= 0 or log_std <= 0:
-        raise KitError(f"decay: A must be below 0, base and log_std above 0, all finite; got A={A}, delta={delta}, "
-                       f"base={base}, log_mean={log_mean}, log_std={log_std}")
+        raise KitError(
+            f"decay: A must be below 0, base and log_std above 0, all finite; got A={A}, delta={delta}, "
+            f"base={base}, log_mean={log_mean}, log_std={log_std}"
+        )
     d = (np.log1p(gaps) - log_mean) / log_std if time else np.zeros_like(gaps)
     d[0] = 0
-    bias = base + math.log(-math.expm1(-base))                       # softplus(bias) = base, also for tiny base
+    bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base, also for tiny base
     dt = softplus(torch.from_numpy(delta * d if time else np.full_like(gaps, delta)) + bias, threshold=50).numpy()
     return {"d": d, "dt": dt} | left_over(gaps, dt, A)
 
@@ -73,12 +75,16 @@ def left_over(gaps, dt, A):
         raise KitError(f"decay: {len(gaps)} gaps but {len(dt)} step sizes; one of each per item")
     mask = decay_mask(torch.from_numpy(float(A) * dt)).numpy()
     entered = mask[-1] * dt
-    decay = -A * dt[1:].sum()                                        # R
+    decay = -A * dt[1:].sum()  # R
     life = lambda size: float(size * math.log(2) / decay) if decay else math.inf
     alone = len(gaps) == 1
-    return {"mask": mask, "left": mask[-1], "weight": entered / entered.sum() if entered.sum() else entered,
-            "half_life_steps": math.nan if alone else life(len(gaps) - 1),
-            "half_life_seconds": math.nan if alone else life(gaps[1:].sum())}
+    return {
+        "mask": mask,
+        "left": mask[-1],
+        "weight": entered / entered.sum() if entered.sum() else entered,
+        "half_life_steps": math.nan if alone else life(len(gaps) - 1),
+        "half_life_seconds": math.nan if alone else life(gaps[1:].sum()),
+    }
 
 
 def _row(values, name):

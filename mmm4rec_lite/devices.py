@@ -2,7 +2,7 @@
 
 from lightning_fabric import Fabric
 
-ACCELERATOR = "auto"       # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
+ACCELERATOR = "auto"  # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
 
 
 def fabric(devices=1, nodes=1):

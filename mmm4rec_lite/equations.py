@@ -84,10 +84,10 @@ def fourier_filter(d_image, d_text, image, text, learnable):
     ``image``, ``text``, ``learnable``: (W, b) of K^v, K^t and the learnable filter. The model uses the real
     transform, whose L // 2 + 1 bins hold all of a real signal, and its result is real.
     """
-    spectrum_v, spectrum_t = torch.fft.fft(d_image), torch.fft.fft(d_text)                   # eq. 12
-    filtered_v = complex_linear(spectrum_v, *image) * spectrum_v                             # eq. 13
-    filtered_t = complex_linear(spectrum_t, *text) * spectrum_t                              # eq. 14
-    return torch.fft.ifft(complex_linear(filtered_v + filtered_t, *learnable))               # eq. 16
+    spectrum_v, spectrum_t = torch.fft.fft(d_image), torch.fft.fft(d_text)  # eq. 12
+    filtered_v = complex_linear(spectrum_v, *image) * spectrum_v  # eq. 13
+    filtered_t = complex_linear(spectrum_t, *text) * spectrum_t  # eq. 14
+    return torch.fft.ifft(complex_linear(filtered_v + filtered_t, *learnable))  # eq. 16
 
 
 def cross_project(P_image, P_text, W2, b2, W3, b3, d_state):

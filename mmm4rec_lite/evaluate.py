@@ -19,7 +19,7 @@ from mmm4rec_lite.errors import KitError
 def count_ranks(scores, targets):
     """Rank (1 = best) of each target: scores [B, I + 1], targets [B] -> [B] int64, without sorting."""
     own = scores.gather(1, targets.unsqueeze(1))
-    return (scores >= own).sum(1)                          # itself, what is better, and what ties
+    return (scores >= own).sum(1)  # itself, what is better, and what ties
 
 
 @torch.no_grad()
@@ -105,7 +105,13 @@ def paired(scores, reference):
         change, by_seed = (values - base).mean(0), (values - base).mean(1)
         error = change.var() / len(change) + (by_seed.var() / len(by_seed) if len(by_seed) > 1 else 0)
         spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
-        lines.append({"form": name, "ndcg@10": values.mean().item(), "spread over seeds": spread,
-                      "difference": change.mean().item(),
-                      "standard error": error.sqrt().item()})
+        lines.append(
+            {
+                "form": name,
+                "ndcg@10": values.mean().item(),
+                "spread over seeds": spread,
+                "difference": change.mean().item(),
+                "standard error": error.sqrt().item(),
+            }
+        )
     return pd.DataFrame(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-_UMASK = os.umask(0)             # it can only be read by setting it, for all threads: so once, here
+_UMASK = os.umask(0)  # it can only be read by setting it, for all threads: so once, here
 os.umask(_UMASK)
 
 

@@ -16,27 +16,53 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.model import MMM4Rec
 
 SCAN = {  # public name -> here, inside a TiSSD or TiCoSSD
-    "dt_bias": "core.step.bias", "A_log": "core.A_log", "D": "core.D", "norm": "core.norm", "out_proj": "core.out",
-    "mlp4time_scale.1": "core.step.scale.1", "mlp4time_scale.3": "core.step.scale.3",
-    "conv1d4time_1": "core.step.conv1", "conv1d4time_2": "core.step.conv2",
-    "in_proj": "project", "conv1d_1": "conv", "time_gate_residual.1": "enhance.gate", "time_layer_norm": "enhance.norm",
-    "u_in_proj": "project_bx", "u_conv1d": "conv_bx", "q_in_proj": "project_c", "q_conv1d": "conv_c",
+    "dt_bias": "core.step.bias",
+    "A_log": "core.A_log",
+    "D": "core.D",
+    "norm": "core.norm",
+    "out_proj": "core.out",
+    "mlp4time_scale.1": "core.step.scale.1",
+    "mlp4time_scale.3": "core.step.scale.3",
+    "conv1d4time_1": "core.step.conv1",
+    "conv1d4time_2": "core.step.conv2",
+    "in_proj": "project",
+    "conv1d_1": "conv",
+    "time_gate_residual.1": "enhance.gate",
+    "time_layer_norm": "enhance.norm",
+    "u_in_proj": "project_bx",
+    "u_conv1d": "conv_bx",
+    "q_in_proj": "project_c",
+    "q_conv1d": "conv_c",
     "z_in_proj": "project_z",
 }
-TEXT_LAYER = {"ffn.fc1": "ffn_text.inner", "ffn.fc2": "ffn_text.outer", "ffn.layer_norm": "ffn_text.norm",
-              "layer_norm": "norm_text"}
+TEXT_LAYER = {
+    "ffn.fc1": "ffn_text.inner",
+    "ffn.fc2": "ffn_text.outer",
+    "ffn.layer_norm": "ffn_text.norm",
+    "layer_norm": "norm_text",
+}
 CROSS_LAYER = {
-    "ffn.fc1": "ffn_fused.inner", "ffn.fc2": "ffn_fused.outer", "ffn.layer_norm": "ffn_fused.norm",
-    "layer_norm": "norm_image", "co_layer_norm": "norm_fused", "vision_complex_weight.0": "filter.text",
-    "text_complex_weight.0": "filter.image", "co_complex_weight.0": "filter.learnable",
+    "ffn.fc1": "ffn_fused.inner",
+    "ffn.fc2": "ffn_fused.outer",
+    "ffn.layer_norm": "ffn_fused.norm",
+    "layer_norm": "norm_image",
+    "co_layer_norm": "norm_fused",
+    "vision_complex_weight.0": "filter.text",
+    "text_complex_weight.0": "filter.image",
+    "co_complex_weight.0": "filter.learnable",
 }
 TOP = {
-    "text_item_embedding_bias": "bias_text", "vision_item_embedding_bias": "bias_image", "fusion_factor": "fusion",
-    "text_in_layer_norm": "norm_text", "vision_in_layer_norm": "norm_image", "layer_norm_time": "times.norm",
-    "text_adapter.0": "adapter_text", "vision_adapter.0": "adapter_image",
+    "text_item_embedding_bias": "bias_text",
+    "vision_item_embedding_bias": "bias_image",
+    "fusion_factor": "fusion",
+    "text_in_layer_norm": "norm_text",
+    "vision_in_layer_norm": "norm_image",
+    "layer_norm_time": "times.norm",
+    "text_adapter.0": "adapter_text",
+    "vision_adapter.0": "adapter_image",
 }
-FEATURES = ("text_embedding", "vision_embedding")          # buffers in the public state: the features themselves
-GAP_SCALE = ("times.log_mean", "times.log_std")             # buffers that the public model has no use for
+FEATURES = ("text_embedding", "vision_embedding")  # buffers in the public state: the features themselves
+GAP_SCALE = ("times.log_mean", "times.log_std")  # buffers that the public model has no use for
 FUSION = {"static": "sum", "dynamic_shared": "shared", "dynamic_instance": "item"}
 
 
@@ -45,12 +71,24 @@ def official_config(config):
     fusion = config.get("item_mm_fusion") or "static"
     try:
         return ModelConfig.official(
-            d_model=config["hidden_size"], d_ffn=config["inner_size"], d_state=config["d_state"],
-            d_conv=config["d_conv"], expand=config["expand"], head_dim=config["head_dim"],
-            n_groups=config["n_groups"], n_layers=config["num_layers"], max_len=config["max_len"],
-            dropout=config["dropout_prob"], time_dropout=config["time_dropout_prob"], norm_eps=config["norm_eps"],
-            temperature=config["temperature"], item_bias=config["is_modality_bias"], time=config["is_time"],
-            ffn=config["is_ffn"], gate_per_step=config["p2p_residual"], fusion=FUSION.get(fusion, "sum"),
+            d_model=config["hidden_size"],
+            d_ffn=config["inner_size"],
+            d_state=config["d_state"],
+            d_conv=config["d_conv"],
+            expand=config["expand"],
+            head_dim=config["head_dim"],
+            n_groups=config["n_groups"],
+            n_layers=config["num_layers"],
+            max_len=config["max_len"],
+            dropout=config["dropout_prob"],
+            time_dropout=config["time_dropout_prob"],
+            norm_eps=config["norm_eps"],
+            temperature=config["temperature"],
+            item_bias=config["is_modality_bias"],
+            time=config["is_time"],
+            ffn=config["is_ffn"],
+            gate_per_step=config["p2p_residual"],
+            fusion=FUSION.get(fusion, "sum"),
         )
     except KeyError as error:
         raise KitError(f"official config: key {error} is missing; give the mapping of the public YAML file") from None
@@ -71,14 +109,16 @@ def load_official(state_dict, config, image_features, text_features):
     for name, tensor in state_dict.items():
         here = _here(name)
         if here is None or (here == "fusion" and model.config.fusion == "sum"):
-            continue                                       # features; the constant 1 of the static fusion
+            continue  # features; the constant 1 of the static fusion
         if here in given and not torch.equal(given[here], tensor):
             raise KitError(f"official weights: {name} differs from its shared copy; the two must be one")
         given[here] = tensor
     for what, names in (("has no place for", given.keys() - wanted), ("lacks", wanted - given.keys())):
         if names:
-            raise KitError(f"official weights: the model of this config {what} {_some(names)}; "
-                           "check num_layers and the other switches of the config")
+            raise KitError(
+                f"official weights: the model of this config {what} {_some(names)}; "
+                "check num_layers and the other switches of the config"
+            )
     wrong = {name for name in wanted if own[name].shape != given[name].shape}
     if wrong:
         raise KitError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
@@ -88,7 +128,7 @@ def load_official(state_dict, config, image_features, text_features):
     model.dropout.p = config.get("embedding_drop_prob", model.dropout.p)
     for module in model.modules():
         if isinstance(module, FeedForward):
-            module.norm.eps = 1e-12                        # whatever norm_eps says
+            module.norm.eps = 1e-12  # whatever norm_eps says
     return model.eval()
 
 
@@ -98,8 +138,11 @@ def to_official(model):
     Features are left out. KitError for models that the public code has no form for.
     """
     plain = ModelConfig.official()
-    odd = [name for name in ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
-           if getattr(model.config, name) != getattr(plain, name)]
+    odd = [
+        name
+        for name in ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
+        if getattr(model.config, name) != getattr(plain, name)
+    ]
     if odd:
         raise KitError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
     tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
@@ -123,7 +166,7 @@ def _here(name):
     place = f"layers.{number}."
     for head, block in (("ssd.", "tissd.0."), ("co_ssd.", "ticossd.")):
         if rest.startswith(head):
-            return place + block + _renamed(name, rest[len(head):], SCAN)
+            return place + block + _renamed(name, rest[len(head) :], SCAN)
     return place + _renamed(name, rest, TEXT_LAYER if side == "encoder" else CROSS_LAYER)
 
 
@@ -147,7 +190,7 @@ def _public(name):
 def _renamed(name, rest, table):
     for old, new in table.items():
         if rest == old or rest.startswith(old + "."):
-            return new + rest[len(old):]
+            return new + rest[len(old) :]
     raise KitError(f"official weights: {name} is no parameter of the public model")
 
 
@@ -157,7 +200,7 @@ def _read(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise KitError(f"{path}: no such checkpoint") from None
-    except Exception as error:                             # a stranger's file can fail anywhere in the reader
+    except Exception as error:  # a stranger's file can fail anywhere in the reader
         reason = str(error).splitlines()[0][:120]
         raise KitError(f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run") from None
     for key in ("state_dict", "model_state_dict", "model"):

@@ -12,7 +12,7 @@ def full_loss(model, users, targets):
     candidates = model.candidates()
     if not model.pad_competes:
         candidates, targets = candidates[1:], targets - 1
-    if not hasattr(F, "linear_cross_entropy"):                                   # torch < 2.13
+    if not hasattr(F, "linear_cross_entropy"):  # torch < 2.13
         return F.cross_entropy(F.linear(users, candidates), targets)
     # in chunks of rows, so that no [B, I] logits are kept for the backward pass
     chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=128, chunking_method=None)

@@ -35,7 +35,7 @@ class StateSpace(nn.Module):
         super().__init__()
         self.config = config
         self.step = StepSize(config)
-        self.A_log = nn.Parameter(torch.empty(config.n_heads))                   # A = -exp(A_log)
+        self.A_log = nn.Parameter(torch.empty(config.n_heads))  # A = -exp(A_log)
         self.D = nn.Parameter(torch.ones(config.n_heads))
         self.norm = GatedRMSNorm(config.d_inner, config.norm_eps)
         self.out = nn.Linear(config.d_inner, config.d_model)
@@ -43,8 +43,8 @@ class StateSpace(nn.Module):
     def forward(self, X, B, C, delta, z, d):
         """X, z [B,L,expand N], B, C [B,L,G D], delta [B,L,H], d [B,H,L] or None -> [B,L,N], D-hat."""
         dt, d_hat = self.step(delta, d)
-        heads = X.unflatten(-1, (-1, self.config.head_dim))                      # [B,L,H,P]
-        B, C = (v.unflatten(-1, (self.config.n_groups, -1)) for v in (B, C))     # [B,L,G,D]
+        heads = X.unflatten(-1, (-1, self.config.head_dim))  # [B,L,H,P]
+        B, C = (v.unflatten(-1, (self.config.n_groups, -1)) for v in (B, C))  # [B,L,G,D]
         skip = self.D * dt if self.config.quirks.skip_scaled else self.D
         y = ssd(heads, dt, -self.A_log.exp(), B, C, skip)
         return self.out(self.norm(y.flatten(2), z)), d_hat
@@ -58,14 +58,14 @@ class TiSSD(nn.Module):
         maps = config.n_groups * config.d_state
         self.sizes = [config.d_inner, config.d_inner + 2 * maps, config.n_heads]
         self.sizes_conv = [config.d_inner, maps, maps]
-        self.project = nn.Linear(config.d_model, sum(self.sizes))                # W_1, b_1 and the gate z
-        self.conv = CausalConv(self.sizes[1], config.d_conv)                     # omega
+        self.project = nn.Linear(config.d_model, sum(self.sizes))  # W_1, b_1 and the gate z
+        self.conv = CausalConv(self.sizes[1], config.d_conv)  # omega
         self.core = StateSpace(config)
         self.enhance = TimeEnhancement(config) if config.time else None
 
     def forward(self, x, d, mask):
-        z, xbc, delta = self.project(x).split(self.sizes, dim=-1)                # eq. 3
-        X, B, C = self.conv(xbc.mT).mT.split(self.sizes_conv, dim=-1)            # eq. 4
+        z, xbc, delta = self.project(x).split(self.sizes, dim=-1)  # eq. 3
+        X, B, C = self.conv(xbc.mT).mT.split(self.sizes_conv, dim=-1)  # eq. 4
         y, d_hat = self.core(X, B, C, delta, z, d)
         return y, None if d is None else self.enhance(d, d_hat, mask)
 
@@ -78,9 +78,9 @@ class TiCoSSD(nn.Module):
         maps = config.n_groups * config.d_state
         self.sizes = [config.d_inner + maps, config.n_heads]
         self.sizes_conv = [config.d_inner, maps]
-        self.project_c = nn.Linear(config.d_model, maps)                         # W_2, b_2
-        self.project_bx = nn.Linear(config.d_model, sum(self.sizes))             # W_3, b_3
-        self.project_z = nn.Linear(config.d_model, config.d_inner)               # the gate, from both
+        self.project_c = nn.Linear(config.d_model, maps)  # W_2, b_2
+        self.project_bx = nn.Linear(config.d_model, sum(self.sizes))  # W_3, b_3
+        self.project_z = nn.Linear(config.d_model, config.d_inner)  # the gate, from both
         self.conv_c = CausalConv(maps, config.d_conv)
         self.conv_bx = CausalConv(self.sizes[0], config.d_conv)
         self.core = StateSpace(config)
@@ -110,12 +110,12 @@ class Layer(nn.Module):
 
     def forward(self, text, image, d_text, d_image, mask):
         y, d_text = self.tissd[0](text, d_text, mask)
-        text = self.ffn_text(self.norm_text(self.dropout(y) + text))             # eq. 10, 11
+        text = self.ffn_text(self.norm_text(self.dropout(y) + text))  # eq. 10, 11
         y, d_image = self.tissd[-1](image, d_image, mask)
         image = self.ffn_image(self.norm_image(self.dropout(y) + image))
 
-        d_fused = self.filter(d_text, d_image) if self.filter else None          # eq. 12-16
-        m = self.ticossd(image, text, d_fused)                                   # eq. 17, 18
+        d_fused = self.filter(d_text, d_image) if self.filter else None  # eq. 12-16
+        m = self.ticossd(image, text, d_fused)  # eq. 17, 18
         fused = self.ffn_fused(self.norm_fused(self.dropout(m) + image + text))  # eq. 19
         return text, fused, d_text, d_image
 
@@ -134,18 +134,20 @@ class MMM4Rec(Recommender):
     def __init__(self, config: ModelConfig, image_features, text_features):
         super().__init__()
         if len(image_features) != len(text_features):
-            raise KitError(f"features: {len(image_features)} image rows but {len(text_features)} text rows; "
-                           "both need items + 1 rows, row 0 for padding")
+            raise KitError(
+                f"features: {len(image_features)} image rows but {len(text_features)} text rows; "
+                "both need items + 1 rows, row 0 for padding"
+            )
         self.config = config
         N, rows = config.d_model, len(text_features)
         self.register_buffer("image_features", image_features.clone(), persistent=False)
         self.register_buffer("text_features", text_features.clone(), persistent=False)
-        self.adapter_image = nn.Linear(image_features.shape[1], N)               # Psi^v, eq. 2
-        self.adapter_text = nn.Linear(text_features.shape[1], N)                 # Psi^t
+        self.adapter_image = nn.Linear(image_features.shape[1], N)  # Psi^v, eq. 2
+        self.adapter_text = nn.Linear(text_features.shape[1], N)  # Psi^t
         if config.item_bias:
-            self.bias_image = nn.Parameter(torch.zeros(rows, N))                 # E^v, section 3.2.3
-            self.bias_text = nn.Parameter(torch.zeros(rows, N))                  # E^t
-        if config.fusion != "sum":                                               # text first, image second
+            self.bias_image = nn.Parameter(torch.zeros(rows, N))  # E^v, section 3.2.3
+            self.bias_text = nn.Parameter(torch.zeros(rows, N))  # E^t
+        if config.fusion != "sum":  # text first, image second
             self.fusion = nn.Parameter(torch.zeros(2) if config.fusion == "shared" else torch.zeros(rows, 2))
         self.norm_image = nn.LayerNorm(N, config.norm_eps)
         self.norm_text = nn.LayerNorm(N, config.norm_eps)
@@ -178,16 +180,17 @@ class MMM4Rec(Recommender):
         """
         items, times, mask = self._window(items, lengths, times)
         if self.config.query_time != (requests is not None):
-            raise KitError("requests: a model with query_time needs the times of the requests, and no other may see "
-                           "them")
-        distinct, where = items.unique(return_inverse=True)                      # each item through the adapters once
+            raise KitError(
+                "requests: a model with query_time needs the times of the requests, and no other may see them"
+            )
+        distinct, where = items.unique(return_inverse=True)  # each item through the adapters once
         image, text = (F.embedding(where, table) for table in self.embed(distinct))
         image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
         d_image = d_text = d_mask = None
         if self.config.time and self.config.gap_vector:
             gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
             image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
-        if self.config.query_time:                                               # the gap up to now, at the last item
+        if self.config.query_time:  # the gap up to now, at the last item
             last = lengths.unsqueeze(1) - 1
             waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
             waited = torch.zeros_like(mask).scatter(1, last, waited).unsqueeze(-1)
@@ -267,7 +270,7 @@ def initialise(model):
             nn.init.uniform_(module.A_log, 1, 16)
             module.A_log.data.log_()
             dt = torch.empty_like(module.step.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-            module.step.bias.data = dt + torch.log(-torch.expm1(-dt))            # softplus(bias) = dt
+            module.step.bias.data = dt + torch.log(-torch.expm1(-dt))  # softplus(bias) = dt
     if model.config.time and not published:
         for module in model.modules():
             _wake(module)
@@ -276,18 +279,18 @@ def initialise(model):
 @torch.no_grad()
 def _wake(module):
     if isinstance(module, StepSize):
-        module.scale[3].bias.fill_(2)                                            # Tanhshrink(2) = 1.04
+        module.scale[3].bias.fill_(2)  # Tanhshrink(2) = 1.04
         for conv in (module.conv1, module.conv2):
-            conv.weight[..., -1] += 1                                            # the step itself
+            conv.weight[..., -1] += 1  # the step itself
     elif isinstance(module, (TiSSD, TiCoSSD)):
         project = module.project if isinstance(module, TiSSD) else module.project_bx
-        project.bias[-module.sizes[-1]:] = 1                                     # Delta
+        project.bias[-module.sizes[-1] :] = 1  # Delta
     elif isinstance(module, FourierFilter):
         for linear in (m for m in module.modules() if isinstance(m, ComplexLinear)):
             for part in (linear.real, linear.imag):
                 part.weight *= 0.1
         if hasattr(module, "text"):
-            module.text.real.bias.fill_(1)                                       # K = 1 passes everything
+            module.text.real.bias.fill_(1)  # K = 1 passes everything
             module.image.real.bias.fill_(1)
         if hasattr(module, "learnable"):
             module.learnable.real.weight += torch.eye(len(module.learnable.real.weight))

@@ -27,22 +27,33 @@ from mmm4rec_lite.stages import finetune, pretrain, split
 from mmm4rec_lite.train import TrainConfig
 
 TARGET = data.TARGETS[0]
-SETTINGS = {                          # scale -> sizes, pre-training, fine-tuning
-    "quick": (ModelConfig(), TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=12_000, lr=2e-3),
-              TrainConfig(epochs=3, batch_size=256, lr=1e-3)),
+SETTINGS = {  # scale -> sizes, pre-training, fine-tuning
+    "quick": (
+        ModelConfig(),
+        TrainConfig(stage="pretrain", epochs=2, rows_per_epoch=12_000, lr=2e-3),
+        TrainConfig(epochs=3, batch_size=256, lr=1e-3),
+    ),
     "full": (ModelConfig.paper(), TrainConfig.paper("pretrain"), TrainConfig.paper("finetune")),
 }
 SCALE = scale()
 if SCALE not in SETTINGS:
-    raise KitError(f"scale: tour and notebooks know {' and '.join(SETTINGS)}; $MMM4REC_SCALE is {SCALE!r}, which is "
-                   "for `mmm4rec-lite reproduce` alone")
+    raise KitError(
+        f"scale: tour and notebooks know {' and '.join(SETTINGS)}; $MMM4REC_SCALE is {SCALE!r}, which is "
+        "for `mmm4rec-lite reproduce` alone"
+    )
 CONFIG, PRETRAIN, FINETUNE = SETTINGS[SCALE]
 
 
 def environment():
     """What the numbers below were measured with: versions, device and seed, as a one-column frame."""
-    rows = {"mmm4rec_lite": version("mmm4rec-lite"), "torch": torch.__version__, "python": platform.python_version(),
-            "device": str(device()), "threads": torch.get_num_threads(), "seed": FINETUNE.seed}
+    rows = {
+        "mmm4rec_lite": version("mmm4rec-lite"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": str(device()),
+        "threads": torch.get_num_threads(),
+        "seed": FINETUNE.seed,
+    }
     return pd.Series(rows, name="measured with").to_frame()
 
 
@@ -95,6 +106,6 @@ def run_folder(stage, films, rows, *settings):
     settings = [asdict(s) if hasattr(s, "__dataclass_fields__") else s for s in settings]
     known = json.dumps([films.name, films.info, settings], sort_keys=True, default=str)
     digest = hashlib.sha256(known.encode())
-    for table in (rows.text, rows.image):          # their values: another machine's encoder rounds otherwise
+    for table in (rows.text, rows.image):  # their values: another machine's encoder rounds otherwise
         digest.update(table.numpy())
     return workspace("runs", f"{stage}-{films.name}-{digest.hexdigest()[:8]}")

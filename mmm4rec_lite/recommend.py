@@ -44,11 +44,16 @@ def recommend_after(model, dataset, history, k=10, seen=False, at=None, candidat
     if history.empty:
         raise KitError("recommend: the history is empty; the model needs at least one item")
     if model.config.query_time != (at is not None):
-        raise KitError("recommend: this model is told when it is asked; give the time (--at)" if at is None else
-                       "recommend: only a model with query_time may be told when it is asked; leave --at out")
+        raise KitError(
+            "recommend: this model is told when it is asked; give the time (--at)"
+            if at is None
+            else "recommend: only a model with query_time may be told when it is asked; leave --at out"
+        )
     if at is not None and at < history["timestamp"].iloc[-1]:
-        raise KitError(f"recommend: the request (at {at}) is before the user's latest interaction "
-                       f"({history['timestamp'].iloc[-1]}), in seconds since 1970; give a later time")
+        raise KitError(
+            f"recommend: the request (at {at}) is before the user's latest interaction "
+            f"({history['timestamp'].iloc[-1]}), in seconds since 1970; give a later time"
+        )
     model.eval()
     device = next(model.parameters()).device
     given = as_batch(dataset, history, model.config.max_len) + (() if at is None else (torch.tensor([at]),))

@@ -26,8 +26,8 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 
 CELL_SECONDS = 600
-NO_WORDS = "No description has been provided for this image"           # nbconvert's alternative text
-MOVED = 16         # of 255: by how much a colour of a figure may change to save room
+NO_WORDS = "No description has been provided for this image"  # nbconvert's alternative text
+MOVED = 16  # of 255: by how much a colour of a figure may change to save room
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
 _PAGE = """<!doctype html>
@@ -62,9 +62,13 @@ def execute(path):
     path = Path(path)
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
-    client = NotebookClient(notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(path.parent)}},
-                            extra_arguments=["--log-level=ERROR"],
-                            on_cell_complete=lambda **_: bar.update())
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],
+        on_cell_complete=lambda **_: bar.update(),
+    )
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
@@ -73,11 +77,11 @@ def execute(path):
     finally:
         bar.close()
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)               # times of day
+        cell.metadata.pop("execution", None)  # times of day
         if "outputs" in cell:
             cell.outputs = [o for o in cell.outputs if "%|" not in o.get("data", {}).get("text/plain", "")]
             for data in (output["data"] for output in cell.outputs if "data" in output):
-                data.pop("application/vnd.jupyter.widget-view+json", None)       # dead without its kernel
+                data.pop("application/vnd.jupyter.widget-view+json", None)  # dead without its kernel
                 if "image/png" in data:
                     data["image/png"] = smaller(data["image/png"])
     notebook.metadata.pop("widgets", None)
@@ -95,8 +99,8 @@ def smaller(png):
         return png
     full = picture.convert("RGB")
     moved = lambda few: max(high for _, high in ImageChops.difference(full, few.convert("RGB")).getextrema())
-    ways = dict(kmeans=3), dict(method=Image.Quantize.FASTOCTREE)            # one for few colours, one for many shades
-    palettes = (full.quantize(256, dither=Image.Dither.NONE, **way) for way in ways)     # dithering dots even areas
+    ways = dict(kmeans=3), dict(method=Image.Quantize.FASTOCTREE)  # one for few colours, one for many shades
+    palettes = (full.quantize(256, dither=Image.Dither.NONE, **way) for way in ways)  # dithering dots even areas
     next((few for few in palettes if moved(few) <= MOVED), full).save(file, format="png", optimize=True)
     return min(png, base64.b64encode(file.getvalue()).decode(), key=len)
 
@@ -135,7 +139,7 @@ def render(notebooks, site, explorer=None):
     """
     site = Path(site)
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
-    exporter.log.setLevel(logging.ERROR)                       # it warns of missing words for figures; see below
+    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see below
     chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
     shown = {name: _card(notebook) for name, notebook in chapters.items()}
     for name, notebook in chapters.items():
@@ -151,7 +155,7 @@ def render(notebooks, site, explorer=None):
         body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
         for figure in figures:
             body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
-        body = re.sub(r'<script src="">\s*</script>', "", body)      # what the three empty addresses leave behind
+        body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
         begin = re.search("<body[^>]*>", body).end()
         body = body[:begin] + _HEAD.format(links=_links(name, shown)) + body[begin:]
         with atomic(site / f"{name}.html") as temporary:
@@ -160,8 +164,11 @@ def render(notebooks, site, explorer=None):
         with atomic(site / Path(explorer).name) as temporary:
             shutil.copyfile(explorer, temporary)
         shown[Path(explorer).stem] = _explorer_card()
-    cards = [f'<li><a href="{name}.html">{picture}<div><h2>{html.escape(title)}</h2><p>{html.escape(summary)}</p></div>'
-             "</a></li>" for name, (title, summary, picture) in shown.items()]
+    cards = [
+        f'<li><a href="{name}.html">{picture}<div><h2>{html.escape(title)}</h2><p>{html.escape(summary)}</p></div>'
+        "</a></li>"
+        for name, (title, summary, picture) in shown.items()
+    ]
     index = site / "index.html"
     with atomic(index) as temporary:
         temporary.write_text(_PAGE.format(cards="".join(cards)), encoding="utf-8")
@@ -172,9 +179,12 @@ def _links(name, shown):
     """Where a reader of chapter ``name`` may go: back to the index, a chapter back, a chapter on."""
     names = list(shown)
     at = names.index(name)
-    near = {"Before": names[max(at - 1, 0):at], "Next": names[at + 1:at + 2]}
-    found = [f'{word}: <a href="{other}.html">{html.escape(shown[other][0])}</a>'
-             for word, others in near.items() for other in others]
+    near = {"Before": names[max(at - 1, 0) : at], "Next": names[at + 1 : at + 2]}
+    found = [
+        f'{word}: <a href="{other}.html">{html.escape(shown[other][0])}</a>'
+        for word, others in near.items()
+        for other in others
+    ]
     return " ".join(f"<span>{link}</span>" for link in ['<a href="index.html">All chapters</a>', *found])
 
 

@@ -44,13 +44,13 @@ class Catalogue:
 class SystemConfig:
     """Sizes that most systems share; a system with more of them has a config of its own below this one."""
 
-    d_model: int = 64          # d, width of items and users
-    d_inner: int = 256         # inner width of the feed-forward layers
+    d_model: int = 64  # d, width of items and users
+    d_inner: int = 256  # inner width of the feed-forward layers
     n_layers: int = 2
-    n_heads: int = 2           # of attention
+    n_heads: int = 2  # of attention
     dropout: float = 0.5
-    max_len: int = 50          # L, the window
-    norm_eps: float = 1e-12    # of every LayerNorm, as in BERT
+    max_len: int = 50  # L, the window
+    norm_eps: float = 1e-12  # of every LayerNorm, as in BERT
 
     def __post_init__(self):
         if self.d_model % self.n_heads:
@@ -64,10 +64,10 @@ class Recommender(nn.Module):
     """Base of all systems. ``self.config`` has at least d_model, dropout and max_len."""
 
     stages = ("scratch",)
-    per_item = ("items.ids.",)     # beginnings of the names of tables with a row per item: they never leave a catalogue
-    fresh = ()                     # what else a transfer starts anew
-    pad_competes = False           # whether row 0 is a candidate (as some published code has it)
-    sees_target_time = False       # whether the target's time stamp stands in the input (the same)
+    per_item = ("items.ids.",)  # beginnings of the names of tables with a row per item: they never leave a catalogue
+    fresh = ()  # what else a transfer starts anew
+    pad_competes = False  # whether row 0 is a candidate (as some published code has it)
+    sees_target_time = False  # whether the target's time stamp stands in the input (the same)
 
     @property
     def window(self):

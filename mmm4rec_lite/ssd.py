@@ -53,9 +53,9 @@ def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
 
 def ssd_masked(x, dt, A, B, C, skip=None, initial_state=None):
     """The quadratic form, attention with a decay mask: O(L^2 (N + P)). Returns y [B,L,H,P]."""
-    mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))    # [B,G,H/G,L,L]
-    scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)                   # one per group
-    weights = (mask * scores).flatten(1, 2)                                       # [B,H,L,L]
+    mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))  # [B,G,H/G,L,L]
+    scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)  # one per group
+    weights = (mask * scores).flatten(1, 2)  # [B,H,L,L]
     y = torch.einsum("bhts,bshp->bthp", weights, dt.unsqueeze(-1) * x)
     if initial_state is not None:
         y = y + _read_entering(A * dt, C, initial_state)
@@ -65,14 +65,14 @@ def ssd_masked(x, dt, A, B, C, skip=None, initial_state=None):
 def ssd_chunked(x, dt, A, B, C, skip=None, initial_state=None, chunk=64):
     """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P). Returns y [B,L,H,P]."""
     batch, L, heads, _ = x.shape
-    fill = -L % chunk                                       # steps of size 0 change nothing
+    fill = -L % chunk  # steps of size 0 change nothing
     x_, dt_, B_, C_ = (pad(v, (0, 0) * (v.dim() - 2) + (0, fill)) for v in (x, dt, B, C))
-    split = lambda v: v.reshape(-1, chunk, *v.shape[2:])    # [B K, chunk, ...]
+    split = lambda v: v.reshape(-1, chunk, *v.shape[2:])  # [B K, chunk, ...]
     x_, dt_, B_, C_ = map(split, (x_, dt_, B_, C_))
     y = ssd_masked(x_, dt_, A, B_, C_)
 
-    left = ssd_state(x_, dt_, A, B_).unflatten(0, (batch, -1))                 # what each chunk adds
-    passed = _decay((A * dt_).sum(1)).unflatten(0, (batch, -1))               # what it lets through
+    left = ssd_state(x_, dt_, A, B_).unflatten(0, (batch, -1))  # what each chunk adds
+    passed = _decay((A * dt_).sum(1)).unflatten(0, (batch, -1))  # what it lets through
     h = torch.zeros_like(left[:, 0]) if initial_state is None else initial_state
     entering = []
     for k in range(left.shape[1]):
@@ -85,7 +85,7 @@ def ssd_chunked(x, dt, A, B, C, skip=None, initial_state=None, chunk=64):
 def ssd_state(x, dt, A, B, initial_state=None):
     """The state after the last step, [B,H,P,N]: what a next call needs to go on from here."""
     steps = A * dt
-    later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)         # sum over k > t
+    later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)  # sum over k > t
     state = torch.einsum("blh,blhp,blhn->bhpn", later.exp() * dt, x, _per_head(B, x.shape[2]))
     return state if initial_state is None else state + _decay(steps.sum(1)) * initial_state
 
@@ -97,6 +97,7 @@ def choose(length, state, width):
     costs about as much as 400 state updates, for its launches more than for its arithmetic, and the scan,
     all borders, is never the fastest: measured by ``benchmarks/ssd_forms.py``.
     """
+
     def cost(chunk):
         within = length * chunk * (state + width + 16)
         borders = math.ceil(length / chunk) if chunk < length else 0

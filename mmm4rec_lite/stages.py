@@ -72,13 +72,27 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
         model = MMM4Rec(config, *features.align(items))
         fit_gaps(model, rows)
     else:
-        model, _ = load_model(start, features, items, keep_items=False, item_bias=config.item_bias,
-                              query_time=config.query_time)
+        model, _ = load_model(
+            start, features, items, keep_items=False, item_bias=config.item_bias, query_time=config.query_time
+        )
         if model.config != config:
-            raise KitError(f"{start}: pre-trained with other sizes or switches than asked for here; "
-                           "use the same preset (or config) in both stages")
-    return _run("finetune", model, dataset, features, rows, rows.valid, training, out, progress,
-                start=None if start is None else str(start), split=split_name)
+            raise KitError(
+                f"{start}: pre-trained with other sizes or switches than asked for here; "
+                "use the same preset (or config) in both stages"
+            )
+    return _run(
+        "finetune",
+        model,
+        dataset,
+        features,
+        rows,
+        rows.valid,
+        training,
+        out,
+        progress,
+        start=None if start is None else str(start),
+        split=split_name,
+    )
 
 
 def fit_gaps(model, rows):
@@ -92,8 +106,17 @@ def _run(stage, model, dataset, features, rows, valid, training, out, progress, 
     out = Path(out)
     history = fit(model, rows.sequences, rows.train, training, valid, out, progress)
     where = {"device": str(next(model.parameters()).device), "machine": platform.machine(), "torch": torch.__version__}
-    save_model(out / "model.safetensors", model, features.encoder, dataset.items["item"], stage=stage,
-               dataset=dataset.name, training=asdict(training), **where, **notes)
+    save_model(
+        out / "model.safetensors",
+        model,
+        features.encoder,
+        dataset.items["item"],
+        stage=stage,
+        dataset=dataset.name,
+        training=asdict(training),
+        **where,
+        **notes,
+    )
     with atomic(out / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     return model, history

@@ -14,7 +14,7 @@ from mmm4rec_lite.site import executed, render
 def tour(posters=None):
     """Run the quickstart experiment, print its numbers, execute the notebooks, write ``site/index.html``."""
     if posters is not None:
-        os.environ["MMM4REC_POSTERS"] = str(Path(posters).absolute())        # the notebooks' kernels read it
+        os.environ["MMM4REC_POSTERS"] = str(Path(posters).absolute())  # the notebooks' kernels read it
     began = time.perf_counter()
 
     def step(text):

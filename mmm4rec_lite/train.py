@@ -21,7 +21,7 @@ from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
 from mmm4rec_lite.skeleton import STAGES
 from mmm4rec_lite.tensorfile import load_tensors, save_tensors
 
-GAP_VECTOR_LR = 5      # gap and request vectors start at zero and learn this much faster than the rest
+GAP_VECTOR_LR = 5  # gap and request vectors start at zero and learn this much faster than the rest
 METRICS = tuple(metrics(torch.ones(1)))
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
@@ -31,19 +31,19 @@ OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
 class TrainConfig:
     """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
 
-    stage: str = "scratch"         # "scratch", "pretrain" or "finetune": the system has its losses for each
-    epochs: int = 20               # at most
-    batch_size: int = 512          # rows (one history and its target) per step of the loss
-    rows_per_epoch: int | None = None    # a fresh sample each epoch, in whole batches; None: all
-    accumulate: int = 1            # batches per step of the optimiser; their mean gradient is used
-    optimizer: str = "nadam"       # "nadam" (the paper), "adam" or "adamw"
+    stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
+    epochs: int = 20  # at most
+    batch_size: int = 512  # rows (one history and its target) per step of the loss
+    rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
+    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used
+    optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
     lr: float = 2e-3
-    weight_decay: float = 5e-3     # L2 in the gradient; decoupled with adamw
-    clip: float | None = None      # largest norm of the whole gradient
-    decay_all: bool = False        # True: on every parameter, as in the public code (it kills the time branch)
-    patience: int = 3              # epochs without a better metric before stopping
-    metric: str = "ndcg@10"        # on the validation rows
-    seed: int = 0                  # of drop-out and of the rows' order; start weights are the caller's
+    weight_decay: float = 5e-3  # L2 in the gradient; decoupled with adamw
+    clip: float | None = None  # largest norm of the whole gradient
+    decay_all: bool = False  # True: on every parameter, as in the public code (it kills the time branch)
+    patience: int = 3  # epochs without a better metric before stopping
+    metric: str = "ndcg@10"  # on the validation rows
+    seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
 
     def __post_init__(self):
         for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
@@ -85,8 +85,11 @@ def parameter_groups(model, config):
         else:
             free.append(p)
     decay = config.weight_decay
-    groups = [dict(params=decayed, weight_decay=decay), dict(params=free, weight_decay=0.0),
-              dict(params=gaps, weight_decay=decay if config.decay_all else 0.0, lr=config.lr * GAP_VECTOR_LR)]
+    groups = [
+        dict(params=decayed, weight_decay=decay),
+        dict(params=free, weight_decay=0.0),
+        dict(params=gaps, weight_decay=decay if config.decay_all else 0.0, lr=config.lr * GAP_VECTOR_LR),
+    ]
     return [g for g in groups if g["params"]]
 
 
@@ -112,8 +115,9 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
     run = _Run(model, sequences, rows, valid, config, folder)
     torch.manual_seed(config.seed)
-    optimizer = OPTIMIZERS[config.optimizer](parameter_groups(model, config), lr=config.lr,
-                                             foreach=accelerator.device.type == "cuda")
+    optimizer = OPTIMIZERS[config.optimizer](
+        parameter_groups(model, config), lr=config.lr, foreach=accelerator.device.type == "cuda"
+    )
     run.resume(optimizer)
 
     while not run.finished:
@@ -122,8 +126,9 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
         line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
-            line |= metrics(rank_rows(model_scorer(model), sequences, valid, model.window,
-                                      target_time=model.sees_target_time))
+            line |= metrics(
+                rank_rows(model_scorer(model), sequences, valid, model.window, target_time=model.sees_target_time)
+            )
             line["valid_seconds"] = time.perf_counter() - began
         run.record(line, optimizer)
     return run.finish()
@@ -137,7 +142,7 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
     if config.stage == "pretrain":
-        chunks = [chunk for chunk in chunks if len(chunk) > 1]                   # one row alone has no negatives
+        chunks = [chunk for chunk in chunks if len(chunk) > 1]  # one row alone has no negatives
     totals = Counter()
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):
@@ -169,9 +174,17 @@ class _Run:
         self.model, self.config, self.selects = model, config, valid is not None
         self.folder = None if folder is None else Path(folder)
         self.lines, self.best = [], _copy(model)
-        self.identity = _digest(asdict(model.config), asdict(config), sequences.items, sequences.times,
-                                sequences.first, rows, valid, *dict(model.named_buffers()).values(),
-                                *model.state_dict().values())
+        self.identity = _digest(
+            asdict(model.config),
+            asdict(config),
+            sequences.items,
+            sequences.times,
+            sequences.first,
+            rows,
+            valid,
+            *dict(model.named_buffers()).values(),
+            *model.state_dict().values(),
+        )
 
     @property
     def epoch(self):
@@ -201,8 +214,9 @@ class _Run:
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        save_tensors(self.folder / "training.safetensors", "training", tensors,
-                     identity=self.identity, history=self.lines)
+        save_tensors(
+            self.folder / "training.safetensors", "training", tensors, identity=self.identity, history=self.lines
+        )
 
     def resume(self, optimizer):
         file = None if self.folder is None else self.folder / "training.safetensors"
@@ -210,9 +224,11 @@ class _Run:
             return
         tensors, notes = load_tensors(file, "training", "delete it to train anew")
         if notes.get("identity") != self.identity:
-            raise KitError(f"{file}: belongs to another run (data, settings or start weights differ); "
-                           "choose another folder or delete this one")
-        part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
+            raise KitError(
+                f"{file}: belongs to another run (data, settings or start weights differ); "
+                "choose another folder or delete this one"
+            )
+        part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
         self.lines = notes["history"]
         self.model.load_state_dict(part("model."))
         self.best = part("best.")

@@ -12,8 +12,8 @@ from mmm4rec_lite.data import leave_one_out, load_dataset
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.model import MMM4Rec
 
-devices.ACCELERATOR = "cpu"    # in this process; notebooks and test_gpu.py use what is there
-torch.set_num_threads(1)      # models this small are faster so, also beside other work
+devices.ACCELERATOR = "cpu"  # in this process; notebooks and test_gpu.py use what is there
+torch.set_num_threads(1)  # models this small are faster so, also beside other work
 
 
 def pytest_terminal_summary(terminalreporter):

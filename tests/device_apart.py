@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 APART = torch.device("meta")
-INDEXES = ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_")     # may be told by the CPU
+INDEXES = ("index", "index_put", "index_put_", "_unsafe_index", "_index_put_impl_")  # may be told by the CPU
 MOVES = ("copy_", "_to_copy")
 
 
@@ -17,8 +17,9 @@ class Apart(torch.Tensor):
 
     @staticmethod
     def __new__(cls, numbers):
-        own = torch.Tensor._make_wrapper_subclass(cls, numbers.size(), numbers.stride(), numbers.storage_offset(),
-                                                  dtype=numbers.dtype, device=APART)
+        own = torch.Tensor._make_wrapper_subclass(
+            cls, numbers.size(), numbers.stride(), numbers.storage_offset(), dtype=numbers.dtype, device=APART
+        )
         own.numbers = numbers
         return own
 
@@ -45,7 +46,7 @@ class Mode(TorchDispatchMode):
 def _run(operation, args, kwargs):
     name = operation._overloadpacket.__name__
     if name == "_fused_sdp_choice":
-        return 0                                                                 # attention in plain operations
+        return 0  # attention in plain operations
     given = [leaf for leaf in tree_iter((args, kwargs)) if isinstance(leaf, torch.Tensor)]
     own = {id(one.numbers): one for one in given if isinstance(one, Apart)}
     foreign = [one for one in given if not isinstance(one, Apart) and one.dim() > 0]

@@ -26,7 +26,7 @@ def make_toy(folder, seed=0):
     """
     draw = random.Random(seed)
     shelf, items = {}, []
-    bare = draw.sample(range(60), 12)                                            # these have no picture
+    bare = draw.sample(range(60), 12)  # these have no picture
     for domain, kinds in KINDS.items():
         for kind in kinds:
             for colour in COLOURS:
@@ -39,7 +39,7 @@ def make_toy(folder, seed=0):
                 items.append((item, title, f"{title}. One of our {kind} {domain}, in {colour}.", image, domain))
     rows = []
     for user in range(80):
-        for domain in KINDS if user % 8 == 7 else [list(KINDS)[user % 2]]:     # every eighth user buys both
+        for domain in KINDS if user % 8 == 7 else [list(KINDS)[user % 2]]:  # every eighth user buys both
             kinds = KINDS[domain]
             kind, time = draw.randrange(6), START + int(draw.random() * 90 * DAY)
             for _ in range(draw.randrange(8, 17)):
@@ -48,7 +48,7 @@ def make_toy(folder, seed=0):
                 short = draw.random() < 0.5
                 pause = 1 + int(draw.random() ** 3 * HOUR / 4) if short else int(DAY * draw.lognormvariate(1, 1)) + HOUR
                 if draw.random() < 0.1:
-                    pause = 0                                                    # a tie
+                    pause = 0  # a tie
                 kind = draw.randrange(6) if draw.random() < 0.1 else (kind + (1 if pause < HOUR else 2)) % 6
                 time += pause
     return Dataset.from_frames(

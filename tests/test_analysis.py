@@ -7,8 +7,13 @@ from mmm4rec_lite import KitError
 from mmm4rec_lite.analysis import decay_masks, steps
 from mmm4rec_lite.data import batch
 
-VARIANTS = {"plain": {}, "two TiSSDs": dict(shared=False), "two layers": dict(n_layers=2),
-            "two of both": dict(shared=False, n_layers=2), "no time": dict(time=False)}
+VARIANTS = {
+    "plain": {},
+    "two TiSSDs": dict(shared=False),
+    "two layers": dict(n_layers=2),
+    "two of both": dict(shared=False, n_layers=2),
+    "no time": dict(time=False),
+}
 
 
 @pytest.fixture(params=VARIANTS)
@@ -38,7 +43,7 @@ def test_a_mask_is_what_is_left_after_the_steps_between(model, inputs):
     for name, (dt, A) in found.items():
         assert (dt > 0).all() and (A < 0).all()
         for t, s in ((7, 0), (7, 6), (5, 2), (3, 3)):
-            left = (A * dt[:, s + 1:t + 1].sum(1)).exp()
+            left = (A * dt[:, s + 1 : t + 1].sum(1)).exp()
             torch.testing.assert_close(masks[name][:, :, t, s], left)
 
 
@@ -54,8 +59,11 @@ def test_names_tell_the_modality_and_the_layer(model, inputs):
         assert torch.equal(after[f"layer 1, {other}"][0], before[f"layer 1, {other}"][0])
         assert not torch.equal(after[f"layer 1, {part}"][0], before[f"layer 1, {part}"][0])
     for i, layer in enumerate(model.layers, 1):
-        for part, core in (("text", layer.tissd[0].core), ("image", layer.tissd[-1].core),
-                           ("fusion", layer.ticossd.core)):
+        for part, core in (
+            ("text", layer.tissd[0].core),
+            ("image", layer.tissd[-1].core),
+            ("fusion", layer.ticossd.core),
+        ):
             assert torch.equal(before[f"layer {i}, {part}"][1], -core.A_log.exp())
 
 

@@ -57,9 +57,9 @@ def test_alignment_of_equal_rotated_and_unrelated_vectors():
     same, turned = analysis.alignment(x, 3 * x), analysis.alignment(x, x @ turn)
     apart = analysis.alignment(x, torch.randn(200, 16, generator=g))
     assert same["own"] == pytest.approx(1) and same["cka"] == pytest.approx(1) and abs(same["others"]) < 0.05
-    assert turned["cka"] == pytest.approx(1) and abs(turned["own"]) < 0.4       # one geometry, other coordinates
+    assert turned["cka"] == pytest.approx(1) and abs(turned["own"]) < 0.4  # one geometry, other coordinates
     assert abs(apart["own"]) < 0.1 and apart["cka"] < 0.2
-    both = analysis.alignment(x + 5, x @ turn + 5)                               # a common direction is no alignment
+    both = analysis.alignment(x + 5, x @ turn + 5)  # a common direction is no alignment
     assert both["others"] > 0.9 and both["own"] - both["others"] < 0.05
 
 
@@ -86,7 +86,7 @@ def test_no_gain_is_told_where_nothing_comes_in(tones):
 def test_a_frequency_map_shows_what_a_learnable_filter_moves(tones):
     layer = fusion.pass_bins(range(11), L)
     with torch.no_grad():
-        layer.learnable.real.weight.copy_(torch.eye(11).roll(1, 0))              # bin k comes out at k + 1
+        layer.learnable.real.weight.copy_(torch.eye(11).roll(1, 0))  # bin k comes out at k + 1
     table = analysis.frequency_map(layer)
     assert table[2:9].argmax(1).tolist() == list(range(3, 10))
     out = layer(tones[4], tones[4])
@@ -98,7 +98,7 @@ def test_traits_tell_linear_filters_from_the_adaptive_one():
     table = fusion.traits(made | {"published": fusion.fresh_filter(L, published=True)}).set_index("filter")
     assert (table.loc[["w/o AF", "neither"], "superposition"] < 1e-5).all()
     assert (table.loc[["both filters", "w/o LF"], "superposition"] > 0.02).all()
-    assert (table.loc[["w/o LF", "neither"], "elsewhere"] < 1e-6).all()          # an element-wise K makes no new bins
+    assert (table.loc[["w/o LF", "neither"], "elsewhere"] < 1e-6).all()  # an element-wise K makes no new bins
     assert (table.loc[["both filters", "w/o AF"], "elsewhere"] > 1e-3).all()
     assert table.loc["neither", ["gain", "twice"]].tolist() == pytest.approx([2, 2])
     assert table.loc["published", "twice"] == pytest.approx(4) and table.loc["published", "gain"] < 0.02
@@ -131,8 +131,9 @@ def test_the_parts_of_a_score_add_up_to_it(toy_model, small, one):
         analysis.score_parts(toy_model(small.but(fusion="item")), users, items)
 
 
-@pytest.mark.parametrize("period, bins", [(5, [4, 8]), (4, [5, 10]), (10, [2, 4, 6, 8, 10]), (1, []),
-                                          (20, range(1, 11))])
+@pytest.mark.parametrize(
+    "period, bins", [(5, [4, 8]), (4, [5, 10]), (10, [2, 4, 6, 8, 10]), (1, []), (20, range(1, 11))]
+)
 def test_a_planted_rhythm_is_where_its_period_says(period, bins):
     gaps = fusion.rhythm(period, L)
     table = fusion.rhythm_table({"planted": gaps})
@@ -150,10 +151,16 @@ def _dataset(gaps):
     """A dataset with a user per row of gaps [U, G]."""
     times = np.cumsum(np.pad(gaps, ((0, 0), (1, 0))), axis=1)
     users, steps = np.indices(times.shape)
-    rows = pd.DataFrame({"user": [f"u{u:03}" for u in users.ravel()], "item": [f"i{s}" for s in steps.ravel()],
-                         "timestamp": times.ravel().astype("int64")})
-    items = pd.DataFrame({"item": sorted(rows["item"].unique()), "title": "x", "text": "x", "image": None,
-                          "domain": "d"})
+    rows = pd.DataFrame(
+        {
+            "user": [f"u{u:03}" for u in users.ravel()],
+            "item": [f"i{s}" for s in steps.ravel()],
+            "timestamp": times.ravel().astype("int64"),
+        }
+    )
+    items = pd.DataFrame(
+        {"item": sorted(rows["item"].unique()), "title": "x", "text": "x", "image": None, "domain": "d"}
+    )
     return Dataset.from_frames("planted", rows, items)
 
 

@@ -36,7 +36,7 @@ def test_half_lives_know_neither_the_first_step_nor_padding():
     changed[:, 0], changed[:, 4:] = 9, 9
     lengths = torch.tensor([4])
     assert torch.equal(analysis.half_lives(dt, A, lengths), analysis.half_lives(changed, A, lengths))
-    left = (A * dt[:, 1:4].sum(1)).exp()                                         # over three steps
+    left = (A * dt[:, 1:4].sum(1)).exp()  # over three steps
     torch.testing.assert_close(left, 0.5 ** (3 / analysis.half_lives(dt, A, lengths)))
 
 

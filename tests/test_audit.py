@@ -38,7 +38,10 @@ def test_the_papers_cells_and_their_logs():
     finding = prints.cells_and_logs()
     odd = finding.table[~finding.table["agrees"]]
     assert sorted(zip(odd["dataset"], odd["row"])) == [
-        ("arts", "seconds per epoch"), ("pantry", "seconds per epoch"), ("scientific", "ndcg@50")]
+        ("arts", "seconds per epoch"),
+        ("pantry", "seconds per epoch"),
+        ("scientific", "ndcg@50"),
+    ]
     assert odd.set_index("dataset").loc["arts", "without_id"] == pytest.approx(14.92, abs=0.02)
     assert finding.verdict == PARTLY and "0.0929 printed, 0.0944 logged" in finding.evidence
 
@@ -90,7 +93,7 @@ def test_shared_weights_are_counted():
     for _, form in table.groupby("form"):
         parts = form.set_index("part")["parameters"]
         whole = parts.pop("whole model without item tables")
-        assert 0 <= whole - parts.sum() < 50                        # the affine weights of eq. 5's LayerNorm
+        assert 0 <= whole - parts.sum() < 50  # the affine weights of eq. 5's LayerNorm
     assert table.query("form == 'public code' and `for` == 'image'")["parameters"].item() == 0
 
 
@@ -142,8 +145,10 @@ def test_only_the_targets_time_is_exchanged(lamps):
 
 def test_the_published_branch_is_dead_and_ours_is_not(lamps):
     rows = split(lamps.dataset)
-    found = {name: times._branch(fresh(lamps, FORMS[name], 0), rows, lamps.training.but(decay_all=FORMS[name][1]))
-             for name in ("published", "log-gaps and gap vector")}
+    found = {
+        name: times._branch(fresh(lamps, FORMS[name], 0), rows, lamps.training.but(decay_all=FORMS[name][1]))
+        for name in ("published", "log-gaps and gap vector")
+    }
     dead, live = found.values()
     assert dead["users moved by other gaps"] < 1e-6 < 1e-2 < live["users moved by other gaps"]
     assert dead["gradient of the scale"] < 1e-6 * dead["L2 term of the scale"]

@@ -29,8 +29,10 @@ pytestmark = [pytest.mark.browser, MISSING]
 EXPLORERS = {"03_decay_masks": "A", "04_alignment_and_fusion": "period 1 (steps)"}
 # the explorers that run a model stand in notebooks that train it first; here each has a notebook of its own, with an
 # untrained one over the demo store: the cell, and the button or slider that is moved
-WITH_MODEL = {"what_if": ("widgets.what_if(model, store)", "drop"),
-              "modality_dial": ("widgets.modality_dial(model, store, features)", "history pictures (%)")}
+WITH_MODEL = {
+    "what_if": ("widgets.what_if(model, store)", "drop"),
+    "modality_dial": ("widgets.modality_dial(model, store, features)", "history pictures (%)"),
+}
 MODEL = """
 import torch
 from mmm4rec_lite import MMM4Rec, ModelConfig, widgets
@@ -155,7 +157,7 @@ def test_the_page_fits_its_words_can_be_read_and_every_control_has_a_name(page, 
     ink, ground = page.evaluate("(style => [style.color, style.backgroundColor])(getComputedStyle(document.body))")
     assert (luminance(ink) < luminance(ground)) == (scheme == "light")
     dark, bright = sorted(map(luminance, (ink, ground)))
-    assert (bright + 0.05) / (dark + 0.05) > 7                               # WCAG's enhanced contrast
+    assert (bright + 0.05) / (dark + 0.05) > 7  # WCAG's enhanced contrast
     named = page.evaluate("[...document.querySelectorAll('input, select')].map(one => one.labels.length)")
     assert len(named) == 8 and all(named)
 
@@ -196,22 +198,43 @@ def lab(tmp_path_factory):
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
         nbformat.write(notebook, home / "notebooks" / f"{name}.ipynb")
-    for folder in ("data_samples", "benchmarks"):                            # what notebooks read
+    for folder in ("data_samples", "benchmarks"):  # what notebooks read
         (home / folder).symlink_to(ROOT / folder)
-    settings = {"apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-                "notebook-extension/tracker": {"windowingMode": "none"}}     # cells out of sight are on the page too
+    settings = {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none"},
+    }  # cells out of sight are on the page too
     for name, values in settings.items():
         file = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    own = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
-           "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTER_CONFIG_DIR": "config"}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--port=0", "--allow-root",
-               "--IdentityProvider.token=", f"--ServerApp.root_dir={home / 'notebooks'}",
-               "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+    own = {
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "JUPYTER_CONFIG_DIR": "config",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--port=0",
+        "--allow-root",
+        "--IdentityProvider.token=",
+        f"--ServerApp.root_dir={home / 'notebooks'}",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+    ]
     with open(home / "log", "w") as log:
-        server = subprocess.Popen(command, cwd=home, stdout=log, stderr=log,
-                                  env=os.environ | {name: str(home / folder) for name, folder in own.items()})
+        server = subprocess.Popen(
+            command,
+            cwd=home,
+            stdout=log,
+            stderr=log,
+            env=os.environ | {name: str(home / folder) for name, folder in own.items()},
+        )
     try:
         for _ in range(600):
             if found := list(home.glob("runtime/jpserver-*.json")):
@@ -259,11 +282,12 @@ BOTH_CHANGED = f"""([cell, old]) => cell.querySelector("img").complete
   && ({SEEN})(cell).every((now, i) => now !== old[i])"""
 
 
-@pytest.mark.parametrize("name, control", [*EXPLORERS.items(), *((name, moved) for name, (_, moved) in
-                                                                  WITH_MODEL.items())])
+@pytest.mark.parametrize(
+    "name, control", [*EXPLORERS.items(), *((name, moved) for name, (_, moved) in WITH_MODEL.items())]
+)
 def test_a_moved_control_changes_text_and_figure_in_jupyterlab(lab, tab, name, control):
     tab.local.append(lab)
-    tab.goto(f"{lab}lab?reset")                         # without the tabs of the test before
+    tab.goto(f"{lab}lab?reset")  # without the tabs of the test before
     tab.wait_for_function("window.jupyterapp")
     tab.evaluate(RUN, f"{name}.ipynb")
     cell = tab.locator("#explorer")
@@ -271,8 +295,13 @@ def test_a_moved_control_changes_text_and_figure_in_jupyterlab(lab, tab, name, c
     assert tab.locator(".jp-RenderedText[data-mime-type*=stderr]").all_inner_texts() == []
     tab.wait_for_function("document.querySelector('#explorer img')?.naturalWidth")
     named = tab.get_by_text(control, exact=True)
-    handle = cell.locator(".widget-slider").filter(has=named).locator(".noUi-handle").or_(
-        cell.get_by_role("button", name=control, exact=True)).first
+    handle = (
+        cell.locator(".widget-slider")
+        .filter(has=named)
+        .locator(".noUi-handle")
+        .or_(cell.get_by_role("button", name=control, exact=True))
+        .first
+    )
     for key in ("Enter", "Enter") if control == "drop" else ("Home", "End"):
         old = cell.evaluate(SEEN)
         handle.press(key)

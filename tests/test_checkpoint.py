@@ -101,9 +101,11 @@ def test_a_model_without_per_item_tables_goes_with_any_catalogue(toy_model, smal
         others = CATALOGUES[change](items)
         model, _ = load_model(tmp_path / "plain", features, others)
         assert all(torch.equal(v, plain.state_dict()[k]) for k, v in model.state_dict().items())
-    one = batch(toy_split.sequences, toy_split.test, 8)                          # others: the reversed catalogue
-    there, back = (m.eval().score(m(rows, one.lengths, one.times))[:, 1:]
-                   for m, rows in ((plain, one.items), (model, (61 - one.items) * (one.items > 0))))
+    one = batch(toy_split.sequences, toy_split.test, 8)  # others: the reversed catalogue
+    there, back = (
+        m.eval().score(m(rows, one.lengths, one.times))[:, 1:]
+        for m, rows in ((plain, one.items), (model, (61 - one.items) * (one.items > 0)))
+    )
     torch.testing.assert_close(there, back.flip(1))
 
 

@@ -38,21 +38,44 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def features(work):
     return work / "features.safetensors", both(
-        "features", "--data", TOY, "--out", work / "features.safetensors", "--encoder", "random")
+        "features", "--data", TOY, "--out", work / "features.safetensors", "--encoder", "random"
+    )
 
 
 @pytest.fixture(scope="module")
 def source(work, features):
     return work / "source", both(
-        "pretrain", "--data", TOY, "--domain", "lamps", "--features", features[0], "--out", work / "source",
-        "--epochs", 1)
+        "pretrain",
+        "--data",
+        TOY,
+        "--domain",
+        "lamps",
+        "--features",
+        features[0],
+        "--out",
+        work / "source",
+        "--epochs",
+        1,
+    )
 
 
 @pytest.fixture(scope="module")
 def target(work, features, source):
     return work / "target", both(
-        "finetune", "--data", TOY, "--domain", "mugs", "--features", features[0], "--out", work / "target",
-        "--epochs", 2, "--start", source[0])
+        "finetune",
+        "--data",
+        TOY,
+        "--domain",
+        "mugs",
+        "--features",
+        features[0],
+        "--out",
+        work / "target",
+        "--epochs",
+        2,
+        "--start",
+        source[0],
+    )
 
 
 @pytest.fixture
@@ -66,7 +89,7 @@ def failed(monkeypatch, capsys, tmp_path):
         with pytest.raises(SystemExit) as end:
             cli.main()
         out, err = capsys.readouterr()
-        err = re.sub(r"(\r[^\r\n]*\d+%\|[^\r\n]*)+\n", "", err)              # a progress bar that stood still
+        err = re.sub(r"(\r[^\r\n]*\d+%\|[^\r\n]*)+\n", "", err)  # a progress bar that stood still
         assert end.value.code == 2 and out == ""
         assert re.fullmatch(r"error: [^\r\n]+\n", err)
         assert sorted(tmp_path.rglob("*")) == before
@@ -122,8 +145,10 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
     run("finetune", *given, "--out", out, "--epochs", "1", "--query-time")
     _, found = both("evaluate", out, *given)
     assert found["rows"][0]["system"] == "MMM4Rec, told the time of the request"
-    early, late = (json.loads(run("recommend", out, "--user", "user01", *given, "--at", at, "--json"))["rows"]
-                   for at in ("2024-06-01", "2035-01-01"))
+    early, late = (
+        json.loads(run("recommend", out, "--user", "user01", *given, "--at", at, "--json"))["rows"]
+        for at in ("2024-06-01", "2035-01-01")
+    )
     assert [row["score"] for row in early] != [row["score"] for row in late]
     assert "give the time (--at)" in failed("recommend", out, "--user", "user01", *given)
 
@@ -139,8 +164,20 @@ def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
 
 
 def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
-    text, found = both("recommend", target[0], "--user", "user01", "--data", TOY, "--domain", "mugs",
-                       "--features", features[0], "-k", 3)
+    text, found = both(
+        "recommend",
+        target[0],
+        "--user",
+        "user01",
+        "--data",
+        TOY,
+        "--domain",
+        "mugs",
+        "--features",
+        features[0],
+        "-k",
+        3,
+    )
     assert found["user"] == "user01" and [row["rank"] for row in found["rows"]] == [1, 2, 3]
     assert all(row.keys() == {"rank", "item", "title", "score"} for row in found["rows"])
     titles = toy.items.set_index("item")["title"]
@@ -156,8 +193,22 @@ def test_a_pretraining_run_is_not_evaluated(failed, source, features):
 
 def test_several_domains_are_joined(features, work):
     out = work / "both"
-    found = json.loads(run("pretrain", "--data", TOY, "--domain", "lamps, mugs", "--features", features[0],
-                           "--out", out, "--epochs", 1, "--json"))
+    found = json.loads(
+        run(
+            "pretrain",
+            "--data",
+            TOY,
+            "--domain",
+            "lamps, mugs",
+            "--features",
+            features[0],
+            "--out",
+            out,
+            "--epochs",
+            1,
+            "--json",
+        )
+    )
     assert len(found["rows"]) == 1
     joined = ["--data", TOY, "--domain", "lamps,mugs", "--features", features[0], "--json"]
     run("finetune", *joined, "--out", work / "joined", "--epochs", 1)
@@ -202,8 +253,9 @@ def test_an_unknown_encoder_is_told_in_one_line(failed, tmp_path):
 def test_a_corrupt_picture_is_told_in_one_line(failed, tmp_path):
     data = copy(tmp_path / "data")
     (data / "images" / "l05.png").write_bytes(b"no picture")
-    line = failed("features", "--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random",
-                  "--bad-images", "error")
+    line = failed(
+        "features", "--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random", "--bad-images", "error"
+    )
     assert "l05.png: the picture of item 'l05' cannot be read" in line
 
 
@@ -215,8 +267,11 @@ def test_unsuitable_features_are_told_in_one_line(failed, tmp_path, source, targ
     assert "features of other items" in failed("pretrain", *use, "--out", out)
     assert "features of other items" in failed("finetune", *use, "--out", out)
     random_features(toy.items["item"]).save(file)
-    for command in (["finetune", *use, "--out", out, "--start", source[0]], ["evaluate", target[0], *use],
-                    ["recommend", target[0], "--user", "user01", *use]):
+    for command in (
+        ["finetune", *use, "--out", out, "--start", source[0]],
+        ["evaluate", target[0], *use],
+        ["recommend", target[0], "--user", "user01", *use],
+    ):
         assert "cannot be mixed" in failed(*command)
     file.write_bytes(file.read_bytes()[:-9])
     assert "is no feature file or is damaged" in failed("pretrain", *use, "--out", out)
@@ -285,8 +340,25 @@ def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(batch_size=64))
     monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
-    table = json.loads(run("reproduce", "table6", "--data", TOY, "--features", features[0], "--seeds", 1, "--out",
-                           tmp_path / "runs.csv", "--backend", "threading", "--jobs", 1, "--json"))["rows"]
+    table = json.loads(
+        run(
+            "reproduce",
+            "table6",
+            "--data",
+            TOY,
+            "--features",
+            features[0],
+            "--seeds",
+            1,
+            "--out",
+            tmp_path / "runs.csv",
+            "--backend",
+            "threading",
+            "--jobs",
+            1,
+            "--json",
+        )
+    )["rows"]
     labels = [line["label"] for line in table]
     assert labels == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
     assert {"seed", "device", "config", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))

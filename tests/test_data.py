@@ -30,11 +30,13 @@ from mmm4rec_lite.errors import KitError
 def frames(rows=600, users=20, items=15, seed=0, prefix="i"):
     """Random tables with many ties; items alternate between domains x and y."""
     draw = np.random.default_rng(seed)
-    interactions = pd.DataFrame({
-        "user": [f"u{n}" for n in draw.integers(users, size=rows)],
-        "item": [f"{prefix}{n}" for n in draw.zipf(1.3, size=rows) % items],
-        "timestamp": draw.integers(1000, 1000 + rows // 4, size=rows),
-    })
+    interactions = pd.DataFrame(
+        {
+            "user": [f"u{n}" for n in draw.integers(users, size=rows)],
+            "item": [f"{prefix}{n}" for n in draw.zipf(1.3, size=rows) % items],
+            "timestamp": draw.integers(1000, 1000 + rows // 4, size=rows),
+        }
+    )
     films = pd.DataFrame({"item": [f"{prefix}{n}" for n in range(items)]})
     films["title"] = films["text"] = "film " + films["item"]
     films["image"] = None
@@ -67,7 +69,7 @@ def rows_as_tuples(split, rows):
     names = dict(zip(flat.first.unique().tolist(), flat.users, strict=True))
     for row in rows.tolist():
         first = int(flat.first[row])
-        items, times = (array[first:row + 1].tolist() for array in (flat.items, flat.times))
+        items, times = (array[first : row + 1].tolist() for array in (flat.items, flat.times))
         events = list(zip(items, times, strict=True))
         found.append((names[first], tuple(events[:-1]), events[-1]))
     return found
@@ -170,8 +172,13 @@ def test_statistics():
     table = statistics([small, make()])
     assert table["dataset"].tolist() == ["small", "toy"]
     assert table.drop(columns="dataset").iloc[0].to_dict() == {
-        "users": 2, "items": 4, "images": 0, "coverage %": 0,
-        "interactions": 4, "average length": 2, "ties %": 50,
+        "users": 2,
+        "items": 4,
+        "images": 0,
+        "coverage %": 0,
+        "interactions": 4,
+        "average length": 2,
+        "ties %": 50,
     }
 
 
@@ -281,30 +288,34 @@ def put(column, value, row=3):
         frame[column] = frame[column].astype(object)
         frame.loc[row, column] = value
         return frame.infer_objects()
+
     return change
 
 
-@pytest.mark.parametrize(("table", "change", "message"), [
-    ("interactions", lambda f: f.drop(columns="timestamp"), "column 'timestamp' is missing; expected user"),
-    ("items", lambda f: f.drop(columns="domain"), "column 'domain' is missing; expected item, title"),
-    ("interactions", lambda f: f[:0], "no rows"),
-    ("items", lambda f: f[:0], "no rows"),
-    ("interactions", put("user", None), r"column 'user' has 1 null values, the first in row 3"),
-    ("interactions", put("timestamp", float("nan")), "column 'timestamp' has 1 null values"),
-    ("items", put("text", None), "column 'text' has 1 null values"),
-    ("interactions", lambda f: f.astype({"timestamp": float}), "'timestamp' is of type float64"),
-    ("interactions", lambda f: f.astype({"timestamp": "datetime64[s]"}), "'timestamp' is of type datetime64"),
-    ("interactions", lambda f: f.assign(user=7), "'user' is of type int64; expected strings"),
-    ("items", lambda f: f.assign(image=1.5), "'image' is of type float64; expected strings"),
-    ("interactions", lambda f: f.assign(timestamp=1_600_000_000_000), "16.* looks like milliseconds"),
-    ("interactions", lambda f: f.assign(timestamp=-f["timestamp"]), "timestamp -1149 is negative"),
-    ("interactions", put("item", "ghost"), "1 interactions with unknown items, such as 'ghost'"),
-    ("items", put("item", "i0"), "1 repeated item ids, such as 'i0'"),
-    ("items", put("image", "images/9.jpg"), "image 'images/9.jpg' is not in"),
-    ("items", put("image", "../source/images/0.jpg"), "must be a path below"),
-    ("items", put("image", "/etc/hostname"), "must be a path below"),
-    ("items", put("image", ""), "image '' is not in"),
-])
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("interactions", lambda f: f.drop(columns="timestamp"), "column 'timestamp' is missing; expected user"),
+        ("items", lambda f: f.drop(columns="domain"), "column 'domain' is missing; expected item, title"),
+        ("interactions", lambda f: f[:0], "no rows"),
+        ("items", lambda f: f[:0], "no rows"),
+        ("interactions", put("user", None), r"column 'user' has 1 null values, the first in row 3"),
+        ("interactions", put("timestamp", float("nan")), "column 'timestamp' has 1 null values"),
+        ("items", put("text", None), "column 'text' has 1 null values"),
+        ("interactions", lambda f: f.astype({"timestamp": float}), "'timestamp' is of type float64"),
+        ("interactions", lambda f: f.astype({"timestamp": "datetime64[s]"}), "'timestamp' is of type datetime64"),
+        ("interactions", lambda f: f.assign(user=7), "'user' is of type int64; expected strings"),
+        ("items", lambda f: f.assign(image=1.5), "'image' is of type float64; expected strings"),
+        ("interactions", lambda f: f.assign(timestamp=1_600_000_000_000), "16.* looks like milliseconds"),
+        ("interactions", lambda f: f.assign(timestamp=-f["timestamp"]), "timestamp -1149 is negative"),
+        ("interactions", put("item", "ghost"), "1 interactions with unknown items, such as 'ghost'"),
+        ("items", put("item", "i0"), "1 repeated item ids, such as 'i0'"),
+        ("items", put("image", "images/9.jpg"), "image 'images/9.jpg' is not in"),
+        ("items", put("image", "../source/images/0.jpg"), "must be a path below"),
+        ("items", put("image", "/etc/hostname"), "must be a path below"),
+        ("items", put("image", ""), "image '' is not in"),
+    ],
+)
 def test_every_fault_of_the_tables_is_named(pictured, table, change, message):
     path = pictured / f"{table}.parquet"
     change(pd.read_parquet(path)).to_parquet(path)
@@ -335,7 +346,7 @@ def test_sequences():
     assert {flat.items.dtype, flat.times.dtype, flat.first.dtype} == {torch.int64}
     first = 0
     for events in expected.values():
-        assert flat.first[first:first + len(events)].eq(first).all()
+        assert flat.first[first : first + len(events)].eq(first).all()
         first += len(events)
     assert sequences(one_user()).items.tolist() == [5, 4, 3, 2, 1]  # an index is the row of items + 1
 

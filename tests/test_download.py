@@ -60,7 +60,7 @@ class Faults(BaseHTTPRequestHandler):
             self.head(len(JPEG))
             self.wfile.write(JPEG[:300])
             self.close_connection = True
-        elif kind == "half":            # cut before it was served: the length is right, the picture is not
+        elif kind == "half":  # cut before it was served: the length is right, the picture is not
             self.answer(JPEG[: len(JPEG) // 2])
         elif kind == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -74,7 +74,7 @@ class Faults(BaseHTTPRequestHandler):
             self.answer(b"")
         elif kind == "huge":
             self.answer(JPEG + b"\0" * 200_000)
-        elif kind == "endless":         # no length told
+        elif kind == "endless":  # no length told
             self.send_response(200)
             self.end_headers()
             self.close_connection = True
@@ -105,10 +105,10 @@ class Faults(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128    # of connections not yet accepted; the 5 by default drop some of 16 workers'
+    request_queue_size = 128  # of connections not yet accepted; the 5 by default drop some of 16 workers'
 
     def handle_error(self, *_):
-        pass    # clients leave
+        pass  # clients leave
 
 
 @pytest.fixture(scope="module")
@@ -143,12 +143,34 @@ def _bomb():
 
 def test_every_usual_fault(urls, server, tmp_path):
     wanted = {  # kind -> status, tries
-        "jpeg": ("ok", 1), "png": ("ok", 1), "gif": ("ok", 1), "webp": ("ok", 1), "moved": ("ok", 1),
-        "recovers": ("ok", 3), "wait": ("ok", 2), "cut-once": ("ok", 2), "404": ("gone", 1), "410": ("gone", 1),
-        "403": ("refused", 1), "401": ("refused", 1), "500": ("busy", 3), "503": ("busy", 3), "429": ("busy", 3),
-        "silent": ("timeout", 3), "drip": ("timeout", 3), "cut": ("connection", 3), "reset": ("connection", 3),
-        "loop": ("connection", 3), "half": ("bad", 1), "html": ("bad", 1), "svg": ("bad", 1), "empty": ("bad", 1),
-        "bomb": ("bad", 1), "bmp": ("bad", 1), "huge": ("large", 1), "endless": ("large", 1),
+        "jpeg": ("ok", 1),
+        "png": ("ok", 1),
+        "gif": ("ok", 1),
+        "webp": ("ok", 1),
+        "moved": ("ok", 1),
+        "recovers": ("ok", 3),
+        "wait": ("ok", 2),
+        "cut-once": ("ok", 2),
+        "404": ("gone", 1),
+        "410": ("gone", 1),
+        "403": ("refused", 1),
+        "401": ("refused", 1),
+        "500": ("busy", 3),
+        "503": ("busy", 3),
+        "429": ("busy", 3),
+        "silent": ("timeout", 3),
+        "drip": ("timeout", 3),
+        "cut": ("connection", 3),
+        "reset": ("connection", 3),
+        "loop": ("connection", 3),
+        "half": ("bad", 1),
+        "html": ("bad", 1),
+        "svg": ("bad", 1),
+        "empty": ("bad", 1),
+        "bomb": ("bad", 1),
+        "bmp": ("bad", 1),
+        "huge": ("large", 1),
+        "endless": ("large", 1),
     }
     report = download(urls(*wanted), tmp_path, **QUICK)
     found = {item: (status, tries) for item, status, tries in zip(report["item"], report["status"], report["tries"])}
@@ -158,9 +180,9 @@ def test_every_usual_fault(urls, server, tmp_path):
     assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "images").iterdir()} == set(files.values())
     assert (tmp_path / "images/cut-once.jpg").read_bytes() == JPEG
     first, second = next(times for path, times in server.times.items() if path.startswith("/wait/"))
-    assert second - first >= 1      # what Retry-After asked for: never less, whatever the machine does
+    assert second - first >= 1  # what Retry-After asked for: never less, whatever the machine does
 
-    server.asked.clear()    # a second call: only what may pass
+    server.asked.clear()  # a second call: only what may pass
     again = download(urls(*wanted), tmp_path, **{**QUICK, "attempts": 1})
     passing = {kind for kind, (status, _) in wanted.items() if status in ("busy", "timeout", "connection")}
     assert {path.split("/")[1] for path in server.asked} == passing
@@ -173,20 +195,21 @@ def test_what_is_settled_is_asked_again_only_if_told(urls, server, tmp_path):
     download(table, tmp_path, **QUICK)
     assert sum(server.asked.values()) == 3
     download(table, tmp_path, again=True, **QUICK)
-    assert [server.asked[path] for path in sorted(server.asked)] == [2, 2, 1]   # 404, html, jpeg
+    assert [server.asked[path] for path in sorted(server.asked)] == [2, 2, 1]  # 404, html, jpeg
     (tmp_path / "images/jpeg.jpg").unlink()
     assert download(table, tmp_path, **QUICK)["status"].tolist() == ["ok", "gone", "bad"]
     assert (tmp_path / "images/jpeg.jpg").exists()
-    moved = table.assign(url=table["url"].str.replace("404", "png"))    # another address is another question
+    moved = table.assign(url=table["url"].str.replace("404", "png"))  # another address is another question
     assert download(moved, tmp_path, **QUICK)["status"].tolist() == ["ok", "ok", "bad"]
 
 
 def test_a_kill_loses_nothing(urls, server, tmp_path):
-    table = urls(*(f"jpeg{n}" for n in range(8))).assign(url=lambda frame: frame["url"].str.replace(r"jpeg\d", "jpeg",
-                                                                                                  regex=True))
+    table = urls(*(f"jpeg{n}" for n in range(8))).assign(
+        url=lambda frame: frame["url"].str.replace(r"jpeg\d", "jpeg", regex=True)
+    )
     download(table[:4], tmp_path, **QUICK)
     log = tmp_path / REPORT
-    log.write_bytes(log.read_bytes()[:-20] + b"\xff")    # the kill came while the last line was written
+    log.write_bytes(log.read_bytes()[:-20] + b"\xff")  # the kill came while the last line was written
     report = download(table, tmp_path, **QUICK)
     assert report["status"].eq("ok").all() and report["item"].tolist() == table["item"].tolist()
     assert sorted(server.asked.values()) == [1] * 7 + [2]
@@ -265,13 +288,14 @@ def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypat
     result = CliRunner().invoke(app, ["data", "images", str(folder)])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == (
-        f"1 of 3 pictures are here, another call asks again for 1; the report on each: {folder / REPORT}")
-    again = CliRunner().invoke(app, ["data", "images", str(folder)])     # asks for the silent one alone
+        f"1 of 3 pictures are here, another call asks again for 1; the report on each: {folder / REPORT}"
+    )
+    again = CliRunner().invoke(app, ["data", "images", str(folder)])  # asks for the silent one alone
     assert isinstance(again.exception, KitError) and "none of 1 requests got an answer" in str(again.exception)
     assert load_dataset(folder).items["image"].tolist() == ["images/jpeg.jpg", None, None, None]
     table = read_urls(folder)
     table[table["item"] != "silent"].to_parquet(folder / "image_urls.parquet")
-    assert CliRunner().invoke(app, ["data", "images", str(folder)]).exit_code == 0     # nothing to ask is no fault
+    assert CliRunner().invoke(app, ["data", "images", str(folder)]).exit_code == 0  # nothing to ask is no fault
 
 
 def test_a_folder_without_urls(folder):

@@ -10,8 +10,18 @@ from mmm4rec_lite.model import Layer, TiCoSSD, TiSSD
 from mmm4rec_lite.ssd import decay_mask, ssd
 
 L, N, D = 12, 8, 4
-ONE_HEAD = ModelConfig(d_model=N, d_ffn=N, d_state=D, expand=1, head_dim=N, max_len=L, dropout=0, time_dropout=0,
-                       gaps="seconds", gap_vector=False)
+ONE_HEAD = ModelConfig(
+    d_model=N,
+    d_ffn=N,
+    d_state=D,
+    expand=1,
+    head_dim=N,
+    max_len=L,
+    dropout=0,
+    time_dropout=0,
+    gaps="seconds",
+    gap_vector=False,
+)
 close = lambda a, b: torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
 
@@ -27,7 +37,7 @@ def double():
 def test_eq_3_is_the_models_projection_without_its_gate():
     block, X = TiSSD(ONE_HEAD), torch.randn(L, N)
     z, x, b, c, delta = block.project(X).split([N, N, D, D, 1], dim=-1)
-    order = [N + N + D, N + N, N, N + N + 2 * D]                 # where C, B, X, Delta start among z, X, B, C, Delta
+    order = [N + N + D, N + N, N, N + N + 2 * D]  # where C, B, X, Delta start among z, X, B, C, Delta
     rows = torch.cat([torch.arange(start, start + n) for start, n in zip(order, (D, D, N, 1))])
     W, bias = block.project.weight[rows].T, block.project.bias[rows]
     for printed, ours in zip(equations.project(X, W, bias, D), (c, b, x, delta.squeeze(-1))):
@@ -36,11 +46,11 @@ def test_eq_3_is_the_models_projection_without_its_gate():
 
 def test_eq_4_agrees_once_the_kernel_lies_inside_the_history():
     conv, P = CausalConv(N, 4), torch.randn(L, N)
-    omega = conv.weight.squeeze(1).flip(1).T                     # a framework's kernel runs the other way
+    omega = conv.weight.squeeze(1).flip(1).T  # a framework's kernel runs the other way
     printed = F.silu(equations.causal_conv(P, omega) + conv.bias)
     ours = conv(P.T.unsqueeze(0))[0].T
     close(printed[3:], ours[3:])
-    assert (printed[:3] - ours[:3]).abs().max() > 1e-3           # the print repeats the first step, Mamba has zeros
+    assert (printed[:3] - ours[:3]).abs().max() > 1e-3  # the print repeats the first step, Mamba has zeros
 
 
 def test_eq_5s_gaps_are_the_models_in_a_full_window():
@@ -80,7 +90,7 @@ def test_eq_6_agrees_without_its_bias_and_can_step_backwards_with_it():
 def test_eq_8_with_exp_and_a_unit_diagonal_is_the_decay_mask():
     steps = -torch.rand(L) * 3
     a = steps.exp()
-    a[0] = 1                                                     # a_0 stands on the whole diagonal and nowhere else
+    a[0] = 1  # a_0 stands on the whole diagonal and nowhere else
     close(equations.mask(a), decay_mask(steps))
 
 
@@ -88,9 +98,9 @@ def test_eq_8_without_exp_cannot_be_meant():
     A, dt = -2.0, torch.full((L,), 0.8)
     a_bar, _ = equations.discretise(A, dt, torch.randn(L, D))
     printed, meant = equations.mask(a_bar), decay_mask(A * dt)
-    last = printed[-1, :-1].flip(0)                              # what the last step has of the items, latest first
-    assert (last.sign() == torch.tensor([-1.0, 1.0]).repeat(L)[: L - 1]).all()       # alternating signs
-    assert (last.abs().diff() > 0).all() and last.abs().max() > 50                   # older items count more
+    last = printed[-1, :-1].flip(0)  # what the last step has of the items, latest first
+    assert (last.sign() == torch.tensor([-1.0, 1.0]).repeat(L)[: L - 1]).all()  # alternating signs
+    assert (last.abs().diff() > 0).all() and last.abs().max() > 50  # older items count more
     assert (meant[-1].flip(0).diff() < 0).all() and meant.max() == 1 and meant.min() >= 0
 
 
@@ -108,16 +118,17 @@ def test_eq_7_9_and_18_are_the_operator_with_one_head():
 @pytest.mark.parametrize("length", [12, 13])
 def test_eq_12_to_16_are_the_models_filter_on_its_half_spectrum(length):
     filters = FourierFilter(ONE_HEAD.but(max_len=length)).requires_grad_(False)
-    alone = [0, length // 2] if length % 2 == 0 else [0]         # bins without a mirror image
+    alone = [0, length // 2] if length % 2 == 0 else [0]  # bins without a mirror image
     for linear in (filters.text, filters.image, filters.learnable):
         for part in (linear.real, linear.imag):
             part.weight.normal_(std=0.3)
             part.bias.normal_()
-            part.weight[alone], part.weight[:, alone] = 0, 0     # there the print's result is not real
+            part.weight[alone], part.weight[:, alone] = 0, 0  # there the print's result is not real
         linear.imag.bias[alone] = 0
     d_image, d_text = torch.randn(2, length)
-    printed = equations.fourier_filter(d_image, d_text, *(_mirrored(f, length) for f in (
-        filters.image, filters.text, filters.learnable)))
+    printed = equations.fourier_filter(
+        d_image, d_text, *(_mirrored(f, length) for f in (filters.image, filters.text, filters.learnable))
+    )
     # the model's transform is orthonormal, so the quadratic adaptive filters see a spectrum sqrt(L) smaller
     scaled = filters(d_text.view(1, 1, -1) * length**0.5, d_image.view(1, 1, -1) * length**0.5).flatten()
     close(printed.imag, torch.zeros(length))
@@ -141,8 +152,15 @@ def test_eq_17_is_the_cross_projection():
     block, image, text = TiCoSSD(ONE_HEAD), torch.randn(L, N), torch.randn(L, N)
     X, B, delta = block.project_bx(text).split([N, D, 1], dim=-1)
     rows = torch.cat([torch.arange(N, N + D), torch.arange(N), torch.tensor([N + D])])
-    printed = equations.cross_project(image, text, block.project_c.weight.T, block.project_c.bias,
-                                      block.project_bx.weight[rows].T, block.project_bx.bias[rows], D)
+    printed = equations.cross_project(
+        image,
+        text,
+        block.project_c.weight.T,
+        block.project_c.bias,
+        block.project_bx.weight[rows].T,
+        block.project_bx.bias[rows],
+        D,
+    )
     for theirs, ours in zip(printed, (block.project_c(image), B, X, delta.squeeze(-1))):
         close(theirs, ours)
 

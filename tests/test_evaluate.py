@@ -32,10 +32,10 @@ def test_counted_ranks_are_sorted_ones_with_the_whole_history_taken_out(toy_spli
     rows = torch.cat([toy_split.test, toy_split.train[:100]])
     expected = []
     for row in rows.tolist():
-        history = flat.items[flat.first[row]:row].tolist() if seen == "removed" else []
+        history = flat.items[flat.first[row] : row].tolist() if seen == "removed" else []
         scores = score(batch(flat, torch.tensor([row]), 4))[0].tolist()
         expected.append(rank_by_sorting(scores, flat.items[row].item(), history))
-    assert (rows - flat.first[rows]).max() > 4                                   # longer than the window
+    assert (rows - flat.first[rows]).max() > 4  # longer than the window
     assert rank_rows(score, flat, rows, 4, seen, batch_size=33).tolist() == expected
 
 
@@ -43,7 +43,7 @@ def test_both_policies_differ_and_a_repeated_target_stays_in(toy_split):
     flat = toy_split.sequences
     kept, removed = (rank_rows(ties(), flat, toy_split.test, 8, seen) for seen in ("kept", "removed"))
     assert (removed <= kept).all() and (removed < kept).any()
-    repeated = [r for r in range(len(flat.items)) if flat.items[r] in flat.items[flat.first[r]:r]]
+    repeated = [r for r in range(len(flat.items)) if flat.items[r] in flat.items[flat.first[r] : r]]
     assert repeated and (rank_rows(ties(), flat, torch.tensor(repeated), 8, "removed") <= 60).all()
 
 
@@ -64,7 +64,7 @@ def test_a_model_that_scores_all_items_alike_finds_nothing(toy_split, seen, last
 def test_padding_never_ranks_unless_the_quirk_asks_for_it(toy_model, toy_split, small):
     for quirk, worse in ((False, 0), (True, 1)):
         model = toy_model(small.but(item_bias=False, quirks=Quirks(pad_item=quirk)))
-        with torch.no_grad():                                                    # padding looks like every target
+        with torch.no_grad():  # padding looks like every target
             for adapter in (model.adapter_image, model.adapter_text):
                 adapter.weight.zero_()
                 adapter.bias.fill_(1)
@@ -84,9 +84,14 @@ def test_the_models_scorer_ranks_as_the_model_scores_and_in_any_batch_size(toy_m
 def test_metrics_are_those_of_a_pencil():
     found = metrics(torch.tensor([1, 2, 3, 10, 11, 50, 51]), ks=(2, 10, 50))
     gain = {rank: 1 / math.log2(rank + 1) for rank in (1, 2, 3, 10, 11, 50)}
-    expected = {"recall@2": 2 / 7, "recall@10": 4 / 7, "recall@50": 6 / 7,
-                "ndcg@2": (gain[1] + gain[2]) / 7, "ndcg@10": (gain[1] + gain[2] + gain[3] + gain[10]) / 7,
-                "ndcg@50": sum(gain.values()) / 7}
+    expected = {
+        "recall@2": 2 / 7,
+        "recall@10": 4 / 7,
+        "recall@50": 6 / 7,
+        "ndcg@2": (gain[1] + gain[2]) / 7,
+        "ndcg@10": (gain[1] + gain[2] + gain[3] + gain[10]) / 7,
+        "ndcg@50": sum(gain.values()) / 7,
+    }
     assert found == pytest.approx(expected, abs=1e-12) and gain[1] == 1
     assert metrics(torch.tensor([1, 1])) == {"recall@10": 1, "ndcg@10": 1, "recall@50": 1, "ndcg@50": 1}
 
@@ -97,7 +102,7 @@ def test_metrics_equal_dcg_over_the_ranked_list():
     targets = torch.arange(40) % 30 + 1
     top = scores.topk(10).indices
     hits = (top == targets.unsqueeze(1)).double()
-    dcg = (hits / torch.arange(2, 12).double().log2()).sum(1).mean()             # the ideal one is 1
+    dcg = (hits / torch.arange(2, 12).double().log2()).sum(1).mean()  # the ideal one is 1
     found = metrics(count_ranks(scores, targets))
     assert found["ndcg@10"] == pytest.approx(dcg.item(), abs=1e-12)
     assert found["recall@10"] == pytest.approx(hits.sum(1).mean().item(), abs=1e-12)
@@ -145,7 +150,7 @@ def test_markov_counts_what_followed_the_latest_item_then_popularity(toy_split):
     scores = markov(flat, train, 60)(batch(flat, toy_split.test, 8))
     assert (scores[:, 0] == -torch.inf).all()
     for row, found in zip(toy_split.test.tolist(), scores.tolist()):
-        key = lambda item: (follows[items[row - 1], item], counts[item])         # noqa: B023
+        key = lambda item: (follows[items[row - 1], item], counts[item])  # noqa: B023
         assert [math.floor(found[item]) for item in range(1, 61)] == [key(item)[0] for item in range(1, 61)]
         ranked = sorted(range(1, 61), key=lambda item: -found[item])
         assert [key(item) for item in ranked] == sorted(map(key, range(1, 61)), reverse=True)
@@ -174,7 +179,7 @@ def test_compare_gives_one_line_per_system_and_policy(toy_split):
 def test_scores_that_are_not_finite_are_refused_also_on_other_items_than_the_target(toy_split, bad, column):
     flat, rows = toy_split.sequences, toy_split.test[:3]
     targets = flat.items[rows]
-    assert column not in targets.tolist()                                        # None: the first row's target
+    assert column not in targets.tolist()  # None: the first row's target
 
     def score(one):
         scores = torch.rand(len(one.items), 61)

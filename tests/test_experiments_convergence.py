@@ -18,14 +18,33 @@ from mmm4rec_lite.experiments.convergence import (
 
 
 def kept(values, system="mmm4rec+id", seed=0, epochs=None, **more):
-    """"figure4" lines as ``paper.convergence`` gives them."""
+    """ "figure4" lines as ``paper.convergence`` gives them."""
     epochs = epochs or range(1, len(values) + 1)
     best = max(values)
-    return pd.DataFrame([{
-        "experiment": "figure4", "dataset": "shop", "label": system, "system": system, "stage": "scratch",
-        "setting": "matched", "scale": "quick", "seed": seed, "config": f"{system}{seed}", "epoch": epoch,
-        "ndcg@10": value, "recall@10": 2 * value, "recall@50": 3 * value, "ndcg@50": 1.5 * value,
-        "training seconds": 10.0 * epoch, "best": value == best, **more} for epoch, value in zip(epochs, values)])
+    return pd.DataFrame(
+        [
+            {
+                "experiment": "figure4",
+                "dataset": "shop",
+                "label": system,
+                "system": system,
+                "stage": "scratch",
+                "setting": "matched",
+                "scale": "quick",
+                "seed": seed,
+                "config": f"{system}{seed}",
+                "epoch": epoch,
+                "ndcg@10": value,
+                "recall@10": 2 * value,
+                "recall@50": 3 * value,
+                "ndcg@50": 1.5 * value,
+                "training seconds": 10.0 * epoch,
+                "best": value == best,
+                **more,
+            }
+            for epoch, value in zip(epochs, values)
+        ]
+    )
 
 
 def test_published_curves_are_the_logs_with_their_best_epochs():
@@ -36,23 +55,25 @@ def test_published_curves_are_the_logs_with_their_best_epochs():
     assert best["arts", "MMM4Rec + ID"] == ends["arts", True] == 5
     assert best["office", "MMM4Rec"] == ends["office", False] == 99 and len(best) == 10
     cut = curves[curves["cut"]][["panel", "curve"]].drop_duplicates()
-    assert cut.to_numpy().tolist() == [["office", "MMM4Rec"]]                    # it ran into the cap of 100 epochs
+    assert cut.to_numpy().tolist() == [["office", "MMM4Rec"]]  # it ran into the cap of 100 epochs
     one = published.logs(dataset="arts", with_id=True)
     last = curves[(curves["panel"] == "arts") & (curves["curve"] == "MMM4Rec + ID")]["seconds"].iloc[-1]
     assert last == pytest.approx(one["train_seconds"].sum())
 
 
 def test_measured_curves_keep_every_epoch_once_and_know_where_training_was_cut():
-    runs = pd.concat([kept([0.1, 0.3, 0.2, 0.2, 0.2]), kept([0.1, 0.2, 0.3], "mmm4rec"),
-                      kept([0.1], "mmm4rec", seed=1)])
-    curves = measured_curves(pd.concat([runs, runs]))                            # the same run kept twice
+    runs = pd.concat(
+        [kept([0.1, 0.3, 0.2, 0.2, 0.2]), kept([0.1, 0.2, 0.3], "mmm4rec"), kept([0.1], "mmm4rec", seed=1)]
+    )
+    curves = measured_curves(pd.concat([runs, runs]))  # the same run kept twice
     assert len(curves) == len(runs) and set(curves["panel"]) == {"shop\nfrom scratch, matched, quick"}
     cut = curves.groupby(["curve", "seed"])["cut"].first()
     assert cut.to_dict() == {("MMM4Rec", 0): True, ("MMM4Rec", 1): True, ("MMM4Rec + ID", 0): False}
 
 
-@pytest.mark.parametrize("runs", [kept([0.1]).assign(experiment="table4"),
-                                  kept([0.1]).assign(experiment="table5").drop(columns="epoch")])
+@pytest.mark.parametrize(
+    "runs", [kept([0.1]).assign(experiment="table4"), kept([0.1]).assign(experiment="table5").drop(columns="epoch")]
+)
 def test_without_kept_curves_there_are_none(runs):
     curves = measured_curves(runs)
     assert curves.empty and reached(curves).empty and waiting(reached(curves)).empty and passes(curves).empty
@@ -94,12 +115,26 @@ def test_table_4_as_printed_and_beside_it_the_run_without_ids():
 
 
 def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
-    line = {"experiment": "table4", "dataset": "shop", "setting": "matched", "scale": "quick", "stage": "scratch",
-            "label": "x", "system": "mmsrec", "epochs": 6, "ndcg@10": 0.1, "seconds per epoch": 2.0,
-            "seconds per step": 0.1}
-    runs = pd.DataFrame([{**line, "seed": seed, "config": f"{seed}", "best epoch": best,
-                          "seconds to the best": 2.0 * best} for seed, best in ((0, 6), (1, 2))])
-    row, = measured_table4(runs).to_dict(orient="records")
+    line = {
+        "experiment": "table4",
+        "dataset": "shop",
+        "setting": "matched",
+        "scale": "quick",
+        "stage": "scratch",
+        "label": "x",
+        "system": "mmsrec",
+        "epochs": 6,
+        "ndcg@10": 0.1,
+        "seconds per epoch": 2.0,
+        "seconds per step": 0.1,
+    }
+    runs = pd.DataFrame(
+        [
+            {**line, "seed": seed, "config": f"{seed}", "best epoch": best, "seconds to the best": 2.0 * best}
+            for seed, best in ((0, 6), (1, 2))
+        ]
+    )
+    (row,) = measured_table4(runs).to_dict(orient="records")
     assert row["system"] == "MMSRec" and row["best epoch"] == 4 and row["cut"] == 1 and row["seeds"] == 2
     assert measured_table4(runs.assign(experiment="comparison")).empty
 
@@ -112,8 +147,9 @@ def test_live_curves_train_from_scratch_by_the_live_setting(toy, random_features
     monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=2, rows_per_epoch=64, patience=3))
     features = random_features(toy.items["item"])
     monkeypatch.setattr(live, "films", lambda: Material(toy, features, Material(toy, features)))
-    monkeypatch.setattr(live, "how", lambda: dict(seeds=(0,), setting=Setting(width=16, window=8), backend="threading",
-                                                  jobs=1))
+    monkeypatch.setattr(
+        live, "how", lambda: dict(seeds=(0,), setting=Setting(width=16, window=8), backend="threading", jobs=1)
+    )
     curves = convergence.live_curves(("sasrec", "sasrec_t"))
     assert curves["curve"].tolist() == ["SASRec"] * 2 + ["SASRec_T"] * 2 and curves["cut"].all()
     assert (curves["seconds"] > 0).all() and curves["panel"].str.contains("from scratch").all()

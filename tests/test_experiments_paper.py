@@ -61,7 +61,8 @@ def test_ablation_has_table_5s_variants_and_differences_against_the_whole(materi
     assert frame.set_index("label")["parameters"]["2L"] > frame["parameters"].iloc[0]
     table = paper.differences(frame, "MMM4Rec").set_index("form")
     assert table["difference"]["MMM4Rec"] == 0 and table["ndcg@10"]["2L"] == pytest.approx(
-        frame.set_index("label")["ndcg@10"]["2L"])
+        frame.set_index("label")["ndcg@10"]["2L"]
+    )
 
 
 def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, random_features):
@@ -122,7 +123,7 @@ def test_a_system_without_pictures_equals_one_that_never_had_them(material, name
     other = trials.find(name).build(model.config, poorer).eval()
     kept = {k: v for k, v in model.state_dict().items() if k not in ("centroids", "interests")}
     other.load_state_dict(kept, strict=False)
-    if name == "missrec":                               # interests are found in training: those found with pictures
+    if name == "missrec":  # interests are found in training: those found with pictures
         other.centroids, other.interests = model.centroids, model.interests.clone()
         other.interests[lost, 1] = 0
     model.lose_pictures(lost)

@@ -49,10 +49,12 @@ def test_a_third_vector_holds_the_colour_that_the_others_hide(world):
 
 def test_shapes_alone_tell_less_than_all_and_more_than_nothing(world):
     rows = world.split
-    value = {knows: metrics(rank_rows(world.best(knows=knows), rows.sequences, rows.test, 8))["ndcg@10"]
-             for knows in ("all", "shape", "colour")}
+    value = {
+        knows: metrics(rank_rows(world.best(knows=knows), rows.sequences, rows.test, 8))["ndcg@10"]
+        for knows in ("all", "shape", "colour")
+    }
     plain = metrics(rank_rows(world.best(knows="picture"), rows.sequences, rows.test, 8))["ndcg@10"]
-    assert value["all"] == pytest.approx(plain)                                  # pictures show both, truly
+    assert value["all"] == pytest.approx(plain)  # pictures show both, truly
     assert max(value["shape"], value["colour"]) < value["all"] - 0.05
     with pytest.raises(KitError, match="shape or colour, not 'smell'"):
         world.best(knows="smell")
@@ -66,8 +68,9 @@ def test_the_third_modality_is_measured_in_every_form_against_not_given(short):
 
 
 def test_parts_for_two_are_counted_on_the_model():
-    model = MMM4Rec(ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8), torch.zeros(5, 6),
-                    torch.zeros(5, 7))
+    model = MMM4Rec(
+        ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8), torch.zeros(5, 6), torch.zeros(5, 7)
+    )
     table = questions.pair_parts(model).set_index("part")
     cross = sum(p.numel() for name, p in model.named_parameters() if ".ticossd." in name)
     assert table["parameters here"]["TiCoSSD"] == cross > 0
@@ -76,9 +79,21 @@ def test_parts_for_two_are_counted_on_the_model():
 
 
 def test_missing_keeps_each_runs_own_share():
-    frame = pd.DataFrame([{"dataset": "films", "label": "MMM4Rec", "system": "mmm4rec", "seed": seed, "missing": share,
-                           "ndcg@10": (1 + seed) * (0.1 - 0.05 * share), "config": f"c{seed}"}
-                          for seed in (0, 1) for share in (1.0, 0.0)])
+    frame = pd.DataFrame(
+        [
+            {
+                "dataset": "films",
+                "label": "MMM4Rec",
+                "system": "mmm4rec",
+                "seed": seed,
+                "missing": share,
+                "ndcg@10": (1 + seed) * (0.1 - 0.05 * share),
+                "config": f"c{seed}",
+            }
+            for seed in (0, 1)
+            for share in (1.0, 0.0)
+        ]
+    )
     table = questions.missing(lines("missing-modality", frame))
     assert table["missing"].tolist() == [0, 1, 0, 1] and table["kept"].tolist() == pytest.approx([1, 0.5, 1, 0.5])
 
@@ -102,30 +117,91 @@ def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
     error = 2 * table["se"].max() * 2**0.5
     fall = wide.loc[1] - wide.loc[4]
     assert fall["1"] > 0.1 > error > abs(fall["0"])
-    statistics = questions.gap_table(lines("time-benefit", pd.DataFrame(
-        [{"dataset": "kept", "label": "A", "system": "tim4rec", "seed": 0, "ndcg@10": 0.1, "config": "c", "gaps": 7}])),
-        sets)
+    statistics = questions.gap_table(
+        lines(
+            "time-benefit",
+            pd.DataFrame(
+                [
+                    {
+                        "dataset": "kept",
+                        "label": "A",
+                        "system": "tim4rec",
+                        "seed": 0,
+                        "ndcg@10": 0.1,
+                        "config": "c",
+                        "gaps": 7,
+                    }
+                ]
+            ),
+        ),
+        sets,
+    )
     assert statistics["dataset"].tolist() == ["kept", "1", "0"] and statistics["gaps"].iloc[0] == 7
     assert statistics.iloc[1, 1:].equals(statistics.iloc[2, 1:])
 
 
 def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
-    runs = lines("table5", pd.DataFrame([{"dataset": "films", "label": "MMM4Rec", "system": "mmm4rec+id", "seed": 0,
-                                          "ndcg@10": 0.1, "config": "c"}]))
-    pairs = pd.DataFrame([
-        {"experiment": "table5", "dataset": "films", "form": "w/o Time", "against": "MMM4Rec", "difference": -0.01,
-         "standard error": 0.002, "seeds": 3},
-        {"experiment": "time-benefit", "dataset": "films", "form": "TiM4Rec", "against": "TiM4Rec, w/o Time",
-         "difference": 0.02, "standard error": 0.002, "seeds": 3},
-        {"experiment": "time-benefit", "dataset": "films", "form": "MMM4Rec + ID", "against": "TiM4Rec, w/o Time",
-         "difference": 0.5, "standard error": 0.002, "seeds": 3}])
-    made = pd.DataFrame([{"part": "gaps", "world": "gap effect 1", "system": "gap vector", "kept": 8, "seed": seed,
-                          "against": "no time", "difference": 0.03 + seed * 0.02, "se": 0.001, "closed": 0.5,
-                          "expected ndcg@10": 0.4, "ndcg@10": 0.4, "drawn difference": 0, "drawn se": 0, "seconds": 1}
-                         for seed in (0, 1)])
+    runs = lines(
+        "table5",
+        pd.DataFrame(
+            [{"dataset": "films", "label": "MMM4Rec", "system": "mmm4rec+id", "seed": 0, "ndcg@10": 0.1, "config": "c"}]
+        ),
+    )
+    pairs = pd.DataFrame(
+        [
+            {
+                "experiment": "table5",
+                "dataset": "films",
+                "form": "w/o Time",
+                "against": "MMM4Rec",
+                "difference": -0.01,
+                "standard error": 0.002,
+                "seeds": 3,
+            },
+            {
+                "experiment": "time-benefit",
+                "dataset": "films",
+                "form": "TiM4Rec",
+                "against": "TiM4Rec, w/o Time",
+                "difference": 0.02,
+                "standard error": 0.002,
+                "seeds": 3,
+            },
+            {
+                "experiment": "time-benefit",
+                "dataset": "films",
+                "form": "MMM4Rec + ID",
+                "against": "TiM4Rec, w/o Time",
+                "difference": 0.5,
+                "standard error": 0.002,
+                "seeds": 3,
+            },
+        ]
+    )
+    made = pd.DataFrame(
+        [
+            {
+                "part": "gaps",
+                "world": "gap effect 1",
+                "system": "gap vector",
+                "kept": 8,
+                "seed": seed,
+                "against": "no time",
+                "difference": 0.03 + seed * 0.02,
+                "se": 0.001,
+                "closed": 0.5,
+                "expected ndcg@10": 0.4,
+                "ndcg@10": 0.4,
+                "drawn difference": 0,
+                "drawn se": 0,
+                "seconds": 1,
+            }
+            for seed in (0, 1)
+        ]
+    )
     table = questions.time_gains(runs, pairs, made)
     assert table["gain"].tolist() == pytest.approx([0.01, 0.02, 0.04])
-    assert table["standard error"].iloc[2] == pytest.approx(0.01)                # the seeds', which is the larger
+    assert table["standard error"].iloc[2] == pytest.approx(0.01)  # the seeds', which is the larger
     assert questions.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
 
 
@@ -142,10 +218,28 @@ def test_memory_is_measured_from_start_to_trained(short):
 
 
 def test_memory_curves_tell_the_best_from_the_trained():
-    made = pd.DataFrame([{"part": "memory", "world": "w", "system": f"{who}, {n} kept", "kept": n, "seed": 0,
-                          "against": "x", "difference": 0, "se": 0, "closed": 0, "expected ndcg@10": n / 10,
-                          "ndcg@10": 0, "drawn difference": 0, "drawn se": 0, "seconds": 0}
-                         for who in ("best", "gap vector") for n in (1, 2)])
+    made = pd.DataFrame(
+        [
+            {
+                "part": "memory",
+                "world": "w",
+                "system": f"{who}, {n} kept",
+                "kept": n,
+                "seed": 0,
+                "against": "x",
+                "difference": 0,
+                "se": 0,
+                "closed": 0,
+                "expected ndcg@10": n / 10,
+                "ndcg@10": 0,
+                "drawn difference": 0,
+                "drawn se": 0,
+                "seconds": 0,
+            }
+            for who in ("best", "gap vector")
+            for n in (1, 2)
+        ]
+    )
     table = questions.memory_curves(made)
     assert table["who"].tolist() == ["best", "best", "trained", "trained"]
     assert table["ndcg@10"].tolist() == [0.1, 0.2, 0.1, 0.2]

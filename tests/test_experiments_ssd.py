@@ -29,8 +29,9 @@ def test_every_form_is_timed_at_every_length_and_the_first_run_does_not_count():
     before = torch.get_num_threads()
     table = scaling([4, 8], {"a": form, "b": form}, batch=3, rounds=2, heads=2, width=5)
     assert table[["form", "length", "batch", "rounds", "threads"]].values.tolist() == [
-        [name, length, 3, 2, 1] for length in (4, 8) for name in "ab"]
-    assert calls == [((3, length, 2, 5), 1) for length in (4, 8) for _ in range(6)]     # (1 + 2 rounds) x 2 forms
+        [name, length, 3, 2, 1] for length in (4, 8) for name in "ab"
+    ]
+    assert calls == [((3, length, 2, 5), 1) for length in (4, 8) for _ in range(6)]  # (1 + 2 rounds) x 2 forms
     assert (table["fastest"] <= table["seconds"]).all() and (table["seconds"] <= table["slowest"]).all()
     assert torch.get_num_threads() == before
 

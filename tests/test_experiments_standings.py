@@ -17,12 +17,30 @@ NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
 
 def runs(means, dataset="scientific", seeds=(0, 1), floors=(0.03, 0.06), best=6, reasons=None):
     """Comparison runs, name -> NDCG@10, the second seed 0.002 higher; ``floors``: popularity, Markov chain."""
-    rows = [{"dataset": dataset, "label": name, "system": name, "ndcg@10": mean + 0.002 * seed, "seed": float(seed),
-             "scale": "quick", "setting": "matched", "width": 64.0, "epochs": 6, "best epoch": best, "seconds": 10.0,
-             "pre-training seconds": 5.0, "parameters": 100, "config": f"{name}{seed}{dataset}"}
-            for name, mean in means.items() for seed in seeds]
-    rows += [{"dataset": dataset, "label": name, "system": name, "ndcg@10": value}
-             for name, value in zip(standings.FLOOR, floors)]
+    rows = [
+        {
+            "dataset": dataset,
+            "label": name,
+            "system": name,
+            "ndcg@10": mean + 0.002 * seed,
+            "seed": float(seed),
+            "scale": "quick",
+            "setting": "matched",
+            "width": 64.0,
+            "epochs": 6,
+            "best epoch": best,
+            "seconds": 10.0,
+            "pre-training seconds": 5.0,
+            "parameters": 100,
+            "config": f"{name}{seed}{dataset}",
+        }
+        for name, mean in means.items()
+        for seed in seeds
+    ]
+    rows += [
+        {"dataset": dataset, "label": name, "system": name, "ndcg@10": value}
+        for name, value in zip(standings.FLOOR, floors)
+    ]
     frame = pd.DataFrame(rows)
     frame.attrs["left out"] = reasons or {}
     return lines("comparison", frame)
@@ -36,7 +54,10 @@ def test_every_system_has_a_family_and_says_what_it_reads():
     assert set(table["system"]) == {s.title for s in SYSTEMS.values()} and set(standings.FAMILIES) == set(SYSTEMS)
     assert (table["parameters at 16"] > 0).all() and table["family"].is_monotonic_increasing
     assert [standings.reads(name) for name in ("sasrec", "tim4rec_t", "mmm4rec+id")] == [
-        "ids", "texts", "ids + texts + pictures"]
+        "ids",
+        "texts",
+        "ids + texts + pictures",
+    ]
 
 
 def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
@@ -44,7 +65,10 @@ def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
     assert list(table["dataset"].unique()) == ["scientific", "office"]
     here = table[table["dataset"] == "scientific"]
     assert here["ndcg@10"].is_monotonic_decreasing and list(here["label"].head(3)) == [
-        "SASRec_T", "MMM4Rec + ID", "Markov chain"]
+        "SASRec_T",
+        "MMM4Rec + ID",
+        "Markov chain",
+    ]
     top = here.iloc[0]
     assert (top["ndcg@10"], top["least"], top["most"], top["seeds"]) == pytest.approx((0.071, 0.07, 0.072, 2))
     assert top["place"] == 1 and here.loc[here["reads"] == "counts", "place"].isna().all()
@@ -70,7 +94,7 @@ def test_orders_agree_with_themselves_and_not_with_their_reverse():
     assert table["correlation"]["seeds"] == pytest.approx(1)
     assert table["systems"]["seeds"] == 6 and table["by chance"]["seeds"] == pytest.approx(5**-0.5)
     few = standings.agreement(runs(dict(list(FIRST.items())[:3])))
-    assert few.empty                                                             # three systems are no order
+    assert few.empty  # three systems are no order
 
 
 def test_who_is_above_the_floor_and_whose_training_was_cut():
@@ -92,10 +116,19 @@ def test_what_is_left_out_has_a_reason():
 def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
     table = standings.cost(runs(FIRST))
     assert set(table["seconds"]) == {15.0} and len(table) == 6
-    epochs = pd.DataFrame({"experiment": "figure4", "dataset": "d", "label": "A", "epoch": [1.0, 2.0, 9.0],
-                           "loss": [4.0, 2.0, 1.0], "items": 50, "stage": "scratch"})
+    epochs = pd.DataFrame(
+        {
+            "experiment": "figure4",
+            "dataset": "d",
+            "label": "A",
+            "epoch": [1.0, 2.0, 9.0],
+            "loss": [4.0, 2.0, 1.0],
+            "items": 50,
+            "stage": "scratch",
+        }
+    )
     losses = standings.early_losses(epochs)
-    assert list(losses.columns) == [1, 2] and losses.loc[("d", "A"), 1] == pytest.approx(4 / torch.tensor(50.).log())
+    assert list(losses.columns) == [1, 2] and losses.loc[("d", "A"), 1] == pytest.approx(4 / torch.tensor(50.0).log())
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +140,10 @@ def test_few_candidates_are_the_target_and_as_many_others(material):
     rows = split(material.dataset)
     even = lambda one: torch.zeros(len(one.items), rows.sequences.item_count + 1)
     ranks = rank_rows(standings.among(even, 5), rows.sequences, rows.test, 8)
-    assert set(ranks.tolist()) == {6}                                            # ties count against the target
-    first = rank_rows(standings.among(lambda one: even(one).scatter(1, one.targets[:, None], 1.0), 5),
-                      rows.sequences, rows.test, 8)
+    assert set(ranks.tolist()) == {6}  # ties count against the target
+    first = rank_rows(
+        standings.among(lambda one: even(one).scatter(1, one.targets[:, None], 1.0), 5), rows.sequences, rows.test, 8
+    )
     assert set(first.tolist()) == {1}
 
 
@@ -121,7 +155,7 @@ def test_choices_and_suggestions_of_a_trained_system(material, tmp_path, monkeyp
     wide = table.pivot(index="choice", columns="system", values="ndcg@10")
     assert (wide.loc["against 5 random items"] > wide.loc["as here: all items, history kept"]).all()
     assert (wide.loc["history removed"] >= wide.loc["as here: all items, history kept"]).all()
-    assert wide["SASRec"].isna().sum() == 1                                      # nobody is trained anew
+    assert wide["SASRec"].isna().sum() == 1  # nobody is trained anew
     user = material.dataset.interactions["user"].iloc[-1]
     seen, came, lists = standings.suggestions(material, ["sasrec", "sasrec_t"], user, k=3, setting=setting)
     assert list(lists) == ["SASRec", "SASRec_T"] and len(came) == 1

@@ -29,8 +29,15 @@ def moved(domains, toy, random_features, small, tmp_path_factory):
     source, target = domains
     first = TrainConfig(stage="pretrain", epochs=1, batch_size=64)
     model, spent = pretrain(source, features, folder / "first", small, first, progress=False)
-    tuned, history = finetune(target, features, folder / "second", folder / "first" / "model.safetensors", small,
-                              TrainConfig(epochs=2, batch_size=64), progress=False)
+    tuned, history = finetune(
+        target,
+        features,
+        folder / "second",
+        folder / "first" / "model.safetensors",
+        small,
+        TrainConfig(epochs=2, batch_size=64),
+        progress=False,
+    )
     return target, folder / "first", model, spent, tuned, history
 
 
@@ -48,7 +55,7 @@ def test_everything_moves_but_what_belongs_to_items_or_to_one_domain(toy, domain
     assert same[table["moves"]].all() and not same[["item table E^t (section 3.2.3)"]].any()
     rows = len(domains[1].items) + 1
     assert table["numbers, target"]["item table E^t (section 3.2.3)"] == rows * small.d_model
-    alike = transfer.parts(*domains, features, small).set_index("part")          # tables of one shape stay, too
+    alike = transfer.parts(*domains, features, small).set_index("part")  # tables of one shape stay, too
     assert alike["moves"].equals(table["moves"]) and (alike["numbers, source"] == alike["numbers, target"]).all()
 
 
@@ -80,7 +87,7 @@ def test_negatives_are_as_many_as_the_losses_have(domains):
     rows = data.prefixes(domains[0])
     table, n = transfer.negatives(rows, batch_size=len(rows.train)), len(rows.train)
     assert table["popularity"].sum() == n
-    expected = 1000 * table["popularity"] * (n - table["popularity"]) / n        # one batch with all rows in it
+    expected = 1000 * table["popularity"] * (n - table["popularity"]) / n  # one batch with all rows in it
     assert table["in-batch (eq. 21)"].tolist() == pytest.approx(expected.tolist())
     assert table["whole catalogue (eq. 22)"].tolist() == pytest.approx((1000 * (1 - table["popularity"] / n)).tolist())
     small = transfer.negatives(rows, batch_size=16)
@@ -91,7 +98,7 @@ def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, do
     rows = data.prefixes(domains[0])
     blank = MMM4Rec(small.but(item_bias=False), *features.align(domains[0].items["item"]))
     with torch.no_grad():
-        blank.adapter_text.weight.zero_(), blank.adapter_image.weight.zero_()    # all items alike
+        blank.adapter_text.weight.zero_(), blank.adapter_image.weight.zero_()  # all items alike
     table = transfer.candidate_losses({"blank": blank, "pre-trained": moved[2]}, rows, sizes=(4, 16), sample=64)
     whole = table[table["loss"] == "whole catalogue"].set_index("model")
     assert whole["nats"]["blank"] == pytest.approx(math.log(len(domains[0].items)), abs=1e-5)
@@ -147,24 +154,47 @@ def test_travelled_puts_each_part_back_and_leaves_the_model_as_it_was(moved, fea
     assert all(torch.equal(before[name], tensor) for name, tensor in tuned.state_dict().items())
     table = table.set_index("part")
     moved_by = (tuned.adapter_text.weight - zero.adapter_text.weight).square().sum() + (
-        tuned.adapter_text.bias - zero.adapter_text.bias).square().sum()
+        tuned.adapter_text.bias - zero.adapter_text.bias
+    ).square().sum()
     length = zero.adapter_text.weight.square().sum() + zero.adapter_text.bias.square().sum()
     assert table["distance"]["adapter, text (eq. 2)"] == pytest.approx((moved_by / length).sqrt().item(), rel=1e-4)
     assert math.isnan(table["distance"]["item table E^t (section 3.2.3)"])
-    assert "scale of the log-gaps (not trained)" not in table.index              # it does not move in fine-tuning
+    assert "scale of the log-gaps (not trained)" not in table.index  # it does not move in fine-tuning
     assert transfer.travelled(target, tuned, tuned).empty
 
 
 def runs(labels, dataset, seeds=(0, 1, 2)):
-    rows = [{"dataset": dataset, "label": label, "system": "mmm4rec+id", "stage": "finetune", "setting": "matched",
-             "scale": "quick", "seed": seed, "ndcg@10": value + 0.01 * seed, "config": f"{dataset}{label}{seed}"}
-            for label, value in labels.items() for seed in seeds]
+    rows = [
+        {
+            "dataset": dataset,
+            "label": label,
+            "system": "mmm4rec+id",
+            "stage": "finetune",
+            "setting": "matched",
+            "scale": "quick",
+            "seed": seed,
+            "ndcg@10": value + 0.01 * seed,
+            "config": f"{dataset}{label}{seed}",
+        }
+        for label, value in labels.items()
+        for seed in seeds
+    ]
     return lines("table5", pd.DataFrame(rows))
 
 
 def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
-    pairs = pd.DataFrame([{"experiment": "table5", "dataset": "films", "form": "w/o PT", "against": "MMM4Rec",
-                           "difference": -0.021, "standard error": 0.005}])
+    pairs = pd.DataFrame(
+        [
+            {
+                "experiment": "table5",
+                "dataset": "films",
+                "form": "w/o PT",
+                "against": "MMM4Rec",
+                "difference": -0.021,
+                "standard error": 0.005,
+            }
+        ]
+    )
     kept = pd.concat([runs({"MMM4Rec": 0.1, "w/o PT": 0.08, "2L": 0.3}, "films"), runs({"MMM4Rec": 0.1}, "shop")])
     table = transfer.without_pretraining(kept, pairs)
     line = table.iloc[0]

@@ -30,14 +30,26 @@ def test_lengths_and_what_a_window_drops(two_users):
     table = truncated.thrown_away([two_users], (1, 2, 4)).set_index("kept")
     assert table["cut (%)"].tolist() == [100, 50, 0] and table["histories"].tolist() == [2, 2, 2]
     assert table["dropped (%)"].tolist() == pytest.approx([100 * 4 / 6, 100 * 2 / 6, 0])
-    assert table["older by, median (days)"][1] == 1.5          # 1 of the first user; 1, 2, 3 of the second
+    assert table["older by, median (days)"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
     assert table["older by, median (days)"][2] == 1.5 and pd.isna(table["older by, median (days)"][4])
 
 
 def runs(values, seeds=(0, 1)):
-    rows = [{"dataset": "d", "label": f"SASRec, {kept} kept", "system": "sasrec", "setting": "matched",
-             "scale": "quick", "seed": seed, "ndcg@10": value * (1 + 0.1 * seed * (kept == 5)), "window": kept,
-             "config": f"{kept}{seed}"} for kept, value in values.items() for seed in seeds]
+    rows = [
+        {
+            "dataset": "d",
+            "label": f"SASRec, {kept} kept",
+            "system": "sasrec",
+            "setting": "matched",
+            "scale": "quick",
+            "seed": seed,
+            "ndcg@10": value * (1 + 0.1 * seed * (kept == 5)),
+            "window": kept,
+            "config": f"{kept}{seed}",
+        }
+        for kept, value in values.items()
+        for seed in seeds
+    ]
     return pd.DataFrame(rows)
 
 
@@ -56,10 +68,14 @@ def test_curves_are_shares_of_the_same_seeds_longest_window():
 def test_differences_to_the_longest_window_are_within_a_system():
     pair = dict(experiment="figure2", dataset="d", difference=0.1, seeds=3, **{"standard error": 0.01})
     full = "SASRec, 20 kept"
-    pairs = pd.DataFrame([{**pair, "form": "SASRec, 5 kept", "against": full},
-                          {**pair, "form": "MMM4Rec + ID, 5 kept", "against": full},
-                          {**pair, "form": full, "against": "MMM4Rec + ID, 20 kept"},
-                          {**pair, "form": "SASRec, 5 kept", "against": "SASRec", "experiment": "comparison"}])
+    pairs = pd.DataFrame(
+        [
+            {**pair, "form": "SASRec, 5 kept", "against": full},
+            {**pair, "form": "MMM4Rec + ID, 5 kept", "against": full},
+            {**pair, "form": full, "against": "MMM4Rec + ID, 20 kept"},
+            {**pair, "form": "SASRec, 5 kept", "against": "SASRec", "experiment": "comparison"},
+        ]
+    )
     assert truncated.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]
 
 
@@ -95,10 +111,27 @@ def test_forgetting_at_every_step_leaves_the_latest_item_alone(model, toy_split)
 
 def test_planted_says_how_many_items_are_needed():
     values = {"best": (0.1, 0.29, 0.3), "gap vector": (0.1, 0.12, 0.2)}
-    rows = [{"part": "memory", "world": "w", "seed": seed, "system": f"{name}, {kept} kept", "kept": kept,
-             "against": "x", "expected ndcg@10": value, "ndcg@10": value, "difference": 0.0, "se": 0.1,
-             "drawn difference": 0.0, "drawn se": 0.1, "closed": 0.0, "seconds": 1.0}
-            for name, found in values.items() for kept, value in zip((1, 5, 12), found) for seed in (0, 1)]
+    rows = [
+        {
+            "part": "memory",
+            "world": "w",
+            "seed": seed,
+            "system": f"{name}, {kept} kept",
+            "kept": kept,
+            "against": "x",
+            "expected ndcg@10": value,
+            "ndcg@10": value,
+            "difference": 0.0,
+            "se": 0.1,
+            "drawn difference": 0.0,
+            "drawn se": 0.1,
+            "closed": 0.0,
+            "seconds": 1.0,
+        }
+        for name, found in values.items()
+        for kept, value in zip((1, 5, 12), found)
+        for seed in (0, 1)
+    ]
     table = truncated.planted(pd.DataFrame(rows))
     assert table.groupby("system")["needed"].first().to_dict() == {"best": 5, "gap vector": 12}
     assert table.set_index(["system", "kept"])["gained (%)"]["best", 5] == pytest.approx(95)

@@ -34,9 +34,7 @@ def dataset(tmp_path):
         image = f"images/{number}.png" if number % 2 == 0 else None
         if image:
             Image.new("RGB", (40, 30), (25 * number, 200, 90)).save(folder / image)
-        rows.append(
-            (f"é{number}", f"title {number}", f"text number {number} " * (1 + number % 3), image, "films")
-        )
+        rows.append((f"é{number}", f"title {number}", f"text number {number} " * (1 + number % 3), image, "films"))
     items = pd.DataFrame(rows, columns=["item", "title", "text", "image", "domain"]).astype({"image": object})
     return SimpleNamespace(name="ten", items=items, folder=folder)
 
@@ -194,9 +192,7 @@ def test_changed_sources_are_extracted_again(dataset, encoder, path, change):
 def test_broken_picture_is_named_and_finished_parts_stay(dataset, encoder, path, monkeypatch):
     monkeypatch.setattr(module, "PART", 3)
     (dataset.folder / "images/8.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    with pytest.raises(
-        KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"
-    ):
+    with pytest.raises(KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"):
         run(dataset, encoder, path, bad_images="error")
     assert not path.exists() and len(list(Path(f"{path}.parts").iterdir())) == 2
     features = run(dataset, encoder, path, bad_images="missing")
@@ -215,11 +211,7 @@ def test_cut_and_absent_pictures(dataset, encoder, path):
     with pytest.raises(KitError, match="picture of item 'é6' cannot be read .*No such file"):
         run(dataset, counting, path, bad_images="error")
     assert counting.texts == 0  # told before anything is encoded
-    assert run(dataset, encoder, path, bad_images="missing").has_image.nonzero().flatten().tolist() == [
-        0,
-        4,
-        8,
-    ]
+    assert run(dataset, encoder, path, bad_images="missing").has_image.nonzero().flatten().tolist() == [0, 4, 8]
 
 
 def test_decompression_bomb_is_refused(dataset, encoder, path, monkeypatch):
@@ -258,11 +250,7 @@ def features():
     generator = torch.Generator().manual_seed(1)
     text, image = torch.randn(3, 4, generator=generator), torch.randn(3, 5, generator=generator)
     return Features(
-        ["a", "ü\n", "c"],
-        text,
-        image,
-        torch.tensor([True, False, True]),
-        {"name": "one", "fingerprint": "1" * 64},
+        ["a", "ü\n", "c"], text, image, torch.tensor([True, False, True]), {"name": "one", "fingerprint": "1" * 64}
     )
 
 
@@ -318,11 +306,7 @@ def test_align(features):
 
 def test_encoders_are_not_mixed(features):
     other = Features(
-        features.items,
-        features.text,
-        features.image,
-        features.has_image,
-        {"name": "two", "fingerprint": "2" * 64},
+        features.items, features.text, features.image, features.has_image, {"name": "two", "fingerprint": "2" * 64}
     )
     assert features.same_encoder(features) and not features.same_encoder(other)
     features.require_encoder("1" * 64)

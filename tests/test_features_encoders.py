@@ -56,9 +56,7 @@ def test_fingerprint_follows_weights(monkeypatch):
 
 
 def test_unknown_names_and_devices(tmp_path):
-    with pytest.raises(
-        KitError, match="'clip' is not known: choose one of packaged, siglip, random or the path"
-    ):
+    with pytest.raises(KitError, match="'clip' is not known: choose one of packaged, siglip, random or the path"):
         load_encoder("clip")
     with pytest.raises(KitError, match="device 'abacus' cannot be used"):
         load_encoder("random", device="abacus")
@@ -114,9 +112,7 @@ def played_siglip(monkeypatch):
 
 def test_siglip_out_of_reach_is_told_after_one_try(played_siglip):
     asked = played_siglip(cached=False, reachable=False)
-    with pytest.raises(
-        KitError, match=r"SigLIP is not in .*out of reach \(no route\).*use encoder 'packaged'"
-    ):
+    with pytest.raises(KitError, match=r"SigLIP is not in .*out of reach \(no route\).*use encoder 'packaged'"):
         load_encoder("siglip")
     assert asked == [("ViT-B-16-SigLIP", "webli", "offline"), "hub?"]
     assert constants.HF_HUB_OFFLINE is False
@@ -192,9 +188,7 @@ def test_packaged_texts_equal_transformers_mean_pooling(packaged):
     tokenizer, model = (kind.from_pretrained(get_model_path()) for kind in (AutoTokenizer, AutoModel))
     for text, row in zip(texts, packaged.encode_texts(texts)):
         with torch.inference_mode():
-            hidden = model(
-                **tokenizer(text, return_tensors="pt", truncation=True, max_length=128)
-            ).last_hidden_state
+            hidden = model(**tokenizer(text, return_tensors="pt", truncation=True, max_length=128)).last_hidden_state
         wanted = torch.nn.functional.normalize(hidden[0].mean(dim=0), dim=0)
         torch.testing.assert_close(row, wanted, atol=1e-5, rtol=0)
 

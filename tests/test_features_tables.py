@@ -96,13 +96,14 @@ def equal(one, other):
 def test_a_killed_process_goes_on_without_loss_or_repetition(toy, encoder, tmp_path, whole):
     path, log = tmp_path / "f", tmp_path / "log"
     child = multiprocessing.get_context("fork").Process(
-        target=extract, args=(toy, Doomed(encoder, log, allowed=20), path), kwargs={"progress": False})
+        target=extract, args=(toy, Doomed(encoder, log, allowed=20), path), kwargs={"progress": False}
+    )
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL and not path.exists() and encoded(log) == finished(path) == 20
     half = next(Path(f"{path}.parts").iterdir())
-    half.with_name(f".{half.name}.x.safetensors").write_bytes(half.read_bytes()[:100])    # a write that was cut short
-    half.write_bytes(half.read_bytes()[:-10])                                             # and a damaged part
+    half.with_name(f".{half.name}.x.safetensors").write_bytes(half.read_bytes()[:100])  # a write that was cut short
+    half.write_bytes(half.read_bytes()[:-10])  # and a damaged part
     assert equal(extract(toy, Doomed(encoder, log), path, progress=False), whole)
     assert encoded(log) == 44 and equal(load_features(path), whole)
     assert not Path(f"{path}.parts").exists()
@@ -123,7 +124,7 @@ def test_two_processes_share_the_work_also_after_one_was_killed(toy, encoder, tm
         launch(allowed=8)
     assert not path.exists()
     done = finished(path)
-    assert 8 <= done <= 40 and done <= encoded(log)       # rank 1's two parts, and what rank 0 came to
+    assert 8 <= done <= 40 and done <= encoded(log)  # rank 1's two parts, and what rank 0 came to
     assert launch(allowed=10**9) == (2, 60)
     assert encoded(log) == 60 - done
     assert equal(load_features(path), whole) and not Path(f"{path}.parts").exists()
@@ -146,7 +147,7 @@ def test_shares_of_any_number_of_processes_make_the_same(toy, encoder, tmp_path,
     for rank in (2, 1):
         with pytest.raises(Ready):
             extract(toy, encoder, tmp_path / "f", progress=False, fabric=Rank(rank, 3, stop))
-    assert len(list(Path(f"{tmp_path / 'f'}.parts").iterdir())) == 10      # of 15
+    assert len(list(Path(f"{tmp_path / 'f'}.parts").iterdir())) == 10  # of 15
     assert equal(extract(toy, encoder, tmp_path / "f", progress=False, fabric=Rank(0, 3, lambda: None)), whole)
 
 
@@ -186,9 +187,12 @@ def save_vectors(path, ids, vectors):
         pd.DataFrame({"item_id": ids, "v": list(vectors)}).to_parquet(path)
     else:
         frame = pd.DataFrame(vectors, columns=[f"v{n}" for n in range(vectors.shape[1])]).assign(item_id=ids)
-        {".parquet": lambda: frame.to_parquet(path), ".csv": lambda: frame.to_csv(path, index=False),
-         ".gz": lambda: frame.to_csv(path, index=False),
-         ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, double_precision=15)}[path.suffix]()
+        {
+            ".parquet": lambda: frame.to_parquet(path),
+            ".csv": lambda: frame.to_csv(path, index=False),
+            ".gz": lambda: frame.to_csv(path, index=False),
+            ".jsonl": lambda: frame.to_json(path, orient="records", lines=True, double_precision=15),
+        }[path.suffix]()
     return path
 
 
@@ -210,8 +214,12 @@ def test_a_table_is_aligned_by_item_id(vectors):
     assert has.tolist() == [False, True, False, True]
     assert torch.equal(rows, torch.tensor(np.stack([0 * vectors[0], vectors[3], 0 * vectors[0], vectors[0]])))
     assert table.coverage(["d", "x", "a"]) == {
-        "items": 3, "with a vector": 2, "without a vector": 1, "vectors of other items": 2,
-        "vectors with NaN or infinity, left out": 2}
+        "items": 3,
+        "with a vector": 2,
+        "without a vector": 1,
+        "vectors of other items": 2,
+        "vectors with NaN or infinity, left out": 2,
+    }
     with pytest.raises(KitError, match="no vector for any of 2 items .*such as 'a', wanted are such as .'y'.*check"):
         table.align(["y", "z"])
 
@@ -242,16 +250,25 @@ def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("write, fault", [
-    (lambda path: None, "there is no such file"),
-    (lambda path: path.write_bytes(b"\x93NUMPY and so on"), "cannot be read as arrays"),
-    (lambda path: np.savez(path, ids=[1], vectors=[[1.0]]), "expected the arrays items and vectors, it has: ids"),
-    (lambda path: np.savez(path, items=["a"], vectors=["x"]), "vectors are of type <U1; expected numbers"),
-    (lambda path: np.savez(path, items=["a", "b"], vectors=[1.0, 2.0]), "one vector for each of 2 items.*shape .2."),
-    (lambda path: np.savez(path, items=["a"], vectors=[[1.0], [2.0]]), "2 vectors for 1 items"),
-    (lambda path: np.savez(path, items=["a", "a"], vectors=[[1.0], [2.0]]), "item 'a' has several vectors; keep one"),
-    (lambda path: np.savez(path, items=["a"], vectors=[[np.inf]]), "no row of finite numbers"),
-])
+@pytest.mark.parametrize(
+    "write, fault",
+    [
+        (lambda path: None, "there is no such file"),
+        (lambda path: path.write_bytes(b"\x93NUMPY and so on"), "cannot be read as arrays"),
+        (lambda path: np.savez(path, ids=[1], vectors=[[1.0]]), "expected the arrays items and vectors, it has: ids"),
+        (lambda path: np.savez(path, items=["a"], vectors=["x"]), "vectors are of type <U1; expected numbers"),
+        (
+            lambda path: np.savez(path, items=["a", "b"], vectors=[1.0, 2.0]),
+            "one vector for each of 2 items.*shape .2.",
+        ),
+        (lambda path: np.savez(path, items=["a"], vectors=[[1.0], [2.0]]), "2 vectors for 1 items"),
+        (
+            lambda path: np.savez(path, items=["a", "a"], vectors=[[1.0], [2.0]]),
+            "item 'a' has several vectors; keep one",
+        ),
+        (lambda path: np.savez(path, items=["a"], vectors=[[np.inf]]), "no row of finite numbers"),
+    ],
+)
 def test_unusable_arrays(tmp_path, write, fault):
     write(tmp_path / "t.npz")
     with pytest.raises(KitError, match=fault) as error:
@@ -259,12 +276,15 @@ def test_unusable_arrays(tmp_path, write, fault):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("frame, fault", [
-    (pd.DataFrame({"who": ["a"], "v": [1.0]}), "no item column was recognised among: who, v; say --item COLUMN"),
-    (pd.DataFrame({"item": ["a"]}), "no column beside 'item'; expected numbers"),
-    (pd.DataFrame({"item": ["a"], "v": ["loud"]}), "the columns beside 'item' are not numbers"),
-    (pd.DataFrame({"item": ["a", "b"], "v": [[1.0], [1.0, 2.0]]}), "not numbers, or lists of one length"),
-])
+@pytest.mark.parametrize(
+    "frame, fault",
+    [
+        (pd.DataFrame({"who": ["a"], "v": [1.0]}), "no item column was recognised among: who, v; say --item COLUMN"),
+        (pd.DataFrame({"item": ["a"]}), "no column beside 'item'; expected numbers"),
+        (pd.DataFrame({"item": ["a"], "v": ["loud"]}), "the columns beside 'item' are not numbers"),
+        (pd.DataFrame({"item": ["a", "b"], "v": [[1.0], [1.0, 2.0]]}), "not numbers, or lists of one length"),
+    ],
+)
 def test_unusable_tables(tmp_path, frame, fault):
     frame.to_parquet(tmp_path / "t.parquet")
     with pytest.raises(KitError, match=fault):
@@ -280,8 +300,9 @@ def test_codes_become_multi_hot_vectors():
     assert found.tolist() == [[0, 1, 1, 0, 0], [0] * 5, [1, 0, 1, 0, 0], [0] * 5, [0, 0, 0, 1, 1]]
     with pytest.raises(KitError, match="codes: none found"):
         codes(["", None])
-    one, same, other = (codes_table(["i", "j"], column, "image", "s") for column in
-                        (["<A>", None], ["<A>", "<A>"], ["<B>", None]))
+    one, same, other = (
+        codes_table(["i", "j"], column, "image", "s") for column in (["<A>", None], ["<A>", "<A>"], ["<B>", None])
+    )
     assert one.items == ["i"] and one.fingerprint == same.fingerprint != other.fingerprint
 
 
@@ -319,8 +340,19 @@ def test_the_command_line_makes_tables(tmp_path, toy, whole):
     assert load_table(tmp_path / "audio").vectors.shape == (51, 3)
     whole.save(tmp_path / "f")
     pd.DataFrame({"item": ids, "marks": [f"<{one[0]}> <{one[1:]}>" for one in ids]}).to_csv(tmp_path / "m.csv")
-    run("features-table", tmp_path / "m.csv", *common, "--name", "image", "--codes", "marks",
-        "--replace", tmp_path / "f", "--out", tmp_path / "g")
+    run(
+        "features-table",
+        tmp_path / "m.csv",
+        *common,
+        "--name",
+        "image",
+        "--codes",
+        "marks",
+        "--replace",
+        tmp_path / "f",
+        "--out",
+        tmp_path / "g",
+    )
     changed = load_features(tmp_path / "g")
     assert changed.encoder["name"].startswith("random, image: m.csv, marks, ") and changed.has_image.all()
     assert changed.image.count_nonzero(dim=1).tolist() == [2] * 60

@@ -26,8 +26,9 @@ def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, r
         out = tmp_path / place
         pretraining = TrainConfig(stage="pretrain", epochs=1)
         stages.pretrain(lamps, features, out / "a", config, pretraining, progress=False)
-        model, history = stages.finetune(mugs, features, out / "b", out / "a" / "model.safetensors", config,
-                                         TrainConfig(epochs=2), progress=False)
+        model, history = stages.finetune(
+            mugs, features, out / "b", out / "a" / "model.safetensors", config, TrainConfig(epochs=2), progress=False
+        )
         assert next(model.parameters()).is_cuda == (place == "auto")
         losses[place] = history["loss"].to_numpy()
     assert losses["auto"] == pytest.approx(losses["cpu"], rel=1e-2)

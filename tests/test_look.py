@@ -15,12 +15,24 @@ def shop(times, bought=None, items=4, pictured=2, name="shop"):
     """A dataset of users -> their time stamps; ``bought``: item numbers in order (else always item 0)."""
     rows = [(user, stamp) for user, stamps in times.items() for stamp in stamps]
     bought = bought or [0] * len(rows)
-    table = pd.DataFrame({"user": [user for user, _ in rows], "item": [f"i{item}" for item in bought],
-                          "timestamp": [stamp for _, stamp in rows]})
+    table = pd.DataFrame(
+        {
+            "user": [user for user, _ in rows],
+            "item": [f"i{item}" for item in bought],
+            "timestamp": [stamp for _, stamp in rows],
+        }
+    )
     image = pd.Series([f"{item}.png" if item < pictured else None for item in range(items)], dtype=object)
-    shelf = pd.DataFrame({"item": [f"i{item}" for item in range(items)], "title": "t", "text": "t", "image": image,
-                          "domain": ["a" if item % 2 == 0 else "b" for item in range(items)]})
-    return Dataset(name, table, shelf)                                     # from_frames would look for the pictures
+    shelf = pd.DataFrame(
+        {
+            "item": [f"i{item}" for item in range(items)],
+            "title": "t",
+            "text": "t",
+            "image": image,
+            "domain": ["a" if item % 2 == 0 else "b" for item in range(items)],
+        }
+    )
+    return Dataset(name, table, shelf)  # from_frames would look for the pictures
 
 
 def line(frame, **where):
@@ -46,12 +58,16 @@ def test_histogram_has_zeros_apart_and_loses_no_gap():
         assert rest[(rest["from"] <= gap) & (gap < rest["to"])]["share"].tolist() == [pytest.approx(share)]
 
 
-@pytest.mark.parametrize("gaps, bits", [
-    ([0] * 8, 0), ([7] * 8, 0),                                   # all alike
-    ([0, 5] * 4, 1),                                              # a fair coin between zero and something
-    ([0, 1, 100, 10_000] * 2, 2),                                 # four lengths equally often
-    ([0, 0, 0, 1000], 0.75 * np.log2(4 / 3) + 0.25 * 2),
-])
+@pytest.mark.parametrize(
+    "gaps, bits",
+    [
+        ([0] * 8, 0),
+        ([7] * 8, 0),  # all alike
+        ([0, 5] * 4, 1),  # a fair coin between zero and something
+        ([0, 1, 100, 10_000] * 2, 2),  # four lengths equally often
+        ([0, 0, 0, 1000], 0.75 * np.log2(4 / 3) + 0.25 * 2),
+    ],
+)
 def test_entropy_in_bits(gaps, bits):
     table = look.gap_statistics([shop({"u": np.cumsum([0, *gaps]).tolist()})])
     assert table["entropy of log-gaps (bits)"].item() == pytest.approx(bits)
@@ -61,10 +77,10 @@ def test_gap_statistics_by_hand():
     one = shop({"u": [0, 0, DAY], "v": [0, 2 * DAY, 4 * DAY, 4 * DAY, 5 * DAY]}, name="one")
     row = line(look.gap_statistics([one, shop({"u": [1, 2]})]), dataset="one")
     assert row["gaps"] == 6 and row["zero gaps (%)"] == pytest.approx(100 * 2 / 6)
-    assert row["gap, median (s)"] == DAY and row["gap, lower quartile (s)"] == DAY / 4      # of 0 0 1 1 2 2 days
+    assert row["gap, median (s)"] == DAY and row["gap, lower quartile (s)"] == DAY / 4  # of 0 0 1 1 2 2 days
     assert row["median history length"] == 4
     spans = [row[f"span, {part} (days)"] for part in ("lower quartile", "median", "upper quartile")]
-    assert spans == pytest.approx([2, 3, 4])                                        # of 1 and 5 days
+    assert spans == pytest.approx([2, 3, 4])  # of 1 and 5 days
 
 
 def test_no_user_with_two_interactions_is_told():
@@ -73,7 +89,7 @@ def test_no_user_with_two_interactions_is_told():
 
 
 def test_popularity_by_hand():
-    one = shop({"u": range(10)}, bought=[3] * 6 + [1] * 3 + [0])                    # counts 6, 3, 1, 0
+    one = shop({"u": range(10)}, bought=[3] * 6 + [1] * 3 + [0])  # counts 6, 3, 1, 0
     curve = look.popularity([one])
     assert curve["items (%)"].tolist() == [0, 25, 50, 75, 100]
     assert curve["interactions (%)"].tolist() == [0, 60, 90, 100, 100]
@@ -88,7 +104,7 @@ def test_gini_is_0_for_equals():
 
 
 def test_coverage_counts_items_and_what_was_bought():
-    table = look.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))   # a: i0, i2; b: i1, i3
+    table = look.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
     a, b, both = (line(table, domain=name) for name in ("a", "b", "all"))
     assert (a["items"], a["images"], a["items with an image (%)"]) == (2, 1, 50)
     assert a["interactions with an image (%)"] == 75 and b["interactions with an image (%)"] == 0
@@ -127,11 +143,17 @@ def test_neighbours_do_not_depend_on_how_many_are_compared_at_once(monkeypatch):
     pd.testing.assert_frame_equal(look.neighbours(range(20), vectors, k=3), whole)
 
 
-@pytest.mark.parametrize("change, words", [
-    (dict(k=5), "k must be from 1 to 4"), (dict(k=0), "k must be"), (dict(of=["x"]), "no item 'x' among 5"),
-    (dict(among=["a"]), "among 1 items"), (dict(items=IDS[:3]), "one vector for each of 3 items"),
-    (dict(vectors=VECTORS * torch.tensor([[1.0], [1], [0], [1], [1]])), "item 'c' has a vector of length 0"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(k=5), "k must be from 1 to 4"),
+        (dict(k=0), "k must be"),
+        (dict(of=["x"]), "no item 'x' among 5"),
+        (dict(among=["a"]), "among 1 items"),
+        (dict(items=IDS[:3]), "one vector for each of 3 items"),
+        (dict(vectors=VECTORS * torch.tensor([[1.0], [1], [0], [1], [1]])), "item 'c' has a vector of length 0"),
+    ],
+)
 def test_neighbours_that_cannot_be_are_told(change, words):
     with pytest.raises(KitError, match=words) as error:
         look.neighbours(**{"items": IDS, "vectors": VECTORS, "k": 2, **change})
@@ -139,14 +161,15 @@ def test_neighbours_that_cannot_be_are_told(change, words):
 
 
 def near(pairs):
-    return pd.DataFrame([(a, i % 2 + 1, b, 0.5) for i, (a, b) in enumerate(pairs)],
-                        columns=["item", "rank", "neighbour", "cosine"])
+    return pd.DataFrame(
+        [(a, i % 2 + 1, b, 0.5) for i, (a, b) in enumerate(pairs)], columns=["item", "rank", "neighbour", "cosine"]
+    )
 
 
 def test_agreement_beside_chance():
     one, other = near(["ab", "ac", "ba", "bc"]), near(["ad", "ab", "bd", "be"])
     assert look.agreement(one, one, 5).tolist() == [100, 50]
-    assert look.agreement(one, other, 5)["shared (%)"] == 25                        # only a-b, at another rank
+    assert look.agreement(one, other, 5)["shared (%)"] == 25  # only a-b, at another rank
     with pytest.raises(KitError, match="different items"):
         look.agreement(one, near(["ab", "ac"]), 5)
 
@@ -157,7 +180,7 @@ def test_matches_by_hand():
     row = line(table, modality="text", attribute="colour")
     assert row["found (%)"] == pytest.approx(100 * (1 + 0.5 + 0.5) / 3)
     assert row["standard error"] == pytest.approx(np.std([100, 50, 50], ddof=1) / np.sqrt(3))
-    assert row["by chance (%)"] == pytest.approx(100 * 2 / 3)                       # of three others two are red
+    assert row["by chance (%)"] == pytest.approx(100 * 2 / 3)  # of three others two are red
 
 
 def test_matches_of_random_neighbours_are_chance():
@@ -188,7 +211,7 @@ def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
     assert told["their cosine to one another"] == pytest.approx(1)
     assert told["their cosine to pictures, highest"] == pytest.approx(1.1 / np.sqrt(2 * 1.01))
     met = told["pictures with one of them among the 2 nearest (%)"]
-    assert met == 80                                   # a, b, c, d have one nearer picture; e points away from it
+    assert met == 80  # a, b, c, d have one nearer picture; e points away from it
 
 
 @pytest.mark.parametrize("has", [[True] * 5, [False] * 5, [True, False], [True] * 4 + [False]])

@@ -138,14 +138,21 @@ def test_without_sharing_there_is_exactly_one_more_tissd():
     shared, apart = make(), make(SWITCHES["w/o Shared"])
     extra = names(apart) - names(shared)
     assert names(shared) < names(apart)
-    assert {n.removeprefix("layers.0.tissd.1.") for n in extra} == \
-        {n.removeprefix("layers.0.tissd.0.") for n in names(shared) if "tissd" in n}
+    assert {n.removeprefix("layers.0.tissd.1.") for n in extra} == {
+        n.removeprefix("layers.0.tissd.0.") for n in names(shared) if "tissd" in n
+    }
 
 
-@pytest.mark.parametrize("switch, parts", {
-    "w/o AF": ("layers.0.filter.text", "layers.0.filter.image"), "w/o LF": ("layers.0.filter.learnable",),
-    "w/o filters": ("layers.0.filter",), "w/o ID": ("bias_image", "bias_text"), "no gap vector": ("gap_",),
-}.items())
+@pytest.mark.parametrize(
+    "switch, parts",
+    {
+        "w/o AF": ("layers.0.filter.text", "layers.0.filter.image"),
+        "w/o LF": ("layers.0.filter.learnable",),
+        "w/o filters": ("layers.0.filter",),
+        "w/o ID": ("bias_image", "bias_text"),
+        "no gap vector": ("gap_",),
+    }.items(),
+)
 def test_each_switch_takes_away_its_own_parameters(switch, parts):
     full = names(make())
     mine = {n for n in full if n.startswith(parts)}
@@ -157,11 +164,28 @@ def test_two_layers_are_the_same_layer_twice():
     assert len(layers) == 2 and names(layers[0]) == names(layers[1]) == names(make().layers[0])
 
 
-@pytest.mark.parametrize("bad", [
-    dict(head_dim=7), dict(n_groups=3), dict(gaps="days"), dict(max_len=0), dict(n_layers=0), dict(d_state=0),
-    dict(d_conv=0), dict(head_dim=0), dict(d_model=0), dict(d_model=-16), dict(max_len=2.5), dict(expand="2"),
-    dict(dropout=1.5), dict(dropout=-0.1), dict(time_dropout=1.0), dict(dropout=float("nan")), dict(temperature=0),
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(head_dim=7),
+        dict(n_groups=3),
+        dict(gaps="days"),
+        dict(max_len=0),
+        dict(n_layers=0),
+        dict(d_state=0),
+        dict(d_conv=0),
+        dict(head_dim=0),
+        dict(d_model=0),
+        dict(d_model=-16),
+        dict(max_len=2.5),
+        dict(expand="2"),
+        dict(dropout=1.5),
+        dict(dropout=-0.1),
+        dict(time_dropout=1.0),
+        dict(dropout=float("nan")),
+        dict(temperature=0),
+    ],
+)
 def test_a_bad_size_is_refused_in_one_line(bad):
     with pytest.raises(KitError, match="^config: [^\n]*$"):
         ModelConfig(**bad)
@@ -196,7 +220,7 @@ def test_rows_of_a_batch_do_not_see_each_other(switch):
     model = make(SWITCHES[switch])
     rows = draw(model.config, 12)
     users = model(*rows)
-    alone = torch.cat([model(*(v[i:i + 1] for v in rows)) for i in range(12)])
+    alone = torch.cat([model(*(v[i : i + 1] for v in rows)) for i in range(12)])
     assert torch.allclose(alone, users, rtol=0, atol=1e-6)
     shuffled = torch.randperm(12)
     assert torch.allclose(model(*(v[shuffled] for v in rows)), users[shuffled], rtol=0, atol=1e-6)
@@ -217,8 +241,13 @@ def test_without_time_the_window_does_not_matter_to_histories_that_fit_it():
 def flat(max_len):
     """One user's 30 interactions as flat sequences, and rows with short, full and overfull windows."""
     torch.manual_seed(3)
-    sequences = Sequences(torch.randint(1, ITEMS + 1, (30,)), GAPS["days, lognormal"](30).long().cumsum(0),
-                          torch.zeros(30, dtype=torch.int64), ["u"], ITEMS)
+    sequences = Sequences(
+        torch.randint(1, ITEMS + 1, (30,)),
+        GAPS["days, lognormal"](30).long().cumsum(0),
+        torch.zeros(30, dtype=torch.int64),
+        ["u"],
+        ITEMS,
+    )
     return sequences, [1, 2, max_len - 1, max_len, max_len + 1, 27]
 
 
@@ -286,8 +315,13 @@ def test_any_gap_gives_finite_values_and_gradients(switch, gap):
     model = make(SWITCHES[switch])
     items, lengths, times = draw(model.config)
     steps = torch.arange(items.shape[1]).expand_as(items)
-    times = {"zero": times * 0, "equal": steps * DAY, "enormous": steps * 10**15, "one enormous": (steps > 3) * 10**15,
-             "negative": times.flip(1)}[gap]
+    times = {
+        "zero": times * 0,
+        "equal": steps * DAY,
+        "enormous": steps * 10**15,
+        "one enormous": (steps > 3) * 10**15,
+        "negative": times.flip(1),
+    }[gap]
     users = model(items, lengths, times)
     full_loss(model, users, torch.randint(1, ITEMS + 1, (len(items),))).backward()
     assert torch.isfinite(users).all()
@@ -342,8 +376,12 @@ def test_equal_gaps_or_a_single_one_can_be_fitted():
 
 # --- the time branch is alive ---
 
-ALIVE = {"small": ModelConfig(gap_vector=False), "in seconds": ModelConfig(gap_vector=False, gaps="seconds"),
-         "2L": ModelConfig(gap_vector=False, n_layers=2), "paper": ModelConfig.paper()}
+ALIVE = {
+    "small": ModelConfig(gap_vector=False),
+    "in seconds": ModelConfig(gap_vector=False, gaps="seconds"),
+    "2L": ModelConfig(gap_vector=False, n_layers=2),
+    "paper": ModelConfig.paper(),
+}
 
 
 @pytest.mark.parametrize("size", ALIVE)

@@ -72,8 +72,11 @@ def test_the_domains(whole):
     parts = {name: whole.select(name) for name in whole.domains}
     sizes = {name: (len(part.items), len(part.interactions)) for name, part in parts.items()}
     assert sizes == {
-        "drama": (392, 26534), "comedy": (347, 22162), "action": (221, 25268),
-        "adventure": (219, 12042), "thriller": (164, 10896),
+        "drama": (392, 26534),
+        "comedy": (347, 22162),
+        "action": (221, 25268),
+        "adventure": (219, 12042),
+        "thriller": (164, 10896),
     }
     sources = union([parts[name] for name in SOURCES], "sources")
     assert len(sources.items) == 392 + 347 + 221 and len(sources.interactions) == 26534 + 22162 + 25268
@@ -159,9 +162,12 @@ def test_the_grouplens_format_gives_the_same_dataset(whole, archive, served, emp
 def test_a_small_grouplens_zip(empty_cache, no_network, monkeypatch):
     def flags(*genres):
         return "|".join(str(int(genre in genres)) for genre in movielens.GENRES)
-    films = (f"1|Misérables, Les (1995)|01-Jan-1995||http://x|{flags('Drama', 'Musical')}\n"
-             f'2|"Quoted" (1999) |||http://x|{flags("War")}\n'
-             f"3|unknown||||{flags('unknown')}\n")
+
+    films = (
+        f"1|Misérables, Les (1995)|01-Jan-1995||http://x|{flags('Drama', 'Musical')}\n"
+        f'2|"Quoted" (1999) |||http://x|{flags("War")}\n'
+        f"3|unknown||||{flags('unknown')}\n"
+    )
     ratings = "".join(f"{user}\t{item}\t3\t{100 * item + user}\n" for user in range(5) for item in (2, 1))
     content = {"ml-100k/u.data": ratings.encode(), "ml-100k/u.item": films.encode("latin-1")}
     pin(monkeypatch, content)

@@ -54,7 +54,7 @@ def test_users_scores_and_ranks_are_the_public_ones(golden, name, batch, dtype):
         close(users, wanted["user_emb"], TOLERANCE[dtype])
         close(scores, wanted["scores"], TOLERANCE[dtype])
         close(users @ model.candidates(given["labels"]).T, wanted["in_batch_scores"], TOLERANCE[dtype])
-    assert torch.equal(count_ranks(scores, given["labels"]) - 1, wanted["rank"])   # theirs count from 0
+    assert torch.equal(count_ranks(scores, given["labels"]) - 1, wanted["rank"])  # theirs count from 0
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -76,10 +76,10 @@ def test_losses_and_gradients_are_the_public_ones(golden, name, batch, loss, dty
         ours = gradients[parameter].norm().item()
         assert ours == pytest.approx(float(norm), rel=5e-4, abs=TOLERANCE[dtype]), parameter
         compared += 1
-    for parameter, samples in wanted.get("grad_samples", {}).items():      # 16 entries, evenly spaced, in full
+    for parameter, samples in wanted.get("grad_samples", {}).items():  # 16 entries, evenly spaced, in full
         flat = gradients[parameter].flatten()
         close(flat[torch.linspace(0, len(flat) - 1, len(samples)).round().long()], samples, TOLERANCE[dtype])
-    for parameter, whole in wanted.get("grads", {}).items():               # all entries, rounded to 32 bits
+    for parameter, whole in wanted.get("grads", {}).items():  # all entries, rounded to 32 bits
         torch.testing.assert_close(gradients[parameter].float(), whole, rtol=1.2e-7, atol=1e-9)
     assert compared == len({id(p) for p in model.parameters()})
 
@@ -90,12 +90,22 @@ def test_what_goes_on_inside_is_the_public_thing(golden, name, batch):
     file, model = golden[name], build(golden[name], "float64")
     wanted, given = file["outputs"]["float64"][batch]["intermediates"], file["batches"][batch]
     seen, layer = {}, model.layers[0]
-    places = {"vision_input": model.norm_image, "text_input": model.norm_text, "layer0.text_output": layer.ffn_text,
-              "layer0.text_after_tissd_ln": layer.norm_text, "layer0.vision_after_tissd_ln": layer.norm_image,
-              "layer0.co_ssd_output": layer.ticossd, "layer0.fused_output": layer.ffn_fused}
+    places = {
+        "vision_input": model.norm_image,
+        "text_input": model.norm_text,
+        "layer0.text_output": layer.ffn_text,
+        "layer0.text_after_tissd_ln": layer.norm_text,
+        "layer0.vision_after_tissd_ln": layer.norm_image,
+        "layer0.co_ssd_output": layer.ticossd,
+        "layer0.fused_output": layer.ffn_fused,
+    }
     if layer.filter is not None:
-        places |= {"layer0.co_time_diff": layer.filter, "layer0.text_time_diff": layer.tissd[0].enhance,
-                   "layer0.vision_time_diff": layer.tissd[0].enhance, "time_diff_normed": model.times.norm}
+        places |= {
+            "layer0.co_time_diff": layer.filter,
+            "layer0.text_time_diff": layer.tissd[0].enhance,
+            "layer0.vision_time_diff": layer.tissd[0].enhance,
+            "time_diff_normed": model.times.norm,
+        }
     for place, module in places.items():
         module.register_forward_hook(lambda _, __, out, place=place: seen.__setitem__(place, out))
     with torch.no_grad():
@@ -105,7 +115,7 @@ def test_what_goes_on_inside_is_the_public_thing(golden, name, batch):
     missing = {key for key in wanted if wanted[key] is not None} - seen.keys()
     assert all(key.endswith((".dt_raw", ".y_heads")) for key in missing), missing
     for key, value in seen.items():
-        close(value, wanted[key], 1e-6)                    # the golden ones are rounded to 32 bits
+        close(value, wanted[key], 1e-6)  # the golden ones are rounded to 32 bits
 
 
 def test_single_layers_on_free_inputs_tell_the_two_filters_apart(golden):
@@ -133,12 +143,38 @@ class PassOn(torch.nn.Module):
         return torch.zeros_like(x), d
 
 
-SWITCHES = [dict(num_layers=2), dict(is_time=False), dict(is_modality_bias=False), dict(is_ffn=False),
-            dict(p2p_residual=True), dict(n_groups=1), dict(item_mm_fusion="dynamic_shared"),
-            dict(item_mm_fusion="dynamic_instance"), dict(max_len=11), dict(num_layers=2, is_time=False, n_groups=1)]
-CONFIG = dict(hidden_size=32, inner_size=48, num_layers=1, dropout_prob=0.4, time_dropout_prob=0.4, d_state=16,
-              n_groups=8, d_conv=4, expand=2, head_dim=8, norm_eps=1e-12, is_ffn=True, is_time=True,
-              p2p_residual=False, is_modality_bias=True, item_mm_fusion="static", max_len=12, temperature=0.8)
+SWITCHES = [
+    dict(num_layers=2),
+    dict(is_time=False),
+    dict(is_modality_bias=False),
+    dict(is_ffn=False),
+    dict(p2p_residual=True),
+    dict(n_groups=1),
+    dict(item_mm_fusion="dynamic_shared"),
+    dict(item_mm_fusion="dynamic_instance"),
+    dict(max_len=11),
+    dict(num_layers=2, is_time=False, n_groups=1),
+]
+CONFIG = dict(
+    hidden_size=32,
+    inner_size=48,
+    num_layers=1,
+    dropout_prob=0.4,
+    time_dropout_prob=0.4,
+    d_state=16,
+    n_groups=8,
+    d_conv=4,
+    expand=2,
+    head_dim=8,
+    norm_eps=1e-12,
+    is_ffn=True,
+    is_time=True,
+    p2p_residual=False,
+    is_modality_bias=True,
+    item_mm_fusion="static",
+    max_len=12,
+    temperature=0.8,
+)
 
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda s: ",".join(f"{k}={v}" for k, v in s.items()))
@@ -202,7 +238,7 @@ def test_models_that_the_public_code_has_no_form_for_are_refused():
 
 def test_our_own_golden_numbers_hold_where_the_public_ones_are_not_at_hand():
     tensors, _ = load_tensors(make_golden.FILE, "golden", "run python tests/make_golden.py")
-    part = lambda head: {k[len(head):]: v for k, v in tensors.items() if k.startswith(head)}
+    part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
     state = part("state.")
     shared = "encoder_ssd_layers.0.ssd."
     state |= {k.replace("encoder", "decoder"): v for k, v in state.items() if k.startswith(shared)}

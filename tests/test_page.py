@@ -26,15 +26,16 @@ def test_the_committed_page_is_what_the_command_writes(tmp_path):
     result = CliRunner().invoke(cli.app, ["explorer", "--data", str(STORE), "--out", str(tmp_path / "page.html")])
     assert result.exit_code == 0, result.output
     written = (tmp_path / "page.html").read_bytes()
-    assert written == (ROOT / "notebooks" / "decay_mask.html").read_bytes(), \
+    assert written == (ROOT / "notebooks" / "decay_mask.html").read_bytes(), (
         "write it anew: mmm4rec-lite explorer --data data_samples/store --out notebooks/decay_mask.html"
+    )
     assert len(written) < 400_000
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(store, tmp_path):
     page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
     assert "default-src 'none'; img-src data:" in page
-    assert re.findall(r"https?://[^\s\"'<]+", page) == ["https://arxiv.org/abs/2506.02916"]      # a link to click
+    assert re.findall(r"https?://[^\s\"'<]+", page) == ["https://arxiv.org/abs/2506.02916"]  # a link to click
     assert "__DATA__" not in page
 
 

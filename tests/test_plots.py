@@ -12,8 +12,15 @@ from PIL import Image
 
 from mmm4rec_lite import plots
 
-HISTORY = pd.DataFrame({"epoch": [1, 2, 3], "loss": [4.0, 3.0, 2.5], "ndcg@10": [0.1, 0.3, 0.2],
-                        "recall@10": [0.2, 0.5, 0.4], "best": [False, True, False]})
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "loss": [4.0, 3.0, 2.5],
+        "ndcg@10": [0.1, 0.3, 0.2],
+        "recall@10": [0.2, 0.5, 0.4],
+        "best": [False, True, False],
+    }
+)
 LABELS = ["Red desk lamp", "A title that is far too long for an axis and has to be cut somewhere", "Blue $5 mug"]
 
 
@@ -24,7 +31,7 @@ def drawn(figure):
     figure.savefig(file, format="png")
     with Image.open(file) as picture:
         assert picture.format == "PNG" and min(picture.size) > 100
-        assert len(picture.convert("L").getcolors()) > 5                         # not blank
+        assert len(picture.convert("L").getcolors()) > 5  # not blank
     return figure.axes
 
 
@@ -49,9 +56,10 @@ def test_history_curves_of_a_run_without_validation_show_the_loss_alone():
 
 
 def test_metric_bars_show_every_system_and_policy_with_its_number():
-    table = pd.DataFrame({"system": ["a", "a", "b", "b"], "seen items": ["kept", "removed"] * 2,
-                          "ndcg@10": [0.1, 0.2, 0.3, 0.4]})
-    axis, = drawn(plots.metric_bars(table))
+    table = pd.DataFrame(
+        {"system": ["a", "a", "b", "b"], "seen items": ["kept", "removed"] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
+    )
+    (axis,) = drawn(plots.metric_bars(table))
     assert "ndcg@10" in axis.get_xlabel() and ticks(axis) == ["a", "b"]
     assert sorted(text.get_text() for text in axis.texts) == ["0.100", "0.200", "0.300", "0.400"]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["kept", "removed"]
@@ -60,7 +68,7 @@ def test_metric_bars_show_every_system_and_policy_with_its_number():
 def test_a_mask_map_shows_the_mask_between_0_and_1_and_names_the_items():
     mask = torch.tensor([[1, 0, 0], [0.5, 1, 0], [0.2, 0.4, 1]])
     axis, bar = drawn(plots.mask_map(mask, LABELS, "head 1"))
-    image, = axis.images
+    (image,) = axis.images
     assert image.get_clim() == (0, 1) and torch.equal(torch.tensor(image.get_array().tolist()), mask)
     assert axis.get_xlabel() and axis.get_ylabel() and bar.get_ylabel() and axis.get_title() == "head 1"
     assert ticks(axis)[0] == LABELS[0] and len(ticks(axis)[1]) <= 22
@@ -68,7 +76,7 @@ def test_a_mask_map_shows_the_mask_between_0_and_1_and_names_the_items():
 
 def test_weight_bars_have_a_bar_per_item_and_name_and_tell_the_gaps():
     weights = {"real": torch.tensor([0.1, 0.5, 1]), "slow": torch.tensor([0.0, 0.2, 1])}
-    axis, = drawn(plots.weight_bars(weights, LABELS, [0, 90, 3 * 86400]))
+    (axis,) = drawn(plots.weight_bars(weights, LABELS, [0, 90, 3 * 86400]))
     widths = [[bar.get_width() for bar in bars] for bars in axis.containers]
     assert widths == [values.tolist() for values in weights.values()]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["real", "slow"]
@@ -92,16 +100,22 @@ def test_a_strip_without_pictures_needs_no_folder(toy, count):
     assert len(axes) == max(count, 1) and sum(len(axis.texts) for axis in axes) == count
 
 
-@pytest.mark.parametrize("seconds, text", [
-    (0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1 h"), (86400, "1 d"), (2 * 86400 * 365, "2 y"),
-])
+@pytest.mark.parametrize(
+    "seconds, text", [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1 h"), (86400, "1 d"), (2 * 86400 * 365, "2 y")]
+)
 def test_gaps_are_told_in_the_unit_that_a_reader_would_use(seconds, text):
     assert plots.style.span(seconds) == text
 
 
 def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
-    table = pd.DataFrame({"dataset": ["one"] * 3 + ["two"] * 2, "from": [0, 1, 10, 0, 1], "to": [0, 10, 100, 0, 10],
-                          "share": [0.5, 0.2, 0.3, 0, 1]})
+    table = pd.DataFrame(
+        {
+            "dataset": ["one"] * 3 + ["two"] * 2,
+            "from": [0, 1, 10, 0, 1],
+            "to": [0, 10, 100, 0, 10],
+            "share": [0.5, 0.2, 0.3, 0, 1],
+        }
+    )
     one, two = drawn(plots.gap_histogram(table))
     assert [axis.get_title(loc="left") for axis in (one, two)] == ["one", "two"]
     assert [bar.get_height() for bar in one.patches] == pytest.approx([50, 20, 30])
@@ -112,16 +126,17 @@ def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
 
 
 def test_a_popularity_curve_has_a_line_per_dataset_beside_the_diagonal():
-    table = pd.DataFrame({"dataset": ["a"] * 3 + ["b"] * 2, "items (%)": [0, 50, 100, 0, 100],
-                          "interactions (%)": [0, 80, 100, 0, 100]})
-    axis, = drawn(plots.popularity_curve(table))
+    table = pd.DataFrame(
+        {"dataset": ["a"] * 3 + ["b"] * 2, "items (%)": [0, 50, 100, 0, 100], "interactions (%)": [0, 80, 100, 0, 100]}
+    )
+    (axis,) = drawn(plots.popularity_curve(table))
     names = [text.get_text() for text in axis.get_legend().get_texts()]
     assert names == ["a", "b", "all items alike"] and "%" in axis.get_xlabel() and "%" in axis.get_ylabel()
     assert [0, 80, 100] in [list(line.get_ydata()) for line in axis.lines]
 
 
 def test_a_contact_sheet_has_a_row_per_domain_and_grey_where_there_is_no_picture(toy):
-    axis, = drawn(plots.contact_sheet(toy.items, toy.folder, columns=7, title="toys"))
+    (axis,) = drawn(plots.contact_sheet(toy.items, toy.folder, columns=7, title="toys"))
     assert ticks(axis) == ["lamps", "mugs"] and axis.get_title(loc="left") == "toys" and "grey" in axis.get_xlabel()
     sheet = axis.images[0].get_array()
     shelf = toy.items[toy.items["domain"] == "mugs"].head(7)
@@ -133,23 +148,32 @@ def test_a_contact_sheet_has_a_row_per_domain_and_grey_where_there_is_no_picture
 def test_a_neighbour_grid_shows_who_is_near_by_what_and_frames_those_of_the_same_sort(toy):
     a, b, c, d = toy.items["item"][:4]
     items = toy.items.assign(kind=["x" if item in (a, d) else "y" for item in toy.items["item"]])
-    near = {name: pd.DataFrame({"item": [a, a], "rank": [1, 2], "neighbour": found, "cosine": [0.9, 0.25]})
-            for name, found in (("text", [b, c]), ("picture", [d, b]))}
+    near = {
+        name: pd.DataFrame({"item": [a, a], "rank": [1, 2], "neighbour": found, "cosine": [0.9, 0.25]})
+        for name, found in (("text", [b, c]), ("picture", [d, b]))
+    }
     axes = drawn(plots.neighbour_grid(near, items, toy.folder, "kind"))
     assert len(axes) == 5 and [axis.get_ylabel() for axis in axes] == ["", "by text", "", "by picture", ""]
     assert [axis.get_xlabel().splitlines()[-1] for axis in axes[1:]] == ["cosine 0.90", "cosine 0.25"] * 2
     frames = [axis.spines["top"].get_linewidth() for axis in axes]
-    assert frames.index(max(frames)) == 3 and frames.count(max(frames)) == 1        # d alone is of a's kind
+    assert frames.index(max(frames)) == 3 and frames.count(max(frames)) == 1  # d alone is of a's kind
     plain = drawn(plots.neighbour_grid(near, items, toy.folder))
     assert len({axis.spines["top"].get_linewidth() for axis in plain}) == 1
 
 
 def test_match_bars_show_every_modality_and_chance():
-    table = pd.DataFrame({"modality": ["text", "text", "both", "both"], "attribute": ["shape", "colour"] * 2,
-                          "found (%)": [40, 30, 70, 50], "standard error": 2, "by chance (%)": [25, 20, 25, 20]})
-    axis, = drawn(plots.match_bars(table))
+    table = pd.DataFrame(
+        {
+            "modality": ["text", "text", "both", "both"],
+            "attribute": ["shape", "colour"] * 2,
+            "found (%)": [40, 30, 70, 50],
+            "standard error": 2,
+            "by chance (%)": [25, 20, 25, 20],
+        }
+    )
+    (axis,) = drawn(plots.match_bars(table))
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["by chance", "by text", "by both"]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["same shape", "same colour"]
     assert [bar.get_height() for bar in axis.patches] == [40, 30, 70, 50] and "%" in axis.get_ylabel()
-    chance, = [lines for lines in axis.collections if lines.get_label() == "by chance"]
+    (chance,) = [lines for lines in axis.collections if lines.get_label() == "by chance"]
     assert [start[1] for start, _ in chance.get_segments()] == [25, 20]

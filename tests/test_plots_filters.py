@@ -20,9 +20,23 @@ def periods(axis):
 
 
 def test_alignment_bars_have_a_panel_per_place_and_a_bar_per_form_and_state():
-    table = pd.DataFrame([
-        {"form": form, "when": when, "place": place, "seed": seed, "own": 0.2 + 0.1 * seed, "others": 0.1, "cka": 0.5}
-        for form in ("one", "each") for when in ("fresh", "trained") for place in ("in", "out") for seed in (0, 1)])
+    table = pd.DataFrame(
+        [
+            {
+                "form": form,
+                "when": when,
+                "place": place,
+                "seed": seed,
+                "own": 0.2 + 0.1 * seed,
+                "others": 0.1,
+                "cka": 0.5,
+            }
+            for form in ("one", "each")
+            for when in ("fresh", "trained")
+            for place in ("in", "out")
+            for seed in (0, 1)
+        ]
+    )
     into, out = drawn(plots.alignment_bars(table))
     assert [axis.get_title(loc="left") for axis in (into, out)] == ["in", "out"]
     own, others = out.containers
@@ -39,9 +53,13 @@ def test_planted_rhythms_show_gaps_and_spectrum_side_by_side():
 
 
 def test_gap_spectra_show_a_line_per_dataset_beside_chance():
-    table = pd.concat([BINS.assign(dataset=name, users=n, ratio=[1.5, 1, 0.8], **{"standard error": 0.1})
-                       for name, n in (("a", 10), ("b", 20))])
-    axis, = drawn(plots.gap_spectra(table))
+    table = pd.concat(
+        [
+            BINS.assign(dataset=name, users=n, ratio=[1.5, 1, 0.8], **{"standard error": 0.1})
+            for name, n in (("a", 10), ("b", 20))
+        ]
+    )
+    (axis,) = drawn(plots.gap_spectra(table))
     assert set(words(axis)) == {"a, 10 users", "b, 20 users", "the same gaps in any order"} and periods(axis)
     assert [list(line[0].get_ydata()) for line in axis.containers] == [[1.5, 1, 0.8]] * 2
 
@@ -55,8 +73,13 @@ def test_filter_gain_has_a_panel_per_data_and_leaves_bin_0_out():
 
 
 def test_filter_in_out_has_a_row_per_signal_and_a_column_per_filter():
-    table = pd.concat([pd.DataFrame({"filter": f, "signal": s, "step": [1, 2, 3], "in": [0, 1, 0], "out": [0, 2, 0]})
-                       for f in ("f", "g", "h") for s in ("s", "t")])
+    table = pd.concat(
+        [
+            pd.DataFrame({"filter": f, "signal": s, "step": [1, 2, 3], "in": [0, 1, 0], "out": [0, 2, 0]})
+            for f in ("f", "g", "h")
+            for s in ("s", "t")
+        ]
+    )
     axes = drawn(plots.filter_in_out(table))
     assert [axis.get_title(loc="left") for axis in axes] == ["f", "g", "h", "", "", ""]
     assert [axis.get_ylabel().split()[0] for axis in axes[::3]] == ["s", "t"]
@@ -64,7 +87,7 @@ def test_filter_in_out_has_a_row_per_signal_and_a_column_per_filter():
 
 
 def test_adaptive_gain_shows_each_signal_from_1():
-    axis, = drawn(plots.adaptive_gain(pd.concat([BINS.assign(signal=s, K=[1, 2, 1.5]) for s in ("a", "b")])))
+    (axis,) = drawn(plots.adaptive_gain(pd.concat([BINS.assign(signal=s, K=[1, 2, 1.5]) for s in ("a", "b")])))
     assert words(axis) == ["a", "b"] and periods(axis)
     assert [bar.get_y() + bar.get_height() for bar in axis.containers[0]] == [1, 2, 1.5]
 
@@ -77,17 +100,23 @@ def test_frequency_maps_share_one_scale():
 
 
 def test_reach_bars_tell_an_exact_zero_from_a_small_number():
-    table = pd.DataFrame([{"stream": s, "back": b, "moved": v, "when": when} for when in ("fresh", "trained")
-                          for s, values in (("image", [0.5, 0]), ("text", [0.7, 0.002])) for b, v in enumerate(values)])
+    table = pd.DataFrame(
+        [
+            {"stream": s, "back": b, "moved": v, "when": when}
+            for when in ("fresh", "trained")
+            for s, values in (("image", [0.5, 0]), ("text", [0.7, 0.002]))
+            for b, v in enumerate(values)
+        ]
+    )
     left, right = drawn(plots.reach_bars(table))
     assert [text.get_text() for text in left.texts] == ["50", "0", "70", "0.2"]
     assert words(right) == ["image", "text"] and "%" in left.get_ylabel() and "steps" in left.get_xlabel()
-    assert left.get_xlim()[0] > left.get_xlim()[1]                               # the last step on the right
+    assert left.get_xlim()[0] > left.get_xlim()[1]  # the last step on the right
 
 
 def test_score_bars_show_both_parts_and_their_sum():
     table = pd.DataFrame({"item": ["A", "B"], "text": [2.0, 1.0], "image": [0.5, -1.0], "score": [2.5, 0.0]})
-    axis, = drawn(plots.score_bars(table))
+    (axis,) = drawn(plots.score_bars(table))
     assert [bar.get_width() for bar in axis.patches] == [2, 1, 0.5, -1] and len(words(axis)) == 3
-    total, = [line for line in axis.lines if line.get_marker() == "D"]
+    (total,) = [line for line in axis.lines if line.get_marker() == "D"]
     assert list(total.get_xdata()) == [2.5, 0]

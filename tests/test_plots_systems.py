@@ -11,12 +11,32 @@ READS = ["ids", "texts", "texts + pictures"]
 
 
 def standing(seeds):
-    rows = [{"dataset": name, "label": label, "reads": kind, "ndcg@10": value, "least": value - 0.01 * (seeds > 1),
-             "most": value + 0.01 * (seeds > 1), "seeds": seeds}
-            for name in ("films", "tools") for label, kind, value in zip(NAMES, READS, (0.3, 0.2, 0.1))]
-    rows += [{"dataset": name, "label": label, "reads": "counts", "ndcg@10": value, "least": value, "most": value,
-              "seeds": 1} for name in ("films", "tools") for label, value in (("popularity", 0.15),
-                                                                              ("Markov chain", 0.25))]
+    rows = [
+        {
+            "dataset": name,
+            "label": label,
+            "reads": kind,
+            "ndcg@10": value,
+            "least": value - 0.01 * (seeds > 1),
+            "most": value + 0.01 * (seeds > 1),
+            "seeds": seeds,
+        }
+        for name in ("films", "tools")
+        for label, kind, value in zip(NAMES, READS, (0.3, 0.2, 0.1))
+    ]
+    rows += [
+        {
+            "dataset": name,
+            "label": label,
+            "reads": "counts",
+            "ndcg@10": value,
+            "least": value,
+            "most": value,
+            "seeds": 1,
+        }
+        for name in ("films", "tools")
+        for label, value in (("popularity", 0.15), ("Markov chain", 0.25))
+    ]
     return pd.DataFrame(rows)
 
 
@@ -28,7 +48,7 @@ def test_system_standings_has_a_panel_per_data_set_and_lines_for_counting(seeds,
     assert ticks(axes[0]) == NAMES and "NDCG@10" in axes[0].get_xlabel()
     floors = [line.get_xdata()[0] for line in axes[0].lines if line.get_linestyle() in (":", "--")]
     assert floors == [0.15, 0.25]
-    assert bool(axes[0].collections) == (seeds > 1)                              # error bars
+    assert bool(axes[0].collections) == (seeds > 1)  # error bars
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["reads ids", "reads texts", "reads texts + pictures", "popularity", "Markov chain"]
 
@@ -38,12 +58,20 @@ def test_accuracy_cost_names_every_system_and_joins_those_that_no_cheaper_one_be
     (first, _) = drawn(plots.accuracy_cost(table))
     assert {text.get_text() for text in first.texts} == set(NAMES)
     assert first.get_xscale() == "log" and "seconds" in first.get_xlabel()
-    assert first.lines[0].get_xdata().tolist() == [5, 10]                         # SASRec_T pays more for less
+    assert first.lines[0].get_xdata().tolist() == [5, 10]  # SASRec_T pays more for less
 
 
 def test_order_agreement_shows_what_chance_gives():
-    table = pd.DataFrame({"between": ["data sets", "seeds"], "one": ["a", "b"], "other": ["c", "d"],
-                          "systems": [5, 10], "correlation": [0.5, 0.9], "by chance": [0.5, 1 / 3]})
+    table = pd.DataFrame(
+        {
+            "between": ["data sets", "seeds"],
+            "one": ["a", "b"],
+            "other": ["c", "d"],
+            "systems": [5, 10],
+            "correlation": [0.5, 0.9],
+            "by chance": [0.5, 1 / 3],
+        }
+    )
     (axis,) = drawn(plots.order_agreement(table, "t"))
     assert ticks(axis) == ["a and c (5 systems)", "b and d (10 systems)"]
     assert [bar.get_width() for bar in axis.patches] == pytest.approx([1, 2 / 3])

@@ -30,16 +30,19 @@ def test_the_comparisons_are_complete(table, systems):
     assert (wide["recall@10"] > wide["ndcg@10"]).all()
 
 
-@pytest.mark.parametrize("where, value", [
-    (dict(table=2, dataset="pantry", row="ndcg@10", column="MMM4Rec"), 0.0481),
-    (dict(table=2, dataset="scientific", row="recall@10", column="S3-Rec"), 0.0525),
-    (dict(table=3, dataset="office", row="ndcg@50", column="MMSRec"), 0.1013),
-    (dict(table=3, dataset="arts", row="recall@50", column="SASRec_T"), 0.1916),
-    (dict(table=4, dataset="office", row="epochs", column="MISSRec"), 153),
-    (dict(table=4, dataset="arts", row="seconds per epoch", column="MMM4Rec"), 14.92),
-    (dict(table=5, dataset="office", row="recall@50", column="w/o LF"), 0.2090),
-    (dict(table=6, dataset="office (all with image)", row="ndcg@10", column="ATHWE"), 0.1009),
-])
+@pytest.mark.parametrize(
+    "where, value",
+    [
+        (dict(table=2, dataset="pantry", row="ndcg@10", column="MMM4Rec"), 0.0481),
+        (dict(table=2, dataset="scientific", row="recall@10", column="S3-Rec"), 0.0525),
+        (dict(table=3, dataset="office", row="ndcg@50", column="MMSRec"), 0.1013),
+        (dict(table=3, dataset="arts", row="recall@50", column="SASRec_T"), 0.1916),
+        (dict(table=4, dataset="office", row="epochs", column="MISSRec"), 153),
+        (dict(table=4, dataset="arts", row="seconds per epoch", column="MMM4Rec"), 14.92),
+        (dict(table=5, dataset="office", row="recall@50", column="w/o LF"), 0.2090),
+        (dict(table=6, dataset="office (all with image)", row="ndcg@10", column="ATHWE"), 0.1009),
+    ],
+)
 def test_spot_values(where, value):
     cell = published.paper(**where)
     assert cell["value"].tolist() == [value] and cell["source"].item() == f"arXiv 2506.02916v4, Table {where['table']}"

@@ -9,7 +9,7 @@ import torch
 from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.recommend import as_batch, recommend, user_history
 
-USER = "user07"                                                                  # one of those who buy both
+USER = "user07"  # one of those who buy both
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,11 @@ def test_items_are_named_and_ranked_by_the_models_own_scores(model, toy, seen):
     rows = own(toy)
     index = {item: i + 1 for i, item in enumerate(toy.items["item"])}
     with torch.no_grad():
-        user = model.eval()(torch.tensor([[index[item] for item in rows["item"].tail(8)]]), torch.tensor([8]),
-                            torch.tensor([rows["timestamp"].tail(8).tolist()]))
+        user = model.eval()(
+            torch.tensor([[index[item] for item in rows["item"].tail(8)]]),
+            torch.tensor([8]),
+            torch.tensor([rows["timestamp"].tail(8).tolist()]),
+        )
         scores = dict(zip(toy.items["item"], model.score(user)[0, 1:].tolist()))
     allowed = [item for item in scores if seen or item not in set(rows["item"])]
     expected = sorted(allowed, key=scores.get, reverse=True)[:10]

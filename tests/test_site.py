@@ -73,7 +73,7 @@ def test_chapters_lead_to_each_other(pages, tmp_path):
     links = re.findall(r'<a[^>]* href="([^"#]*)[^>]*>', page)
     assert [link for link in links if link.endswith(".html")] == ["index.html", "08.html", "08.html", "08.html"]
     assert 'href="08.html#b"' in page and ".ipynb" not in page
-    nav, = re.findall("<nav.*?</nav>", (tmp_path / "site" / "08.html").read_text(encoding="utf-8"))
+    (nav,) = re.findall("<nav.*?</nav>", (tmp_path / "site" / "08.html").read_text(encoding="utf-8"))
     assert text_of(nav) == "All chapters Before: 07 Steps & masks"
 
 
@@ -131,7 +131,7 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
     cells = nbformat.read(copy, 4).cells
     assert copy == keep / "one.ipynb" and path.read_bytes() == before
     assert [cell.execution_count for cell in cells[1:]] == [1, 2]
-    assert cells[2].outputs[0].data["text/plain"] == "'notebooks'"              # runs where it lies
+    assert cells[2].outputs[0].data["text/plain"] == "'notebooks'"  # runs where it lies
 
     def stub(path):
         runs.append(path)
@@ -161,7 +161,7 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
 
 def test_a_widget_leaves_what_it_shows_without_a_kernel(book, png):
     shown = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/plain": "a map", "image/png": png}
-    output, = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
+    (output,) = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
     assert set(output.data) == {"text/plain", "image/png"}
 
 
@@ -182,7 +182,7 @@ def test_a_plots_picture_takes_less_room_and_keeps_its_colours(book):
     pixels[:, :20], pixels[50:150, 100:200], pixels[200:210, 300:310] = ramp[:, None], (213, 94, 0), (0, 0, 0)
     given = encoded(Image.fromarray(pixels).convert("RGBA"))
     shown = {"text/plain": "a plot", "image/png": given}
-    output, = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
+    (output,) = site.execute(book(f"from IPython.display import display\ndisplay({shown}, raw=True)")).cells[1].outputs
     kept = decoded(output.data["image/png"])
     assert len(output.data["image/png"]) < len(given) and kept.mode == "P"
     np.testing.assert_array_equal(kept.convert("RGB"), pixels)
@@ -234,12 +234,15 @@ def test_the_command_notebooks_writes_outputs_in_place_without_bars_and_times_of
     assert [file.name for file in path.parent.iterdir()] == ["one.ipynb"]
 
 
-@pytest.mark.parametrize("code, told", [
-    ("raise ValueError('first line\\nsecond')", "ValueError: first line"),
-    ("assert False", "AssertionError"),                                          # an error without a message
-    ("import time; time.sleep(60)", ""),                                         # longer than CELL_SECONDS
-    ("import os; os._exit(1)", ""),                                              # the kernel dies
-])
+@pytest.mark.parametrize(
+    "code, told",
+    [
+        ("raise ValueError('first line\\nsecond')", "ValueError: first line"),
+        ("assert False", "AssertionError"),  # an error without a message
+        ("import time; time.sleep(60)", ""),  # longer than CELL_SECONDS
+        ("import os; os._exit(1)", ""),  # the kernel dies
+    ],
+)
 def test_a_failing_notebook_is_named_in_one_line_and_leaves_no_file(book, tmp_path, monkeypatch, code, told):
     monkeypatch.setattr(site, "CELL_SECONDS", 3)
     path = book("1 + 1", code)

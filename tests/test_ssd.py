@@ -28,9 +28,13 @@ def inputs(length, groups=2, gaps="ordinary", seed=0, dtype=torch.float64):
     batch, heads, width, state = 2, 4, 3, 5
     dt = GAPS[gaps](torch.rand(batch, length, heads, generator=g, dtype=dtype))
     tensors = dict(
-        x=draw(batch, length, heads, width), dt=dt, A=-draw(heads).exp(),
-        B=draw(batch, length, groups, state), C=draw(batch, length, groups, state),
-        skip=draw(heads), initial_state=draw(batch, heads, width, state),
+        x=draw(batch, length, heads, width),
+        dt=dt,
+        A=-draw(heads).exp(),
+        B=draw(batch, length, groups, state),
+        C=draw(batch, length, groups, state),
+        skip=draw(heads),
+        initial_state=draw(batch, heads, width, state),
     )
     return {name: t.requires_grad_() for name, t in tensors.items()}
 

@@ -89,9 +89,7 @@ def test_a_second_call_returns_the_finished_run_at_once(source, lamps, mugs, fea
         finetune(mugs, features, tmp_path, None, small, FULL, progress=False)
 
 
-def test_pre_training_takes_every_prefix_and_fine_tuning_the_training_part(
-    lamps, features, small, tmp_path, untrained
-):
+def test_pre_training_takes_every_prefix_and_fine_tuning_the_training_part(lamps, features, small, tmp_path, untrained):
     pretrain(lamps, features, tmp_path / "p", small, IN_BATCH)
     finetune(lamps, features, tmp_path / "f", None, small, FULL)
     first, second = untrained
@@ -128,10 +126,17 @@ def test_the_seed_draws_the_start_weights(mugs, features, small, tmp_path, untra
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("split_name, part, moves", [
-    ("leave_one_out", "test", False), ("leave_one_out", "valid", False), ("leave_one_out", "train", True),
-    ("global_time", "test", False), ("global_time", "valid", False), ("global_time", "train", True),
-])
+@pytest.mark.parametrize(
+    "split_name, part, moves",
+    [
+        ("leave_one_out", "test", False),
+        ("leave_one_out", "valid", False),
+        ("leave_one_out", "train", True),
+        ("global_time", "test", False),
+        ("global_time", "valid", False),
+        ("global_time", "train", True),
+    ],
+)
 def test_the_scale_of_gaps_is_fitted_on_the_training_part_alone(
     mugs, features, small, tmp_path, untrained, split_name, part, moves
 ):
@@ -143,8 +148,9 @@ def test_the_scale_of_gaps_is_fitted_on_the_training_part_alone(
     for interactions in (mugs.interactions, later):
         dataset = replace(mugs, interactions=interactions)
         finetune(dataset, features, tmp_path, None, small, FULL, split_name)
-    (mean, std), (mean_later, std_later) = ([call["weights"][f"times.log_{k}"] for k in ("mean", "std")]
-                                            for call in untrained)
+    (mean, std), (mean_later, std_later) = (
+        [call["weights"][f"times.log_{k}"] for k in ("mean", "std")] for call in untrained
+    )
     gaps = rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1]
     torch.testing.assert_close(mean, gaps.double().log1p().mean().float())
     assert (mean == mean_later and std == std_later) is not moves
@@ -199,8 +205,15 @@ def test_data_without_times_turn_time_awareness_off(stage, lamps, features, smal
 
 
 def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_path):
-    told, _ = finetune(mugs, features, tmp_path / "told", source[0] / "model.safetensors",
-                       small.but(query_time=True), FULL, progress=False)
+    told, _ = finetune(
+        mugs,
+        features,
+        tmp_path / "told",
+        source[0] / "model.safetensors",
+        small.but(query_time=True),
+        FULL,
+        progress=False,
+    )
     assert told.config.query_time and told.request_text.abs().max() > 0
     assert not any(name.startswith("request_") for name in saved(source[0])[0])
     rows = split(mugs)
@@ -212,7 +225,7 @@ def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_p
 
 def test_the_quickstarts_runs_have_a_folder_for_every_features_and_settings(lamps, features, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rounded = replace(features, text=features.text + 1e-6)                        # by the encoder on another machine
+    rounded = replace(features, text=features.text + 1e-6)  # by the encoder on another machine
     given = [(features, FULL), (rounded, FULL), (features, FULL.but(lr=1e-4))]
     folders = [quickstart.run_folder("finetune", lamps, *one) for one in given]
     assert len(set(folders)) == 3 and quickstart.run_folder("finetune", lamps, *given[0]) == folders[0]

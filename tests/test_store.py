@@ -35,7 +35,7 @@ from mmm4rec_lite.evaluate import gains, rank_rows
 
 SAMPLE = Path(__file__).parent.parent / "data_samples" / "store"
 SMALL = StoreConfig(users=20, items=16, length=8)
-PLAIN = StoreConfig(users=2000, items=64, length=10, focus=1, taste=0, drift=0)    # items show the interest bare
+PLAIN = StoreConfig(users=2000, items=64, length=10, focus=1, taste=0, drift=0)  # items show the interest bare
 
 
 def neighbours(config):
@@ -45,10 +45,17 @@ def neighbours(config):
     rows = dataset.interactions.merge(truth_of(dataset).items, on="item", sort=False)
     rows = rows.assign(time=rows["timestamp"]).sort_values(["user", "time"], kind="stable")
     users = rows.groupby("user")
-    return pd.DataFrame({"user": rows["user"], "kind": rows["kind"], "before": users["kind"].shift(),
-                         "second": users["kind"].shift(2), "days": users["time"].diff() / DAY,
-                         "kind0": users["kind"].transform("first"),
-                         "since": (rows["time"] - users["time"].transform("first")) / DAY})
+    return pd.DataFrame(
+        {
+            "user": rows["user"],
+            "kind": rows["kind"],
+            "before": users["kind"].shift(),
+            "second": users["kind"].shift(2),
+            "days": users["time"].diff() / DAY,
+            "kind0": users["kind"].transform("first"),
+            "since": (rows["time"] - users["time"].transform("first")) / DAY,
+        }
+    )
 
 
 def change_by_gap(config):
@@ -85,8 +92,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     files = [str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file()]
     assert len(files) == 3 + 13
     assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", files, shallow=False)[0] == files
-    assert not (tmp_path / "three" / "interactions.parquet").read_bytes() == (
-        tmp_path / "one" / "interactions.parquet").read_bytes()
+    assert (
+        not (tmp_path / "three" / "interactions.parquet").read_bytes()
+        == (tmp_path / "one" / "interactions.parquet").read_bytes()
+    )
 
 
 def test_a_domain_is_the_same_alone_without_pictures_and_among_others(tmp_path):
@@ -147,6 +156,7 @@ def test_seasons_bring_interests_back():
 
 def test_taste_and_its_drift():
     """New interests are of the favourite colour, a year later, too, unless it drifts."""
+
     def same_colour(**knobs):
         pairs = neighbours(PLAIN.but(absence=0.6, half_life=2, length=20, **knobs))
         late = pairs[pairs["since"] > 365]
@@ -185,16 +195,22 @@ def test_words_and_pictures_show_what_the_truth_says_they_show(tmp_path):
         if image is None:
             continue
         pixels = np.asarray(Image.open(tmp_path / image)).astype(float)
-        ink = (pixels.max(2) - pixels.min(2)) > 50                             # the ground is pale
+        ink = (pixels.max(2) - pixels.min(2)) > 50  # the ground is pale
         mean = pixels[ink].mean(0)
         hue = lambda v: (v - v.min()) / (v.max() - v.min())
         assert np.argmin([np.abs(hue(mean) - hue(known)).sum() for known in INKS.astype(float)]) == colour
         where = np.argwhere(ink)
         (top, left), (bottom, right) = where.min(0), where.max(0)
-        filled.append((shape, ink[(top + bottom) // 2 - 2 : (top + bottom) // 2 + 3,
-                                  (left + right) // 2 - 2 : (left + right) // 2 + 3].mean()))
+        filled.append(
+            (
+                shape,
+                ink[
+                    (top + bottom) // 2 - 2 : (top + bottom) // 2 + 3, (left + right) // 2 - 2 : (left + right) // 2 + 3
+                ].mean(),
+            )
+        )
     middle = pd.DataFrame(filled, columns=["shape", "ink"]).groupby("shape")["ink"].max()
-    assert middle[3] == 0 and (middle[:3] > 0.9).all()                         # rings are open
+    assert middle[3] == 0 and (middle[:3] > 0.9).all()  # rings are open
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 1])
@@ -205,6 +221,7 @@ def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
 
 
 # ---- the best scorers ----
+
 
 def world(**knobs):
     dataset = store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).but(**knobs), ["rugs"])
@@ -235,7 +252,7 @@ def test_best_equals_the_sum_over_all_paths():
 
     def transition(gap):
         s, d = truth.events(np.array(gap))
-        drifted = d / 4 + (1 - d) * np.eye(4)                                    # [taste, new taste]
+        drifted = d / 4 + (1 - d) * np.eye(4)  # [taste, new taste]
         stays = np.einsum("tn,kl->tknl", drifted, np.eye(KINDS))
         leaves = np.einsum("tn,nl->tnl", drifted, truth.fresh)[:, None]
         return ((1 - s) * stays + s * leaves).reshape(4 * KINDS, 4 * KINDS)
@@ -331,16 +348,25 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
 
 # ---- bad input ----
 
-@pytest.mark.parametrize("knobs, told", [
-    (dict(focus=1.5), "focus must be in"), (dict(text=float("nan")), "text must be in"),
-    (dict(users=0), "users must be at least 1"), (dict(items=15), "items must be at least 16"),
-    (dict(length=3), "length must be at least 5"), (dict(half_life=0), "half_life must be above 0"),
-    (dict(length=float("inf")), "length must be a finite number"),
-    (dict(half_life=float("inf")), "half_life must be a finite number"),
-    (dict(drift=float("nan")), "drift must be"), (dict(users=float("inf")), "users must be a whole number"),
-    (dict(users=2.5), "users must be a whole number"),
-    (dict(seasons=4), "seasons must be 1, 2 or 3"), (dict(seed=-1), "seed must be at least 0"),
-])
+
+@pytest.mark.parametrize(
+    "knobs, told",
+    [
+        (dict(focus=1.5), "focus must be in"),
+        (dict(text=float("nan")), "text must be in"),
+        (dict(users=0), "users must be at least 1"),
+        (dict(items=15), "items must be at least 16"),
+        (dict(length=3), "length must be at least 5"),
+        (dict(half_life=0), "half_life must be above 0"),
+        (dict(length=float("inf")), "length must be a finite number"),
+        (dict(half_life=float("inf")), "half_life must be a finite number"),
+        (dict(drift=float("nan")), "drift must be"),
+        (dict(users=float("inf")), "users must be a whole number"),
+        (dict(users=2.5), "users must be a whole number"),
+        (dict(seasons=4), "seasons must be 1, 2 or 3"),
+        (dict(seed=-1), "seed must be at least 0"),
+    ],
+)
 def test_impossible_knobs_are_told(knobs, told):
     with pytest.raises(KitError, match=told):
         StoreConfig(**knobs)
@@ -368,9 +394,25 @@ def test_other_faults_are_told_in_one_line(toy):
 
 # ---- commands and experiment ----
 
+
 def test_the_command_makes_a_dataset_folder(tmp_path):
-    done = CliRunner().invoke(app, ["data", "store", "--out", str(tmp_path / "s"), "users=30", "items=20",
-                                    "gap_effect=0.5", "--domain", "mugs, rugs", "--seed", "3", "--json"])
+    done = CliRunner().invoke(
+        app,
+        [
+            "data",
+            "store",
+            "--out",
+            str(tmp_path / "s"),
+            "users=30",
+            "items=20",
+            "gap_effect=0.5",
+            "--domain",
+            "mugs, rugs",
+            "--seed",
+            "3",
+            "--json",
+        ],
+    )
     assert done.exit_code == 0, done.output
     made = load_dataset(tmp_path / "s")
     assert made.domains == ["mugs", "rugs"] and json.loads(done.stdout)["rows"][0]["users"] == 60
@@ -431,6 +473,7 @@ def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monk
 
 def refuse(finetune):
     """finetune that is called only where a finished run lies."""
+
     def read(dataset, features, folder, **settings):
         assert (folder / "model.safetensors").exists()
         return finetune(dataset, features, folder, **settings)

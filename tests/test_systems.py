@@ -23,10 +23,14 @@ QUIET = {f"{kind}dropout": 0.0 for kind in ("", "attention_", "time_", "token_",
 # "Parameters" of each system's page in shared/specs, at widths 64 and 256. MMSRec's page counts a prompt vector of d
 # numbers that no item ever takes and that is left out here. MISSRec's page says "about"; its test has the closed form.
 PAGES = {
-    "sasrec": (103_296, 1_592_832), "sasrec_t": (152_512, 1_789_696),
-    "mamba4rec": (144_384, 1_978_368), "mamba4rec_t": (193_600, 2_175_232),
-    "tim4rec": (157_248, 1_994_256), "tim4rec_t": (179_584, 2_090_512),
-    "bsarec": (103_680, 1_594_368), "unisrec": (514_944, 3_184_128),
+    "sasrec": (103_296, 1_592_832),
+    "sasrec_t": (152_512, 1_789_696),
+    "mamba4rec": (144_384, 1_978_368),
+    "mamba4rec_t": (193_600, 2_175_232),
+    "tim4rec": (157_248, 1_994_256),
+    "tim4rec_t": (179_584, 2_090_512),
+    "bsarec": (103_680, 1_594_368),
+    "unisrec": (514_944, 3_184_128),
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
 
@@ -38,8 +42,11 @@ TERMS = {
     ("missrec", "finetune"): {"cross-entropy", "norm penalty"},
     ("mmsrec", "pretrain"): {"vision and vision", "vision and text", "text and text", "both and both"},
 }
-FROZEN = {("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),
-          ("missrec", "finetune"): ("transformer.", "positions."), ("mmsrec", "pretrain"): ("mask.",)}
+FROZEN = {
+    ("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),
+    ("missrec", "finetune"): ("transformer.", "positions."),
+    ("mmsrec", "pretrain"): ("mask.",),
+}
 # The last layer hands a time signal on to no layer, there as in the published code; its page's number counts it.
 UNREAD = dict.fromkeys(["tim4rec", "tim4rec_t"], ("encoder.tissd.1.enhance.",))
 
@@ -159,8 +166,13 @@ def test_what_stands_beyond_a_history_is_never_seen(name, toy_split, shop):
     model = made(name, shop).eval()
     one = padded(batch(toy_split.sequences, toy_split.train[::40][:16], 7), model)
     hidden = torch.arange(one.items.shape[1]) >= one.lengths.unsqueeze(1)
-    junk = replace(one, items=torch.where(hidden, 5, one.items), times=torch.where(hidden, 10**9, one.times),
-                   targets=one.targets + 1, requests=one.requests + 10**6)
+    junk = replace(
+        one,
+        items=torch.where(hidden, 5, one.items),
+        times=torch.where(hidden, 10**9, one.times),
+        targets=one.targets + 1,
+        requests=one.requests + 10**6,
+    )
     torch.testing.assert_close(model.users(junk), model.users(one))
 
 
@@ -217,8 +229,15 @@ def test_a_table_with_a_row_per_item_is_not_counted(shop):
         model, larger = made(name, shop), made(name, drawn(2 * len(shop)))
         assert parameter_count(model) == parameter_count(larger)
         rows = len(shop) * find(name).sized(16).d_model
-        tables = {"sasrec": 1, "mamba4rec": 1, "tim4rec": 1, "bsarec": 1, "unisrec+id": 1, "missrec+id": 1,
-                  "mmm4rec+id": 2}.get(name, 0)
+        tables = {
+            "sasrec": 1,
+            "mamba4rec": 1,
+            "tim4rec": 1,
+            "bsarec": 1,
+            "unisrec+id": 1,
+            "missrec+id": 1,
+            "mmm4rec+id": 2,
+        }.get(name, 0)
         assert sum(p.numel() for p in model.parameters()) - parameter_count(model) == tables * rows
 
 
@@ -257,10 +276,19 @@ def test_unfit_says_what_is_missing():
     assert unfit(SYSTEMS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
 
 
-@pytest.mark.parametrize("name,lost", [
-    ("tim4rec", "time"), ("tim4rec_t", "time"), ("mmm4rec+id", "time"), ("mmm4rec", "image"), ("mmsrec", "image"),
-    ("missrec", "image"), ("sasrec_t", "text"), ("unisrec", "text"),
-])
+@pytest.mark.parametrize(
+    "name,lost",
+    [
+        ("tim4rec", "time"),
+        ("tim4rec_t", "time"),
+        ("mmm4rec+id", "time"),
+        ("mmm4rec", "image"),
+        ("mmsrec", "image"),
+        ("missrec", "image"),
+        ("sasrec_t", "text"),
+        ("unisrec", "text"),
+    ],
+)
 def test_unfit_data_are_refused_before_anything_is_made(name, lost, toy, random_features, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     features = random_features(toy.items["item"])

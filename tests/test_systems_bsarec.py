@@ -41,7 +41,7 @@ def low_pass(x, highest):
     for k in range(highest + 1):
         for wave in (math.cos, math.sin):
             basis = torch.tensor([wave(2 * math.pi * k * t / L) for t in range(L)], dtype=x.dtype)
-            size = (basis ** 2).sum()
+            size = (basis**2).sum()
             out += (x @ basis) / size * basis if size > 1e-9 else 0
     return out
 
@@ -54,7 +54,7 @@ def test_the_filter_is_its_equation(window, c, length):
     real = (torch.arange(window) < length)[None, :, None]
     kept = (x * real)[0]
     low = torch.stack([low_pass(kept[:, i], min(c // 2, window // 2)) for i in range(16)], dim=1)
-    expected = F.layer_norm(x[0] + low + mix.s ** 2 * (kept - low), (16,), eps=SMALL.norm_eps)
+    expected = F.layer_norm(x[0] + low + mix.s**2 * (kept - low), (16,), eps=SMALL.norm_eps)
     torch.testing.assert_close(mix(x, real)[0], expected, rtol=0, atol=1e-10)
 
 
@@ -80,10 +80,10 @@ def test_neither_padding_nor_other_rows_reach_a_user(model, one):
     hidden = torch.arange(SMALL.max_len) >= one.lengths[:, None]
     assert hidden.any()
     torch.testing.assert_close(model.users(replace(one, items=torch.where(hidden, 3, one.items))), users)
-    for i in range(len(users)):                                                  # alone and without padding
-        row = type(one)(**{name: value[i:i + 1] for name, value in vars(one).items()})
-        row = replace(row, items=row.items[:, :row.lengths])
-        torch.testing.assert_close(model.users(row), users[i:i + 1])
+    for i in range(len(users)):  # alone and without padding
+        row = type(one)(**{name: value[i : i + 1] for name, value in vars(one).items()})
+        row = replace(row, items=row.items[:, : row.lengths])
+        torch.testing.assert_close(model.users(row), users[i : i + 1])
     assert (model.score(users)[:, 0] == -torch.inf).all() and model.score(users)[:, 1:].isfinite().all()
 
 

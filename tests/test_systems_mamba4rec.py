@@ -45,8 +45,12 @@ def step_by_step(a, dt, A, B, C):
         for d in range(D):
             h = torch.zeros(A.shape[1], dtype=a.dtype)
             for t in range(L):
-                h = torch.stack([torch.exp(dt[b, t, d] * A[d, n]) * h[n] + dt[b, t, d] * a[b, t, d] * B[b, t, n]
-                                 for n in range(A.shape[1])])
+                h = torch.stack(
+                    [
+                        torch.exp(dt[b, t, d] * A[d, n]) * h[n] + dt[b, t, d] * a[b, t, d] * B[b, t, n]
+                        for n in range(A.shape[1])
+                    ]
+                )
                 out.append((h * C[b, t]).sum())
     return torch.stack(out).view(rows, D, L).transpose(1, 2)
 
@@ -73,7 +77,7 @@ def test_the_block_is_its_equations():
     a, z = (x @ block.W_in.weight.T).split(32, -1)
     conv = torch.zeros_like(a)
     for t in range(5):
-        for k in range(4):                                                       # tap 3 is the step itself
+        for k in range(4):  # tap 3 is the step itself
             if t - 3 + k >= 0:
                 conv[:, t] += block.conv.weight[:, 0, k] * a[:, t - 3 + k]
     a = F.silu(conv + block.conv.bias)
@@ -147,9 +151,10 @@ def test_32_rows_can_be_learnt_by_heart(model, toy_split):
     assert history["loss"].iloc[-1] < 0.02 < history["loss"].iloc[0]
 
 
-@pytest.mark.parametrize("build, width, count", [
-    (mamba4rec, 64, 144_384), (mamba4rec, 256, 1_978_368), (mamba4rec_t, 64, 193_600), (mamba4rec_t, 256, 2_175_232),
-])
+@pytest.mark.parametrize(
+    "build, width, count",
+    [(mamba4rec, 64, 144_384), (mamba4rec, 256, 1_978_368), (mamba4rec_t, 64, 193_600), (mamba4rec_t, 256, 2_175_232)],
+)
 def test_parameter_counts_are_the_pages(build, width, count):
     config = Mamba4RecConfig(d_model=width, d_inner=4 * width)
     assert parameter_count(build(config, catalogue(4386, 768))) == count

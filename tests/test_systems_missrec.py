@@ -64,8 +64,10 @@ def plain_feed_forward(layer, x):
 
 def plain_vectors(model, catalogue, item):
     image = catalogue.image[item] if catalogue.has_image[item] else torch.zeros_like(catalogue.image[item])
-    own = [model.text.linear.weight @ catalogue.text[item] + model.text.linear.bias,
-           model.image.linear.weight @ image + model.image.linear.bias]
+    own = [
+        model.text.linear.weight @ catalogue.text[item] + model.text.linear.bias,
+        model.image.linear.weight @ image + model.image.linear.bias,
+    ]
     return own + ([] if model.ids is None else [model.ids.ids.weight[item]])
 
 
@@ -221,11 +223,14 @@ def test_padding_and_other_rows_reach_no_user(double):
 # --- losses and stages ---
 
 
-@pytest.mark.parametrize("stage,terms", [
-    ("scratch", {"cross-entropy", "norm penalty"}),
-    ("finetune", {"cross-entropy", "norm penalty"}),
-    ("pretrain", {"sequence-item", "sequence-sequence", "norm penalty"}),
-])
+@pytest.mark.parametrize(
+    "stage,terms",
+    [
+        ("scratch", {"cross-entropy", "norm penalty"}),
+        ("finetune", {"cross-entropy", "norm penalty"}),
+        ("pretrain", {"sequence-item", "sequence-sequence", "norm penalty"}),
+    ],
+)
 @pytest.mark.parametrize("fusion", ["shared", "item"])
 def test_losses_are_named_and_reach_what_trains(stage, terms, fusion):
     model = made(SMALL.but(item_ids=True, fusion=fusion)).train()
@@ -253,12 +258,12 @@ def test_it_says_what_it_needs():
 
 @pytest.mark.parametrize("d,known", [(64, 218_753), (256, 2_251_265), (300, 1_873_113)])
 def test_parameters_are_as_many_as_its_page_says(d, known):
-    h = 256 if d == 300 else 4 * d               # the release's inner width beside its width of 300
+    h = 256 if d == 300 else 4 * d  # the release's inner width beside its width of 300
     model = missrec(MISSRecConfig(d_model=d, d_inner=h, clusters=0.01, item_ids=True), drawn(rows=40, width=768))
     adapters, positions, norms, phi = 2 * (768 + 1) * d, 50 * d, 8 * 2 * d, 1
     attention, feed_forward = 3 * 4 * (d * d + d), 2 * (2 * d * h + h + d)
     assert parameter_count(model) == known == adapters + positions + norms + phi + attention + feed_forward
-    if d == 300:                                 # the page's number is for features of width 512
+    if d == 300:  # the page's number is for features of width 512
         assert known - 2 * (768 - 512) * d == 1_719_513
 
 
@@ -290,8 +295,10 @@ def test_32_rows_can_be_learnt_by_heart(toy_split, toy_catalogue, item_ids):
 
 def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy_catalogue, tmp_path, monkeypatch):
     config = TrainConfig(epochs=3, batch_size=64, lr=5e-3, stage="pretrain")
-    run = lambda folder=None: (model := fresh(toy_catalogue, dropout=0.2), fit(
-        model, toy_split.sequences, toy_split.train[::5], config, toy_split.valid, folder, progress=False))
+    run = lambda folder=None: (
+        model := fresh(toy_catalogue, dropout=0.2),
+        fit(model, toy_split.sequences, toy_split.train[::5], config, toy_split.valid, folder, progress=False),
+    )
     whole, history = run()
     start = fresh(toy_catalogue, dropout=0.2)
     assert not torch.allclose(whole.centroids, start.centroids)

@@ -49,15 +49,17 @@ def plain(model, catalogue, sequence):
     for own, block in zip(encoder.layers, model.blocks):
         attention, feed_forward = block.attention, block.feed_forward
         parts = attention.query, attention.key, attention.value
-        own.load_state_dict({
-            "self_attn.in_proj_weight": torch.cat([p.weight for p in parts]),
-            "self_attn.in_proj_bias": torch.cat([p.bias for p in parts]),
-            **{f"self_attn.out_proj.{k}": v for k, v in attention.out.state_dict().items()},
-            **{f"linear1.{k}": v for k, v in feed_forward.inner.state_dict().items()},
-            **{f"linear2.{k}": v for k, v in feed_forward.outer.state_dict().items()},
-            **{f"norm1.{k}": v for k, v in attention.norm.state_dict().items()},
-            **{f"norm2.{k}": v for k, v in feed_forward.norm.state_dict().items()},
-        })
+        own.load_state_dict(
+            {
+                "self_attn.in_proj_weight": torch.cat([p.weight for p in parts]),
+                "self_attn.in_proj_bias": torch.cat([p.bias for p in parts]),
+                **{f"self_attn.out_proj.{k}": v for k, v in attention.out.state_dict().items()},
+                **{f"linear1.{k}": v for k, v in feed_forward.inner.state_dict().items()},
+                **{f"linear2.{k}": v for k, v in feed_forward.outer.state_dict().items()},
+                **{f"norm1.{k}": v for k, v in attention.norm.state_dict().items()},
+                **{f"norm2.{k}": v for k, v in feed_forward.norm.state_dict().items()},
+            }
+        )
     encoder.norm.load_state_dict(model.last_norm.state_dict())
     tokens, at = [], []
     for slot, item in enumerate(sequence):
@@ -82,7 +84,7 @@ def plain(model, catalogue, sequence):
 def test_the_parameters_are_the_specifications_less_the_vector_that_nothing_uses(width, features, page):
     config = MMSRecConfig(d_model=width)
     assert config.d_inner is None and mmsrec(config, drawn()).config.d_inner == 2 * width
-    assert parameter_count(mmsrec(config, drawn(4386, features))) == page - width        # the released "prompt" vector
+    assert parameter_count(mmsrec(config, drawn(4386, features))) == page - width  # the released "prompt" vector
 
 
 def test_users_and_candidates_are_those_of_one_sequence_at_a_time(double):
@@ -141,13 +143,13 @@ def test_what_is_asked_for_and_what_stands_there_instead(monkeypatch):
     assert abs(masked[:, :n].sum() / asked - 0.8) < 0.03
     swapped = ~masked[:, :n] & (ids[:, :n] != items)
     assert abs(swapped.sum() / asked - 0.1 * (K - 2) / (K - 1)) < 0.03
-    assert set(ids[:, :n][swapped].tolist()) == set(range(1, K))                        # the last item too
+    assert set(ids[:, :n][swapped].tolist()) == set(range(1, K))  # the last item too
 
 
 def test_the_terms_of_pre_training_are_the_formulas(double):
     catalogue = drawn()
     model = made(catalogue=catalogue).eval()
-    batch = rows_of([1], [2], [4], [5], [6], targets=[7, 9, 3, 8, 7])                   # 3 and 9 have no picture
+    batch = rows_of([1], [2], [4], [5], [6], targets=[7, 9, 3, 8, 7])  # 3 and 9 have no picture
     without_images = Catalogue(catalogue.text, catalogue.image, torch.zeros(K, dtype=torch.bool))
 
     def text_only(items):
@@ -174,8 +176,12 @@ def test_the_terms_of_pre_training_are_the_formulas(double):
     every, pictured = [3, 7, 8, 9], [7, 8]
     text, both = text_only(every), torch.stack([plain(model, catalogue, [i]) for i in every])
     vision = vision_only(pictured)
-    expected = {"vision and vision": nce(vision, vision), "vision and text": nce(vision, text[[1, 2]]),
-                "text and text": nce(text, text), "both and both": nce(both, both)}
+    expected = {
+        "vision and vision": nce(vision, vision),
+        "vision and text": nce(vision, text[[1, 2]]),
+        "text and text": nce(text, text),
+        "both and both": nce(both, both),
+    }
     losses = model.losses(batch, "pretrain")
     assert list(losses) == list(expected)
     assert all(torch.allclose(losses[name], value) for name, value in expected.items())
@@ -206,7 +212,7 @@ def test_padding_and_batch_mates_change_nothing(double):
     for items in (garbage, wider):
         assert torch.allclose(model.users(Batch(**{**vars(BATCH), "items": items})), users, atol=1e-12)
     for row in range(4):
-        alone = Batch(**{name: value[row:row + 1] for name, value in vars(BATCH).items()})
+        alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
         assert torch.allclose(model.users(alone)[0], users[row], atol=1e-12)
 
 

@@ -36,23 +36,30 @@ def plain_layer(block):
     layer = nn.TransformerEncoderLayer(16, 2, 24, 0.0, F.gelu, SMALL.norm_eps, batch_first=True, norm_first=False)
     attention, inner = block.attention, block.feed_forward
     maps = (attention.query, attention.key, attention.value)
-    layer.load_state_dict({
-        "self_attn.in_proj_weight": torch.cat([m.weight for m in maps]),
-        "self_attn.in_proj_bias": torch.cat([m.bias for m in maps]),
-        **{f"self_attn.out_proj.{k}": v for k, v in attention.out.state_dict().items()},
-        **{f"linear1.{k}": v for k, v in inner.inner.state_dict().items()},
-        **{f"linear2.{k}": v for k, v in inner.outer.state_dict().items()},
-        **{f"norm1.{k}": v for k, v in attention.norm.state_dict().items()},
-        **{f"norm2.{k}": v for k, v in inner.norm.state_dict().items()},
-    })
-    return layer.train()                                   # eval would take torch's fused path; there is no drop-out
+    layer.load_state_dict(
+        {
+            "self_attn.in_proj_weight": torch.cat([m.weight for m in maps]),
+            "self_attn.in_proj_bias": torch.cat([m.bias for m in maps]),
+            **{f"self_attn.out_proj.{k}": v for k, v in attention.out.state_dict().items()},
+            **{f"linear1.{k}": v for k, v in inner.inner.state_dict().items()},
+            **{f"linear2.{k}": v for k, v in inner.outer.state_dict().items()},
+            **{f"norm1.{k}": v for k, v in attention.norm.state_dict().items()},
+            **{f"norm2.{k}": v for k, v in inner.norm.state_dict().items()},
+        }
+    )
+    return layer.train()  # eval would take torch's fused path; there is no drop-out
 
 
 def test_it_equals_torchs_own_encoder():
     model = made()
     encoder = model.encoder
-    x = F.layer_norm(model.items.ids.weight[ITEMS] + encoder.positions.weight, (16,), encoder.norm.weight,
-                     encoder.norm.bias, SMALL.norm_eps)
+    x = F.layer_norm(
+        model.items.ids.weight[ITEMS] + encoder.positions.weight,
+        (16,),
+        encoder.norm.weight,
+        encoder.norm.bias,
+        SMALL.norm_eps,
+    )
     for block in encoder.blocks:
         x = plain_layer(block)(x, src_mask=nn.Transformer.generate_square_subsequent_mask(8), is_causal=True)
     users = torch.stack([x[row, n - 1] for row, n in enumerate(LENGTHS)])
@@ -80,8 +87,8 @@ def test_neither_padding_nor_other_rows_reach_a_user(build):
     model = made(build)
     users = model.users(BATCH)
     torch.testing.assert_close(model.users(replace(BATCH, items=torch.where(REAL, ITEMS, 3))), users)
-    for row, n in enumerate(LENGTHS):                                            # alone and without padding
-        alone = Batch(**{name: value[row:row + 1] for name, value in vars(BATCH).items()})
+    for row, n in enumerate(LENGTHS):  # alone and without padding
+        alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
         torch.testing.assert_close(model.users(replace(alone, items=alone.items[:, :n]))[0], users[row])
 
 
@@ -100,7 +107,7 @@ def test_text_equals_ids_when_features_are_one_hot():
 def test_features_are_no_weights():
     features = torch.randn(K, 12)
     model = made(sasrec_t, features)
-    assert torch.equal(model.items.features, features)     # no start value touched them
+    assert torch.equal(model.items.features, features)  # no start value touched them
     assert "items.features" not in model.state_dict() and not model.items.features.requires_grad
 
 

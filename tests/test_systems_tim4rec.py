@@ -20,7 +20,7 @@ def made(build, **changes):
     torch.manual_seed(0)
     model = build(SMALL.but(**changes), catalogue).eval()
     for table in (m for m in model.modules() if isinstance(m, torch.nn.Embedding)):
-        torch.nn.init.normal_(table.weight)                # larger than its start, so that nothing hides near zero
+        torch.nn.init.normal_(table.weight)  # larger than its start, so that nothing hides near zero
     return model
 
 
@@ -41,12 +41,12 @@ REAL = BATCH.items > 0
 @pytest.mark.parametrize("build", BUILDERS)
 def test_other_gaps_give_other_users_and_without_time_they_do_not(build, gaps):
     permuted = BATCH.times.clone()
-    permuted[0, 1:] = BATCH.times[0, 0] + BATCH.times[0].diff().flip(0).cumsum(0)          # the same gaps, last first
+    permuted[0, 1:] = BATCH.times[0, 0] + BATCH.times[0].diff().flip(0).cumsum(0)  # the same gaps, last first
     other, later = replace(BATCH, times=permuted), replace(BATCH, times=(BATCH.times + 9 * DAY) * REAL)
     timed, timeless = made(build, gaps=gaps), made(build, gaps=gaps, time=False)
     change = (timed.users(other) - timed.users(BATCH)).abs().amax(1)
-    assert change[0] > 1e-3 and change[1:].max() == 0      # only the row whose gaps changed
-    torch.testing.assert_close(timed.users(later), timed.users(BATCH))          # gaps count, not the calendar
+    assert change[0] > 1e-3 and change[1:].max() == 0  # only the row whose gaps changed
+    torch.testing.assert_close(timed.users(later), timed.users(BATCH))  # gaps count, not the calendar
     assert torch.equal(timeless.users(other), timeless.users(BATCH))
     assert not any("scale" in key or "enhance" in key for key in timeless.state_dict())
 
@@ -56,11 +56,15 @@ def test_other_gaps_give_other_users_and_without_time_they_do_not(build, gaps):
 def test_neither_padding_nor_the_targets_time_nor_other_rows_reach_a_user(build, gaps):
     model = made(build, gaps=gaps)
     users = model.users(BATCH)
-    junk = replace(BATCH, items=torch.where(REAL, BATCH.items, 3), requests=BATCH.requests + DAY,
-                   times=torch.where(REAL, BATCH.times, BATCH.times.max() + DAY * torch.arange(8)))
+    junk = replace(
+        BATCH,
+        items=torch.where(REAL, BATCH.items, 3),
+        requests=BATCH.requests + DAY,
+        times=torch.where(REAL, BATCH.times, BATCH.times.max() + DAY * torch.arange(8)),
+    )
     torch.testing.assert_close(model.users(junk), users)
     for row in range(4):
-        alone = Batch(**{name: value[row:row + 1] for name, value in vars(BATCH).items()})
+        alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
         torch.testing.assert_close(model.users(alone)[0], users[row])
 
 
@@ -96,7 +100,7 @@ def test_the_stack_hands_the_time_signal_from_layer_to_layer():
         x = encoder.norms[layer](y + x)
         block = encoder.feed_forward[layer]
         inner = block.inner(x)
-        inner = inner * (inner + 3).clamp(0, 6) / 6                             # hardswish
+        inner = inner * (inner + 3).clamp(0, 6) / 6  # hardswish
         x = block.norm(x + block.outer(inner))
     own = torch.stack([x[row, n - 1] for row, n in enumerate(BATCH.lengths)])
     torch.testing.assert_close(model.users(BATCH), own)

@@ -100,7 +100,7 @@ def test_scores_and_losses_are_those_of_a_plain_loop(item_ids):
     others = model.users(*another_view(BATCH, catalogue))
     item, sequence = 0, 0
     for i, t in enumerate(BATCH.targets.tolist()):
-        rivals = [j for j, o in enumerate(BATCH.targets.tolist()) if j == i or o != t]   # a copy of its target is none
+        rivals = [j for j, o in enumerate(BATCH.targets.tolist()) if j == i or o != t]  # a copy of its target is none
         own = logits[i, BATCH.targets - 1]
         item += (sum(own[j].exp() for j in rivals).log() - own[i]) / 4
         other = users[i] @ others.T / 0.07
@@ -132,13 +132,13 @@ def test_a_reworded_text_replaces_the_text_alone():
 def test_dropped_items_leave_a_shorter_history_without_holes():
     drop = torch.zeros(4, 8, dtype=torch.bool)
     drop[0, [1, 2, 5]] = True
-    drop[1, 0] = True                                      # a first item stays
-    drop[2] = True                                         # so do the only one and the padding behind it
+    drop[1, 0] = True  # a first item stays
+    drop[2] = True  # so do the only one and the padding behind it
     drop[3, [1, 2]] = True
     fewer = drop_items(BATCH, drop)
     assert fewer.lengths.tolist() == [5, 2, 1, 1]
     assert fewer.items.tolist() == rows_of([3, 6, 7, 9, 10], [10, 3], [12], [12]).items.tolist()
-    assert torch.equal(fewer.times, fewer.items * 7)       # times went with their items
+    assert torch.equal(fewer.times, fewer.items * 7)  # times went with their items
     assert torch.equal(fewer.targets, BATCH.targets)
 
 

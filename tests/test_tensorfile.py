@@ -25,14 +25,21 @@ def file(tmp_path):
 
 def test_tensors_and_notes_come_back_from_any_layout_and_type(tmp_path):
     x = torch.arange(12).reshape(3, 4)
-    tensors = {"x": x.T, "y": x[:, 1], "one": torch.tensor(2.5, dtype=torch.float64), "none": torch.zeros(0, 3),
-               "bool": x > 5, "half": x.to(torch.bfloat16), "grad": torch.ones(2, requires_grad=True)}
+    tensors = {
+        "x": x.T,
+        "y": x[:, 1],
+        "one": torch.tensor(2.5, dtype=torch.float64),
+        "none": torch.zeros(0, 3),
+        "bool": x > 5,
+        "half": x.to(torch.bfloat16),
+        "grad": torch.ones(2, requires_grad=True),
+    }
     save_tensors(tmp_path / "new" / "t", "thing", tensors, a=[1, {"b": None}], é="ü")
     found, notes = load_tensors(tmp_path / "new" / "t", "thing", "")
     assert found.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(found[name], tensor) and found[name].dtype == tensor.dtype, name
-    notes.pop("checksum", None)                                                  # whether it is told does not matter
+    notes.pop("checksum", None)  # whether it is told does not matter
     assert notes == {"kind": "thing", "a": [1, {"b": None}], "é": "ü"}
 
 
@@ -61,13 +68,13 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(file):
 
 def test_a_changed_byte_is_noticed_in_a_tensor(file):
     whole = file.read_bytes()
-    for place in range(1, 37):                                                   # three float32 and three int64
-        file.write_bytes(whole[:-place] + bytes([whole[-place] ^ 1]) + whole[len(whole) - place + 1:])
+    for place in range(1, 37):  # three float32 and three int64
+        file.write_bytes(whole[:-place] + bytes([whole[-place] ^ 1]) + whole[len(whole) - place + 1 :])
         refused(file, "is damaged (its checksum differs)")
 
 
 def test_a_changed_byte_is_noticed_in_notes_names_types_and_shapes(file):
     whole = file.read_bytes()
     for place in range(len(whole) - 36):
-        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1:])
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         refused(file)

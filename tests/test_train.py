@@ -147,10 +147,16 @@ def test_a_call_after_early_stopping_returns_at_once(run, tmp_path, monkeypatch)
     assert len(run(config, folder=tmp_path)[1]) == 2
 
 
-@pytest.mark.parametrize("change", [
-    dict(config=SHORT.but(lr=1e-3)), dict(model_seed=1), dict(rows=torch.arange(1, 5)), dict(valid=None),
-    dict(dropout=0.1),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(config=SHORT.but(lr=1e-3)),
+        dict(model_seed=1),
+        dict(rows=torch.arange(1, 5)),
+        dict(valid=None),
+        dict(dropout=0.1),
+    ],
+)
 def test_the_folder_of_another_run_is_refused(run, tmp_path, monkeypatch, change):
     run(SHORT.but(epochs=1), folder=tmp_path)
     monkeypatch.setattr(train, "_one_epoch", no_epoch)
@@ -189,7 +195,7 @@ def test_early_stopping_waits_for_patience_and_returns_the_best_epoch(run, toy_s
     monkeypatch.setattr(train, "model_scorer", scorer)
     monkeypatch.setattr(train, "metrics", lambda ranks: {"ndcg@10": scores[len(states) - 1]})
     model, history = run(SHORT.but(epochs=9, patience=3))
-    assert history["ndcg@10"].tolist() == scores[:5]                             # an equal one is no better
+    assert history["ndcg@10"].tolist() == scores[:5]  # an equal one is no better
     assert history["best"].tolist() == [False, True, False, False, False]
     assert all(torch.equal(v, states[1][k]) for k, v in model.state_dict().items())
 
@@ -291,7 +297,7 @@ def test_rows_per_epoch_is_a_fresh_sample_each_epoch(run, monkeypatch):
     seen = []
     monkeypatch.setattr(train, "batch", lambda flat, rows, *a, **k: seen.append(rows) or batch(flat, rows, *a, **k))
     run(TrainConfig(epochs=2, batch_size=32, rows_per_epoch=64), valid=None)
-    first, second = (set(torch.cat(seen[i:i + 2]).tolist()) for i in (0, 2))
+    first, second = (set(torch.cat(seen[i : i + 2]).tolist()) for i in (0, 2))
     assert len(seen) == 4 and len(first) == len(second) == 64 and first != second
 
 
@@ -321,10 +327,21 @@ def test_unknown_names_and_empty_rows_are_refused_in_one_line(run):
         run(rows=torch.tensor([], dtype=torch.int64))
 
 
-@pytest.mark.parametrize("name, value", [
-    ("epochs", 0), ("batch_size", 0), ("accumulate", 0), ("patience", 0), ("rows_per_epoch", 0), ("rows_per_epoch", -1),
-    ("lr", 0), ("lr", -1e-3), ("lr", float("nan")), ("weight_decay", -0.1),
-])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("accumulate", 0),
+        ("patience", 0),
+        ("rows_per_epoch", 0),
+        ("rows_per_epoch", -1),
+        ("lr", 0),
+        ("lr", -1e-3),
+        ("lr", float("nan")),
+        ("weight_decay", -0.1),
+    ],
+)
 def test_settings_that_train_nothing_are_refused_in_one_line(name, value):
     with pytest.raises(KitError, match=f"^training: [^\n]*{name}[^\n]*$"):
         TrainConfig(**{name: value})

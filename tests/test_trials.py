@@ -77,8 +77,13 @@ def test_a_second_call_reads_what_the_first_one_kept(material, epochs, tmp_path)
 
 def test_what_differs_is_another_run(material, epochs, random_features, tmp_path):
     other = replace(material, features=random_features(material.dataset.items["item"], seed=5))
-    runs = [(material, "sasrec_t", {}), (material, "sasrec_t", dict(seed=1)), (material, "sasrec_t", dict(n_layers=1)),
-            (material, "sasrec_t", dict(setting=replace(SETTING, window=5))), (other, "sasrec_t", {})]
+    runs = [
+        (material, "sasrec_t", {}),
+        (material, "sasrec_t", dict(seed=1)),
+        (material, "sasrec_t", dict(n_layers=1)),
+        (material, "sasrec_t", dict(setting=replace(SETTING, window=5))),
+        (other, "sasrec_t", {}),
+    ]
     lines = [trial(of, name, **{"setting": SETTING, **more}).line for of, name, more in runs]
     assert len(run_folders(tmp_path)) == 5 and len(epochs) == 10
     assert len({line["config"] for line in lines}) == 5
@@ -89,9 +94,22 @@ def test_what_differs_is_another_run(material, epochs, random_features, tmp_path
 def test_a_line_says_where_its_numbers_come_from(material):
     done = trial(material, "tim4rec", seed=3, setting=SETTING)
     line, rows = done.line, leave_one_out(material.dataset)
-    known = {"dataset": "toy-mugs", "system": "tim4rec", "stage": "scratch", "setting": "matched", "scale": "quick",
-             "seed": 3, "width": 16, "window": 8, "device": "cpu", "threads": torch.get_num_threads(),
-             "torch": torch.__version__, "changes": "{}", "test rows": len(rows.test), "epochs": 2}
+    known = {
+        "dataset": "toy-mugs",
+        "system": "tim4rec",
+        "stage": "scratch",
+        "setting": "matched",
+        "scale": "quick",
+        "seed": 3,
+        "width": 16,
+        "window": 8,
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "changes": "{}",
+        "test rows": len(rows.test),
+        "epochs": 2,
+    }
     assert known.items() <= line.items()
     assert {"machine", "date", "config", "parameters", "best epoch", "seconds per epoch"} <= set(line)
     assert line["seconds"] == pytest.approx(done.history[["train_seconds", "valid_seconds"]].to_numpy().sum())
@@ -130,8 +148,14 @@ def test_a_killed_trial_goes_on_where_it_was(material, tmp_path, monkeypatch, ep
 def test_a_pre_trained_trial_differs_from_scratch(name, material, epochs):
     scratch = trial(material, name, setting=SETTING)
     tuned = trial(material, name, setting=SETTING, pretrained=True)
-    assert epochs == [("scratch", 0), ("scratch", 1), ("pretrain", 0), ("pretrain", 1), ("finetune", 0),
-                      ("finetune", 1)]
+    assert epochs == [
+        ("scratch", 0),
+        ("scratch", 1),
+        ("pretrain", 0),
+        ("pretrain", 1),
+        ("finetune", 0),
+        ("finetune", 1),
+    ]
     assert (scratch.line["stage"], tuned.line["stage"]) == ("scratch", "finetune")
     assert tuned.line["pre-training seconds"] > 0.01 > scratch.line["pre-training seconds"]
     assert tuned.history["loss"].iloc[0] != scratch.history["loss"].iloc[0]
@@ -179,11 +203,17 @@ def test_what_cannot_be_pre_trained_is_refused(material, tmp_path):
 def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(material, epochs):
     dataset = material.dataset
     timeless = replace(material, dataset=replace(dataset, info={**dataset.info, "times": ORDER_ONLY}))
-    wanted = [("ids", "sasrec", {}), ("thin", "sasrec", dict(n_layers=1)), ("times", "tim4rec", {}),
-              ("order", "tim4rec", dict(time=False)), ("tuned", "mmsrec", dict(pretrained=True))]
+    wanted = [
+        ("ids", "sasrec", {}),
+        ("thin", "sasrec", dict(n_layers=1)),
+        ("times", "tim4rec", {}),
+        ("order", "tim4rec", dict(time=False)),
+        ("tuned", "mmsrec", dict(pretrained=True)),
+    ]
     frame = sweep(timeless, wanted, seeds=(0, 1), setting=SETTING, jobs=1)
     assert list(zip(frame["label"], frame["seed"])) == [
-        (label, seed) for seed in (0, 1) for label in ("ids", "thin", "order", "tuned")]
+        (label, seed) for seed in (0, 1) for label in ("ids", "thin", "order", "tuned")
+    ]
     assert frame.attrs["left out"] == {"times": "tim4rec reads id, time; these data have no time"}
     assert frame["config"].nunique() == len(frame)
     count = len(epochs)
@@ -193,8 +223,9 @@ def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(materi
 
 
 def test_a_sweep_without_anything_it_can_run_is_empty(material):
-    blind = replace(material, features=replace(
-        material.features, has_image=torch.zeros_like(material.features.has_image)))
+    blind = replace(
+        material, features=replace(material.features, has_image=torch.zeros_like(material.features.has_image))
+    )
     frame = sweep(blind, [("pictures", "missrec", {})], seeds=(0,), setting=SETTING, jobs=1)
     assert frame.empty and list(frame.attrs["left out"]) == ["pictures"]
 

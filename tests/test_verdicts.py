@@ -28,18 +28,45 @@ MAMBA, BEST, TEXT = "Mamba-based", "MMM4Rec with ids ranks best", "Text in place
 
 def runs(means, dataset="scientific", seeds=(0, 1, 2), experiment="comparison", users=8000, **more):
     """Lines as ``trials.sweep`` gives them: ``means`` name -> NDCG@10, the seeds 0.0005 apart."""
-    rows = [{"dataset": dataset, "label": label, "system": label, "stage": "scratch", "setting": "matched",
-             "scale": "quick", "seed": seed, "ndcg@10": mean + 0.0005 * (seed - 1), "recall@10": 2 * mean,
-             "best epoch": 6, "epochs": 6, "seconds per epoch": 2.0, "seconds per step": 2.0 + 0.01 * seed,
-             "seconds": 20.0, "parameters": 1000, "test rows": users,
-             "config": f"{dataset}{experiment}{label}{seed}", **more}
-            for label, mean in means.items() for seed in seeds]
+    rows = [
+        {
+            "dataset": dataset,
+            "label": label,
+            "system": label,
+            "stage": "scratch",
+            "setting": "matched",
+            "scale": "quick",
+            "seed": seed,
+            "ndcg@10": mean + 0.0005 * (seed - 1),
+            "recall@10": 2 * mean,
+            "best epoch": 6,
+            "epochs": 6,
+            "seconds per epoch": 2.0,
+            "seconds per step": 2.0 + 0.01 * seed,
+            "seconds": 20.0,
+            "parameters": 1000,
+            "test rows": users,
+            "config": f"{dataset}{experiment}{label}{seed}",
+            **more,
+        }
+        for label, mean in means.items()
+        for seed in seeds
+    ]
     return lines(experiment, pd.DataFrame(rows))
 
 
 def pair(form, against, difference, error, dataset="scientific", seeds=3):
-    return {"experiment": "comparison", "dataset": dataset, "setting": "matched", "scale": "quick", "form": form,
-            "against": against, "difference": difference, "standard error": error, "seeds": seeds}
+    return {
+        "experiment": "comparison",
+        "dataset": dataset,
+        "setting": "matched",
+        "scale": "quick",
+        "form": form,
+        "against": against,
+        "difference": difference,
+        "standard error": error,
+        "seeds": seeds,
+    }
 
 
 def told(frame, start, pairs=None):
@@ -47,16 +74,27 @@ def told(frame, start, pairs=None):
     return table[table["claim"].str.startswith(start)].iloc[0]
 
 
-@pytest.mark.parametrize("outcomes, complete, verdict", [
-    ([AS, AS], True, REPRODUCED), ([AS, AS], False, PARTLY), ([AS, AGAINST], True, PARTLY),
-    ([AS, UNSURE], True, PARTLY), ([AGAINST, UNSURE], True, NOT), ([AGAINST], False, NOT), ([UNSURE], True, UNTESTABLE),
-    ([], True, UNTESTABLE)])
+@pytest.mark.parametrize(
+    "outcomes, complete, verdict",
+    [
+        ([AS, AS], True, REPRODUCED),
+        ([AS, AS], False, PARTLY),
+        ([AS, AGAINST], True, PARTLY),
+        ([AS, UNSURE], True, PARTLY),
+        ([AGAINST, UNSURE], True, NOT),
+        ([AGAINST], False, NOT),
+        ([UNSURE], True, UNTESTABLE),
+        ([], True, UNTESTABLE),
+    ],
+)
 def test_the_rule(outcomes, complete, verdict):
     assert weighed([Case("", outcome, "", 0, 3) for outcome in outcomes], complete) == verdict
 
 
-@pytest.mark.parametrize("first, second, verdict", [
-    (0.09, 0.08, REPRODUCED), (0.09, 0.04, PARTLY), (0.04, 0.04, NOT), (0.06, 0.09, PARTLY), (0.06, 0.06, UNTESTABLE)])
+@pytest.mark.parametrize(
+    "first, second, verdict",
+    [(0.09, 0.08, REPRODUCED), (0.09, 0.04, PARTLY), (0.04, 0.04, NOT), (0.06, 0.09, PARTLY), (0.06, 0.06, UNTESTABLE)],
+)
 def test_verdicts_follow_the_means_and_the_bound_on_their_error(first, second, verdict):
     """60,000 users: the bound is about 0.0018 then, so that 0.02 counts and a tie cannot."""
     means = {"sasrec": 0.06, "mamba4rec": first, "sasrec_t": 0.06, "mamba4rec_t": second}
@@ -74,7 +112,7 @@ def test_paired_errors_take_the_place_of_the_bound_in_either_direction():
         assert line["verdict"] == REPRODUCED and "+0.0040 +- 0.0020 (as claimed)" in line["numbers"]
     assert told(few, MAMBA, [pair("Mamba4Rec", "SASRec", 0.004, 0.0021)])["verdict"] == UNTESTABLE
     other = [pair("Mamba4Rec", "SASRec", 0.004, 0.002, dataset="office")]
-    assert told(few, MAMBA, other)["verdict"] == UNTESTABLE                   # of another dataset: not used
+    assert told(few, MAMBA, other)["verdict"] == UNTESTABLE  # of another dataset: not used
 
 
 def test_one_seed_never_counts_and_says_so():
@@ -100,8 +138,12 @@ def test_a_lead_with_pictures_throughout_is_weighed_against_the_lead_on_the_whol
     line = told(pd.concat([whole, pictured]), "MMM4Rec's lead")
     assert line["verdict"] == PARTLY and "+10.0%, with pictures throughout +50.0%" in line["numbers"]
     assert told(whole, "MMM4Rec's lead")["verdict"] == UNTESTABLE
-    assert told(pd.concat([runs({**everywhere, "mmm4rec": 0.060}), pictured.assign(**{"ndcg@10": 0.04})]),
-                "MMM4Rec's lead")["verdict"] == NOT
+    assert (
+        told(
+            pd.concat([runs({**everywhere, "mmm4rec": 0.060}), pictured.assign(**{"ndcg@10": 0.04})]), "MMM4Rec's lead"
+        )["verdict"]
+        == NOT
+    )
 
 
 def test_competing_allows_a_stated_loss_and_no_more():
@@ -126,8 +168,10 @@ def test_epochs_do_not_count_where_training_was_cut_and_seconds_do():
 
 def test_dearer_with_the_catalogue_needs_two_of_them():
     systems = dict.fromkeys(("mmsrec", "missrec+id", "mmm4rec+id"), 0.05)
-    small, large = (runs(systems, name, experiment="table4", items=items) for name, items in
-                    (("scientific", 1000), ("instruments", 9000)))
+    small, large = (
+        runs(systems, name, experiment="table4", items=items)
+        for name, items in (("scientific", 1000), ("instruments", 9000))
+    )
     large.loc[large["system"] == "mmsrec", "seconds per step"] *= 3
     assert told(small, "MMSRec and MISSRec grow")["verdict"] == UNTESTABLE
     assert told(pd.concat([small, large]), "MMSRec and MISSRec grow")["verdict"] == PARTLY
@@ -138,8 +182,10 @@ def test_ablation_truncation_and_missing_pictures_are_read_by_their_own_labels()
     figure2 = runs({"SASRec, 5 kept": 0.08, "SASRec, 20 kept": 0.05}, experiment="figure2", users=60_000)
     for frame in (table5, figure2):
         frame["system"] = "mmm4rec+id"
-    without = [runs({"mmm4rec": a, "mmsrec": b}, experiment="missing-modality").assign(missing=rate)
-               for rate, a, b in ((0.0, 0.05, 0.05), (1.0, 0.05, 0.02))]
+    without = [
+        runs({"mmm4rec": a, "mmsrec": b}, experiment="missing-modality").assign(missing=rate)
+        for rate, a, b in ((0.0, 0.05, 0.05), (1.0, 0.05, 0.02))
+    ]
     table = verdicts(pd.concat([table5, figure2, *without])).set_index("claim")["verdict"]
     assert table["Ablation: w/o Time loses"] == REPRODUCED and table["Ablation: w/o PT loses"] == UNTESTABLE
     assert table["A second layer loses on small data"] == REPRODUCED
@@ -165,8 +211,18 @@ def test_an_empty_frame_has_no_testable_claim_and_a_wrong_one_is_refused():
 
 def test_the_page_comes_from_frames_and_again_from_csv(tmp_path):
     frame = runs({"sasrec": 0.0553, "mmsrec": 0.02})
-    floor = pd.DataFrame([{"label": "popularity", "dataset": "scientific", "system": "popularity", "ndcg@10": 0.03,
-                           "recall@10": 0.05, "test rows": 8000}])
+    floor = pd.DataFrame(
+        [
+            {
+                "label": "popularity",
+                "dataset": "scientific",
+                "system": "popularity",
+                "ndcg@10": 0.03,
+                "recall@10": 0.05,
+                "test rows": 8000,
+            }
+        ]
+    )
     swept = pd.concat([floor, frame], ignore_index=True)
     swept.attrs["left out"] = {"TiM4Rec": "tim4rec reads time; these data have no time"}
     pairs = pd.DataFrame([pair("MMSRec", "SASRec", -0.03, 0.001)])
@@ -194,8 +250,14 @@ def test_compared_pairs_kept_runs_of_the_seeds_that_all_have(toy, random_feature
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
     material = Material(toy, random_features(toy.items["item"]))
-    frame = paper.comparison(material, ["sasrec", "sasrec_t"], seeds=(0, 1, 2), setting=Setting(width=16, window=8),
-                             backend="threading", jobs=1)
+    frame = paper.comparison(
+        material,
+        ["sasrec", "sasrec_t"],
+        seeds=(0, 1, 2),
+        setting=Setting(width=16, window=8),
+        backend="threading",
+        jobs=1,
+    )
     frame = frame[(frame["system"] != "sasrec_t") | (frame["seed"] < 2)]
     table = compared("table2", frame).query("against == 'SASRec'")
     assert table[["form", "against", "seeds"]].to_numpy().tolist() == [["SASRec_T", "SASRec", 2]]
@@ -211,7 +273,7 @@ def test_lines_about_a_place_are_a_table_to_read():
     table = verdicts(frame)
     assert page.data["claim"].tolist() == table[table["place"].str.contains("Table 5")]["claim"].tolist()
     assert list(page.data) == ["claim", "verdict", "numbers", "why"] and "w/o Time loses" in page.to_html()
-    number, = page.data[page.data["claim"].str.contains("w/o Time")]["numbers"]
+    (number,) = page.data[page.data["claim"].str.contains("w/o Time")]["numbers"]
     assert "MMM4Rec 0.0700, w/o Time 0.0500" in number.splitlines()[0] and "; " not in number
     assert len(about(frame, None, "Figure 2", "appendix B").data) == 2
     with pytest.raises(KitError, match="Table 9.*appendix B"):
@@ -219,8 +281,10 @@ def test_lines_about_a_place_are_a_table_to_read():
 
 
 def test_only_the_stages_of_the_datasets_concerned_are_told():
-    first, second = (runs({"sasrec": 0.05, "mamba4rec": 0.06, "unisrec": 0.05}, name, stage=stage) for name, stage in
-                     (("scientific", "scratch"), ("films", "finetune")))
+    first, second = (
+        runs({"sasrec": 0.05, "mamba4rec": 0.06, "unisrec": 0.05}, name, stage=stage)
+        for name, stage in (("scientific", "scratch"), ("films", "finetune"))
+    )
     own = second[second["system"] == "unisrec"]
     line = told(pd.concat([first, own], ignore_index=True), MAMBA)
     assert line["numbers"].endswith("3 seed(s), from scratch")

@@ -74,8 +74,13 @@ def test_the_weights_are_what_the_recurrence_holds():
     """Impulses through ``ssd_scan`` with B = C = 1: what the last output has of each item."""
     state = explore(GAPS, -4, 1, 0.2)
     dt, one = torch.tensor(state["dt"]), torch.ones(5, 5, 1, 1, dtype=torch.float64)
-    y = ssd_scan(torch.eye(5, dtype=torch.float64)[:, :, None, None], dt.expand(5, 5)[..., None],
-                 torch.tensor([-4.0], dtype=torch.float64), one, one)[:, -1, 0, 0]
+    y = ssd_scan(
+        torch.eye(5, dtype=torch.float64)[:, :, None, None],
+        dt.expand(5, 5)[..., None],
+        torch.tensor([-4.0], dtype=torch.float64),
+        one,
+        one,
+    )[:, -1, 0, 0]
     np.testing.assert_allclose(state["left"] * state["dt"], y)
     np.testing.assert_allclose(state["weight"], y / y.sum())
 
@@ -89,10 +94,17 @@ def test_equal_gaps_have_the_half_life_of_their_decay(A):
     assert math.isnan(explore([0], A, 0, 0.1)["half_life_steps"])
 
 
-@pytest.mark.parametrize("given, fault", [
-    (([], -1, 1, 0.1), "one or more finite"), (([0, -5], -1, 1, 0.1), "negative"), (([0, 5], 0, 1, 0.1), "A must be"),
-    (([0, 5], -1, 1, 0), "base"), (([0, math.inf], -1, 1, 0.1), "finite"), (([0, 5], -1, math.nan, 0.1), "finite"),
-])
+@pytest.mark.parametrize(
+    "given, fault",
+    [
+        (([], -1, 1, 0.1), "one or more finite"),
+        (([0, -5], -1, 1, 0.1), "negative"),
+        (([0, 5], 0, 1, 0.1), "A must be"),
+        (([0, 5], -1, 1, 0), "base"),
+        (([0, math.inf], -1, 1, 0.1), "finite"),
+        (([0, 5], -1, math.nan, 0.1), "finite"),
+    ],
+)
 def test_bad_numbers_are_refused(given, fault):
     with pytest.raises(KitError, match=fault):
         explore(*given)
@@ -181,14 +193,14 @@ def test_a_card_has_its_title_in_whole_words_or_its_number(size, said):
 def test_twenty_narrow_cards_without_pictures_can_be_told_apart(strength):
     row = Tiles(Figure((5.2, 1)).add_axes([0, 0, 1, 1]), lambda item, edge: None)
     row.show([Tile("item", "Bram Stoker's Dracula", strength=strength, number=i + 1) for i in range(20)])
-    cards = [row.image.get_array()[1:21, 26 * i + 3:26 * i + 23] for i in range(20)]
+    cards = [row.image.get_array()[1:21, 26 * i + 3 : 26 * i + 23] for i in range(20)]
     assert all(card.min() < 130 for card in cards) and len({card.tobytes() for card in cards}) == 20
 
 
 def test_more_tiles_than_have_room_are_thinned_and_none_is_cut_off():
     row = Tiles(Figure((5.2, 1)).add_axes([0, 0, 1, 1]), lambda item, edge: None)
     row.show([Tile("item", "a title", number=i + 1) for i in range(50)])
-    frames = (row.image.get_array()[0] == GREY).all(-1)          # the upper edges of the cards
+    frames = (row.image.get_array()[0] == GREY).all(-1)  # the upper edges of the cards
     parts = [len(part) for part in "".join(".#"[int(frame)] for frame in frames).split(".") if part]
     assert len(parts) == 16 and len(set(parts)) == 1 and not frames[0] and not frames[-1]
 
@@ -209,7 +221,7 @@ def test_the_start_is_what_recommend_says_and_nothing_moved(toy, model):
 def test_dropping_adding_and_moving_are_seen_by_the_model(toy, model):
     explorer = what_if(model, toy, USER)
     rows = user_history(toy, USER)
-    explorer.drop.click()                                                        # the latest one is chosen
+    explorer.drop.click()  # the latest one is chosen
     assert titles(explorer) == recommend(model, toy, USER, hide=1)["title"].tolist()
     explorer.reset.click()
     explorer.earlier.click()
@@ -283,7 +295,7 @@ def test_a_planted_period_stands_in_its_bin_and_silence_is_silent():
         assert spectrum.argmax() == bin_ and f"(bin {bin_})" in explorer.numbers.value
     large, limits = axes[4].lines[1].get_ydata().max(), [axis.get_ylim() for axis in axes]
     assert changes(explorer, "size1", 0.5) and axes[4].lines[1].get_ydata().max() < 0.7 * large
-    assert [axis.get_ylim() for axis in axes] == limits                           # so that sizes can be compared
+    assert [axis.get_ylim() for axis in axes] == limits  # so that sizes can be compared
 
 
 def test_a_channel_without_a_wave_is_flat():
@@ -299,10 +311,12 @@ def test_the_filters_state_is_the_modules(toy_model, changed):
     layer, (a, b) = model.layers[0].filter, torch.randn(2, 8)
     state = filter_state(layer, a, b)
     np.testing.assert_allclose(state["signal"], layer(a, b).detach(), atol=1e-6)
-    if "learnable_filter" in changed:       # then what comes out is the sum of the filtered channels
-        both = sum(torch.fft.rfft(x, norm="ortho") * getattr(layer, name)(torch.fft.rfft(x, norm="ortho"))
-                   for x, name in ((a, "text"), (b, "image")))
-        both.imag[[0, -1]] = 0                                                   # what a real signal cannot hold
+    if "learnable_filter" in changed:  # then what comes out is the sum of the filtered channels
+        both = sum(
+            torch.fft.rfft(x, norm="ortho") * getattr(layer, name)(torch.fft.rfft(x, norm="ortho"))
+            for x, name in ((a, "text"), (b, "image"))
+        )
+        both.imag[[0, -1]] = 0  # what a real signal cannot hold
         np.testing.assert_allclose(state["fused"], both.detach().abs(), atol=1e-5)
     assert (state["gain_text"] == 1).all() == ("adaptive_filter" in changed)
     assert changes(filter_explorer(model), "period1", 3.0)
@@ -340,8 +354,10 @@ def test_pictures_are_lost_one_after_another(toy, model, features):
 
 
 def test_what_does_not_fit_is_refused(toy, model, toy_model, random_features):
-    for make in (lambda: modality_dial(model, toy, random_features(["a", "b"]), USER),
-                 lambda: what_if(model, toy.select("lamps"))):
+    for make in (
+        lambda: modality_dial(model, toy, random_features(["a", "b"]), USER),
+        lambda: what_if(model, toy.select("lamps")),
+    ):
         with pytest.raises(KitError, match="not of the same items"):
             make()
     for make in (lambda: mask_explorer(toy, user="nobody"), lambda: what_if(model, toy, "nobody")):
@@ -369,7 +385,7 @@ def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, tmp_path)
     assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
     explorer.figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as saved:
-        assert len(np.unique(np.asarray(saved.convert("L")))) > 50                # animated artists are in it
+        assert len(np.unique(np.asarray(saved.convert("L")))) > 50  # animated artists are in it
 
 
 def test_an_executed_notebook_keeps_a_widgets_words_but_no_view(tmp_path):

@@ -23,19 +23,25 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 
 BY_ITSELF = {
-    "cells-and-logs": prints.cells_and_logs, "arithmetic": prints.arithmetic, "improvements": prints.improvements,
-    "epochs-to-converge": prints.epochs_to_converge, "quoted-columns": prints.quoted_columns,
-    "dual-channel": mechanics.dual_channel, "shared-weights": mechanics.shared_weights,
+    "cells-and-logs": prints.cells_and_logs,
+    "arithmetic": prints.arithmetic,
+    "improvements": prints.improvements,
+    "epochs-to-converge": prints.epochs_to_converge,
+    "quoted-columns": prints.quoted_columns,
+    "dual-channel": mechanics.dual_channel,
+    "shared-weights": mechanics.shared_weights,
 }
 ON_DATA = {
-    "time-leak": times.time_leak, "padded-times": times.padded_times, "dead-branch": times.dead_branch,
-    "revived": times.revived, "same-day-order": times.same_day_order, "request-time": times.request_time,
-    "pad-item": quirks.pad_item, "quirks": quirks.quirks,
+    "time-leak": times.time_leak,
+    "padded-times": times.padded_times,
+    "dead-branch": times.dead_branch,
+    "revived": times.revived,
+    "same-day-order": times.same_day_order,
+    "request-time": times.request_time,
+    "pad-item": quirks.pad_item,
+    "quirks": quirks.quirks,
 }
-SCALES = {
-    "quick": (TRAINING.but(epochs=2, rows_per_epoch=4_000), (0,)),
-    "full": (TRAINING, (0, 1, 2)),
-}
+SCALES = {"quick": (TRAINING.but(epochs=2, rows_per_epoch=4_000), (0,)), "full": (TRAINING, (0, 1, 2))}
 
 
 def material(dataset=None, features=None, scale=None, seeds=None, options=""):

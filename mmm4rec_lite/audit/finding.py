@@ -55,6 +55,7 @@ def page(findings):
     table = summary(findings)
     table["data"] = (table["data"] + "\n\n" + table["rerun"]).str.strip()
     table = table[["name", "claim", "evidence", "verdict", "data"]].set_axis(
-        ["finding", "claim", "evidence", "verdict", "measured on, and again by"], axis=1)
+        ["finding", "claim", "evidence", "verdict", "measured on, and again by"], axis=1
+    )
     ink = {HOLDS: "#1b7837", PARTLY: "#8a5a00", FAILS: "#b2182b", UNKNOWN: "#555555"}
     return text_table(table, "verdict", ink, ["evidence"])

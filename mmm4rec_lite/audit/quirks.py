@@ -22,15 +22,21 @@ def quirks(material):
     for column in ("users moved", "loss changed", "in-batch loss changed"):
         table[column] = [line[column] for line in direct]
     acting = table[table["difference"].abs() > 2 * table["standard error"]].query("quirk not in ('none', 'all')")
-    named = ", ".join(f"{r['quirk']} ({r['difference']:+.4f} +- {r['standard error']:.4f})"
-                      for r in acting.to_dict("records"))
+    named = ", ".join(
+        f"{r['quirk']} ({r['difference']:+.4f} +- {r['standard error']:.4f})" for r in acting.to_dict("records")
+    )
     every = table.set_index("quirk").loc["all"]
     return Finding(
-        "quirks", "(not in the paper) What the public code does beyond it, one switch at a time",
+        "quirks",
+        "(not in the paper) What the public code does beyond it, one switch at a time",
         f"Trained with one quirk each, NDCG@10 moves by more than two standard errors for: {named or 'none'}; with all "
         f"of them by {every['difference']:+.4f} +- {every['standard error']:.4f} (errors over users"
         f"{' and seeds' if len(material.seeds) > 1 else ' alone, one seed'})",
-        "-", "measured", table, *material.origin)
+        "-",
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def pad_item(material):
@@ -44,15 +50,26 @@ def pad_item(material):
         above.append((ranks != without).double().mean().item())
         kept.append(gains(ranks).mean().item())
         gone.append(gains(without).mean().item())
-    table = pd.DataFrame({"seed": material.seeds, "rows where padding outranks the target": above,
-                          "ndcg@10 with it": kept, "ndcg@10 without": gone})
+    table = pd.DataFrame(
+        {
+            "seed": material.seeds,
+            "rows where padding outranks the target": above,
+            "ndcg@10 with it": kept,
+            "ndcg@10 without": gone,
+        }
+    )
     mean = table.mean()
     return Finding(
-        "pad-item", "The candidates are the items (eq. 20, 22)",
+        "pad-item",
+        "The candidates are the items (eq. 20, 22)",
         f"In the public code padding is one of them, in the loss and in the ranking. Trained so, it outranks the "
         f"target in {mean.iloc[1]:.1%} of the test rows; taking it out moves NDCG@10 by "
         f"{mean.iloc[3] - mean.iloc[2]:+.5f}",
-        FAILS if max(above) > 0 else HOLDS, "measured", table, *material.origin)
+        FAILS if max(above) > 0 else HOLDS,
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def _without_pad(score):
@@ -72,7 +89,7 @@ def _direct(material, name):
     if config.quirks.published_init:
         return dict.fromkeys(("users moved", "loss changed", "in-batch loss changed"), float("nan"))
     on = MMM4Rec(config, *material.features.align(material.dataset.items["item"])).eval()
-    own = on.state_dict()                                                # without the image's feed-forward, maybe
+    own = on.state_dict()  # without the image's feed-forward, maybe
     on.load_state_dict({k: v for k, v in off.state_dict().items() if k in own})
     rows = split(material.dataset)
     some = rows.train[torch.randperm(len(rows.train), generator=torch.Generator().manual_seed(0))[:ROWS]]
@@ -82,5 +99,8 @@ def _direct(material, name):
         users.append(model.users(one))
         losses.append([loss(model, users[-1], one.targets).item() for loss in LOSSES.values()])
     (full, in_batch), (full_on, in_batch_on) = losses
-    return {"users moved": moved(*users), "loss changed": full_on - full,
-            "in-batch loss changed": in_batch_on - in_batch}
+    return {
+        "users moved": moved(*users),
+        "loss changed": full_on - full,
+        "in-batch loss changed": in_batch_on - in_batch,
+    }

@@ -16,7 +16,7 @@ from mmm4rec_lite.losses import full_loss
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.train import parameter_groups
 
-ROWS = 512                       # test rows looked at where no ranking is needed
+ROWS = 512  # test rows looked at where no ranking is needed
 NO_TIME, STARTED = "no time", "no time, published start"
 
 
@@ -30,51 +30,82 @@ def time_leak(material):
             model, ranks = trial(material, FORMS[name], seed)
             wrong = rank_rows(_with_other_delays(model_scorer(model)), rows.sequences, rows.test, L, target_time=True)
             costs.setdefault(name, []).append(gains(ranks) - gains(wrong))
-            lines.append({
-                "form": name, "seed": seed,
-                "users moved, fresh": _target_time_moves(fresh(material, FORMS[name], seed), rows),
-                "users moved, trained": _target_time_moves(model, rows), "ndcg@10": gains(ranks).mean().item(),
-                "ndcg@10, wrong target times": gains(wrong).mean().item()})
+            lines.append(
+                {
+                    "form": name,
+                    "seed": seed,
+                    "users moved, fresh": _target_time_moves(fresh(material, FORMS[name], seed), rows),
+                    "users moved, trained": _target_time_moves(model, rows),
+                    "ndcg@10": gains(ranks).mean().item(),
+                    "ndcg@10, wrong target times": gains(wrong).mean().item(),
+                }
+            )
     table = pd.DataFrame(lines)
     mean = table.groupby("form").mean()
-    moves = {name: f"{mean.loc[name, 'users moved, fresh']:.1g} of their length before and "
-                   f"{mean.loc[name, 'users moved, trained']:.1g} after training" for name in costs}
+    moves = {
+        name: f"{mean.loc[name, 'users moved, fresh']:.1g} of their length before and "
+        f"{mean.loc[name, 'users moved, trained']:.1g} after training"
+        for name in costs
+    }
     worth = {name: mean_and_error(torch.stack(values).mean(0)) for name, values in costs.items()}
     used = [name for name, (gain, error) in worth.items() if gain > 2 * error]
     told = "; ".join(f"{name}: {gain:+.5f} +- {error:.5f}" for name, (gain, error) in worth.items())
     return Finding(
-        "time-leak", "Leave-one-out: nothing of what is to be predicted is in the input (section 3.1)",
+        "time-leak",
+        "Leave-one-out: nothing of what is to be predicted is in the input (section 3.1)",
         f"In the public code the target's own time stamp stands in the input of {seen(rows.test):.1%} of the test rows "
         f"and {seen(rows.train):.1%} of the training rows. Changing it alone moves user vectors by "
         f"{moves['published']} as published, and by {moves['revived']} with the time branch revived. What the true "
         f"time is worth in NDCG@10, against another user's delay: {told}. A leak, "
         + (f"and used ({', '.join(used)})" if used else "but one that these models make nothing of"),
-        FAILS if seen(rows.test) > 0 else HOLDS, "measured", table, *material.origin)
+        FAILS if seen(rows.test) > 0 else HOLDS,
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def padded_times(material):
     """What D of eq. 5 keeps of the gaps when padded times of 0 enter its LayerNorm."""
     rows, L = split(material.dataset), material.config.max_len
     lengths = rows.test - rows.sequences.first[rows.test]
-    short = rows.test[(lengths > 2) & (lengths < L - 1)][:ROWS]                  # two gaps or more, and padding
+    short = rows.test[(lengths > 2) & (lengths < L - 1)][:ROWS]  # two gaps or more, and padding
     claim = "The normalised gaps D of eq. 5 carry the rhythm of a user's interactions"
     if len(short) == 0:
-        return Finding("padded-times", claim, "No history here has both two gaps and padding", UNKNOWN, "measured",
-                       pd.DataFrame(), *material.origin)
+        return Finding(
+            "padded-times",
+            claim,
+            "No history here has both two gaps and padding",
+            UNKNOWN,
+            "measured",
+            pd.DataFrame(),
+            *material.origin,
+        )
     one, lines = batch(rows.sequences, short, L), []
     inner = (torch.arange(L) < one.lengths.unsqueeze(1)) & (torch.arange(L) > 0)  # the first gap is 0 by definition
     for name, D in _signals(material, rows, short):
         spans = torch.stack([d[own].max() - d[own].min() for d, own in zip(D, inner)])
-        lines.append({"time signal": name, "rows": len(spans), "median span of D over a history": spans.median().item(),
-                      "90th percentile": spans.quantile(0.9).item()})
+        lines.append(
+            {
+                "time signal": name,
+                "rows": len(spans),
+                "median span of D over a history": spans.median().item(),
+                "90th percentile": spans.quantile(0.9).item(),
+            }
+        )
     table = pd.DataFrame(lines)
     flat, real = table["median span of D over a history"][:2]
     return Finding(
-        "padded-times", claim,
+        "padded-times",
+        claim,
         f"Padded times of 0 make one gap of minus {one.times.max() / 1e9:.1f} billion seconds, and LayerNorm maps the "
         f"rest to almost one value: over a history D spans {flat:.1g} (median of {len(short)} histories shorter than "
         f"the window) instead of {real:.2f} with real gaps only",
-        FAILS if flat < 0.1 * real else PARTLY if flat < 0.5 * real else HOLDS, "measured", table, *material.origin)
+        FAILS if flat < 0.1 * real else PARTLY if flat < 0.5 * real else HOLDS,
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def example_signals(material):
@@ -97,8 +128,11 @@ def example_signals(material):
 def _signals(material, rows, some):
     """(name, D [B,L]) as published, of real gaps in seconds, and of real log-gaps, in float64."""
     L = material.config.max_len
-    for name, (gaps, padded) in {"as published: zeros count as times": ("seconds", True),
-                                 "real gaps in seconds": ("seconds", False), "real log-gaps": ("log", False)}.items():
+    for name, (gaps, padded) in {
+        "as published: zeros count as times": ("seconds", True),
+        "real gaps in seconds": ("seconds", False),
+        "real log-gaps": ("log", False),
+    }.items():
         quirks = replace(material.config.quirks, padded_times=padded, target_time=padded)
         module = TimeDifferences(material.config.but(gaps=gaps, quirks=quirks)).double().eval()
         module.fit(rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1])
@@ -120,8 +154,10 @@ def dead_branch(material):
             lines.append({"form": name, "when": when, **pd.DataFrame(found).mean().to_dict()})
     for name in (NO_TIME, STARTED):
         for when in ("fresh", "trained"):
-            models = [fresh(material, FORMS[name], seed) if when == "fresh" else trial(material, FORMS[name], seed)[0]
-                      for seed in material.seeds]
+            models = [
+                fresh(material, FORMS[name], seed) if when == "fresh" else trial(material, FORMS[name], seed)[0]
+                for seed in material.seeds
+            ]
             vary = sum(_variation(model.double(), _some(model, rows)) for model in models) / len(models)
             lines.append({"form": name, "when": when, "steps vary by": vary})
     table = pd.DataFrame(lines)
@@ -129,7 +165,8 @@ def dead_branch(material):
     start, after = (at("published", when, "users moved by other gaps") for when in ("fresh", "trained"))
     verdict = FAILS if max(start, after) < 1e-4 else HOLDS if min(start, after) > 1e-2 else PARTLY
     return Finding(
-        "dead-branch", "Time-awareness from gaps shapes the decay masks (section 3.3.1)",
+        "dead-branch",
+        "Time-awareness from gaps shapes the decay masks (section 3.3.1)",
         f"As published, alpha starts at {at('published', 'fresh', 'largest alpha'):.1g}; its weights see a gradient of "
         f"{at('published', 'fresh', 'gradient of the scale'):.1g} beside an L2 term of "
         f"{at('published', 'fresh', 'L2 term of the scale'):.1g}; after training it is "
@@ -140,7 +177,11 @@ def dead_branch(material):
         f"As published the steps end up the same for every item and gap: they vary by "
         f"{at('published', 'trained', 'steps vary by'):.1g} of their mean, without time and the same start by "
         f"{at(STARTED, 'trained', 'steps vary by'):.1g}",
-        verdict, "measured", table, *material.origin)
+        verdict,
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def revived(material):
@@ -158,15 +199,21 @@ def revived(material):
     # nothing found, but a gain as small as the printed one could hide in the noise
     highest = max(of.loc[name, "difference"] + 2 * of.loc[name, "standard error"] for name in live)
     open_ = len(material.seeds) < 2 or (not better and highest >= claimed.min())
-    told = "; ".join(f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard error']:.4f}"
-                     for name in live)
+    told = "; ".join(
+        f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard error']:.4f}" for name in live
+    )
     return Finding(
-        "revived", "Time-awareness improves accuracy (Table 5, w/o Time)",
+        "revived",
+        "Time-awareness improves accuracy (Table 5, w/o Time)",
         f"NDCG@10 against no time: {told}. The published, dead branch against no time with the same "
         f"start: {as_published['difference']:+.4f} +- {as_published['standard error']:.4f} (errors over "
         f"users{' and seeds' if len(material.seeds) > 1 else ' alone'}). Printed gain: {claimed['scientific']:.4f} "
         f"(Scientific), {claimed['office']:.4f} (Office), one run each",
-        UNKNOWN if open_ else graded(len(better), len(live)), "measured", table, *material.origin)
+        UNKNOWN if open_ else graded(len(better), len(live)),
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def same_day_order(material):
@@ -185,22 +232,30 @@ def same_day_order(material):
     move = (mean.loc["order by chance"] - mean.loc["order of the file"]).drop("seed")
     cells = published.paper(5, row="ndcg@10").pivot(index="dataset", columns="column", values="value")
     ablation = cells.sub(cells["MMM4Rec"], axis=0).drop(columns=["MMM4Rec", "w/o PT"]).abs().to_numpy().ravel()
-    noise = 2**0.5 * spread["ndcg@10"].max()                                     # of a difference between two runs
+    noise = 2**0.5 * spread["ndcg@10"].max()  # of a difference between two runs
     several = len(material.seeds) > 1
     above = int((ablation > 2 * noise).sum())
     verdict = HOLDS if above == len(ablation) else PARTLY if above else UNKNOWN
     return Finding(
-        "same-day-order", "Differences between variants in Table 5 come from the variants",
+        "same-day-order",
+        "Differences between variants in Table 5 come from the variants",
         f"{share:.0%} of neighbouring interactions have equal times, and every run of the public preprocessing draws "
         f"their order anew. A chance order instead of the file's changes {sum(changed) / len(changed):.0%} of the test "
         f"targets and moves NDCG@10 by {move['ndcg@10']:+.4f}, Recall@50 by {move['recall@50']:+.4f}: only runs on one "
         "and the same order can be compared. "
-        + (f"Runs on chance orders spread by {spread.loc['order by chance', 'ndcg@10']:.4f}, on the file's by "
-           f"{spread.loc['order of the file', 'ndcg@10']:.4f} ({len(material.seeds)} seeds), so two runs differ by "
-           f"some {noise:.4f} for no reason; of Table 5's {len(ablation)} differences in NDCG@10 (w/o PT apart, one "
-           f"run each, {ablation.min():.4f} to {ablation.max():.4f}) {above} are larger than twice that" if several
-           else "One seed tells no spread"),
-        verdict if several else UNKNOWN, "measured", table, *material.origin)
+        + (
+            f"Runs on chance orders spread by {spread.loc['order by chance', 'ndcg@10']:.4f}, on the file's by "
+            f"{spread.loc['order of the file', 'ndcg@10']:.4f} ({len(material.seeds)} seeds), so two runs differ by "
+            f"some {noise:.4f} for no reason; of Table 5's {len(ablation)} differences in NDCG@10 (w/o PT apart, one "
+            f"run each, {ablation.min():.4f} to {ablation.max():.4f}) {above} are larger than twice that"
+            if several
+            else "One seed tells no spread"
+        ),
+        verdict if several else UNKNOWN,
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def request_time(material):
@@ -209,8 +264,10 @@ def request_time(material):
     forms = {base: FORMS[base], told: FORMS[told]}
     lines = []
     for order, m in (("of the file", lambda seed: material), ("shuffled inside equal times", material.shuffled)):
-        scores = {name: torch.stack([gains(trial(m(seed), form, seed)[1]) for seed in material.seeds])
-                  for name, form in forms.items()}
+        scores = {
+            name: torch.stack([gains(trial(m(seed), form, seed)[1]) for seed in material.seeds])
+            for name, form in forms.items()
+        }
         lines.append(paired(scores, base).assign(order=order))
     table = pd.concat(lines, ignore_index=True)
     gain = table[table["form"] == told].set_index("order")
@@ -218,16 +275,22 @@ def request_time(material):
     lost = -gain["difference"].diff().iloc[1]
     sure = lost > 2 * gain["standard error"].pow(2).sum() ** 0.5
     return Finding(
-        "request-time", "(not in the paper) A server knows when it is asked; offline, the target's time stands for it",
+        "request-time",
+        "(not in the paper) A server knows when it is asked; offline, the target's time stands for it",
         f"Told the gap up to the request, NDCG@10 changes by {line('of the file')}; with interactions at equal times "
         f"shuffled, by {line('shuffled inside equal times')}"
         + (f": {lost:.4f} of the gain was the order of lines, not time" if sure else "")
         + ". An option (`query_time`), off by default, its results reported apart",
-        "-", "measured", table, *material.origin)
+        "-",
+        "measured",
+        table,
+        *material.origin,
+    )
 
 
 def _with_other_delays(score):
     """The scorer with the target's time replaced by another row's delay after its last interaction."""
+
     def other(one):
         return score(replace(one, times=_other_target_times(one)))
 
@@ -236,7 +299,7 @@ def _with_other_delays(score):
 
 def _other_target_times(one):
     L = one.times.shape[1]
-    there = (one.lengths < L).nonzero().squeeze(1)                               # rows with a column for it
+    there = (one.lengths < L).nonzero().squeeze(1)  # rows with a column for it
     last = one.times[there, one.lengths[there] - 1]
     delays = one.times[there, one.lengths[there]] - last
     mixed = delays[torch.randperm(len(delays), generator=torch.Generator().manual_seed(0))]
@@ -249,7 +312,7 @@ def _other_target_times(one):
 def _target_time_moves(model, rows):
     """Mean relative movement of user vectors when only the target's time is another row's."""
     one = _some(model, rows)
-    model = model.double()                                                       # float32 hides what is below 1e-7
+    model = model.double()  # float32 hides what is below 1e-7
     return moved(model.users(one), model.users(replace(one, times=_other_target_times(one))))
 
 
@@ -269,25 +332,31 @@ def _branch(model, rows, training):
     one, model = _some(model, rows), model.double().eval()
     sizes = []
     scales = [m.scale for m in model.modules() if isinstance(m, StepSize)]
-    hooks = [scale.register_forward_hook(lambda _, __, alpha: sizes.append(alpha.abs().max().item()))
-             for scale in scales]
+    hooks = [
+        scale.register_forward_hook(lambda _, __, alpha: sizes.append(alpha.abs().max().item())) for scale in scales
+    ]
     model.zero_grad()
     users = model.users(one)
     full_loss(model, users, one.targets).backward()
     for hook in hooks:
         hook.remove()
     first = scales[0][1].weight
-    decay = next(group["weight_decay"] for group in parameter_groups(model, training)
-                 if any(p is first for p in group["params"]))
+    decay = next(
+        group["weight_decay"] for group in parameter_groups(model, training) if any(p is first for p in group["params"])
+    )
     with torch.no_grad():
         other = model.users(other_gaps(one))
-    return {"largest alpha": max(sizes), "gradient of the scale": first.grad.norm().item(),
-            "L2 term of the scale": decay * first.detach().norm().item(),
-            "users moved by other gaps": moved(users.detach(), other), "steps vary by": _variation(model, one)}
+    return {
+        "largest alpha": max(sizes),
+        "gradient of the scale": first.grad.norm().item(),
+        "L2 term of the scale": decay * first.detach().norm().item(),
+        "users moved by other gaps": moved(users.detach(), other),
+        "steps vary by": _variation(model, one),
+    }
 
 
 def _variation(model, one):
     """Standard deviation of dt over mean dt among real steps, the mean over heads and scans."""
     real = torch.arange(one.items.shape[1], device=one.items.device) < one.lengths.unsqueeze(1)
-    sizes = [dt[real] for dt, _ in steps(model, one.items, one.lengths, one.times).values()]      # [steps, H]
+    sizes = [dt[real] for dt, _ in steps(model, one.items, one.lengths, one.times).values()]  # [steps, H]
     return torch.stack([(dt.std(0) / dt.mean(0)).mean() for dt in sizes]).mean().item()

@@ -34,9 +34,11 @@ FORMS = {  # name -> (changes of the config, weight decay on everything)
     "log-gaps and gap vector": ({}, False),
     "the same, told the time of the request": (dict(query_time=True), False),
 }
-QUIRKS = {"none": (_SECONDS, False)} | {
-    f.name: (dict(**_SECONDS, quirks=Quirks(**{f.name: True})), f.name == "published_init") for f in fields(Quirks)
-} | {"all": (dict(**_SECONDS, quirks=Quirks.all()), True)}
+QUIRKS = (
+    {"none": (_SECONDS, False)}
+    | {f.name: (dict(**_SECONDS, quirks=Quirks(**{f.name: True})), f.name == "published_init") for f in fields(Quirks)}
+    | {"all": (dict(**_SECONDS, quirks=Quirks.all()), True)}
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Material:
     training: TrainConfig = TRAINING
     seeds: tuple = (0, 1, 2)
     config: ModelConfig = SMALL
-    options: str = ""            # of the command line that makes the same material
+    options: str = ""  # of the command line that makes the same material
 
     def __str__(self):
         t = self.training
@@ -56,8 +58,10 @@ class Material:
         users = self.dataset.interactions["user"].nunique()
         seeds = ", ".join(map(str, self.seeds))
         encoder = self.features.encoder["name"]
-        return (f"{self.dataset.name}, {users:,} users, features {encoder}; {device()}, d_model {self.config.d_model}, "
-                f"at most {t.epochs} epochs of {amount}, seeds {seeds}")
+        return (
+            f"{self.dataset.name}, {users:,} users, features {encoder}; {device()}, d_model {self.config.d_model}, "
+            f"at most {t.epochs} epochs of {amount}, seeds {seeds}"
+        )
 
     @property
     def origin(self):
@@ -78,8 +82,9 @@ class Material:
 def trial(material, form, seed):
     """(model, ranks [R] of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
     changes, decay_all = form
-    done = run(material.bench, "mmm4rec", material.config.but(**changes),
-               material.training.but(seed=seed, decay_all=decay_all))
+    done = run(
+        material.bench, "mmm4rec", material.config.but(**changes), material.training.but(seed=seed, decay_all=decay_all)
+    )
     return done.model, done.ranks
 
 
@@ -93,5 +98,7 @@ def fresh(material, form, seed):
 
 def trials(material, forms):
     """NDCG@10 of every test row, [seeds, R], per form: name -> tensor."""
-    return {name: torch.stack([gains(trial(material, form, seed)[1]) for seed in material.seeds])
-            for name, form in forms.items()}
+    return {
+        name: torch.stack([gains(trial(material, form, seed)[1]) for seed in material.seeds])
+        for name, form in forms.items()
+    }

@@ -13,8 +13,12 @@ from mmm4rec_lite.cli.data import data_app, features_command, features_table_com
 from mmm4rec_lite.cli.experiments import experiment_app, report_command, reproduce_command, systems_command
 from mmm4rec_lite.errors import KitError
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
-                  help="MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations.")
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations.",
+)
 app.add_typer(data_app, name="data")
 app.add_typer(experiment_app, name="experiment")
 app.command("features")(features_command)

@@ -33,12 +33,18 @@ def data_movielens(
 
 @data_app.command("amazon")
 def data_amazon(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The paper's domains (Scientific, Food...), or "
-                                               "categories as Amazon's files name them (Gift_Cards).")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="The paper's domains (Scientific, Food...), or categories as Amazon's files name them (Gift_Cards).",
+        ),
+    ],
     raw: Annotated[Path, typer.Option(help="Folder of the published files, or of folders NAME with them.")],
     out: Out,
-    fields: Annotated[str, typer.Option(help="What the text is made of: also description, features, "
-                                             "main_category.")] = "title,categories,brand",
+    fields: Annotated[
+        str, typer.Option(help="What the text is made of: also description, features, main_category.")
+    ] = "title,categories,brand",
     images: Annotated[bool, typer.Option("--images", help="Fetch the pictures, too (as `data images`).")] = False,
     union: Annotated[str, typer.Option(help="Also all NAMEs in one dataset of this name, users kept apart.")] = "",
     as_json: Json = False,
@@ -81,14 +87,18 @@ def data_images(
     report = fetch_images(folder, again, workers, progress=not as_json)
     asked = report[report["asked"] & (report["tries"] > 0)]
     if len(asked) and asked["status"].isin(["connection", "timeout"]).all():
-        raise KitError(f"{folder}: none of {len(asked)} requests got an answer, the network could not be reached; "
-                       "repeat the call when it can, nothing is lost")
+        raise KitError(
+            f"{folder}: none of {len(asked)} requests got an answer, the network could not be reached; "
+            "repeat the call when it can, nothing is lost"
+        )
     counts = report["status"].value_counts().rename_axis("status").reset_index(name="items")
     show(counts, as_json, report=str(folder / REPORT))
     if not as_json:
         came, later = report["status"].eq("ok").sum(), report["status"].isin(PASSING).sum()
-        print(f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; the report on each: "
-              f"{folder / REPORT}")
+        print(
+            f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; the report on each: "
+            f"{folder / REPORT}"
+        )
 
 
 @data_app.command("import")
@@ -113,8 +123,22 @@ def data_import(
     from mmm4rec_lite.data import import_tables, statistics
     from mmm4rec_lite.data.tabular import report
 
-    dataset = import_tables(interactions, items, images, out.absolute().name, k, user=user, item=item, time=time,
-                            order=order, time_format=time_format, title=title, text=text, domain=domain, image=image)
+    dataset = import_tables(
+        interactions,
+        items,
+        images,
+        out.absolute().name,
+        k,
+        user=user,
+        item=item,
+        time=time,
+        order=order,
+        time_format=time_format,
+        title=title,
+        text=text,
+        domain=domain,
+        image=image,
+    )
     dataset.save(out)
     if not as_json:
         print(*report(dataset), "", sep="\n")
@@ -124,9 +148,15 @@ def data_import(
 @data_app.command("store")
 def data_store(
     out: Out,
-    knobs: Annotated[list[str] | None, typer.Argument(metavar="[KNOB=VALUE]...", help=f"Such as users=1000 "
-                                                      f"gap_effect=0. All, as they are by default: {KNOBS}; "
-                                                      "`StoreConfig` in data/store.py explains them.")] = None,
+    knobs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KNOB=VALUE]...",
+            help=f"Such as users=1000 "
+            f"gap_effect=0. All, as they are by default: {KNOBS}; "
+            "`StoreConfig` in data/store.py explains them.",
+        ),
+    ] = None,
     domain: Annotated[str, typer.Option(help="Some of its ten domains, commas between; all by default.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the whole store; 0 by default.")] = None,
     as_json: Json = False,
@@ -191,16 +221,28 @@ def features_command(
     dataset, processes = load_dataset(data), fabric(devices, nodes)
     dataset = reworded(dataset) if reword else dataset
     processes.launch()
-    features = extract(dataset, load_encoder(encoder, processes.device), out, missing, batch_size,
-                       bad_images=bad_images, fabric=processes)
+    features = extract(
+        dataset,
+        load_encoder(encoder, processes.device),
+        out,
+        missing,
+        batch_size,
+        bad_images=bad_images,
+        fabric=processes,
+    )
     if processes.global_rank == 0:
         about = {"path": str(out), "items": len(features.items), "bad_images": features.bad_images}
         print(json.dumps({**about, **features.encoder}) if as_json else features)
 
 
 def features_table_command(
-    table: Annotated[Path, typer.Argument(help="Vectors: npz, parquet or csv with item ids; or npy, its rows "
-                                           "in the order of the dataset's items.parquet.")],
+    table: Annotated[
+        Path,
+        typer.Argument(
+            help="Vectors: npz, parquet or csv with item ids; or npy, its rows "
+            "in the order of the dataset's items.parquet."
+        ),
+    ],
     data: Dataset,
     out: Out,
     name: Annotated[str, typer.Option(help="Of the modality, such as audio.")],

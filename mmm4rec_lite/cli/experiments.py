@@ -53,30 +53,53 @@ def systems_command(as_json: Json = False):
     if as_json:
         print(json.dumps(records))
         return
-    plain = [{**r, "modalities": " ".join(r["modalities"]) + (" [id]" if r["with ids too"] else ""),
-              "stages": " ".join(r["stages"]), **{f"at {w}": n for w, n in r["parameters"].items()}} for r in records]
+    plain = [
+        {
+            **r,
+            "modalities": " ".join(r["modalities"]) + (" [id]" if r["with ids too"] else ""),
+            "stages": " ".join(r["stages"]),
+            **{f"at {w}": n for w, n in r["parameters"].items()},
+        }
+        for r in records
+    ]
     print(pd.DataFrame(plain)[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
     print("[id]: with a learned vector per item too, as NAME+id")
 
 
 def reproduce_command(
-    what: Annotated[str, typer.Argument(help="table1 .. table6, comparison (2 and 3), figure2, figure4, "
-                                       "missing-modality, time-benefit.")],
-    data: Dataset, features: FeatureFile, domain: Domains = "",
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
+        ),
+    ],
+    data: Dataset,
+    features: FeatureFile,
+    domain: Domains = "",
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
-    reworded: Annotated[Path | None, typer.Option(help="Features of texts that lost some words (`features "
-                                                       "--reworded`); two systems pre-train with them.")] = None,
-    only: Annotated[str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas "
-                                           "between.")] = "",
-    scale: Annotated[str | None, typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or "
-                                              "quick, by default.")] = None,
+    reworded: Annotated[
+        Path | None,
+        typer.Option(
+            help="Features of texts that lost some words (`features --reworded`); two systems pre-train with them."
+        ),
+    ] = None,
+    only: Annotated[
+        str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas between.")
+    ] = "",
+    scale: Annotated[
+        str | None,
+        typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."),
+    ] = None,
     setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    backend: Annotated[str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by "
-                                                     "default.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by default.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Every run with its provenance, as csv; "
-                                             "paired differences beside it, NAME-pairs.csv.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."),
+    ] = None,
     as_json: Json = False,
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
@@ -90,8 +113,13 @@ def reproduce_command(
     rows, words = load_features(features), None if reworded is None else load_features(reworded)
     first = Material(load_domains(data, sources), rows, reworded=words) if sources else None
     sizes = {} if setting == "matched" else {"width": None, "window": None}
-    how = dict(seeds=tuple(range(seeds)), setting=Setting(setting, scale or asked(), **sizes), backend=backend,
-               jobs=jobs, only=[name.strip() for name in only.split(",")] if only else None)
+    how = dict(
+        seeds=tuple(range(seeds)),
+        setting=Setting(setting, scale or asked(), **sizes),
+        backend=backend,
+        jobs=jobs,
+        only=[name.strip() for name in only.split(",")] if only else None,
+    )
     material = Material(load_domains(data, domain), rows, first)
     frame = reproduce(what, material, **how)
     if out is not None:

@@ -23,8 +23,14 @@ from mmm4rec_lite.errors import KitError
 
 
 def pretrain_command(
-    data: Dataset, features: FeatureFile, out: Out, domain: Domains = "", preset: Preset = "small",
-    epochs: Epochs = None, seed: Seed = 0, as_json: Json = False,
+    data: Dataset,
+    features: FeatureFile,
+    out: Out,
+    domain: Domains = "",
+    preset: Preset = "small",
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    as_json: Json = False,
 ):
     """Pre-train on source domains (in-batch cross-entropy, eq. 21)."""
     from mmm4rec_lite.features import load_features
@@ -36,9 +42,14 @@ def pretrain_command(
 
 
 def finetune_command(
-    data: Dataset, features: FeatureFile, out: Out, domain: Domains = "",
+    data: Dataset,
+    features: FeatureFile,
+    out: Out,
+    domain: Domains = "",
     start: Annotated[Path | None, typer.Option(help="A run folder of `pretrain`; none: from scratch.")] = None,
-    preset: Preset = "small", epochs: Epochs = None, seed: Seed = 0,
+    preset: Preset = "small",
+    epochs: Epochs = None,
+    seed: Seed = 0,
     item_bias: Annotated[bool, typer.Option(help="Per-item tables (with ID) or not (without ID).")] = True,
     query_time: Annotated[bool, typer.Option("--query-time", help="The model is told when it is asked.")] = False,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
@@ -50,14 +61,25 @@ def finetune_command(
 
     config, training = configs(preset, "finetune", epochs, seed)
     checkpoint = None if start is None else start / "model.safetensors"
-    _, history = finetune(load_domains(data, domain), load_features(features), out, checkpoint,
-                          config.but(item_bias=item_bias, query_time=query_time), training, split, not as_json)
+    _, history = finetune(
+        load_domains(data, domain),
+        load_features(features),
+        out,
+        checkpoint,
+        config.but(item_bias=item_bias, query_time=query_time),
+        training,
+        split,
+        not as_json,
+    )
     show(history, as_json, model=str(out / "model.safetensors"))
 
 
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="A run folder of `finetune`.")],
-    data: Dataset, features: FeatureFile, domain: Domains = "", as_json: Json = False,
+    data: Dataset,
+    features: FeatureFile,
+    domain: Domains = "",
+    as_json: Json = False,
 ):
     """Test metrics by full ranking, beside popularity and a Markov chain."""
     from mmm4rec_lite.baselines import counting
@@ -77,7 +99,9 @@ def evaluate_command(
 def recommend_command(
     run: Annotated[Path, typer.Argument(help="A run folder of `finetune`.")],
     user: Annotated[str, typer.Option(help="The user's id in the dataset.")],
-    data: Dataset, features: FeatureFile, domain: Domains = "",
+    data: Dataset,
+    features: FeatureFile,
+    domain: Domains = "",
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
     at: Annotated[datetime | None, typer.Option(help="When they are asked for, in UTC (query_time models).")] = None,
     as_json: Json = False,

@@ -20,9 +20,15 @@ from mmm4rec_lite.data.tables import LATEST
 from mmm4rec_lite.errors import KitError
 
 CATEGORIES = {  # the paper's name of a domain -> Amazon's name of its files
-    "Food": "Grocery_and_Gourmet_Food", "CDs": "CDs_and_Vinyl", "Kindle": "Kindle_Store",
-    "Movies": "Movies_and_TV", "Home": "Home_and_Kitchen", "Scientific": "Industrial_and_Scientific",
-    "Pantry": "Prime_Pantry", "Instruments": "Musical_Instruments", "Arts": "Arts_Crafts_and_Sewing",
+    "Food": "Grocery_and_Gourmet_Food",
+    "CDs": "CDs_and_Vinyl",
+    "Kindle": "Kindle_Store",
+    "Movies": "Movies_and_TV",
+    "Home": "Home_and_Kitchen",
+    "Scientific": "Industrial_and_Scientific",
+    "Pantry": "Prime_Pantry",
+    "Instruments": "Musical_Instruments",
+    "Arts": "Arts_Crafts_and_Sewing",
     "Office": "Office_Products",
 }
 AMAZON_SOURCES = ("Food", "CDs", "Kindle", "Movies", "Home")
@@ -31,7 +37,7 @@ INFO = {
     "source": "Amazon Reviews 2018, https://nijianmo.github.io/amazon/index.html",
     "terms": "research use; not to be redistributed",
     "citation": "Ni, Li and McAuley (2019), Justifying Recommendations using Distantly-Labeled Reviews and "
-                "Fine-Grained Aspects, https://doi.org/10.18653/v1/D19-1018",
+    "Fine-Grained Aspects, https://doi.org/10.18653/v1/D19-1018",
 }
 RATINGS = {"item": pl.String, "user": pl.String, "rating": pl.Float32, "timestamp": pl.Int64}
 CHUNK = 500_000  # reviews held as Python objects at once
@@ -69,31 +75,49 @@ def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=Tru
     known = pl.Series(list(known), dtype=pl.String).cast(rows["item"].dtype)
     rows = rows.filter(pl.col("item").is_in(known.implode()))
     if rows.is_empty():
-        raise KitError(f"{ratings_file}: none of its {read['lines']} lines is an interaction with an item of "
-                       f"{metadata_file.name}; expected item, user, rating, seconds since 1970")
+        raise KitError(
+            f"{ratings_file}: none of its {read['lines']} lines is an interaction with an item of "
+            f"{metadata_file.name}; expected item, user, rating, seconds since 1970"
+        )
     lost = read["lines"] - read["unreadable"] - repeats - len(rows)
     core = rows.filter(in_core([rows[side].to_physical().to_numpy() for side in ("user", "item")], k))
     if core.is_empty():
         raise KitError(f"{ratings_file}: nothing is left of its {k}-core")
-    read |= {"exact repeats": repeats, "item without metadata": lost, f"outside the {k}-core": len(rows) - len(core),
-             "kept": len(core)}
+    read |= {
+        "exact repeats": repeats,
+        "item without metadata": lost,
+        f"outside the {k}-core": len(rows) - len(core),
+        "kept": len(core),
+    }
     items = items[items["item"].isin(core["item"].unique().cast(pl.String).to_list())]
     items = items.sort_values("item", ignore_index=True).assign(image=None, domain=name)
     urls = items.loc[items["url"] != "", ["item", "url"]].reset_index(drop=True)
     interactions = core.select(pl.col("user", "item").cast(pl.String), "timestamp").to_pandas()
     del rows, core
-    kept = {"without title": int((items["title"] == items["item"]).sum()),
-            "without text": int((items["text"] == "").sum()), "with image URL": len(urls)}
-    info = {**INFO, "files": [ratings_file.name, metadata_file.name], "fields": list(fields), "core": k,
-            "interactions": read, "metadata": meta, "items": kept}
+    kept = {
+        "without title": int((items["title"] == items["item"]).sum()),
+        "without text": int((items["text"] == "").sum()),
+        "with image URL": len(urls),
+    }
+    info = {
+        **INFO,
+        "files": [ratings_file.name, metadata_file.name],
+        "fields": list(fields),
+        "core": k,
+        "interactions": read,
+        "metadata": meta,
+        "items": kept,
+    }
     return Dataset.from_frames(name, interactions, items.drop(columns="url"), info=info), urls
 
 
 def domain(name):
     """A domain's name as datasets have it: the paper's, in any case, where it has one. KitError for what is none."""
     if not re.fullmatch(r"\w+", name):
-        raise KitError(f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or a name of Amazon's files, "
-                       "such as Gift_Cards")
+        raise KitError(
+            f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or a name of Amazon's files, "
+            "such as Gift_Cards"
+        )
     known = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
     return known.get(name.lower(), name)
 
@@ -111,8 +135,13 @@ def union_domains(parts, name):
         both = frame["item"].isin(shared)
         return frame.assign(item=frame["item"].mask(both, dataset.name + "/" + frame["item"])) if shared else frame
 
-    whole = union([replace(dataset, items=own(dataset.items, dataset), interactions=own(dataset.interactions, dataset))
-                   for dataset, _ in parts], name)
+    whole = union(
+        [
+            replace(dataset, items=own(dataset.items, dataset), interactions=own(dataset.interactions, dataset))
+            for dataset, _ in parts
+        ],
+        name,
+    )
     urls = pd.concat([own(urls, dataset) for dataset, urls in parts], ignore_index=True)
     return replace(whole, info={**INFO, **whole.info, "items shared by domains": len(shared)}), urls
 
@@ -142,8 +171,10 @@ def differences(dataset):
     if off["users"] and counts["users"] in logged:
         said.append(f"{dataset.name}'s {counts['users']:,} users are those of the authors' log, unlike Table 1's.")
     if images:
-        said.append(f"{dataset.name}: {counts['images']:,} pictures are here, the paper had {paper[2]:,}; "
-                    f"{_urls(dataset):,} items have an image URL (`data images` fetches them).")
+        said.append(
+            f"{dataset.name}: {counts['images']:,} pictures are here, the paper had {paper[2]:,}; "
+            f"{_urls(dataset):,} items have an image URL (`data images` fetches them)."
+        )
     return said
 
 
@@ -152,12 +183,16 @@ def _dropped(dataset):
     if "parts" in dataset.info:
         return []
     read, core, file = (dataset.info[key] for key in ("interactions", "core", "files"))
-    said = [f"Of {read['lines']:,} lines of {file[0]}, {read['unreadable']:,} were unreadable, "
-            f"{read['exact repeats']:,} exact repeats, {read['item without metadata']:,} of items without metadata; "
-            f"the {core}-core took {read[f'outside the {core}-core']:,} more."]
+    said = [
+        f"Of {read['lines']:,} lines of {file[0]}, {read['unreadable']:,} were unreadable, "
+        f"{read['exact repeats']:,} exact repeats, {read['item without metadata']:,} of items without metadata; "
+        f"the {core}-core took {read[f'outside the {core}-core']:,} more."
+    ]
     if not file[0].endswith(".csv"):
-        said.append("The paper started from the ratings (.csv): they hold more lines than the reviews"
-                    + (", of which this file is a 5-core already." if file[0].endswith("_5.json.gz") else "."))
+        said.append(
+            "The paper started from the ratings (.csv): they hold more lines than the reviews"
+            + (", of which this file is a 5-core already." if file[0].endswith("_5.json.gz") else ".")
+        )
     if core != 5:
         said.append(f"The paper took the 5-core, not the {core}-core.")
     if unread := dataset.info["metadata"]["unreadable"]:
@@ -184,15 +219,18 @@ def _find(name, raw):
     wanted = [f"{file}.csv", f"{file}.json.gz", f"{file}_5.json.gz"]
     folders = [raw, raw / file, raw / short]
     ratings = next((folder / one for one in wanted for folder in folders if (folder / one).is_file()), None)
-    meta = next((folder / f"meta_{file}.json.gz" for folder in folders
-                 if (folder / f"meta_{file}.json.gz").is_file()), None)
+    meta = next(
+        (folder / f"meta_{file}.json.gz" for folder in folders if (folder / f"meta_{file}.json.gz").is_file()), None
+    )
     for found, what in ((ratings, " or ".join(wanted)), (meta, f"meta_{file}.json.gz")):
         if found is None:
             near = {known.lower(): known for known in (*CATEGORIES, *CATEGORIES.values())}
             close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
-            raise KitError(f"{raw}: no {what} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, or "
-                           f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
-                           + "".join(f"; did you mean {near[one]}?" for one in close))
+            raise KitError(
+                f"{raw}: no {what} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, or "
+                f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
+                + "".join(f"; did you mean {near[one]}?" for one in close)
+            )
     return short, ratings, meta
 
 
@@ -201,9 +239,18 @@ def _ratings(path):
     codes = {column: pl.Categorical(pl.Categories.random()) for column in ("item", "user")}
     if path.suffix == ".csv":
         # no quotes: a quoted line break then costs the two lines around it, not the rest of the file
-        table = pl.scan_csv(path, has_header=False, quote_char=None, schema=RATINGS, ignore_errors=True,
-                            truncate_ragged_lines=True, missing_columns="insert", extra_columns="ignore",
-                            encoding="utf8-lossy", raise_if_empty=False)
+        table = pl.scan_csv(
+            path,
+            has_header=False,
+            quote_char=None,
+            schema=RATINGS,
+            ignore_errors=True,
+            truncate_ragged_lines=True,
+            missing_columns="insert",
+            extra_columns="ignore",
+            encoding="utf8-lossy",
+            raise_if_empty=False,
+        )
     else:
         reviews, chunks = _reviews(path), [pl.DataFrame(schema=RATINGS | codes)]
         while part := list(itertools.islice(reviews, CHUNK)):
@@ -213,8 +260,10 @@ def _ratings(path):
     for column in codes:
         whole &= pl.col(column).cast(pl.String).str.contains(f"^{ID}$")
     # one pass: an unusable line becomes a row of nulls, so that it is counted without being read again
-    table = table.select(pl.when(whole.fill_null(False)).then(pl.col(column)).cast(codes.get(column, kind))
-                         .alias(column) for column, kind in RATINGS.items())
+    table = table.select(
+        pl.when(whole.fill_null(False)).then(pl.col(column)).cast(codes.get(column, kind)).alias(column)
+        for column, kind in RATINGS.items()
+    )
     try:
         rows = table.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
@@ -228,7 +277,11 @@ def _reviews(path):
     for line in lines(path):
         review = record(line)[0] or {}
         item, user, rating, time = (review.get(key) for key in ("asin", "reviewerID", "overall", "unixReviewTime"))
-        usable = (all(isinstance(id, str) and re.fullmatch(ID, id) for id in (item, user))
-                  and isinstance(rating, int | float) and abs(rating) < 1e9
-                  and isinstance(time, int) and 0 <= time <= LATEST)
+        usable = (
+            all(isinstance(id, str) and re.fullmatch(ID, id) for id in (item, user))
+            and isinstance(rating, int | float)
+            and abs(rating) < 1e9
+            and isinstance(time, int)
+            and 0 <= time <= LATEST
+        )
         yield (item, user, float(rating), time) if usable else (None,) * 4

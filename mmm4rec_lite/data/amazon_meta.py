@@ -18,15 +18,19 @@ from tqdm.auto import tqdm
 from mmm4rec_lite.errors import KitError
 
 FIELDS = {  # what a text can be made of -> the keys that hold it, the newer dump's first
-    "title": ("title",), "categories": ("category", "categories"), "brand": ("brand",),
-    "description": ("description",), "features": ("feature",), "main_category": ("main_cat",),
+    "title": ("title",),
+    "categories": ("category", "categories"),
+    "brand": ("brand",),
+    "description": ("description",),
+    "features": ("feature",),
+    "main_category": ("main_cat",),
 }
 IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
-ID = "[!-~]{1,64}"         # no white space, no line breaks: ids become names of files and lines of tables
+ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
 LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
-LONGEST_LITERAL = 2**20    # bytes; Python's parser takes a hundred times the line's memory
-LONGEST_RAW = 20_000       # characters of one value before its HTML is read
-LONGEST_TEXT = 2_000       # and after; UniSRec's preparing empties texts of this length, here they are cut
+LONGEST_LITERAL = 2**20  # bytes; Python's parser takes a hundred times the line's memory
+LONGEST_RAW = 20_000  # characters of one value before its HTML is read
+LONGEST_TEXT = 2_000  # and after; UniSRec's preparing empties texts of this length, here they are cut
 
 
 def metadata(path, wanted, fields, progress=True):

@@ -158,8 +158,10 @@ def k_core(dataset, k=5):
     """Keep users and items with at least k interactions, until nothing changes; KitError if none is left."""
     keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
     if not keep.any():
-        raise KitError(f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
-                       "more interactions with one another")
+        raise KitError(
+            f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
+            "more interactions with one another"
+        )
     interactions = dataset.interactions[keep].reset_index(drop=True)
     items = dataset.items[dataset.items["item"].isin(interactions["item"].unique())].reset_index(drop=True)
     return replace(dataset, interactions=interactions, items=items)
@@ -203,19 +205,21 @@ def union(datasets, name):
 
 def statistics(datasets):
     """The paper's Table 1 with the share of ties: one row per dataset; coverage and ties in percent."""
-    return pd.DataFrame([
-        {
-            "dataset": d.name,
-            "users": d.interactions["user"].nunique(),
-            "items": len(d.items),
-            "images": int(d.items["image"].notna().sum()),
-            "coverage %": 100 * d.items["image"].notna().mean(),
-            "interactions": len(d.interactions),
-            "average length": len(d.interactions) / d.interactions["user"].nunique(),
-            "ties %": 100 * tie_share(d.interactions),
-        }
-        for d in datasets
-    ])
+    return pd.DataFrame(
+        [
+            {
+                "dataset": d.name,
+                "users": d.interactions["user"].nunique(),
+                "items": len(d.items),
+                "images": int(d.items["image"].notna().sum()),
+                "coverage %": 100 * d.items["image"].notna().mean(),
+                "interactions": len(d.interactions),
+                "average length": len(d.interactions) / d.interactions["user"].nunique(),
+                "ties %": 100 * tie_share(d.interactions),
+            }
+            for d in datasets
+        ]
+    )
 
 
 def _below(dataset, folder):

@@ -26,11 +26,11 @@ from mmm4rec_lite.files import atomic
 
 URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]
-LASTING = ("gone", "refused", "bad", "large")   # another call asks again only if told to
+LASTING = ("gone", "refused", "bad", "large")  # another call asks again only if told to
 PASSING = ("busy", "timeout", "connection")
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"}
-LARGEST = 20 * 2**20    # bytes
-PIXELS = 50_000_000     # a small file can unfold to more
+LARGEST = 20 * 2**20  # bytes
+PIXELS = 50_000_000  # a small file can unfold to more
 REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 
 
@@ -51,8 +51,18 @@ def fetch_images(folder, again=False, workers=16, progress=True, **limits):
     return report
 
 
-def download(urls, folder, again=False, workers=16, progress=True, attempts=4, pause=1.0, timeout=20.0, slowest=120.0,
-             largest=LARGEST):
+def download(
+    urls,
+    folder,
+    again=False,
+    workers=16,
+    progress=True,
+    attempts=4,
+    pause=1.0,
+    timeout=20.0,
+    slowest=120.0,
+    largest=LARGEST,
+):
     """Fetch pictures into ``folder/images``, named by item; what an earlier call settled is not asked for again.
 
     Args:
@@ -74,8 +84,9 @@ def download(urls, folder, again=False, workers=16, progress=True, attempts=4, p
     folder = Path(folder)
     urls = urls.drop_duplicates("item", ignore_index=True)
     known = _known(folder)
-    todo = [(item, url) for item, url in zip(urls["item"], urls["url"])
-            if not _settled(known.get(item), url, folder, again)]
+    todo = [
+        (item, url) for item, url in zip(urls["item"], urls["url"]) if not _settled(known.get(item), url, folder, again)
+    ]
     pool = urllib3.PoolManager(maxsize=workers, timeout=urllib3.Timeout(timeout))
     policy = urllib3.Retry(total=attempts, backoff_factor=pause / 2, backoff_max=60, retry_after_max=120)
 
@@ -115,9 +126,12 @@ def save_with_urls(dataset, urls, folder):
     own = dataset.items["image"].dropna()
     bare = set(dataset.items["item"].drop(own.index))
     wanted = {item: url for item, url in zip(urls["item"], urls["url"]) if item in bare}
-    taken = set(own)    # a path that is another item's picture now
-    known = {item: found for item, found in _known(folder).items() if item in wanted and found["file"] not in taken
-             and _settled(found, wanted[item], folder, again=False)}
+    taken = set(own)  # a path that is another item's picture now
+    known = {
+        item: found
+        for item, found in _known(folder).items()
+        if item in wanted and found["file"] not in taken and _settled(found, wanted[item], folder, again=False)
+    }
     files = {item: found["file"] for item, found in known.items() if found["status"] == "ok"}
     image = [files.get(item, image) for item, image in zip(dataset.items["item"], dataset.items["image"])]
     items = dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
@@ -181,8 +195,9 @@ def _fetch(pool, url, policy, attempts, slowest, largest):
             return "refused", tries, None
         except urllib3.exceptions.HTTPError as error:
             cause = getattr(error, "reason", error)
-            timed_out = (isinstance(cause, urllib3.exceptions.TimeoutError)
-                         and not isinstance(cause, urllib3.exceptions.NewConnectionError))  # one by history only
+            timed_out = isinstance(cause, urllib3.exceptions.TimeoutError) and not isinstance(
+                cause, urllib3.exceptions.NewConnectionError
+            )  # one by history only
             status, content = "timeout" if timed_out else "connection", None
         if status not in PASSING or tries == attempts:
             return status, tries, content

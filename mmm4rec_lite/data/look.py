@@ -48,10 +48,16 @@ def gap_histogram(datasets):
         last = int(np.log10(max(lengths.max(), 1)) * PER_DECADE) + 2
         edges = 10 ** (np.arange(last) / PER_DECADE)
         counts = np.histogram(lengths[lengths > 0], edges)[0]
-        parts.append(pd.DataFrame({
-            "dataset": dataset.name, "from": np.r_[0, edges[:-1]], "to": np.r_[0, edges[1:]],
-            "share": np.r_[(lengths == 0).sum(), counts] / len(lengths),
-        }))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "dataset": dataset.name,
+                    "from": np.r_[0, edges[:-1]],
+                    "to": np.r_[0, edges[1:]],
+                    "share": np.r_[(lengths == 0).sum(), counts] / len(lengths),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -69,13 +75,21 @@ def gap_statistics(datasets):
         share = share[share > 0]
         low, middle, high = np.quantile(lengths, (0.25, 0.5, 0.75))
         first, half, third = (users.max() - users.min()).quantile([0.25, 0.5, 0.75]) / DAY
-        rows.append({
-            "dataset": dataset.name, "gaps": len(lengths), "zero gaps (%)": 100 * tie_share(dataset.interactions),
-            "gap, lower quartile (s)": low, "gap, median (s)": middle, "gap, upper quartile (s)": high,
-            "span, lower quartile (days)": first, "span, median (days)": half, "span, upper quartile (days)": third,
-            "median history length": users.size().median(),
-            "entropy of log-gaps (bits)": abs(float(-(share * np.log2(share)).sum())),
-        })
+        rows.append(
+            {
+                "dataset": dataset.name,
+                "gaps": len(lengths),
+                "zero gaps (%)": 100 * tie_share(dataset.interactions),
+                "gap, lower quartile (s)": low,
+                "gap, median (s)": middle,
+                "gap, upper quartile (s)": high,
+                "span, lower quartile (days)": first,
+                "span, median (days)": half,
+                "span, upper quartile (days)": third,
+                "median history length": users.size().median(),
+                "entropy of log-gaps (bits)": abs(float(-(share * np.log2(share)).sum())),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -93,14 +107,23 @@ def gap_spectrum(datasets, length=20):
         if len(latest) < 2:
             raise KitError(f"{dataset.name}: fewer than two users have {length} gaps; take a smaller length")
         signals = np.stack(latest) - np.mean(latest, axis=1, keepdims=True)
-        power = np.abs(np.fft.rfft(signals, norm="ortho")[:, 1:]) ** 2           # [users, length // 2]
+        power = np.abs(np.fft.rfft(signals, norm="ortho")[:, 1:]) ** 2  # [users, length // 2]
         chance = (signals**2).sum(1).mean() / (length - 1)
         bins = np.arange(1, power.shape[1] + 1)
-        parts.append(pd.DataFrame({
-            "dataset": dataset.name, "users": len(power), "bin": bins, "period": length / bins,
-            "power": power.mean(0), "by chance": chance, "ratio": power.mean(0) / chance,
-            "standard error": power.std(0, ddof=1) / len(power) ** 0.5 / chance,
-        }))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "dataset": dataset.name,
+                    "users": len(power),
+                    "bin": bins,
+                    "period": length / bins,
+                    "power": power.mean(0),
+                    "by chance": chance,
+                    "ratio": power.mean(0) / chance,
+                    "standard error": power.std(0, ddof=1) / len(power) ** 0.5 / chance,
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -112,10 +135,15 @@ def popularity(datasets):
     parts = []
     for dataset in datasets:
         counts = _counts(dataset)
-        parts.append(pd.DataFrame({
-            "dataset": dataset.name, "items (%)": 100 * np.arange(len(counts) + 1) / len(counts),
-            "interactions (%)": 100 * np.r_[0, counts.cumsum()] / counts.sum(),
-        }))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "dataset": dataset.name,
+                    "items (%)": 100 * np.arange(len(counts) + 1) / len(counts),
+                    "interactions (%)": 100 * np.r_[0, counts.cumsum()] / counts.sum(),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -129,8 +157,12 @@ def popularity_statistics(datasets, shares=(1, 10, 50)):
     for dataset in datasets:
         counts = _counts(dataset)
         n = len(counts)
-        top = {f"top {share} % of items: interactions (%)": 100 * counts[: int(np.ceil(share * n / 100))].sum()
-               / counts.sum() for share in shares}
+        top = {
+            f"top {share} % of items: interactions (%)": 100
+            * counts[: int(np.ceil(share * n / 100))].sum()
+            / counts.sum()
+            for share in shares
+        }
         gini = ((n + 1 - 2 * np.arange(1, n + 1)) * counts).sum() / (n * counts.sum())
         rows.append({"dataset": dataset.name, "items": n, **top, "Gini": gini})
     return pd.DataFrame(rows)
@@ -143,9 +175,15 @@ def image_coverage(dataset):
     out = []
     for name in [*dataset.domains, "all"]:
         own, bought = (f if name == "all" else f[f["domain"] == name] for f in (items, rows))
-        out.append({"domain": name, "items": len(own), "images": int(own["pictured"].sum()),
-                    "items with an image (%)": 100 * own["pictured"].mean(),
-                    "interactions with an image (%)": 100 * bought["pictured"].mean()})
+        out.append(
+            {
+                "domain": name,
+                "items": len(own),
+                "images": int(own["pictured"].sum()),
+                "items with an image (%)": 100 * own["pictured"].mean(),
+                "interactions with an image (%)": 100 * bought["pictured"].mean(),
+            }
+        )
     return pd.DataFrame(out)
 
 
@@ -163,8 +201,10 @@ def neighbours(items, vectors, k=5, among=None, of=None):
     """
     items, vectors = list(items), torch.as_tensor(vectors).float()
     if vectors.dim() != 2 or len(vectors) != len(items):
-        raise KitError(f"neighbours: expected one vector for each of {len(items)} items, got numbers of shape "
-                       f"{list(vectors.shape)}")
+        raise KitError(
+            f"neighbours: expected one vector for each of {len(items)} items, got numbers of shape "
+            f"{list(vectors.shape)}"
+        )
     pool = _places(items, items if among is None else among)
     start = pool if of is None else _places(items, of)
     if not 1 <= k < len(pool):
@@ -172,8 +212,10 @@ def neighbours(items, vectors, k=5, among=None, of=None):
     lost = vectors.norm(dim=1) == 0
     if lost[pool].any() or lost[start].any():
         example = items[torch.cat([pool, start])[lost[torch.cat([pool, start])]][0]]
-        raise KitError(f"neighbours: item {example!r} has a vector of length 0 (has it no picture?), which is near "
-                       "nothing; leave such items out of among and of")
+        raise KitError(
+            f"neighbours: item {example!r} has a vector of length 0 (has it no picture?), which is near "
+            "nothing; leave such items out of among and of"
+        )
     unit, found = F.normalize(vectors, dim=1), []
     for rows in start.split(ROWS):
         cosine = unit[rows] @ unit[pool].T
@@ -181,8 +223,14 @@ def neighbours(items, vectors, k=5, among=None, of=None):
         found.append(cosine.topk(k, dim=1))
     cosine, near = (torch.cat(part).flatten() for part in zip(*found))
     ids = np.array(items, dtype=object)
-    return pd.DataFrame({"item": ids[start.repeat_interleave(k)], "rank": np.tile(np.arange(1, k + 1), len(start)),
-                         "neighbour": ids[pool[near]], "cosine": cosine.clamp(-1, 1).numpy()})
+    return pd.DataFrame(
+        {
+            "item": ids[start.repeat_interleave(k)],
+            "rank": np.tile(np.arange(1, k + 1), len(start)),
+            "neighbour": ids[pool[near]],
+            "cosine": cosine.clamp(-1, 1).numpy(),
+        }
+    )
 
 
 def agreement(one, other, candidates):
@@ -211,8 +259,15 @@ def matches(near, items, attributes):
             same = frame["item"].map(value) == frame["neighbour"].map(value)
             each = 100 * same.groupby(frame["item"]).mean()
             chance = (each.index.map(value).map(value.value_counts()) - 1) / (len(known) - 1)
-            rows.append({"modality": modality, "attribute": attribute, "found (%)": each.mean(),
-                         "standard error": each.sem(), "by chance (%)": 100 * chance.to_numpy().mean()})
+            rows.append(
+                {
+                    "modality": modality,
+                    "attribute": attribute,
+                    "found (%)": each.mean(),
+                    "standard error": each.sem(),
+                    "by chance (%)": 100 * chance.to_numpy().mean(),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -226,8 +281,10 @@ def without_picture(vectors, has_image, k=5):
     vectors, has = torch.as_tensor(vectors).float(), torch.as_tensor(has_image, dtype=torch.bool)
     bare, n = (~has).nonzero()[:, 0], len(has)
     if len(vectors) != n or len(bare) < 2 or n - len(bare) < 1 or not 1 <= k < n:
-        raise KitError(f"without_picture: expected vectors of {n} items, two of them or more without a picture, and k "
-                       f"below {n}; got {len(vectors)} vectors, {len(bare)} items without a picture, k = {k}")
+        raise KitError(
+            f"without_picture: expected vectors of {n} items, two of them or more without a picture, and k "
+            f"below {n}; got {len(vectors)} vectors, {len(bare)} items without a picture, k = {k}"
+        )
     unit = F.normalize(vectors, dim=1)
     ties, met, highest = torch.zeros(n), torch.zeros(n, dtype=torch.bool), -torch.inf
     for rows in torch.arange(n).split(ROWS):
@@ -241,14 +298,19 @@ def without_picture(vectors, has_image, k=5):
     one = unit[bare].sum(0)
     mean = (one / len(bare)) @ unit[has].mean(0)
     among = (one @ one - unit[bare].square().sum()) / (len(bare) * (len(bare) - 1))
-    return pd.Series({
-        "items": n, "without a picture": len(bare), "different vectors among these": len(vectors[bare].unique(dim=0)),
-        "their cosine to one another": among.item(),
-        "their cosine to pictures, mean": mean.item(), "their cosine to pictures, highest": highest,
-        "items that tie as their nearest": ties[bare].median().item(),
-        "the same for items with a picture": ties[has].median().item(),
-        f"pictures with one of them among the {k} nearest (%)": 100 * met[has].double().mean().item(),
-    })
+    return pd.Series(
+        {
+            "items": n,
+            "without a picture": len(bare),
+            "different vectors among these": len(vectors[bare].unique(dim=0)),
+            "their cosine to one another": among.item(),
+            "their cosine to pictures, mean": mean.item(),
+            "their cosine to pictures, highest": highest,
+            "items that tie as their nearest": ties[bare].median().item(),
+            "the same for items with a picture": ties[has].median().item(),
+            f"pictures with one of them among the {k} nearest (%)": 100 * met[has].double().mean().item(),
+        }
+    )
 
 
 def _counts(dataset):

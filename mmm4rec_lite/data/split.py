@@ -44,9 +44,7 @@ def sequences(dataset):
     user, users = pd.factorize(interactions["user"])
     first = np.flatnonzero(np.diff(user, prepend=-1))[user]
     arrays = (items, interactions["timestamp"].to_numpy(), first)
-    return Sequences(
-        *(torch.tensor(array, dtype=torch.int64) for array in arrays), list(users), len(dataset.items)
-    )
+    return Sequences(*(torch.tensor(array, dtype=torch.int64) for array in arrays), list(users), len(dataset.items))
 
 
 def leave_one_out(dataset):

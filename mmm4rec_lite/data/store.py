@@ -32,32 +32,32 @@ from mmm4rec_lite.errors import KitError
 SOURCES = ("lamps", "mugs", "chairs", "bags", "clocks")
 TARGETS = ("rugs", "plates", "vases", "cushions", "scarves")
 DOMAINS = SOURCES + TARGETS
-KINDS = len(SHAPES) * len(COLOURS)                         # kind = shape * 4 + colour
+KINDS = len(SHAPES) * len(COLOURS)  # kind = shape * 4 + colour
 HOUR, DAY, YEAR, START = 3600, 86400, 365 * 86400, 1_600_000_000
-SHORTEST = 5                                               # purchases of a user
-NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in np.linspace(-4, 4, 4001)])      # its distribution function
-STREAMS = {"items": (0, 0), "words": (0, 1), "users": (1, 0), "pictures": (2, 0)}    # of random numbers, per domain
+SHORTEST = 5  # purchases of a user
+NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in np.linspace(-4, 4, 4001)])  # its distribution function
+STREAMS = {"items": (0, 0), "words": (0, 1), "users": (1, 0), "pictures": (2, 0)}  # of random numbers, per domain
 
 
 @dataclass(frozen=True)
 class StoreConfig:
     """The knobs. Shares and probabilities are in [0, 1]."""
 
-    users: int = 300               # per domain
-    items: int = 120               # per domain
-    length: float = 16             # purchases per user on average (5 at least)
-    popularity: float = 0.6        # exponent a of Zipf's law: the r-th item of a domain sells like r^-a; 0: all alike
-    focus: float = 0.7             # share of purchases that follow the interest; the others know only popularity
-    absence: float = 0.25          # share of gaps that are absences (60 days, give or take a factor of 2); others 2 h
-    half_life: float = 10.0        # days after which an interest is gone in one case of two: how fast it decays
-    gap_effect: float = 1.0        # 1: as half_life and drift say; 0: gaps tell nothing, at the same average rates
-    taste: float = 0.5             # probability that a new interest is drawn from the favourite colour alone
-    drift: float = 0.5             # times a year that the favourite colour is drawn anew
-    seasons: int = 1               # 2, 3: so many interests come round in turn (a long memory); 1: none comes back
-    recall: float = 0.9            # with seasons: probability that the interest due really comes, not a new one
-    picture: float = 0.8           # probability that a picture shows the true shape (or colour), not any of four
-    text: float = 0.8              # the same for the words
-    missing: float = 0.2           # share of items without a picture
+    users: int = 300  # per domain
+    items: int = 120  # per domain
+    length: float = 16  # purchases per user on average (5 at least)
+    popularity: float = 0.6  # exponent a of Zipf's law: the r-th item of a domain sells like r^-a; 0: all alike
+    focus: float = 0.7  # share of purchases that follow the interest; the others know only popularity
+    absence: float = 0.25  # share of gaps that are absences (60 days, give or take a factor of 2); others 2 h
+    half_life: float = 10.0  # days after which an interest is gone in one case of two: how fast it decays
+    gap_effect: float = 1.0  # 1: as half_life and drift say; 0: gaps tell nothing, at the same average rates
+    taste: float = 0.5  # probability that a new interest is drawn from the favourite colour alone
+    drift: float = 0.5  # times a year that the favourite colour is drawn anew
+    seasons: int = 1  # 2, 3: so many interests come round in turn (a long memory); 1: none comes back
+    recall: float = 0.9  # with seasons: probability that the interest due really comes, not a new one
+    picture: float = 0.8  # probability that a picture shows the true shape (or colour), not any of four
+    text: float = 0.8  # the same for the words
+    missing: float = 0.2  # share of items without a picture
     seed: int = 0
 
     def __post_init__(self):
@@ -67,8 +67,14 @@ class StoreConfig:
         for name in ("users", "items", "seasons", "seed"):
             if not isinstance(getattr(self, name), int):
                 raise KitError(f"store: {name} must be a whole number, not {getattr(self, name)!r}")
-        for name, least in (("users", 1), ("items", KINDS), ("length", SHORTEST), ("popularity", 0), ("drift", 0),
-                            ("seed", 0)):
+        for name, least in (
+            ("users", 1),
+            ("items", KINDS),
+            ("length", SHORTEST),
+            ("popularity", 0),
+            ("drift", 0),
+            ("seed", 0),
+        ):
             if not getattr(self, name) >= least:
                 raise KitError(f"store: {name} must be at least {least}, not {getattr(self, name)}")
         if not self.half_life > 0:
@@ -113,7 +119,7 @@ class Truth:
         self.domains = tuple(domains)
         colour = np.arange(KINDS) % len(COLOURS)
         favourite = (colour == np.arange(len(COLOURS))[:, None]) * len(COLOURS) / KINDS
-        self.fresh = self.config.taste * favourite + (1 - self.config.taste) / KINDS    # new interest | taste [4,16]
+        self.fresh = self.config.taste * favourite + (1 - self.config.taste) / KINDS  # new interest | taste [4,16]
 
     @cached_property
     def items(self):
@@ -126,10 +132,16 @@ class Truth:
         n = config.items
         kind = rng.permutation(np.arange(n) % KINDS)
         weight = (1 + rng.permutation(n)) ** -float(config.popularity)
-        shelf = pd.DataFrame({
-            "item": [f"{domain}-{i:04}" for i in range(n)], "domain": domain, "shape": kind // len(COLOURS),
-            "colour": kind % len(COLOURS), "kind": kind, "weight": weight / weight.sum(),
-        })
+        shelf = pd.DataFrame(
+            {
+                "item": [f"{domain}-{i:04}" for i in range(n)],
+                "domain": domain,
+                "shape": kind // len(COLOURS),
+                "colour": kind % len(COLOURS),
+                "kind": kind,
+                "weight": weight / weight.sum(),
+            }
+        )
         for modality in ("picture", "text"):
             for attribute in ("shape", "colour"):
                 right = rng.random(n) < getattr(config, modality)
@@ -175,8 +187,7 @@ class Truth:
         """The distribution over states [B, 4, 16, ...] one gap later, for ``odds`` [B, 4] (torch, float64)."""
         odds = odds.T.reshape(4, -1, *[1] * (states.dim() - 1))
         moved = states.mean(1, keepdim=True).expand_as(states)
-        return (odds[0] * states + odds[2] * moved
-                + self._turn(odds[1] * states + odds[3] * moved))
+        return odds[0] * states + odds[2] * moved + self._turn(odds[1] * states + odds[3] * moved)
 
     def _turn(self, states):
         """The interest gives way: to the next one of the round, or to a fresh one in its place."""
@@ -216,8 +227,12 @@ def store(folder=None, config=None, domains=DOMAINS):
         if folder is not None:
             store_shelf.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
     rows, words = pd.concat(rows, ignore_index=True), pd.concat(words)
-    info = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use",
-            "store": asdict(truth.config), "domains": list(truth.domains)}
+    info = {
+        "source": "made up by mmm4rec_lite.data.store",
+        "terms": "free for any use",
+        "store": asdict(truth.config),
+        "domains": list(truth.domains),
+    }
     return Dataset.from_frames("store", rows, items.assign(image=image, **words), folder, info)
 
 
@@ -255,7 +270,7 @@ def _purchases(truth, shelf, rng):
     longest = int(SHORTEST + 4 * mean)
     length = np.minimum(SHORTEST + np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / (1 + mean))), longest).astype(int)
     table = truth.start.numpy()
-    state = np.stack(np.unravel_index(_draw(table.ravel(), rng.random(n)), table.shape))     # [1 + seasons, n]
+    state = np.stack(np.unravel_index(_draw(table.ravel(), rng.random(n)), table.shape))  # [1 + seasons, n]
     weight, kind = shelf["weight"].to_numpy(), shelf["kind"].to_numpy()
     fresh, within = truth.fresh, weight * (kind == np.arange(KINDS)[:, None])
     time = START + (2 * YEAR * rng.random(n)).astype(np.int64)
@@ -312,11 +327,11 @@ def best(truth, dataset, gaps=True, knows="all"):
     if shelf["domain"].nunique() > 1:
         raise KitError(f"{dataset.name} has several domains; a user buys in one, take it with dataset.select(domain)")
     weight = torch.tensor(shelf["weight"].to_numpy())
-    sold = weight * torch.from_numpy(_judged(truth.config, shelf, knows)).T                  # [16, I]
+    sold = weight * torch.from_numpy(_judged(truth.config, shelf, knows)).T  # [16, I]
     sold = truth.config.focus * sold / sold.sum(1, keepdim=True) + (1 - truth.config.focus) * weight / weight.sum()
-    sold = torch.cat([torch.zeros(KINDS, 1, dtype=torch.float64), sold], 1)                  # [16, I + 1]
+    sold = torch.cat([torch.zeros(KINDS, 1, dtype=torch.float64), sold], 1)  # [16, I + 1]
     unknown = torch.from_numpy(truth.odds())[None]
-    order = 1 - 1e-9 * torch.arange(sold.shape[1], dtype=torch.float64)                      # no ties
+    order = 1 - 1e-9 * torch.arange(sold.shape[1], dtype=torch.float64)  # no ties
 
     @torch.no_grad()
     def score(batch):
@@ -333,7 +348,7 @@ def best(truth, dataset, gaps=True, knows="all"):
             new = new / new.sum(tuple(range(1, new.dim())), keepdim=True)
             real = (t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1))
             states = torch.where(real, new, states)
-        interest = truth.step(states, unknown).sum([1, *range(3, states.dim())])             # [B, 16]
+        interest = truth.step(states, unknown).sum([1, *range(3, states.dim())])  # [B, 16]
         scores = interest @ sold * order
         scores[:, 0] = -torch.inf
         return scores

@@ -9,8 +9,18 @@ SHAPES = (("round", "circular"), ("square", "boxy"), ("triangular", "three-corne
 COLOURS = (("red", "scarlet"), ("green", "emerald"), ("blue", "navy"), ("yellow", "golden"))
 INKS = np.array([(200, 48, 40), (52, 148, 72), (44, 92, 184), (228, 188, 36)])
 BRANDS = np.array(["Alder", "Birk", "Corvo", "Dunne", "Ekko", "Fjord", "Grove", "Halden"])
-DEPARTMENTS = ("Lighting", "Kitchen", "Furniture", "Fashion", "Decoration",       # of the ten domains
-               "Textiles", "Kitchen", "Decoration", "Textiles", "Fashion")
+DEPARTMENTS = (
+    "Lighting",
+    "Kitchen",
+    "Furniture",
+    "Fashion",
+    "Decoration",  # of the ten domains
+    "Textiles",
+    "Kitchen",
+    "Decoration",
+    "Textiles",
+    "Fashion",
+)
 
 
 def words(shelf, number, rng):
@@ -21,8 +31,9 @@ def words(shelf, number, rng):
     domain, n = shelf["domain"].iloc[0], len(shelf)
     one_of = lambda m: (m * rng.random(n)).astype(int)
     brand = BRANDS[one_of(len(BRANDS))]
-    shape, colour = (np.array(names)[shelf[f"text_{kind}"], one_of(2)]
-                     for kind, names in (("shape", SHAPES), ("colour", COLOURS)))
+    shape, colour = (
+        np.array(names)[shelf[f"text_{kind}"], one_of(2)] for kind, names in (("shape", SHAPES), ("colour", COLOURS))
+    )
     category = np.array(SHAPES)[shelf["text_shape"], 0]
     single = "scarf" if domain == "scarves" else domain.removesuffix("s")
     title = [f"{b} {c} {s} {single}" for b, c, s in zip(brand, colour, shape)]
@@ -48,7 +59,7 @@ def picture(shape, colour, number, u):
 
     ``u``: seven numbers in [0, 1) for what tells nothing.
     """
-    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1                         # -1 to 1, y downwards
+    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1  # -1 to 1, y downwards
     angle = (u[0] - 0.5) * 0.7
     x, y = x - 0.3 * (u[1] - 0.5), y - 0.3 * (u[2] - 0.5)
     x, y = (x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)) / (0.5 + 0.2 * u[3])
@@ -56,8 +67,11 @@ def picture(shape, colour, number, u):
     ink = INKS[colour] * (0.8 + 0.3 * u[4])
     pattern = int(3 * u[5])
     wave = 4 + 4 * u[6]
-    light = np.sin(wave * np.pi * x) > 0.5 if pattern == 1 else \
-        (np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y) > 0.5) & (pattern == 2)
+    light = (
+        np.sin(wave * np.pi * x) > 0.5
+        if pattern == 1
+        else (np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y) > 0.5) & (pattern == 2)
+    )
     paint = np.where(light[..., None], 0.5 * ink + 120, ink)
     return np.where(_inside(shape, x, y)[..., None], paint, ground).clip(0, 255).astype(np.uint8)
 

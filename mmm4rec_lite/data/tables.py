@@ -36,8 +36,10 @@ def check_tables(interactions, items, folder, where):
         raise KitError(f"{items_at}: {twice.sum()} repeated item ids, such as '{example}'; keep one row each")
     if (lost := ~interactions["item"].isin(items["item"])).any():
         example = interactions["item"][lost].iloc[0]
-        raise KitError(f"{rows_at}: {lost.sum()} interactions with unknown items, such as '{example}'; "
-                       "add these to the items or drop the interactions")
+        raise KitError(
+            f"{rows_at}: {lost.sum()} interactions with unknown items, such as '{example}'; "
+            "add these to the items or drop the interactions"
+        )
     for image in items["image"].dropna():
         if folder is None or os.path.isabs(image) or ".." in Path(image).parts:
             raise KitError(f"{items_at}: image '{image}' must be a path below the dataset's folder")
@@ -57,8 +59,10 @@ def _columns(frame, columns, where):
     for column in columns:
         values = frame[column].dropna() if column == "image" else frame[column]
         if (null := values.isna()).any():
-            raise KitError(f"{where}: column '{column}' has {null.sum()} null values, the first in row "
-                           f"{null.argmax()} (from 0); fill or drop them")
+            raise KitError(
+                f"{where}: column '{column}' has {null.sum()} null values, the first in row "
+                f"{null.argmax()} (from 0); fill or drop them"
+            )
         integer = column == "timestamp"
         if len(values) and not (is_integer_dtype(values) if integer else is_string_dtype(values)):
             wanted = "integers (seconds since 1970)" if integer else "strings"

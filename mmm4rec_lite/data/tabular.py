@@ -16,13 +16,28 @@ from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.errors import KitError
 
 ORDER_ONLY = "order only"
-LONGEST = 10_000     # characters kept of a title or text: more than any encoder reads
+LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-TEXTS = ("title", "category", "brand", "description")     # the text, where no column is called text
+TEXTS = ("title", "category", "brand", "description")  # the text, where no column is called text
 
 
-def import_tables(interactions, items, images=None, name="imported", k=5, *, user=None, item=None, time=None,
-                  order=None, time_format=None, title=None, text=None, domain=None, image=None):
+def import_tables(
+    interactions,
+    items,
+    images=None,
+    name="imported",
+    k=5,
+    *,
+    user=None,
+    item=None,
+    time=None,
+    order=None,
+    time_format=None,
+    title=None,
+    text=None,
+    domain=None,
+    image=None,
+):
     """A `Dataset` from two tables.
 
     Args:
@@ -48,10 +63,14 @@ def import_tables(interactions, items, images=None, name="imported", k=5, *, use
     where, where_items = _name(interactions, "interactions"), _name(items, "items")
     rows, table = read_any(interactions), read_any(items)
     if item is not None and not (item in rows or item in table):
-        raise KitError(f"neither {where} nor {where_items} has a column {item!r} for the item; they have: "
-                       f"{list_columns(rows)}; and: {list_columns(table)}")
-    columns = {"user": find_column(rows, "user", user, where, must=False),
-               "item": find_column(rows, "item", item if item in rows else None, where, must=False)}
+        raise KitError(
+            f"neither {where} nor {where_items} has a column {item!r} for the item; they have: "
+            f"{list_columns(rows)}; and: {list_columns(table)}"
+        )
+    columns = {
+        "user": find_column(rows, "user", user, where, must=False),
+        "item": find_column(rows, "item", item if item in rows else None, where, must=False),
+    }
     if order is None:
         columns["time"] = find_column(rows, "time", time, where, must=False)
     elif order != "file":
@@ -72,8 +91,10 @@ def import_tables(interactions, items, images=None, name="imported", k=5, *, use
     rows = pd.DataFrame({what: as_text(rows[column]) for what, column in columns.items()})
     rows, times, taken, gone = _clean(rows, set(goods["item"]), time_format, f"{where}, column {columns.get('time')!r}")
     if not len(rows):
-        raise KitError(f"{where}: nothing is left of {read[0]} interactions ({_counts(gone)}); check the columns "
-                       f"({_pairs(columns)}) and the items' ids")
+        raise KitError(
+            f"{where}: nothing is left of {read[0]} interactions ({_counts(gone)}); check the columns "
+            f"({_pairs(columns)}) and the items' ids"
+        )
     info = {"source": f"imported from {where} and {where_items}", "core": k, "times": times}
     whole = Dataset.from_frames(name, rows, goods, folder, info)
     dataset = k_core(whole, k) if k > 1 else whole
@@ -82,17 +103,31 @@ def import_tables(interactions, items, images=None, name="imported", k=5, *, use
         gone_items[f"outside the {k}-core"] = len(whole.items) - len(dataset.items)
     pictures = int(dataset.items["image"].notna().sum())
     dataset.info["import"] = {
-        "interactions": {"table": where, "read": read[0], "kept": len(dataset.interactions), "columns": columns,
-                         "not used": unused, "dropped": gone, "notes": {"times": taken}},
-        "items": {"table": where_items, "read": read[1], "kept": len(dataset.items), "columns": columns_items,
-                  "not used": unused_items, "dropped": gone_items,
-                  "notes": {"with a picture": pictures, **lost, **notes}},
+        "interactions": {
+            "table": where,
+            "read": read[0],
+            "kept": len(dataset.interactions),
+            "columns": columns,
+            "not used": unused,
+            "dropped": gone,
+            "notes": {"times": taken},
+        },
+        "items": {
+            "table": where_items,
+            "read": read[1],
+            "kept": len(dataset.items),
+            "columns": columns_items,
+            "not used": unused_items,
+            "dropped": gone_items,
+            "notes": {"with a picture": pictures, **lost, **notes},
+        },
     }
     return dataset
 
 
 def order_only(dataset):
     """Whether ``dataset``, or a part of a union, has an order but no times: no model may then read gaps."""
+
     def found(info):
         return info.get("times") == ORDER_ONLY or any(found(part) for part in info.get("parts", {}).values())
 
@@ -103,8 +138,10 @@ def report(dataset):
     """What an import read, took, dropped and why, as lines of words."""
     lines = []
     for part, about in dataset.info["import"].items():
-        lines += [f"{about['table']}: {about['read']} {part} read, {about['kept']} kept",
-                  f"  columns: {_pairs(about['columns'])}"]
+        lines += [
+            f"{about['table']}: {about['read']} {part} read, {about['kept']} kept",
+            f"  columns: {_pairs(about['columns'])}",
+        ]
         lines += [f"  not used: {', '.join(about['not used'])}"] if about.get("not used") else []
         lines += [f"  {note}: {value}" for note, value in about["notes"].items() if value]
         lines += [f"  dropped, {reason}: {count}" for reason, count in about["dropped"].items() if count]
@@ -135,7 +172,7 @@ def _clean(rows, known, form, where):
         taken = "none; the lines give the order"
         rows = rows.assign(at=np.arange(len(rows)))
     keep(rows["item"].isin(known), "item not among the items")
-    rows = rows.sort_values("at", kind="stable")      # before the fractions of seconds go
+    rows = rows.sort_values("at", kind="stable")  # before the fractions of seconds go
     if "time" in rows:
         rows["timestamp"] = np.floor(rows["at"]).astype("int64")
         times = "days" if (rows["timestamp"] % 86400 == 0).all() else "seconds"
@@ -164,16 +201,24 @@ def _all_found(rows, where, columns, goods, where_items, key, texts):
     lost = [what for what, column in columns.items() if column is None]
     faults = []
     if lost:
-        hint = ("; for data that have an order only say --order COLUMN, or --order file for the order of the lines"
-                if "time" in lost else "")
-        faults.append(f"{where}: no {' and no '.join(lost)} column was recognised among: {list_columns(rows)}; say "
-                      + ", ".join(f"--{what} COLUMN" for what in lost) + hint)
+        hint = (
+            "; for data that have an order only say --order COLUMN, or --order file for the order of the lines"
+            if "time" in lost
+            else ""
+        )
+        faults.append(
+            f"{where}: no {' and no '.join(lost)} column was recognised among: {list_columns(rows)}; say "
+            + ", ".join(f"--{what} COLUMN" for what in lost)
+            + hint
+        )
     wanted = {"item": "--item COLUMN"} if key is None else {}
     if texts == [None]:
         wanted["title and no text"] = "--title COLUMN or --text COLUMN,COLUMN"
     if wanted:
-        faults.append(f"{where_items}: no {' and no '.join(wanted)} column was recognised among: "
-                      f"{list_columns(goods)}; say {', '.join(wanted.values())}")
+        faults.append(
+            f"{where_items}: no {' and no '.join(wanted)} column was recognised among: "
+            f"{list_columns(goods)}; say {', '.join(wanted.values())}"
+        )
     if faults:
         raise KitError("; ".join(faults))
 
@@ -182,8 +227,10 @@ def _items(goods, name, key, title, texts, domain):
     """The items but for their pictures, with the table's index; columns used; counts of drops, and of other things."""
     ids = as_text(goods[key])
     first = ids.notna() & ~ids.duplicated()
-    gone = {"no item": int(ids.isna().sum()),
-            "repeated item, the first line was kept": int((ids.notna() & ~first).sum())}
+    gone = {
+        "no item": int(ids.isna().sum()),
+        "repeated item, the first line was kept": int((ids.notna() & ~first).sum()),
+    }
     goods, ids = goods[first], ids[first]
     parts = [as_text(goods[column]).fillna("").str[:LONGEST] for column in texts]
     joined = [". ".join(part.rstrip(".") for part in row if part) for row in zip(*parts)] if parts[1:] else parts[0]
@@ -192,10 +239,13 @@ def _items(goods, name, key, title, texts, domain):
     titles = as_text(goods[title]).str[:LONGEST] if title else pd.Series(np.nan, ids.index, dtype=str)
     table["title"] = titles.fillna(short.astype(str)).fillna(ids)
     # A comma parts the names of domains on the command line.
-    table["domain"] = (as_text(goods[domain]).str.replace(r"\s*,\s*", " & ", regex=True).fillna("unknown")
-                       if domain else name)
-    notes = {"without text": int((table["text"] == "").sum()),
-             f"texts cut at {LONGEST} characters": int((table["text"].str.len() >= LONGEST).sum())}
+    table["domain"] = (
+        as_text(goods[domain]).str.replace(r"\s*,\s*", " & ", regex=True).fillna("unknown") if domain else name
+    )
+    notes = {
+        "without text": int((table["text"] == "").sum()),
+        f"texts cut at {LONGEST} characters": int((table["text"].str.len() >= LONGEST).sum()),
+    }
     table["text"] = table["text"].str[:LONGEST]
     used = {"item": key, "title": title or "the text", "text": texts, "domain": domain or f"all {name}"}
     return table, used, gone, notes
@@ -215,18 +265,27 @@ def _pictures(ids, listed, images, beside, where):
     web, inside = listed.str.match(r"\w+://").astype(bool), {}
     for path in listed[~web].dropna().unique():
         if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
-            raise KitError(f"{where}: the picture {path[:80]!r} does not lie below {root.name}; give paths relative to "
-                           "--images, or to the items' table")
+            raise KitError(
+                f"{where}: the picture {path[:80]!r} does not lie below {root.name}; give paths relative to "
+                "--images, or to the items' table"
+            )
         inside[path] = (root / path).is_file()
     own = listed.map(lambda path: inside.get(path, False)).astype(bool)
     found = listed.where(own, ids.map(named)) if len(listed) else listed
     if images is not None and found.isna().all():
-        raise KitError(f"{images}: no picture of any item; expected files named <item id>.jpg (png, webp...), or an "
-                       "image column with paths relative to this folder")
+        raise KitError(
+            f"{images}: no picture of any item; expected files named <item id>.jpg (png, webp...), or an "
+            "image column with paths relative to this folder"
+        )
     paths = [f"{root.name}/{path}" if isinstance(path, str) else None for path in found]
-    return (pd.Series(paths, ids.index, dtype=object), root.parent,
-            {"pictures that the image column names and that are not there": int((listed.notna() & ~own & ~web).sum()),
-             "web addresses in the image column, not fetched": int(web.sum())})
+    return (
+        pd.Series(paths, ids.index, dtype=object),
+        root.parent,
+        {
+            "pictures that the image column names and that are not there": int((listed.notna() & ~own & ~web).sum()),
+            "web addresses in the image column, not fetched": int(web.sum()),
+        },
+    )
 
 
 def _name(source, word):

@@ -10,10 +10,14 @@ UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SMALL = 10**8  # seconds: March 1973; a column that stays below counts something else than time since 1970
 NUMBER = r"[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 ISO = r"\d{4}[-/]\d{1,2}[-/]\d{1,2}(?:[T ]\d{1,2}.*)?"
-DAY_MONTH = (r"(?P<first>\d{1,2})[-/.](?P<second>\d{1,2})[-/.](?P<year>\d{4})"
-             r"(?:[T, ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<sec>\d{2}(?:\.\d+)?))?)?\s*(?P<half>[AaPp][Mm])?")
-TAKEN = ("taken are unix time in s, ms, us or ns, ISO 8601, day.month.year, day/month/year and month/day/year (these "
-         "also with AM/PM), and yyyymmdd; for others say --time-format with a pattern such as '%d.%m.%y'")
+DAY_MONTH = (
+    r"(?P<first>\d{1,2})[-/.](?P<second>\d{1,2})[-/.](?P<year>\d{4})"
+    r"(?:[T, ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<sec>\d{2}(?:\.\d+)?))?)?\s*(?P<half>[AaPp][Mm])?"
+)
+TAKEN = (
+    "taken are unix time in s, ms, us or ns, ISO 8601, day.month.year, day/month/year and month/day/year (these "
+    "also with AM/PM), and yyyymmdd; for others say --time-format with a pattern such as '%d.%m.%y'"
+)
 ASK = "say --time-format: s, ms, us, ns, iso or a pattern such as '%d/%m/%Y %H:%M'"
 
 
@@ -62,9 +66,11 @@ def _number(values, where):
     unit = next((unit for unit, factor in UNITS.items() if size <= LATEST * factor), "ns")
     seconds = numbers / UNITS[unit]
     if seconds.max() < SMALL:
-        raise KitError(f"{where}: the numbers end at {numbers.max():g}, too small for times since 1970; if they only "
-                       "give the order, say --order COLUMN; if they are a spreadsheet's numbers of days, export them "
-                       f"as dates; {TAKEN}")
+        raise KitError(
+            f"{where}: the numbers end at {numbers.max():g}, too small for times since 1970; if they only "
+            "give the order, say --order COLUMN; if they are a spreadsheet's numbers of days, export them "
+            f"as dates; {TAKEN}"
+        )
     return seconds, f"unix time in {unit}"
 
 
@@ -81,13 +87,19 @@ def _day_month(values, where):
     first, second = pd.to_numeric(parts["first"]), pd.to_numeric(parts["second"])
     day_first, month_first = ((first > 12) & (second <= 12)).any(), ((second > 12) & (first <= 12)).any()
     if day_first == month_first:
-        fault = "has days before months and months before days" if day_first else "does not show whether the day or " \
-                "the month stands first"
-        raise KitError(f"{where}: {fault} (such as {values.iloc[0]!r}); say --time-format '%d/%m/%Y' or '%m/%d/%Y' "
-                       "(with ' %H:%M' or ' %H:%M:%S' where there is a time of day)")
+        fault = (
+            "has days before months and months before days"
+            if day_first
+            else "does not show whether the day or the month stands first"
+        )
+        raise KitError(
+            f"{where}: {fault} (such as {values.iloc[0]!r}); say --time-format '%d/%m/%Y' or '%m/%d/%Y' "
+            "(with ' %H:%M' or ' %H:%M:%S' where there is a time of day)"
+        )
     day, month = (first, second) if day_first else (second, first)
-    date = pd.to_datetime(pd.DataFrame({"year": pd.to_numeric(parts["year"]), "month": month, "day": day}),
-                          errors="coerce", utc=True)
+    date = pd.to_datetime(
+        pd.DataFrame({"year": pd.to_numeric(parts["year"]), "month": month, "day": day}), errors="coerce", utc=True
+    )
     hour, minute, sec = (pd.to_numeric(parts[name]).fillna(0) for name in ("hour", "minute", "sec"))
     half = parts["half"].str.lower()
     possible = (hour < 24) & (minute < 60) & (sec < 60) & (half.isna() | hour.between(1, 12))

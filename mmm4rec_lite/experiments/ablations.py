@@ -20,14 +20,16 @@ from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.skeleton import parameter_count
 
 WHOLE, MEASURED = "MMM4Rec", "measured: "
-SECTIONS = {       # variant -> what it takes away, where the paper introduces it
-    WHOLE: ("nothing", "3"), "w/o PT": ("pre-training on source domains", "4.1"),
+SECTIONS = {  # variant -> what it takes away, where the paper introduces it
+    WHOLE: ("nothing", "3"),
+    "w/o PT": ("pre-training on source domains", "4.1"),
     "w/o Time": ("time stamps, and so all that reads them", "3.3.1, 3.4.1"),
     "w/o Shared": ("the one TiSSD for both: each gets its own", "3.3.2, eq. 10"),
     "w/o LF": ("the learnable filter's transform", "3.4.1, eq. 16"),
-    "w/o AF": ("the two adaptive filters", "3.4.1, eq. 13-15"), "2L": ("nothing: a second layer on top", "4.4"),
+    "w/o AF": ("the two adaptive filters", "3.4.1, eq. 13-15"),
+    "2L": ("nothing: a second layer on top", "4.4"),
 }
-POWER = 2.8        # 1.96 + 0.84: a difference so many standard errors large is found (two-sided 5 %) 4 times in 5
+POWER = 2.8  # 1.96 + 0.84: a difference so many standard errors large is found (two-sided 5 %) 4 times in 5
 
 
 def anatomy(config=None, features=768):
@@ -41,8 +43,15 @@ def anatomy(config=None, features=768):
     for variant, (lacks, section) in SECTIONS.items():
         changes = VARIANTS.get(variant, {})
         count = parameter_count(MMM4Rec(config.but(**changes), blank, blank))
-        lines.append({"variant": variant, "takes away": lacks, "section": section,
-                      "config": ", ".join(f"{name}={value}" for name, value in changes.items()), "parameters": count})
+        lines.append(
+            {
+                "variant": variant,
+                "takes away": lacks,
+                "section": section,
+                "config": ", ".join(f"{name}={value}" for name, value in changes.items()),
+                "parameters": count,
+            }
+        )
     table = pd.DataFrame(lines)
     whole = table["parameters"].iloc[0]
     more = table["parameters"] - whole
@@ -54,9 +63,15 @@ def printed(metric="ndcg@10"):
     cells = published.paper(5, row=metric).rename(columns={"column": "variant"})
     whole = cells[cells["variant"] == WHOLE].set_index("dataset")["value"]
     difference = cells["value"] - cells["dataset"].map(whole)
-    return pd.DataFrame({"source": "published: " + cells["dataset"].str.capitalize(), "variant": cells["variant"],
-                         "value": cells["value"], "difference": difference,
-                         "change (%)": 100 * difference / cells["dataset"].map(whole)})
+    return pd.DataFrame(
+        {
+            "source": "published: " + cells["dataset"].str.capitalize(),
+            "variant": cells["variant"],
+            "value": cells["value"],
+            "difference": difference,
+            "change (%)": 100 * difference / cells["dataset"].map(whole),
+        }
+    )
 
 
 def measured(runs, pairs):
@@ -75,8 +90,15 @@ def measured(runs, pairs):
         means = rows.groupby("label", sort=False)["ndcg@10"].mean()
         told = pairs[pairs["dataset"] == dataset].set_index("form")
         first = "pre-trained" if "finetune" in set(rows["stage"]) else "from scratch"
-        table = pd.DataFrame({"source": f"{MEASURED}{dataset}, {first}", "dataset": dataset,
-                              "variant": means.index, "value": means.values, "seeds": rows["seed"].nunique()})
+        table = pd.DataFrame(
+            {
+                "source": f"{MEASURED}{dataset}, {first}",
+                "dataset": dataset,
+                "variant": means.index,
+                "value": means.values,
+                "seeds": rows["seed"].nunique(),
+            }
+        )
         for column in ("difference", "standard error"):
             table[column] = table["variant"].map(told[column])
             table[{"difference": "change (%)"}.get(column, "error (%)")] = 100 * table[column] / means[WHOLE]
@@ -89,7 +111,8 @@ def side_by_side(*tables):
     both = pd.concat(tables)
     both = both[both["variant"] != WHOLE]
     return both.pivot(index="variant", columns="source", values="change (%)").reindex(
-        [name for name in SECTIONS if name in set(both["variant"])], columns=both["source"].unique())
+        [name for name in SECTIONS if name in set(both["variant"])], columns=both["source"].unique()
+    )
 
 
 def beside(runs, pairs, dataset="scientific"):
@@ -100,10 +123,16 @@ def beside(runs, pairs, dataset="scientific"):
     theirs = _changes(dataset)
     ours = measured(runs, pairs)
     ours = ours[ours["variant"] != WHOLE].reset_index(drop=True)
-    return pd.DataFrame({"measured on": ours["source"].str.removeprefix(MEASURED), "variant": ours["variant"],
-                         f"published, {dataset.capitalize()} (%)": ours["variant"].map(theirs),
-                         "measured (%)": ours["change (%)"], "2 standard errors": 2 * ours["error (%)"],
-                         "measured - published": ours["change (%)"] - ours["variant"].map(theirs)})
+    return pd.DataFrame(
+        {
+            "measured on": ours["source"].str.removeprefix(MEASURED),
+            "variant": ours["variant"],
+            f"published, {dataset.capitalize()} (%)": ours["variant"].map(theirs),
+            "measured (%)": ours["change (%)"],
+            "2 standard errors": 2 * ours["error (%)"],
+            "measured - published": ours["change (%)"] - ours["variant"].map(theirs),
+        }
+    )
 
 
 def _changes(dataset):
@@ -130,14 +159,18 @@ def beyond(orders, without=("w/o PT",)):
     table, deviation = printed(), noise(orders)["two runs differ by"].max()
     small = table[~table["variant"].isin([WHOLE, *without])]["difference"].abs()
     apart = f" ({', '.join(without)} apart)" if without else ""
-    return (f"Two runs of one model differ by {deviation:.4f} or so; {(small > 2 * deviation).sum()} of the "
-            f"{len(small)} printed differences{apart} are larger than twice that.")
+    return (
+        f"Two runs of one model differ by {deviation:.4f} or so; {(small > 2 * deviation).sum()} of the "
+        f"{len(small)} printed differences{apart} are larger than twice that."
+    )
 
 
 def band(orders, data):
     """For ``plots.ablation_bars``: twice the ``noise``, and what it is, measured on ``data`` (a name)."""
-    return (2 * noise(orders)["two runs differ by"].max(),
-            f"2 standard deviations\nbetween two runs of one\nmodel (measured, on\n{data})")
+    return (
+        2 * noise(orders)["two runs differ by"].max(),
+        f"2 standard deviations\nbetween two runs of one\nmodel (measured, on\n{data})",
+    )
 
 
 def detectable(runs, pairs, dataset="scientific"):
@@ -155,13 +188,20 @@ def detectable(runs, pairs, dataset="scientific"):
         ours = tidy(runs[runs["dataset"] == dataset_name])
         values, users = ours.pivot_table(index="seed", columns="label", values="ndcg@10"), ours["test rows"].iloc[0]
         for row in rows.to_dict(orient="records"):
-            over_seeds = (values[row["variant"]] - values[WHOLE]).var()                      # nan with one seed
+            over_seeds = (values[row["variant"]] - values[WHOLE]).var()  # nan with one seed
             spent = over_seeds / row["seeds"] if row["seeds"] > 1 else 0
             over_users = max(row["standard error"] ** 2 - spent, 0) * users
-            wanted = abs(theirs[row["variant"]]) / 100 * values[WHOLE].mean() / POWER        # a standard error
-            lines.append({"measured on": row["source"].removeprefix(MEASURED), "variant": row["variant"],
-                          "printed (%)": theirs[row["variant"]], "can be told (%)": POWER * row["error (%)"],
-                          "users": math.ceil(over_users / wanted**2), "seeds": over_seeds / wanted**2})
+            wanted = abs(theirs[row["variant"]]) / 100 * values[WHOLE].mean() / POWER  # a standard error
+            lines.append(
+                {
+                    "measured on": row["source"].removeprefix(MEASURED),
+                    "variant": row["variant"],
+                    "printed (%)": theirs[row["variant"]],
+                    "can be told (%)": POWER * row["error (%)"],
+                    "users": math.ceil(over_users / wanted**2),
+                    "seeds": over_seeds / wanted**2,
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -180,7 +220,7 @@ def planted(shop, models):
 
 
 def stored_time(lines, form="revived time branch", without="no time"):
-    """"w/o Time" on the demo store by how much gaps tell; of the lines in ``benchmarks/results/store.csv``.
+    """ "w/o Time" on the demo store by how much gaps tell; of the lines in ``benchmarks/results/store.csv``.
 
     Columns: world, gap effect, seeds, whole, w/o Time (both expected NDCG@10), change (%), error (%): the larger of
     that over users and that over seeds.
@@ -191,8 +231,15 @@ def stored_time(lines, form="revived time branch", without="no time"):
     for world in table.index.unique("world"):
         whole, bare = table.loc[(world, form)], table.loc[(world, without)]
         error = max(whole["se"], whole["seed se"])
-        out.append({"world": world, "gap effect": knobs[world]["gap_effect"], "seeds": int(whole["seeds"]),
-                    "whole": whole["expected ndcg@10"], "w/o Time": bare["expected ndcg@10"],
-                    "change (%)": -100 * whole["difference"] / whole["expected ndcg@10"],
-                    "error (%)": 100 * error / whole["expected ndcg@10"]})
+        out.append(
+            {
+                "world": world,
+                "gap effect": knobs[world]["gap_effect"],
+                "seeds": int(whole["seeds"]),
+                "whole": whole["expected ndcg@10"],
+                "w/o Time": bare["expected ndcg@10"],
+                "change (%)": -100 * whole["difference"] / whole["expected ndcg@10"],
+                "error (%)": 100 * error / whole["expected ndcg@10"],
+            }
+        )
     return pd.DataFrame(out)

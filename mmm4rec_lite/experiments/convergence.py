@@ -18,7 +18,7 @@ from mmm4rec_lite.train import METRICS
 
 SHARES = (0.9, 0.95, 0.99, 1.0)
 COLUMNS = ["panel", "curve", "numbers", "seed", "epoch", "seconds", *METRICS, "best", "cut"]
-PAPER_PATIENCE = 10            # of the authors' fine-tuning (section 4.1.4)
+PAPER_PATIENCE = 10  # of the authors' fine-tuning (section 4.1.4)
 
 
 def published_curves(with_id=None):
@@ -28,9 +28,15 @@ def published_curves(with_id=None):
     known = ends.loc[list(zip(logs["dataset"], logs["with_id"]))].reset_index()
     seconds = logs.groupby(["dataset", "with_id"])["train_seconds"].cumsum()
     form = logs["with_id"].map({True: TITLES[FULL], False: TITLES["mmm4rec"]})
-    return logs.assign(panel=logs["dataset"], curve=form, numbers="published", seed=0, seconds=seconds,
-                       best=logs["epoch"] == known["best_epoch"],
-                       cut=known["epochs_run"] - known["best_epoch"] < PAPER_PATIENCE)[COLUMNS]
+    return logs.assign(
+        panel=logs["dataset"],
+        curve=form,
+        numbers="published",
+        seed=0,
+        seconds=seconds,
+        best=logs["epoch"] == known["best_epoch"],
+        cut=known["epochs_run"] - known["best_epoch"] < PAPER_PATIENCE,
+    )[COLUMNS]
 
 
 def measured_curves(runs):
@@ -41,8 +47,9 @@ def measured_curves(runs):
         return pd.DataFrame(columns=COLUMNS)
     stage = rows["stage"].map({"scratch": "from scratch", "finetune": "pre-trained"}).fillna("")
     panel = rows["dataset"] + "\n" + stage + ", " + rows["setting"] + ", " + rows["scale"]
-    return _cut(rows.assign(panel=panel, curve=rows["label"], numbers="measured",
-                            seconds=rows["training seconds"]))[COLUMNS]
+    return _cut(rows.assign(panel=panel, curve=rows["label"], numbers="measured", seconds=rows["training seconds"]))[
+        COLUMNS
+    ]
 
 
 def live_curves(systems=("sasrec", "sasrec_t", "unisrec+id", "unisrec")):
@@ -77,9 +84,19 @@ def reached(curves, shares=SHARES, metric="ndcg@10", of="own"):
         rows, best = rows.sort_values("epoch"), bests[panel, seed, curve]
         for share in shares:
             first = rows[rows[metric] >= share * best].iloc[0]
-            lines.append({"panel": panel, "curve": curve, "numbers": first["numbers"], "seed": seed, "share": share,
-                          "level": share * best, "epochs": first["epoch"], "seconds": first["seconds"],
-                          "cut": first["cut"]})
+            lines.append(
+                {
+                    "panel": panel,
+                    "curve": curve,
+                    "numbers": first["numbers"],
+                    "seed": seed,
+                    "share": share,
+                    "level": share * best,
+                    "epochs": first["epoch"],
+                    "seconds": first["seconds"],
+                    "cut": first["cut"],
+                }
+            )
     columns = ["panel", "curve", "numbers", "seed", "share", "level", "epochs", "seconds", "cut"]
     return pd.DataFrame(lines, columns=columns)
 
@@ -108,8 +125,16 @@ def passes(curves, metric="ndcg@10"):
             theirs = rows.loc[rows["curve"] != curve, metric].max()
             over = own[own[metric] > theirs]
             first = over.iloc[0] if len(over) else {"epoch": float("nan"), "seconds": float("nan")}
-            lines.append({"panel": panel, "curve": curve, "best": own[metric].max(), "rivals' best": theirs,
-                          "epochs": first["epoch"], "seconds": first["seconds"]})
+            lines.append(
+                {
+                    "panel": panel,
+                    "curve": curve,
+                    "best": own[metric].max(),
+                    "rivals' best": theirs,
+                    "epochs": first["epoch"],
+                    "seconds": first["seconds"],
+                }
+            )
     return pd.DataFrame(lines, columns=["panel", "curve", "best", "rivals' best", "epochs", "seconds"])
 
 

@@ -33,8 +33,10 @@ def step_seconds(material, systems, seeds=(0, 1, 2), setting=None, rounds=ROUNDS
                 seconds = take(turn)
                 if turn >= 2:
                     spent[name].append(seconds)
-        lines += [{"system": name, "seed": seed, "seconds per step": pd.Series(values).median()}
-                  for name, values in spent.items()]
+        lines += [
+            {"system": name, "seed": seed, "seconds per step": pd.Series(values).median()}
+            for name, values in spent.items()
+        ]
     return pd.DataFrame(lines)
 
 

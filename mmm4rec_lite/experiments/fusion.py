@@ -26,7 +26,9 @@ from mmm4rec_lite.stages import finetune, fit_gaps, split
 CONFIG = MODEL.but(item_bias=False)
 FORMS = {"one shared TiSSD": {}, "one TiSSD each": dict(shared=False)}
 FILTERS = {
-    "both filters": {}, "w/o AF": dict(adaptive_filter=False), "w/o LF": dict(learnable_filter=False),
+    "both filters": {},
+    "w/o AF": dict(adaptive_filter=False),
+    "w/o LF": dict(learnable_filter=False),
     "neither": dict(adaptive_filter=False, learnable_filter=False),
 }
 SCALES = {"quick": (TRAINING.but(epochs=4, rows_per_epoch=8192), 3), "full": (TRAINING, 6)}
@@ -119,10 +121,13 @@ def film_alignment(seeds=3):
 
 def filter_accuracy(seeds=3):
     """Expected NDCG@10 with and without the filters, trained: variant, seed, ndcg@10."""
-    return pd.DataFrame([
-        {"variant": name, "seed": seed, "ndcg@10": accuracy(trained(CONFIG.but(**changes), seed), seed)}
-        for seed in range(seeds) for name, changes in FILTERS.items()
-    ])
+    return pd.DataFrame(
+        [
+            {"variant": name, "seed": seed, "ndcg@10": accuracy(trained(CONFIG.but(**changes), seed), seed)}
+            for seed in range(seeds)
+            for name, changes in FILTERS.items()
+        ]
+    )
 
 
 @cache
@@ -173,8 +178,10 @@ def rhythm_table(rhythms):
     lines = []
     for name, gaps in rhythms.items():
         amplitudes = torch.fft.rfft(signal(gaps), norm="ortho").abs()
-        lines += [{"customer": name, "bin": k, "period": len(gaps) / k, "amplitude": amplitudes[k].item()}
-                  for k in range(1, len(amplitudes))]
+        lines += [
+            {"customer": name, "bin": k, "period": len(gaps) / k, "amplitude": amplitudes[k].item()}
+            for k in range(1, len(amplitudes))
+        ]
     return pd.DataFrame(lines)
 
 
@@ -194,7 +201,7 @@ def fresh_filter(length=20, seed=0, published=False, **changes):
     """A filter with the start values of ``model.initialise`` (``published``: of the public code)."""
     torch.manual_seed(seed)
     config = ModelConfig(max_len=length, quirks=Quirks(published_init=published), **changes)
-    return MMM4Rec(config, torch.zeros(2, 1), torch.zeros(2, 1)).layers[0].filter    # items do not matter to it
+    return MMM4Rec(config, torch.zeros(2, 1), torch.zeros(2, 1)).layers[0].filter  # items do not matter to it
 
 
 @torch.no_grad()
@@ -203,10 +210,22 @@ def passed(filters, signals):
 
     Columns: filter, signal, step (from 1), in, out.
     """
-    return pd.concat([
-        pd.DataFrame({"filter": name, "signal": kind, "step": range(1, len(values) + 1), "in": values.tolist(),
-                      "out": filter_state(layer, values, values)["signal"]})
-        for name, layer in filters.items() for kind, values in signals.items()], ignore_index=True)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "filter": name,
+                    "signal": kind,
+                    "step": range(1, len(values) + 1),
+                    "in": values.tolist(),
+                    "out": filter_state(layer, values, values)["signal"],
+                }
+            )
+            for name, layer in filters.items()
+            for kind, values in signals.items()
+        ],
+        ignore_index=True,
+    )
 
 
 @torch.no_grad()
@@ -224,14 +243,17 @@ def traits(filters):
         tones = (2 * torch.pi * torch.outer(bins, torch.arange(L)) / L).cos() * 2**0.5
         one, (i, j) = _answer(layer, tones), torch.triu_indices(len(bins), len(bins), 1)
         both = _answer(layer, tones[i] + tones[j])
-        table = frequency_map(layer)[1:L // 2 + L % 2]
+        table = frequency_map(layer)[1 : L // 2 + L % 2]
         own = table[torch.arange(len(bins)), bins]
-        lines.append({
-            "filter": name, "gain": own.mean().item(),
-            "elsewhere": (1 - own.square() / table.square().sum(1)).mean().item(),
-            "superposition": ((both - one[i] - one[j]).norm(dim=1) / both.norm(dim=1)).mean().item(),
-            "twice": (_answer(layer, 2 * tones).norm(dim=1) / one.norm(dim=1)).mean().item(),
-        })
+        lines.append(
+            {
+                "filter": name,
+                "gain": own.mean().item(),
+                "elsewhere": (1 - own.square() / table.square().sum(1)).mean().item(),
+                "superposition": ((both - one[i] - one[j]).norm(dim=1) / both.norm(dim=1)).mean().item(),
+                "twice": (_answer(layer, 2 * tones).norm(dim=1) / one.norm(dim=1)).mean().item(),
+            }
+        )
     return pd.DataFrame(lines)
 
 

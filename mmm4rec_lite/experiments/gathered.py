@@ -14,10 +14,13 @@ from mmm4rec_lite.experiments.trials import MATCHED, SCALES
 from mmm4rec_lite.files import workspace
 from mmm4rec_lite.systems import SYSTEMS, find
 
-TITLES = {name: find(name).title for base, system in SYSTEMS.items()
-          for name in (base, *([f"{base}+id"] if system.ids else []))}
-NAMES = {"table2": "comparison", "table3": "comparison"}        # one experiment, called by either table
-AGAINST = {                        # experiment -> the labels with which its others are compared
+TITLES = {
+    name: find(name).title
+    for base, system in SYSTEMS.items()
+    for name in (base, *([f"{base}+id"] if system.ids else []))
+}
+NAMES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table
+AGAINST = {  # experiment -> the labels with which its others are compared
     "comparison": (TITLES[FULL], "MMM4Rec", "SASRec", "SASRec_T", "Mamba4Rec", "TiM4Rec"),
     "figure2": (f"SASRec, {max(WINDOWS)} kept", f"{TITLES[FULL]}, {max(WINDOWS)} kept"),
     "table5": ("MMM4Rec",),

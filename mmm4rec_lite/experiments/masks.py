@@ -26,9 +26,9 @@ from mmm4rec_lite.stages import fit_gaps
 
 TIME = MODEL.but(gap_vector=False, d_conv=1)
 NO_TIME = TIME.but(time=False)
-CONVOLVED = TIME.but(d_conv=4)          # the paper's width
+CONVOLVED = TIME.but(d_conv=4)  # the paper's width
 PUBLISHED = CONVOLVED.but(gaps="seconds", quirks=Quirks(published_init=True))
-ABSENCE = 5 * DAY                       # no other gap is that long, and hardly an absence shorter
+ABSENCE = 5 * DAY  # no other gap is that long, and hardly an absence shorter
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,17 @@ class Shop(World):
         frames = []
         for name, times in (("the absence", one.times), ("2 hours instead", with_gap(one.times, step, 2 * HOUR))):
             given = one.items, one.lengths, times
-            found = torch.stack([influence(model, *(v[i:i + 1] for v in given)) for i in rows])
-            frames.append(pd.DataFrame({"history": name, "item": range(1, found.shape[1] + 1),
-                                        "influence": found.mean(0), "se": found.std(0) / len(rows) ** 0.5}))
+            found = torch.stack([influence(model, *(v[i : i + 1] for v in given)) for i in rows])
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "history": name,
+                        "item": range(1, found.shape[1] + 1),
+                        "influence": found.mean(0),
+                        "se": found.std(0) / len(rows) ** 0.5,
+                    }
+                )
+            )
         return pd.concat(frames, ignore_index=True)
 
     def worth(self, models):
@@ -86,8 +94,13 @@ class Shop(World):
         systems = {name: model_scorer(model) for name, model in models.items()}
         systems |= {"the best without gaps": self.best(gaps=False), "the best with gaps": self.best()}
         gained = {name: expected_gains(score, self, TIME.max_len) for name, score in systems.items()}
-        return pd.DataFrame({"system": list(gained), "expected ndcg@10": [v.mean().item() for v in gained.values()],
-                             "se": [(v.std() / len(v) ** 0.5).item() for v in gained.values()]})
+        return pd.DataFrame(
+            {
+                "system": list(gained),
+                "expected ndcg@10": [v.mean().item() for v in gained.values()],
+                "se": [(v.std() / len(v) ** 0.5).item() for v in gained.values()],
+            }
+        )
 
 
 def shop(**knobs):

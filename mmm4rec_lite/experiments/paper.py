@@ -22,17 +22,35 @@ from mmm4rec_lite.experiments.trials import Material, ranks, sweep
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.systems import find
 
-FULL = "mmm4rec+id"                # the model of Tables 2, 4 and 5
-COLUMNS = {                        # table -> the systems built here, and the paper's names of its columns
-    2: {"sasrec": "SASRec", "mamba4rec": "Mamba4Rec", "tim4rec": "TiM4Rec", "bsarec": "BSARec",
-        "unisrec+id": "UniSRec", "missrec+id": "MISSRec", FULL: "MMM4Rec"},
-    3: {"sasrec_t": "SASRec_T", "mamba4rec_t": "Mamba4Rec_T", "tim4rec_t": "TiM4Rec_T", "unisrec": "UniSRec",
-        "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
+FULL = "mmm4rec+id"  # the model of Tables 2, 4 and 5
+COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
+    2: {
+        "sasrec": "SASRec",
+        "mamba4rec": "Mamba4Rec",
+        "tim4rec": "TiM4Rec",
+        "bsarec": "BSARec",
+        "unisrec+id": "UniSRec",
+        "missrec+id": "MISSRec",
+        FULL: "MMM4Rec",
+    },
+    3: {
+        "sasrec_t": "SASRec_T",
+        "mamba4rec_t": "Mamba4Rec_T",
+        "tim4rec_t": "TiM4Rec_T",
+        "unisrec": "UniSRec",
+        "mmsrec": "MMSRec",
+        "missrec": "MISSRec",
+        "mmm4rec": "MMM4Rec",
+    },
     6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
 }
-VARIANTS = {                       # Table 5's rows but for w/o PT, which needs source domains
-    "MMM4Rec": {}, "w/o Time": dict(time=False), "w/o Shared": dict(shared=False),
-    "w/o LF": dict(learnable_filter=False), "w/o AF": dict(adaptive_filter=False), "2L": dict(n_layers=2),
+VARIANTS = {  # Table 5's rows but for w/o PT, which needs source domains
+    "MMM4Rec": {},
+    "w/o Time": dict(time=False),
+    "w/o Shared": dict(shared=False),
+    "w/o LF": dict(learnable_filter=False),
+    "w/o AF": dict(adaptive_filter=False),
+    "2L": dict(n_layers=2),
 }
 WINDOWS = (5, 10, 15, 20)
 RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -74,9 +92,17 @@ def _floor(material):
     rows, lines = split(material.dataset), []
     for name, score in counting(rows).items():
         kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in ("kept", "removed"))
-        lines.append({"label": name, "dataset": material.dataset.name, "system": name, **kept,
-                      **{f"{key}, seen removed": value for key, value in removed.items()},
-                      "test rows": len(rows.test), "parameters": 0})
+        lines.append(
+            {
+                "label": name,
+                "dataset": material.dataset.name,
+                "system": name,
+                **kept,
+                **{f"{key}, seen removed": value for key, value in removed.items()},
+                "test rows": len(rows.test),
+                "parameters": 0,
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -126,15 +152,19 @@ def efficiency(material, systems=TRANSFERABLE, **how):
         return frame
     own = {key: value for key, value in how.items() if key in ("seeds", "setting")}
     steps = step_seconds(material, list(frame["system"].unique()), **own).set_index(["system", "seed"])
-    return frame.assign(**{
-        "seconds per step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds per step"].to_numpy(),
-        "seconds to the best": frame["best epoch"] * frame["seconds per epoch"]})
+    return frame.assign(
+        **{
+            "seconds per step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds per step"].to_numpy(),
+            "seconds to the best": frame["best epoch"] * frame["seconds per epoch"],
+        }
+    )
 
 
 def missing_modality(material, systems=("mmsrec", "missrec", "mmm4rec", FULL), rates=RATES, **how):
     """Trained with the pictures there are, ranked with a share of them taken away (the same items for all)."""
-    return sweep(material, [(find(name).title, name, {}) for name in systems],
-                 reads=_Missing(material, tuple(rates)), **how)
+    return sweep(
+        material, [(find(name).title, name, {}) for name in systems], reads=_Missing(material, tuple(rates)), **how
+    )
 
 
 class _Missing:
@@ -158,17 +188,28 @@ class _Missing:
 
 def time_benefit(material, systems=(FULL, "tim4rec"), **how):
     """When time-awareness pays: each system with and without its time branch, beside the gaps of the data."""
-    wanted = [(f"{find(name).title}{'' if time else ', w/o Time'}", name, {} if time else dict(time=False))
-              for name in systems for time in (True, False)]
+    wanted = [
+        (f"{find(name).title}{'' if time else ', w/o Time'}", name, {} if time else dict(time=False))
+        for name in systems
+        for time in (True, False)
+    ]
     frame = sweep(material, wanted, **how)
     gaps = look.gap_statistics([material.dataset]).iloc[0].drop("dataset").to_dict() if len(frame) else {}
     return frame.assign(**gaps)
 
 
 EXPERIMENTS = {
-    "table1": dataset_table, "figure2": truncation, "comparison": comparison, "table2": comparison,
-    "table3": comparison, "table4": efficiency, "figure4": convergence, "table5": ablation, "table6": full_modality,
-    "missing-modality": missing_modality, "time-benefit": time_benefit,
+    "table1": dataset_table,
+    "figure2": truncation,
+    "comparison": comparison,
+    "table2": comparison,
+    "table3": comparison,
+    "table4": efficiency,
+    "figure4": convergence,
+    "table5": ablation,
+    "table6": full_modality,
+    "missing-modality": missing_modality,
+    "time-benefit": time_benefit,
 }
 METRICS = list(published.METRICS)
 
@@ -202,8 +243,11 @@ def gains_by_row(frame):
     are the same for all.
     """
     runs = frame.dropna(subset="config") if "config" in frame else frame[:0]
-    found = {(line["label"], line["seed"]): known for line in runs.to_dict(orient="records")
-             if (known := ranks(line)) is not None}
+    found = {
+        (line["label"], line["seed"]): known
+        for line in runs.to_dict(orient="records")
+        if (known := ranks(line)) is not None
+    }
     labels = dict.fromkeys(label for label, _ in found)
     seeds = sorted(seed for seed in {seed for _, seed in found} if all((label, seed) in found for label in labels))
     return {label: torch.stack([gains(found[label, seed]) for seed in seeds]) for label in labels if seeds}

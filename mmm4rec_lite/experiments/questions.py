@@ -23,15 +23,18 @@ from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.recommend import recommend_after, user_history
 from mmm4rec_lite.stages import fit_gaps, split
 
-COLOUR = slice(4, 8)                                        # its columns in the features of ``store.shown``
-JOINED = {                                                  # where the third vector goes: (to the text, to the picture)
-    "not given": (False, False), "joined to the text": (True, False), "joined to the picture": (False, True),
+COLOUR = slice(4, 8)  # its columns in the features of ``store.shown``
+JOINED = {  # where the third vector goes: (to the text, to the picture)
+    "not given": (False, False),
+    "joined to the text": (True, False),
+    "joined to the picture": (False, True),
     "joined to both": (True, True),
 }
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
 
 
 # a third modality
+
 
 def third_features(truth, dataset, text=False, picture=False):
     """Features of a shop whose pictures and texts show shapes alone; colours come as a third vector, one-hot.
@@ -75,16 +78,28 @@ def pair_parts(model):
     """Where a model is built for two modalities: part, equation, parameters (of this model), what a third one asks."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     count = lambda *parts: sum(n for name, n in sizes.items() if any(part in name for part in parts))
-    outside = lambda *parts: sum(n for name, n in sizes.items() if name.startswith(parts))       # of the layers
+    outside = lambda *parts: sum(n for name, n in sizes.items() if name.startswith(parts))  # of the layers
     rows = [
-        ("adapters, item tables, norms", "2", outside("adapter_", "bias_", "norm_", "gap_", "request_"),
-         "one more of each; nothing to decide"),
+        (
+            "adapters, item tables, norms",
+            "2",
+            outside("adapter_", "bias_", "norm_", "gap_", "request_"),
+            "one more of each; nothing to decide",
+        ),
         ("TiSSD", "10", count(".tissd."), "shared: run it a third time; apart: one more"),
         ("feed-forward and norm", "11", count(".ffn_text.", ".ffn_image."), "one more"),
-        ("Fourier filter, adaptive part", "12-14", count(".filter.text", ".filter.image"),
-         "one more; the sum of eq. 16 grows"),
-        ("TiCoSSD", "17, 18", count(".ticossd."),
-         "open: one asks (C), one answers (B, X, Delta); three have six such pairs"),
+        (
+            "Fourier filter, adaptive part",
+            "12-14",
+            count(".filter.text", ".filter.image"),
+            "one more; the sum of eq. 16 grows",
+        ),
+        (
+            "TiCoSSD",
+            "17, 18",
+            count(".ticossd."),
+            "open: one asks (C), one answers (B, X, Delta); three have six such pairs",
+        ),
         ("sum behind it", "19", 0, "one more addend"),
         ("what the next layer gets", "-", 0, "open: the fused stream takes the pictures' place, texts stay texts"),
         ("score", "20", outside("fusion"), "one more unit vector in the sum"),
@@ -93,6 +108,7 @@ def pair_parts(model):
 
 
 # pictures that are missing
+
 
 def missing(runs):
     """Stored runs ranked with pictures taken away: dataset, label, seed, missing (share of the items), ndcg@10, kept
@@ -115,8 +131,11 @@ def lost_where(shares=(0, 0.25, 0.5, 0.75, 1.0), seed=0):
     for share in shares:
         poor = fusion.trained(seed=seed)
         poor.lose_pictures(order < round(share * len(order)))
-        for given, asks, shelf in (("lost in the history", poor, model), ("lost in the shop", model, poor),
-                                   ("lost in both", poor, poor)):
+        for given, asks, shelf in (
+            ("lost in the history", poor, model),
+            ("lost in the shop", model, poor),
+            ("lost in both", poor, poor),
+        ):
             candidates = shelf.candidates().detach()
             score = lambda rows, asks=asks, candidates=candidates: model.score(asks.users(rows), candidates).detach()
             value = expected_gains(score, world, model.config.max_len).mean().item()
@@ -138,11 +157,14 @@ def dialled(model, dataset, user=None, k=10):
     history, poor = user_history(dataset, user), copy.deepcopy(model)
     poor.lose_pictures(slice(None))
     ways = {"all pictures": (model, model), "none in the history": (poor, model), "none in the shop": (model, poor)}
-    return {name: recommend_after(asks, dataset, history, k, candidates=shelf.candidates())
-            for name, (asks, shelf) in ways.items()}
+    return {
+        name: recommend_after(asks, dataset, history, k, candidates=shelf.candidates())
+        for name, (asks, shelf) in ways.items()
+    }
 
 
 # gaps that pay
+
 
 def time_gains(runs, pairs, made_up):
     """What the time branch adds to NDCG@10: data, system, gain, standard error, seeds, difference (= gain), form.
@@ -157,11 +179,13 @@ def time_gains(runs, pairs, made_up):
         if row["experiment"] == "time-benefit" and row["against"] == timeless:
             lines.append((row["dataset"], name, row["difference"], row["standard error"], row["seeds"]))
         if row["experiment"] == "table5" and name == "w/o Time" and row["dataset"] in known:
-            lines.append((row["dataset"], "MMM4Rec + ID (Table 5)", -row["difference"], row["standard error"],
-                          row["seeds"]))
+            lines.append(
+                (row["dataset"], "MMM4Rec + ID (Table 5)", -row["difference"], row["standard error"], row["seeds"])
+            )
     table = pooled(made_up[made_up["part"] == "gaps"])
     for row in table[table["system"].isin(["revived time branch", "gap vector", "published time branch"])].to_dict(
-            orient="records"):
+        orient="records"
+    ):
         error = max(row["se"], row["seed se"] if row["seeds"] > 1 else 0)
         lines.append((f"store, {row['world']}", row["system"], row["difference"], error, row["seeds"]))
     out = pd.DataFrame(lines, columns=["data", "system", "gain", "standard error", "seeds"])
@@ -188,8 +212,11 @@ def gap_tells(datasets, parts=4):
         hits = rank_rows(counting(rows)["Markov chain"], flat, targets, 1) <= 10
         frame = pd.DataFrame({"gap": gap, "hit": hits.double()})
         frame["part"] = pd.qcut(frame["gap"].rank(method="first"), parts, labels=False) + 1
-        found = frame.groupby("part").agg(gap=("gap", "median"), found=("hit", "mean"), se=("hit", "sem"),
-                                          rows=("hit", "size")).reset_index()
+        found = (
+            frame.groupby("part")
+            .agg(gap=("gap", "median"), found=("hit", "mean"), se=("hit", "sem"), rows=("hit", "size"))
+            .reset_index()
+        )
         lines.append(found.assign(data=name))
     return pd.concat(lines, ignore_index=True)[["data", "part", "gap", "found", "se", "rows"]]
 
@@ -205,14 +232,16 @@ def gap_table(runs, datasets):
 
 # memory
 
-LONG = masks.TIME.but(max_len=12)          # no convolution: what the model remembers it remembers in its states
+LONG = masks.TIME.but(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
 @cache
 def memory_worlds():
     """Two shops with long histories: interests gone for good after 10 days' half-life, and two that come round."""
-    return {"interests do not return": World(STORE.but(length=24)),
-            "interests return": World(STORE.but(length=24, seasons=2))}
+    return {
+        "interests do not return": World(STORE.but(length=24)),
+        "interests return": World(STORE.but(length=24, seasons=2)),
+    }
 
 
 def memory_models():
@@ -237,15 +266,18 @@ def half_life_table(models, batches):
         for when, model in states.items():
             for place, (dt, A) in steps(model, one.items, one.lengths, one.times).items():
                 low, middle, high = half_lives(dt, A, one.lengths).nanquantile(torch.tensor([0.25, 0.5, 0.75]), dim=0)
-                lines += [{"data": name, "place": place, "head": head, "when": when, "low": a, "median": b, "high": c}
-                          for head, (a, b, c) in enumerate(zip(low.tolist(), middle.tolist(), high.tolist()), 1)]
+                lines += [
+                    {"data": name, "place": place, "head": head, "when": when, "low": a, "median": b, "high": c}
+                    for head, (a, b, c) in enumerate(zip(low.tolist(), middle.tolist(), high.tolist()), 1)
+                ]
     return pd.DataFrame(lines)
 
 
 def memory_batches():
     """Shop -> the test users' histories, as ``half_life_table`` wants them."""
-    return {name: batch(world.split.sequences, world.split.test, LONG.max_len)
-            for name, world in memory_worlds().items()}
+    return {
+        name: batch(world.split.sequences, world.split.test, LONG.max_len) for name, world in memory_worlds().items()
+    }
 
 
 def memory_worth(models, few=3):
@@ -254,12 +286,17 @@ def memory_worth(models, few=3):
     lines = []
     for name, world in memory_worlds().items():
         model, best = models[name]["trained"], world.best()
-        given = {"trained": (model_scorer(model), None), f"trained, last {few} items": (model_scorer(model), few),
-                 "trained, states wiped": (model_scorer(without_memory(model)), None),
-                 "the best": (best, None), f"the best, last {few} items": (best, few)}
-        lines += [{"data": name, "system": system,
-                   "ndcg@10": expected_gains(score, world, LONG.max_len, kept).mean().item()}
-                  for system, (score, kept) in given.items()]
+        given = {
+            "trained": (model_scorer(model), None),
+            f"trained, last {few} items": (model_scorer(model), few),
+            "trained, states wiped": (model_scorer(without_memory(model)), None),
+            "the best": (best, None),
+            f"the best, last {few} items": (best, few),
+        }
+        lines += [
+            {"data": name, "system": system, "ndcg@10": expected_gains(score, world, LONG.max_len, kept).mean().item()}
+            for system, (score, kept) in given.items()
+        ]
     return pd.DataFrame(lines)
 
 

@@ -25,8 +25,13 @@ def inputs(length, batch=1, heads=8, width=16, state=16, seed=0):
     """
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed))
     B, C = draw(2, batch, length, 1, state)
-    return {"x": draw(batch, length, heads, width), "dt": draw(batch, length, heads).sigmoid(),
-            "A": -draw(heads).sigmoid(), "B": B, "C": C}
+    return {
+        "x": draw(batch, length, heads, width),
+        "dt": draw(batch, length, heads).sigmoid(),
+        "A": -draw(heads).sigmoid(),
+        "B": B,
+        "C": C,
+    }
 
 
 def scaling(lengths=None, forms=None, batch=1, rounds=5, backward=False, threads=1, **sizes):
@@ -63,8 +68,18 @@ def scaling(lengths=None, forms=None, batch=1, rounds=5, backward=False, threads
                 for name, form in forms.items():
                     taken[name].append(_seconds(form, given, backward))
             for name, (_, *counted) in taken.items():
-                lines.append({"form": name, "length": length, "batch": batch, "seconds": statistics.median(counted),
-                              "fastest": min(counted), "slowest": max(counted), "rounds": rounds, "threads": threads})
+                lines.append(
+                    {
+                        "form": name,
+                        "length": length,
+                        "batch": batch,
+                        "seconds": statistics.median(counted),
+                        "fastest": min(counted),
+                        "slowest": max(counted),
+                        "rounds": rounds,
+                        "threads": threads,
+                    }
+                )
     finally:
         torch.set_num_threads(before)
     return pd.DataFrame(lines)

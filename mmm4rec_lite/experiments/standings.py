@@ -21,9 +21,17 @@ from mmm4rec_lite.stages import split
 from mmm4rec_lite.systems import find, listing
 
 FAMILIES = {
-    "sasrec": "attention", "sasrec_t": "attention", "mamba4rec": "Mamba", "mamba4rec_t": "Mamba", "tim4rec": "Mamba",
-    "tim4rec_t": "Mamba", "bsarec": "frequency", "unisrec": "pre-trained", "mmsrec": "pre-trained, multi-modal",
-    "missrec": "pre-trained, multi-modal", "mmm4rec": "Mamba, pre-trained, multi-modal",
+    "sasrec": "attention",
+    "sasrec_t": "attention",
+    "mamba4rec": "Mamba",
+    "mamba4rec_t": "Mamba",
+    "tim4rec": "Mamba",
+    "tim4rec_t": "Mamba",
+    "bsarec": "frequency",
+    "unisrec": "pre-trained",
+    "mmsrec": "pre-trained, multi-modal",
+    "missrec": "pre-trained, multi-modal",
+    "mmm4rec": "Mamba, pre-trained, multi-modal",
 }
 FLOOR = ("popularity", "Markov chain")
 WORDS = {"id": "ids", "text": "texts", "image": "pictures"}
@@ -36,11 +44,20 @@ def reads(name):
 
 def family(widths=(64, 256)):
     """A line per system: family, what it reads, whether there is a form with ids, stages, parameters, paper."""
-    return pd.DataFrame([{
-        "system": s["title"], "family": FAMILIES[s["name"]], "reads": ", ".join(s["modalities"]),
-        "+ ID": "yes" if s["with ids too"] else "", "stages": ", ".join(s["stages"]),
-        **{f"parameters at {w}": s["parameters"][str(w)] for w in widths}, "published": s["paper"],
-    } for s in listing(widths)]).sort_values("family", kind="stable", ignore_index=True)
+    return pd.DataFrame(
+        [
+            {
+                "system": s["title"],
+                "family": FAMILIES[s["name"]],
+                "reads": ", ".join(s["modalities"]),
+                "+ ID": "yes" if s["with ids too"] else "",
+                "stages": ", ".join(s["stages"]),
+                **{f"parameters at {w}": s["parameters"][str(w)] for w in widths},
+                "published": s["paper"],
+            }
+            for s in listing(widths)
+        ]
+    ).sort_values("family", kind="stable", ignore_index=True)
 
 
 def choices(material, name="sasrec", others=20, seed=0, **setting):
@@ -53,8 +70,11 @@ def choices(material, name="sasrec", others=20, seed=0, **setting):
     rows = split(material.dataset)
     trained = trial(material, name, seed, **setting).model
     scorers = {**counting(rows), find(name).title: model_scorer(trained)}
-    ways = {"as here: all items, history kept": ("kept", None), "history removed": ("removed", None),
-            f"against {others} random items": ("kept", others)}
+    ways = {
+        "as here: all items, history kept": ("kept", None),
+        "history removed": ("removed", None),
+        f"against {others} random items": ("kept", others),
+    }
     lines = []
     for choice, (seen, few) in ways.items():
         for system, score in scorers.items():
@@ -64,8 +84,14 @@ def choices(material, name="sasrec", others=20, seed=0, **setting):
     late = split(material.dataset, "global_time")
     for system, score in counting(late).items():
         ranks = rank_rows(score, late.sequences, late.test, 1)
-        lines.append({"choice": "split by time, not by user", "system": system, "ndcg@10": metrics(ranks)["ndcg@10"],
-                      "rows": len(ranks)})
+        lines.append(
+            {
+                "choice": "split by time, not by user",
+                "system": system,
+                "ndcg@10": metrics(ranks)["ndcg@10"],
+                "rows": len(ranks),
+            }
+        )
     return pd.DataFrame(lines)
 
 
@@ -76,8 +102,8 @@ def among(score, others, seed=0):
     def sampled(rows):
         scores = score(rows).clone()
         draw = torch.rand(scores.shape, generator=generator)
-        draw[:, 0] = 2                                                           # padding never
-        draw = draw.scatter(1, rows.targets.unsqueeze(1), -1.0)                  # the target always
+        draw[:, 0] = 2  # padding never
+        draw = draw.scatter(1, rows.targets.unsqueeze(1), -1.0)  # the target always
         return scores.masked_fill((draw.argsort(1).argsort(1) > others).to(scores.device), -torch.inf)
 
     return sampled
@@ -116,17 +142,21 @@ def standings(runs, experiment="comparison"):
     trained = table[~table["system"].isin(FLOOR)]
     table["place"] = trained.groupby("dataset")["ndcg@10"].rank(ascending=False, method="min")
     order = {name: i for i, name in enumerate(table["dataset"].unique())}
-    return table.sort_values(["dataset", "ndcg@10"], key=lambda c: c.map(order) if c.name == "dataset" else -c,
-                             ignore_index=True)
+    return table.sort_values(
+        ["dataset", "ndcg@10"], key=lambda c: c.map(order) if c.name == "dataset" else -c, ignore_index=True
+    )
 
 
 def caption(runs, experiment="comparison"):
     """What kind of numbers the runs of an experiment are, for titles: scale, setting, width, seeds."""
     own = tidy(runs).query("experiment == @experiment and seed == seed")
-    each = lambda column: ", ".join(f"{value:g}" if isinstance(value, float) else str(value)
-                                       for value in sorted(own[column].dropna().unique()))
-    return (f"measured: {each('scale')} scale, {each('setting')} setting, width {each('width')}, "
-            f"seed{'s' * (own['seed'].nunique() > 1)} {each('seed')}")
+    each = lambda column: ", ".join(
+        f"{value:g}" if isinstance(value, float) else str(value) for value in sorted(own[column].dropna().unique())
+    )
+    return (
+        f"measured: {each('scale')} scale, {each('setting')} setting, width {each('width')}, "
+        f"seed{'s' * (own['seed'].nunique() > 1)} {each('seed')}"
+    )
 
 
 def beside_published(runs, tables=(2, 3)):
@@ -136,10 +166,18 @@ def beside_published(runs, tables=(2, 3)):
     lines = []
     for table in tables:
         printed = published.paper(table, row="ndcg@10").set_index(["dataset", "column"])["value"]
-        lines += [{"table": table, "dataset": dataset, "system": TITLES[name], "published": printed[dataset, column],
-                   "measured": measured[dataset, name]}
-                  for dataset in printed.index.unique("dataset") for name, column in COLUMNS[table].items()
-                  if (dataset, name) in measured.index and (dataset, column) in printed.index]
+        lines += [
+            {
+                "table": table,
+                "dataset": dataset,
+                "system": TITLES[name],
+                "published": printed[dataset, column],
+                "measured": measured[dataset, name],
+            }
+            for dataset in printed.index.unique("dataset")
+            for name, column in COLUMNS[table].items()
+            if (dataset, name) in measured.index and (dataset, column) in printed.index
+        ]
     out = pd.DataFrame(lines, columns=["table", "dataset", "system", "published", "measured"])
     out["difference"] = out["measured"] - out["published"]
     places = out.groupby(["table", "dataset"])[["published", "measured"]].rank(ascending=False, method="min")
@@ -158,16 +196,25 @@ def agreement(runs):
     pairs = [("data sets", a, b, sets[a], sets[b]) for a, b in combinations(sets, 2)]
     for name, rows in own.groupby("dataset", sort=False):
         seeds = rows.pivot_table(index="system", columns="seed", values="ndcg@10")
-        pairs += [("seeds", f"{name}, seed {a:g}", f"seed {b:g}", seeds[a], seeds[b])
-                  for a, b in combinations(seeds, 2)]
+        pairs += [
+            ("seeds", f"{name}, seed {a:g}", f"seed {b:g}", seeds[a], seeds[b]) for a, b in combinations(seeds, 2)
+        ]
     for (table, name), rows in beside_published(runs).groupby(["table", "dataset"], sort=False):
         pairs.append(("paper and here", f"Table {table}, {name}", "measured", rows["published"], rows["measured"]))
     lines = []
     for kind, one, other, a, b in pairs:
         both = pd.DataFrame({"a": a, "b": b}).dropna()
         if len(both) >= 4:
-            lines.append({"between": kind, "one": one, "other": other, "systems": len(both),
-                          "correlation": both.rank().corr().loc["a", "b"], "by chance": (len(both) - 1) ** -0.5})
+            lines.append(
+                {
+                    "between": kind,
+                    "one": one,
+                    "other": other,
+                    "systems": len(both),
+                    "correlation": both.rank().corr().loc["a", "b"],
+                    "by chance": (len(both) - 1) ** -0.5,
+                }
+            )
     return pd.DataFrame(lines, columns=["between", "one", "other", "systems", "correlation", "by chance"])
 
 
@@ -186,9 +233,17 @@ def above_the_floor(runs):
         rows = table[(table["dataset"] == floor.dataset) & ~table["system"].isin(FLOOR)]
         below = rows[rows["ndcg@10"] <= level]
         shares = [short[floor.dataset, name] for name in below["system"]]
-        lines.append({"dataset": floor.dataset, "floor": floor.label, "its ndcg@10": level, "systems": len(rows),
-                      "above it": len(rows) - len(below), "not above it": ", ".join(below["label"]),
-                      "cut short (%)": round(100 * sum(shares) / len(shares)) if shares else None})
+        lines.append(
+            {
+                "dataset": floor.dataset,
+                "floor": floor.label,
+                "its ndcg@10": level,
+                "systems": len(rows),
+                "above it": len(rows) - len(below),
+                "not above it": ", ".join(below["label"]),
+                "cut short (%)": round(100 * sum(shares) / len(shares)) if shares else None,
+            }
+        )
     return pd.DataFrame(lines).astype({"cut short (%)": "Int64"})
 
 
@@ -199,8 +254,11 @@ def left_out(runs):
     lines = [{"where": where, "system": label, "why": why.split("; ")[-1]} for where, label, why in missing.to_numpy()]
     for table, built in COLUMNS.items():
         names = published.paper(table)["column"].unique()
-        lines += [{"where": f"Table {table}", "system": name, "why": "not built here"} for name in names
-                  if name not in (*built.values(), "improvement %")]
+        lines += [
+            {"where": f"Table {table}", "system": name, "why": "not built here"}
+            for name in names
+            if name not in (*built.values(), "improvement %")
+        ]
     return pd.DataFrame(lines).groupby(["where", "why"], sort=False)["system"].agg(", ".join).reset_index()
 
 

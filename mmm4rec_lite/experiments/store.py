@@ -44,21 +44,26 @@ MODEL = ModelConfig(d_model=32, d_ffn=32, d_state=8, expand=1, max_len=8, dropou
 TRAINING = TrainConfig(epochs=10, batch_size=256, rows_per_epoch=20_480, lr=1e-2, weight_decay=1e-4, patience=5)
 SHORTER = TRAINING.but(epochs=5)
 SHORTEST = SHORTER.but(rows_per_epoch=10_240)
-NUISANCE = 0.3      # size of what differs between pictures (texts) of one kind
+NUISANCE = 0.3  # size of what differs between pictures (texts) of one kind
 PUBLISHED = dict(quirks=Quirks(published_init=True))
-FORMS = {       # name -> (changes of MODEL, changes of TRAINING, the form without time that it is compared with)
+FORMS = {  # name -> (changes of MODEL, changes of TRAINING, the form without time that it is compared with)
     "no time": (dict(time=False), {}, "no time"),
     "revived time branch": (dict(gap_vector=False), {}, "no time"),
     "gap vector": ({}, {}, "no time"),
     # the published start and weight decay act on the whole model: they need a control of their own
     "no time, published start": (dict(time=False, **PUBLISHED), dict(decay_all=True), "no time, published start"),
-    "published time branch": (dict(gaps="seconds", gap_vector=False, **PUBLISHED), dict(decay_all=True),
-                              "no time, published start"),
+    "published time branch": (
+        dict(gaps="seconds", gap_vector=False, **PUBLISHED),
+        dict(decay_all=True),
+        "no time, published start",
+    ),
 }
 TELLING = {"picture": dict(picture=0.95, text=0.25), "text": dict(picture=0.25, text=0.95)}
-MEMORIES = {    # the decay knob (half-life of an interest, days), and interests that come back
-    "half-life 2 days, short memory": dict(half_life=2.0), "half-life 10 days, short memory": dict(),
-    "half-life 60 days, short memory": dict(half_life=60.0), "long memory": dict(seasons=2),
+MEMORIES = {  # the decay knob (half-life of an interest, days), and interests that come back
+    "half-life 2 days, short memory": dict(half_life=2.0),
+    "half-life 10 days, short memory": dict(),
+    "half-life 60 days, short memory": dict(half_life=60.0),
+    "long memory": dict(seasons=2),
 }
 
 
@@ -138,9 +143,14 @@ def train(world, config, training, off=(), features=None):
     folder = workspace("runs", f"store-{hashlib.sha256(known.encode()).hexdigest()[:12]}")
     model, history = finetune(world.dataset, features, folder, config=config, training=training, progress=False)
     seconds = history["train_seconds"].sum() + history["valid_seconds"].sum()
-    return model, {"run": folder.name, "epochs": len(history), "seconds": round(seconds, 1),
-                   "device": str(next(model.parameters()).device), "model": json.dumps(asdict(config)),
-                   "training": json.dumps(asdict(training))}
+    return model, {
+        "run": folder.name,
+        "epochs": len(history),
+        "seconds": round(seconds, 1),
+        "device": str(next(model.parameters()).device),
+        "model": json.dumps(asdict(config)),
+        "training": json.dumps(asdict(training)),
+    }
 
 
 def gap_part(seeds=3, effects=(1.0, 0.0), forms=tuple(FORMS)):
@@ -209,13 +219,24 @@ class Table:
         ranks = rank_rows(score, self.world.split.sequences, self.world.split.test, kept)
         expected = expected_gains(score, self.world, self.max_len, kept)
         self.values[system] = expected, gains(ranks)
-        self.lines.append({
-            **self.about, "system": system, "kept": kept, "users": len(ranks),
-            "expected ndcg@10": expected.mean().item(), "ndcg@10": metrics(ranks)["ndcg@10"],
-            "recall@10": metrics(ranks)["recall@10"], **notes, "store": json.dumps(asdict(self.world.config)),
-            "torch": torch.__version__, "mmm4rec_lite": version("mmm4rec-lite"), "threads": torch.get_num_threads(),
-            "machine": f"{platform.system()} {platform.machine()}", "date": date.today().isoformat(),
-        })
+        self.lines.append(
+            {
+                **self.about,
+                "system": system,
+                "kept": kept,
+                "users": len(ranks),
+                "expected ndcg@10": expected.mean().item(),
+                "ndcg@10": metrics(ranks)["ndcg@10"],
+                "recall@10": metrics(ranks)["recall@10"],
+                **notes,
+                "store": json.dumps(asdict(self.world.config)),
+                "torch": torch.__version__,
+                "mmm4rec_lite": version("mmm4rec-lite"),
+                "threads": torch.get_num_threads(),
+                "machine": f"{platform.system()} {platform.machine()}",
+                "date": date.today().isoformat(),
+            }
+        )
 
     def compared(self, against, others=None, ideal="best"):
         """The lines with their differences to the system ``against``, or to the one named in ``others``."""
@@ -224,8 +245,14 @@ class Table:
             differences = [a - b for a, b in zip(self.values[line["system"]], self.values[base])]
             (mean, se), (drawn, drawn_se) = ((d.mean().item(), (d.std() / len(d) ** 0.5).item()) for d in differences)
             distance = (self.values[ideal][0] - self.values[base][0]).mean().item()
-            line |= {"against": base, "difference": mean, "se": se, "closed": mean / distance,
-                     "drawn difference": drawn, "drawn se": drawn_se}
+            line |= {
+                "against": base,
+                "difference": mean,
+                "se": se,
+                "closed": mean / distance,
+                "drawn difference": drawn,
+                "drawn se": drawn_se,
+            }
         return self.lines
 
 
@@ -235,16 +262,26 @@ def pooled(frame):
     ``se`` is the standard error over the users of all seeds, ``seed se`` over the seeds, whose stores and trainings
     differ.
     """
-    frame = frame.assign(moved=frame.get("moved", np.nan))                       # not every part has it
+    frame = frame.assign(moved=frame.get("moved", np.nan))  # not every part has it
     groups = frame.groupby(["part", "world", "system", "kept", "against"], sort=False)
     root = lambda se: (se.pow(2).sum() ** 0.5) / len(se)
-    return groups.agg(**{
-        "seeds": ("seed", "nunique"), "expected ndcg@10": ("expected ndcg@10", "mean"), "ndcg@10": ("ndcg@10", "mean"),
-        "difference": ("difference", "mean"), "se": ("se", root), "seed se": ("difference", "sem"),
-        "least": ("difference", "min"), "most": ("difference", "max"), "drawn difference": ("drawn difference", "mean"),
-        "drawn se": ("drawn se", root), "closed": ("closed", "mean"), "moved": ("moved", "mean"),
-        "seconds": ("seconds", "mean"),
-    }).reset_index()
+    return groups.agg(
+        **{
+            "seeds": ("seed", "nunique"),
+            "expected ndcg@10": ("expected ndcg@10", "mean"),
+            "ndcg@10": ("ndcg@10", "mean"),
+            "difference": ("difference", "mean"),
+            "se": ("se", root),
+            "seed se": ("difference", "sem"),
+            "least": ("difference", "min"),
+            "most": ("difference", "max"),
+            "drawn difference": ("drawn difference", "mean"),
+            "drawn se": ("drawn se", root),
+            "closed": ("closed", "mean"),
+            "moved": ("moved", "mean"),
+            "seconds": ("seconds", "mean"),
+        }
+    ).reset_index()
 
 
 def report(frame):
@@ -277,10 +314,12 @@ def _markdown(rows):
     lines = [head, "|" + " --- |" * 8]
     for _, r in rows.iterrows():
         moves = "" if pd.isna(r["moved"]) else f"{r['moved']:.2g}"
-        closed = f"{r['closed']:.0%}" if r["closed"] > -0.5 else ""              # far below, it is no distance closed
-        lines.append(f"| {r['system']} | {r['expected ndcg@10']:.4f} | {r['ndcg@10']:.4f} | {r['against']} | "
-                     f"{r['difference']:+.4f} +- "
-                     f"{r['se']:.4f} | {r['least']:+.4f} to {r['most']:+.4f} | {closed} | {moves} |")
+        closed = f"{r['closed']:.0%}" if r["closed"] > -0.5 else ""  # far below, it is no distance closed
+        lines.append(
+            f"| {r['system']} | {r['expected ndcg@10']:.4f} | {r['ndcg@10']:.4f} | {r['against']} | "
+            f"{r['difference']:+.4f} +- "
+            f"{r['se']:.4f} | {r['least']:+.4f} to {r['most']:+.4f} | {closed} | {moves} |"
+        )
     return "\n".join(lines)
 
 
@@ -291,16 +330,20 @@ def _verdict(row):
     return f"{'better' if row['difference'] > 0 else 'worse'} than {row['against']}"
 
 
-DEAD = (": the branch is dead. Its scale starts as the Tanhshrink of almost nothing, which has no gradient to speak "
-        "of, and weight decay keeps it there.")
+DEAD = (
+    ": the branch is dead. Its scale starts as the Tanhshrink of almost nothing, which has no gradient to speak "
+    "of, and weight decay keeps it there."
+)
 
 
 def _gap_sentences(rows):
     for name in (name for name in FORMS if name in rows.index and not name.startswith("no time")):
         r = rows.loc[name]
-        yield (f"{name}: {_verdict(r)} ({r['difference']:+.4f} +- {r['se']:.4f}), closes {r['closed']:.0%} of the way "
-               f"to the best; other gaps move a trained user vector by {r['moved']:.1g} of its length"
-               + (DEAD if r["moved"] < 1e-4 else "."))
+        yield (
+            f"{name}: {_verdict(r)} ({r['difference']:+.4f} +- {r['se']:.4f}), closes {r['closed']:.0%} of the way "
+            f"to the best; other gaps move a trained user vector by {r['moved']:.1g} of its length"
+            + (DEAD if r["moved"] < 1e-4 else ".")
+        )
     bound = rows.loc["best", "expected ndcg@10"] - rows.loc["best without gaps", "expected ndcg@10"]
     yield f"knowing the gaps is worth {bound:.4f} to the best that any model could reach."
 
@@ -317,8 +360,10 @@ def _memory_sentences(rows):
     for system in ("gap vector", "best"):
         curve = rows[rows.index.str.startswith(f"{system},")].set_index("kept")["expected ndcg@10"]
         needed = curve.index[curve >= curve.iloc[0] + 0.95 * (curve.iloc[-1] - curve.iloc[0])][0]
-        yield (f"{system}: {curve.iloc[0]:.4f} with {curve.index[0]} item kept, {curve.iloc[-1]:.4f} with "
-               f"{curve.index[-1]}; 95 % of that gain is reached with {needed}.")
+        yield (
+            f"{system}: {curve.iloc[0]:.4f} with {curve.index[0]} item kept, {curve.iloc[-1]:.4f} with "
+            f"{curve.index[-1]}; 95 % of that gain is reached with {needed}."
+        )
 
 
 SENTENCES = {"gaps": _gap_sentences, "modality": _modality_sentences, "memory": _memory_sentences}

@@ -19,15 +19,21 @@ from mmm4rec_lite.losses import full_loss, in_batch_loss
 from mmm4rec_lite.model import MMM4Rec
 from mmm4rec_lite.stages import fit_gaps, split
 
-PARTS = (                          # beginnings of tensors' names -> what the paper calls it; the first that fits counts
-    (r"adapter_text", "adapter, text (eq. 2)"), (r"adapter_image", "adapter, images (eq. 2)"),
-    (r"bias_text", "item table E^t (section 3.2.3)"), (r"bias_image", "item table E^v (section 3.2.3)"),
-    (r"fusion", "weights of the two scores (extension)"), (r"gap_", "gap vectors (extension)"),
-    (r"request_", "request vectors (extension)"), (r"times", "scale of the log-gaps (not trained)"),
+PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first that fits counts
+    (r"adapter_text", "adapter, text (eq. 2)"),
+    (r"adapter_image", "adapter, images (eq. 2)"),
+    (r"bias_text", "item table E^t (section 3.2.3)"),
+    (r"bias_image", "item table E^v (section 3.2.3)"),
+    (r"fusion", "weights of the two scores (extension)"),
+    (r"gap_", "gap vectors (extension)"),
+    (r"request_", "request vectors (extension)"),
+    (r"times", "scale of the log-gaps (not trained)"),
     (r"layers\.\d+\.\w+\.?\d*\.(core\.step|enhance)", "time branches (eq. 6, 9)"),
-    (r"layers\.\d+\.tissd", "TiSSD (eq. 3 to 10)"), (r"layers\.\d+\.ticossd", "TiCoSSD (eq. 17, 18)"),
+    (r"layers\.\d+\.tissd", "TiSSD (eq. 3 to 10)"),
+    (r"layers\.\d+\.ticossd", "TiCoSSD (eq. 17, 18)"),
     (r"layers\.\d+\.filter", "Fourier filter (eq. 12 to 16)"),
-    (r"layers\.\d+\.ffn", "feed-forward (eq. 11, 19)"), (r".*norm", "norms"),
+    (r"layers\.\d+\.ffn", "feed-forward (eq. 11, 19)"),
+    (r".*norm", "norms"),
 )
 
 
@@ -47,8 +53,13 @@ def parts(source, target, features, config=quickstart.CONFIG):
     other.transfer(state)
     lines = {}
     for name, tensor in other.state_dict().items():
-        why = ("has a row per item" if name.startswith(other.per_item) else
-               "belongs to one domain" if name.startswith(other.fresh) else "")
+        why = (
+            "has a row per item"
+            if name.startswith(other.per_item)
+            else "belongs to one domain"
+            if name.startswith(other.fresh)
+            else ""
+        )
         start = {"numbers, source": 0, "numbers, target": 0, "moves": True, "why not": why}
         line = lines.setdefault(part_of(name), start)
         line["numbers, source"] += state[name].numel()
@@ -59,8 +70,14 @@ def parts(source, target, features, config=quickstart.CONFIG):
 
 def zero_shot(start, target, features, config=quickstart.CONFIG):
     """The pre-trained model of run folder ``start`` over ``target``'s items, before any fine-tuning."""
-    return load_model(Path(start) / "model.safetensors", features, target.items["item"], keep_items=False,
-                      item_bias=config.item_bias, query_time=config.query_time)[0].eval()
+    return load_model(
+        Path(start) / "model.safetensors",
+        features,
+        target.items["item"],
+        keep_items=False,
+        item_bias=config.item_bias,
+        query_time=config.query_time,
+    )[0].eval()
 
 
 def fresh(target, features, config=quickstart.CONFIG, seed=quickstart.FINETUNE.seed):
@@ -81,10 +98,16 @@ def negatives(rows, batch_size=quickstart.PRETRAIN.batch_size):
     inside = torch.zeros(items, dtype=torch.float64)
     for chunk in epoch(rows.train, batch_size, 0, 0):
         copies = torch.bincount(targets[chunk], minlength=items).double()
-        inside += copies * (len(chunk) - copies)                                 # own copies are no negatives
+        inside += copies * (len(chunk) - copies)  # own copies are no negatives
     count, n = torch.bincount(targets[rows.train], minlength=items).double(), len(rows.train)
-    table = pd.DataFrame({"item": range(items), "popularity": count, "in-batch (eq. 21)": 1000 * inside / n,
-                          "whole catalogue (eq. 22)": 1000 * (n - count) / n})
+    table = pd.DataFrame(
+        {
+            "item": range(items),
+            "popularity": count,
+            "in-batch (eq. 21)": 1000 * inside / n,
+            "whole catalogue (eq. 22)": 1000 * (n - count) / n,
+        }
+    )
     return table[table["popularity"] > 0].reset_index(drop=True)
 
 
@@ -108,8 +131,15 @@ def candidate_losses(models, rows, sizes=(8, 32, 128, 512), sample=2048, seed=0)
             chunks = [chunk for chunk in torch.arange(len(picked)).split(size) if len(chunk) == size]
             found = [in_batch_loss(model, users[chunk], targets[chunk]).item() for chunk in chunks]
             different = [len(targets[chunk].unique()) for chunk in chunks]
-            lines.append({"model": name, "loss": "in-batch", "candidates": size,
-                          "different": sum(different) / len(chunks), "nats": sum(found) / len(chunks)})
+            lines.append(
+                {
+                    "model": name,
+                    "loss": "in-batch",
+                    "candidates": size,
+                    "different": sum(different) / len(chunks),
+                    "nats": sum(found) / len(chunks),
+                }
+            )
         lines.append({"model": name, "loss": "whole catalogue", "candidates": items, "different": items, "nats": whole})
     table = pd.DataFrame(lines)
     return table.assign(known=torch.tensor(table["candidates"]).log().numpy() - table["nats"])
@@ -133,8 +163,9 @@ def popularity_pull(models, rows, sample=512):
         one = batch(rows.sequences, asked, model.window)
         scores = model_scorer(model)(one)[:, 1:].cpu()
         places = 100 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)
-        frames.append(pd.DataFrame({"model": name, "item": range(1, len(count) + 1), "popularity": count,
-                                    "place": places}))
+        frames.append(
+            pd.DataFrame({"model": name, "item": range(1, len(count) + 1), "popularity": count, "place": places})
+        )
     table = pd.concat(frames, ignore_index=True)
     return table[table["popularity"] > 0].reset_index(drop=True)
 
@@ -167,8 +198,16 @@ def curves(target, runs, pretraining):
         begun = pd.DataFrame([{"epoch": 0, "train_seconds": 0.0, "best": False, **metrics(ranked)}])
         line = pd.concat([begun, history], ignore_index=True)
         seconds = line["train_seconds"].cumsum()
-        frames.append(line.assign(panel=target.name, curve=name, numbers="measured", seed=quickstart.FINETUNE.seed,
-                                  seconds=seconds, **{"seconds in all": seconds + spent * bool(pretrained)}))
+        frames.append(
+            line.assign(
+                panel=target.name,
+                curve=name,
+                numbers="measured",
+                seed=quickstart.FINETUNE.seed,
+                seconds=seconds,
+                **{"seconds in all": seconds + spent * bool(pretrained)},
+            )
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -199,8 +238,15 @@ def travelled(target, before, after):
         if not moved:
             continue
         after.load_state_dict(new | dict(zip(names, first)))
-        lines.append({"part": part, "numbers": sum(map(torch.numel, last)), "length": length(last),
-                      "distance": moved / length(first) if length(first) else float("nan"), "put back": score()})
+        lines.append(
+            {
+                "part": part,
+                "numbers": sum(map(torch.numel, last)),
+                "length": length(last),
+                "distance": moved / length(first) if length(first) else float("nan"),
+                "put back": score(),
+            }
+        )
     after.load_state_dict(new)
     table = pd.DataFrame(lines)
     table.attrs["whole"] = whole
@@ -220,8 +266,16 @@ def without_pretraining(runs, pairs=None):
         lines = [{"numbers": "measured", "data": "-", "note": "no such runs are kept yet"}]
     for data, cells in published.paper(5, row="ndcg@10").groupby("dataset", sort=False):
         values = cells.set_index("column")["value"]
-        lines.append({"numbers": "published", "data": data, **values[["MMM4Rec", "w/o PT"]], "seeds": 1,
-                      "difference": values["w/o PT"] - values["MMM4Rec"], "note": "Table 5, one run as it seems"})
+        lines.append(
+            {
+                "numbers": "published",
+                "data": data,
+                **values[["MMM4Rec", "w/o PT"]],
+                "seeds": 1,
+                "difference": values["w/o PT"] - values["MMM4Rec"],
+                "note": "Table 5, one run as it seems",
+            }
+        )
     columns = ["numbers", "data", "MMM4Rec", "w/o PT", "difference", "standard error", "seeds", "note"]
     return pd.DataFrame(lines, columns=columns)
 
@@ -231,8 +285,13 @@ def _beside(where, group, pairs):
     table = group.pivot_table(index="seed", columns="label", values="ndcg@10")
     if not {"MMM4Rec", "w/o PT"} <= set(table) or not len(table := table[["MMM4Rec", "w/o PT"]].dropna()):
         return None
-    line = {"numbers": "measured", "data": where, **table.mean(), "seeds": len(table),
-            "difference": (table["w/o PT"] - table["MMM4Rec"]).mean()}
+    line = {
+        "numbers": "measured",
+        "data": where,
+        **table.mean(),
+        "seeds": len(table),
+        "difference": (table["w/o PT"] - table["MMM4Rec"]).mean(),
+    }
     known = pairs if pairs is not None and len(pairs) else pd.DataFrame(columns=["experiment", "dataset", "form"])
     for column, value in {"experiment": "table5", "dataset": group["dataset"].iloc[0], "form": "w/o PT"}.items():
         known = known[known[column] == value]

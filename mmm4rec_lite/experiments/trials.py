@@ -56,8 +56,11 @@ class Material:
     def has(self):
         """What these data can feed: of "text", "image", "time"."""
         catalogue = self.catalogue
-        found = {"text": catalogue.text.any(), "image": catalogue.has_image.any(),
-                 "time": not data.order_only(self.dataset)}
+        found = {
+            "text": catalogue.text.any(),
+            "image": catalogue.has_image.any(),
+            "time": not data.order_only(self.dataset),
+        }
         return tuple(name for name, there in found.items() if there)
 
     @cached_property
@@ -83,8 +86,9 @@ class Setting:
 
     def __post_init__(self):
         if self.name not in ("matched", "paper") or self.scale not in SCALES:
-            raise KitError(f"setting: 'matched' or 'paper', and a scale of {', '.join(SCALES)}, not {self.name!r}, "
-                           f"{self.scale!r}")
+            raise KitError(
+                f"setting: 'matched' or 'paper', and a scale of {', '.join(SCALES)}, not {self.name!r}, {self.scale!r}"
+            )
 
     def of(self, system, stage, **changes):
         """(config, training) of a system in a stage, with ``changes`` of its config."""
@@ -103,8 +107,11 @@ class Setting:
 
 MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
 BACKENDS = ("loky", "threading", "ray", "dask")
-SCALES = {"quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
-          "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10), "full": {}}
+SCALES = {
+    "quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
+    "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10),
+    "full": {},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +141,10 @@ def trial(material, name, seed=0, setting=None, pretrained=False, progress=False
     if why := refused(material, name, changes):
         raise KitError(why)
     if pretrained and (material.sources is None or "pretrain" not in system.stages):
-        raise KitError(f"{name}: " + ("these data have no source domains" if material.sources is None else
-                                      "this system has no pre-training"))
+        raise KitError(
+            f"{name}: "
+            + ("these data have no source domains" if material.sources is None else "this system has no pre-training")
+        )
     if pretrained and (why := refused(material.sources, name, changes)):
         raise KitError(f"source domains: {why}")
     config, training = setting.of(system, "finetune" if pretrained else "scratch", **changes)
@@ -170,26 +179,42 @@ def run(material, name, config, training, first=None, about=None, progress=False
         model.transfer(_pretrained(material.sources, system, first, training.seed, folder, progress))
     spent = time.perf_counter() - began
     history = fit(model, rows.sequences, rows.train, training, rows.valid, folder, progress)
-    ranked = [rank_rows(model_scorer(model), rows.sequences, rows.test, model.window, seen,
-                        target_time=model.sees_target_time) for seen in ("kept", "removed")]
+    ranked = [
+        rank_rows(
+            model_scorer(model), rows.sequences, rows.test, model.window, seen, target_time=model.sees_target_time
+        )
+        for seen in ("kept", "removed")
+    ]
     best = history[history["best"]].iloc[0]
     line = {
-        "dataset": material.dataset.name, "system": name, "stage": training.stage, "seed": training.seed,
-        **(about or {}), **metrics(ranked[0]),
+        "dataset": material.dataset.name,
+        "system": name,
+        "stage": training.stage,
+        "seed": training.seed,
+        **(about or {}),
+        **metrics(ranked[0]),
         **{f"{key}, seen removed": value for key, value in metrics(ranked[1]).items()},
-        "best epoch": int(best["epoch"]), "epochs": len(history),
+        "best epoch": int(best["epoch"]),
+        "epochs": len(history),
         "seconds per epoch": history["train_seconds"].median(),
-        "seconds": history[["train_seconds", "valid_seconds"]].to_numpy().sum(), "pre-training seconds": spent,
-        "parameters": parameter_count(model), "test rows": len(rows.test), "width": config.d_model,
-        "window": model.window, "device": str(device()), "threads": torch.get_num_threads(),
-        "machine": platform.machine(), "torch": torch.__version__,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}", "config": digest,
+        "seconds": history[["train_seconds", "valid_seconds"]].to_numpy().sum(),
+        "pre-training seconds": spent,
+        "parameters": parameter_count(model),
+        "test rows": len(rows.test),
+        "width": config.d_model,
+        "window": model.window,
+        "device": str(device()),
+        "threads": torch.get_num_threads(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "config": digest,
     }
     with atomic(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
     weights = {f"model.{k}": v.cpu() for k, v in model.state_dict().items()}
     save_tensors(done, "trial", {**weights, "ranks": ranked[0], "removed": ranked[1]}, line=line)
-    (folder / "training.safetensors").unlink(missing_ok=True)                # what only a killed run needs
+    (folder / "training.safetensors").unlink(missing_ok=True)  # what only a killed run needs
     shutil.rmtree(folder / "pretraining", ignore_errors=True)
     return Trial(line, history, *ranked, model)
 
@@ -233,10 +258,11 @@ def sweep(material, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=No
     if backend is not None:
         _cluster(backend)
     with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
-        returned = "list" if backend == "ray" else "generator"                   # Ray hands all over at the end
+        returned = "list" if backend == "ray" else "generator"  # Ray hands all over at the end
         runs = joblib.Parallel(n_jobs=jobs, return_as=returned)(
             joblib.delayed(_read)(material, label, name, seed, setting, more, reads or _line)
-            for label, name, seed, more in tasks)
+            for label, name, seed, more in tasks
+        )
         bar = tqdm(runs, total=len(tasks), desc=material.dataset.name, leave=False)
         lines = [line for run in bar for line in run]
     frame = pd.DataFrame(lines)

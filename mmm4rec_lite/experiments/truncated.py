@@ -24,8 +24,11 @@ def history_lengths(datasets):
     for dataset in datasets:
         lengths = _lengths(leave_one_out(dataset))
         items = np.arange(lengths.max() + 1)
-        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items,
-                                   "histories (%)": 100 * (lengths[:, None] > items).mean(0)}))
+        parts.append(
+            pd.DataFrame(
+                {"dataset": dataset.name, "items": items, "histories (%)": 100 * (lengths[:, None] > items).mean(0)}
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -41,14 +44,21 @@ def thrown_away(datasets, windows=WINDOWS):
         lengths, times = _lengths(rows), rows.sequences.times.numpy()
         test, first = rows.test.numpy(), rows.sequences.first[rows.test].numpy()
         for kept in windows:
-            cut = [times[t - kept] - times[f:t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
+            cut = [times[t - kept] - times[f : t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
             ages = np.concatenate(cut) / DAY if cut else np.array([np.nan])
             low, middle, high = np.quantile(ages, (0.25, 0.5, 0.75))
-            lines.append({"dataset": dataset.name, "kept": kept, "histories": len(lengths),
-                          "cut (%)": 100 * (lengths > kept).mean(),
-                          "dropped (%)": 100 * np.clip(lengths - kept, 0, None).sum() / lengths.sum(),
-                          "older by, lower quartile (days)": low, "older by, median (days)": middle,
-                          "older by, upper quartile (days)": high})
+            lines.append(
+                {
+                    "dataset": dataset.name,
+                    "kept": kept,
+                    "histories": len(lengths),
+                    "cut (%)": 100 * (lengths > kept).mean(),
+                    "dropped (%)": 100 * np.clip(lengths - kept, 0, None).sum() / lengths.sum(),
+                    "older by, lower quartile (days)": low,
+                    "older by, median (days)": middle,
+                    "older by, upper quartile (days)": high,
+                }
+            )
     return pd.DataFrame(lines)
 
 
@@ -70,9 +80,18 @@ def curves(runs):
     keys = ["dataset", "system", "seed"]
     whole = runs.sort_values("kept").groupby(keys)["ndcg@10"].transform("last")
     runs = runs.assign(share=100 * runs["ndcg@10"] / whole)
-    return runs.groupby(["dataset", "system", "kept"], sort=False).agg(**{
-        "seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "share (%)": ("share", "mean"),
-        "spread": ("share", "std")}).reset_index()
+    return (
+        runs.groupby(["dataset", "system", "kept"], sort=False)
+        .agg(
+            **{
+                "seeds": ("seed", "nunique"),
+                "ndcg@10": ("ndcg@10", "mean"),
+                "share (%)": ("share", "mean"),
+                "spread": ("share", "std"),
+            }
+        )
+        .reset_index()
+    )
 
 
 def against_whole(pairs, kept=WINDOWS[-1]):
@@ -95,10 +114,18 @@ def shown(model, rows, kept=WINDOWS):
     """
     found = {n: gains(rank_rows(model_scorer(model), rows.sequences, rows.test, n)) for n in sorted(kept)}
     whole = found[max(found)]
-    return pd.DataFrame([{
-        "kept": n, "ndcg@10": values.mean().item(), "share (%)": 100 * (values.mean() / whole.mean()).item(),
-        "difference": (values - whole).mean().item(),
-        "standard error": ((values - whole).std() / len(values) ** 0.5).item()} for n, values in found.items()])
+    return pd.DataFrame(
+        [
+            {
+                "kept": n,
+                "ndcg@10": values.mean().item(),
+                "share (%)": 100 * (values.mean() / whole.mean()).item(),
+                "difference": (values - whole).mean().item(),
+                "standard error": ((values - whole).std() / len(values) ** 0.5).item(),
+            }
+            for n, values in found.items()
+        ]
+    )
 
 
 @torch.no_grad()
@@ -116,10 +143,13 @@ def weights_kept(model, rows, users=200, places=("text", "image", "fusion")):
     lines, found = [], steps(model, one.items, one.lengths, one.times)
     for place in places:
         dt, A = found[f"layer 1, {place}"]
-        weight = 100 * effective_weights(dt, A, one.lengths).flip(-1).cumsum(-1).mean(0).cpu()       # [H, L]
+        weight = 100 * effective_weights(dt, A, one.lengths).flip(-1).cumsum(-1).mean(0).cpu()  # [H, L]
         for head, values in [*enumerate(weight, 1), ("mean", weight.mean(0))]:
-            lines.append(pd.DataFrame({"place": place, "head": head, "kept": range(1, window + 1),
-                                       "weight (%)": values.tolist()}))
+            lines.append(
+                pd.DataFrame(
+                    {"place": place, "head": head, "kept": range(1, window + 1), "weight (%)": values.tolist()}
+                )
+            )
     return pd.concat(lines, ignore_index=True)
 
 
@@ -135,6 +165,16 @@ def planted(lines, share=0.95):
     for (world, system), rows in table.groupby(["world", "system"], sort=False):
         value = rows["expected ndcg@10"]
         gained = (value - value.iloc[0]) / (value.iloc[-1] - value.iloc[0])
-        out.append(pd.DataFrame({"world": world, "system": system, "kept": rows["kept"], "expected ndcg@10": value,
-                                 "gained (%)": 100 * gained, "needed": rows["kept"][gained >= share].min()}))
+        out.append(
+            pd.DataFrame(
+                {
+                    "world": world,
+                    "system": system,
+                    "kept": rows["kept"],
+                    "expected ndcg@10": value,
+                    "gained (%)": 100 * gained,
+                    "needed": rows["kept"][gained >= share].min(),
+                }
+            )
+        )
     return pd.concat(out, ignore_index=True)

@@ -33,8 +33,8 @@ from mmm4rec_lite.plots.tables import text_table
 
 REPRODUCED, PARTLY, NOT, UNTESTABLE = "reproduced", "partly", "not reproduced", "not testable here"
 AS, AGAINST, UNSURE = "as claimed", "against", "cannot be told"
-ERRORS = 2                         # standard errors from which on a difference counts
-COMPETES, KEEPS = 0.10, 0.05       # margins, as shares of what it is compared with
+ERRORS = 2  # standard errors from which on a difference counts
+COMPETES, KEEPS = 0.10, 0.05  # margins, as shares of what it is compared with
 BEST = TITLES[FULL]
 
 Case = namedtuple("Case", "where outcome text difference seeds")
@@ -52,8 +52,9 @@ def _both(runs, experiment, form, against):
     """(where, the seeds' lines of one, of the other) wherever both were run."""
     rows = runs[runs["experiment"] == experiment]
     for where, group in rows.groupby("where", sort=False):
-        one, other = (group[group["label"] == label].drop_duplicates("seed").set_index("seed") for label in
-                      (form, against))
+        one, other = (
+            group[group["label"] == label].drop_duplicates("seed").set_index("seed") for label in (form, against)
+        )
         seeds = one.index.intersection(other.index)
         if len(seeds):
             yield where, one.loc[seeds], other.loc[seeds]
@@ -65,8 +66,17 @@ def _quality(runs, pairs, experiment, form, against, margin=0.0):
     for where, one, other in _both(runs, experiment, form, against):
         difference, error, bound = _measured(pairs, experiment, one, other, form, against)
         a, b = (part["ndcg@10"].mean() for part in (one, other))
-        cases.append(_case(where, f"{form} {a:.4f}, {against} {b:.4f} ({a / b if b else float('nan'):.0%})",
-                           difference, error, len(one), margin * b, "{:+.4f} +- {:.4f}" + bound))
+        cases.append(
+            _case(
+                where,
+                f"{form} {a:.4f}, {against} {b:.4f} ({a / b if b else float('nan'):.0%})",
+                difference,
+                error,
+                len(one),
+                margin * b,
+                "{:+.4f} +- {:.4f}" + bound,
+            )
+        )
     return cases
 
 
@@ -75,8 +85,13 @@ def _measured(pairs, experiment, one, other, form, against):
     first = one.iloc[0]
     for sign, a, b in ((1, form, against), (-1, against, form)):
         row = pairs
-        for column, value in {"experiment": experiment, "form": a, "against": b, "seeds": len(one),
-                              **{key: first[key] for key in ("dataset", "setting", "scale") if key in first}}.items():
+        for column, value in {
+            "experiment": experiment,
+            "form": a,
+            "against": b,
+            "seeds": len(one),
+            **{key: first[key] for key in ("dataset", "setting", "scale") if key in first},
+        }.items():
             row = row[row[column] == value] if len(row) else row
         if len(row):
             return sign * row["difference"].iloc[0], row["standard error"].iloc[0], ""
@@ -110,8 +125,10 @@ def _best(runs, pairs, experiment, form, rivals):
         count = {outcome: sum(case.outcome == outcome for case, _ in here) for outcome in (AS, AGAINST, UNSURE)}
         whole = AGAINST if count[AGAINST] else AS if count[AS] == len(here) else UNSURE
         near = min(here, key=lambda pair: pair[0].difference)[0]
-        text = (f"{where}: better than {count[AS]} of {len(here)} rivals, worse than {count[AGAINST]}, not told apart "
-                f"from {count[UNSURE]} ({whole}); against the strongest, {near.text.partition(': ')[2]}")
+        text = (
+            f"{where}: better than {count[AS]} of {len(here)} rivals, worse than {count[AGAINST]}, not told apart "
+            f"from {count[UNSURE]} ({whole}); against the strongest, {near.text.partition(': ')[2]}"
+        )
         cases.append(Case(where, whole, text, near.difference, near.seeds))
     return cases
 
@@ -119,16 +136,26 @@ def _best(runs, pairs, experiment, form, rivals):
 def _dearer(runs, pairs, rival):
     """The rival's seconds per step over MMM4Rec's are claimed to grow with the catalogue: largest against smallest."""
     runs = runs.reindex(columns=list({*runs, "items", "seconds per step"}))
-    sizes = [(one["items"].iloc[0], where, other["seconds per step"] / one["seconds per step"])
-             for where, one, other in _both(runs, "table4", BEST, rival)]
+    sizes = [
+        (one["items"].iloc[0], where, other["seconds per step"] / one["seconds per step"])
+        for where, one, other in _both(runs, "table4", BEST, rival)
+    ]
     sizes = sorted((size for size in sizes if pd.notna(size[0])), key=lambda size: size[0])
     if len(sizes) < 2 or sizes[0][0] == sizes[-1][0]:
         return []
     (few, _, low), (many, where, high) = sizes[0], sizes[-1]
     error = (low.sem() ** 2 + high.sem() ** 2) ** 0.5
-    return [_case(where, f"{rival} takes {high.mean():.2f} times MMM4Rec's seconds per step at {many:.0f} items, "
-                  f"{low.mean():.2f} times at {few:.0f}", high.mean() - low.mean(), error, min(len(low), len(high)),
-                  form="{:+.2f} +- {:.2f} over seeds")]
+    return [
+        _case(
+            where,
+            f"{rival} takes {high.mean():.2f} times MMM4Rec's seconds per step at {many:.0f} items, "
+            f"{low.mean():.2f} times at {few:.0f}",
+            high.mean() - low.mean(),
+            error,
+            min(len(low), len(high)),
+            form="{:+.2f} +- {:.2f} over seeds",
+        )
+    ]
 
 
 def _lead(runs, pairs, rivals):
@@ -140,9 +167,17 @@ def _lead(runs, pairs, rivals):
         leads = [_leads(part, rivals) for part in (group, runs[pictured & (runs["experiment"] == "table6")])]
         change = (leads[1] - leads[0]).dropna()
         if len(change):
-            cases.append(_case(where, f"lead over the strongest rival {leads[0].mean():+.1%}, with pictures throughout "
-                               f"{leads[1].mean():+.1%}", change.mean(), change.sem(), len(change),
-                               form="{:+.3f} +- {:.3f} over seeds"))
+            cases.append(
+                _case(
+                    where,
+                    f"lead over the strongest rival {leads[0].mean():+.1%}, with pictures throughout "
+                    f"{leads[1].mean():+.1%}",
+                    change.mean(),
+                    change.sem(),
+                    len(change),
+                    form="{:+.3f} +- {:.3f} over seeds",
+                )
+            )
     return cases
 
 
@@ -164,8 +199,16 @@ def _robust(runs, pairs, form, against):
         kept = (table.iloc[:, -1] / table.iloc[:, 0]).unstack("label")
         if {form, against} <= set(kept):
             change = (kept[form] - kept[against]).dropna()
-            cases.append(_case(where, f"{form} keeps {kept[form].mean():.0%}, {against} {kept[against].mean():.0%}",
-                               change.mean(), change.sem(), len(change), form="{:+.3f} +- {:.3f} over seeds"))
+            cases.append(
+                _case(
+                    where,
+                    f"{form} keeps {kept[form].mean():.0%}, {against} {kept[against].mean():.0%}",
+                    change.mean(),
+                    change.sem(),
+                    len(change),
+                    form="{:+.3f} +- {:.3f} over seeds",
+                )
+            )
     return cases
 
 
@@ -205,44 +248,96 @@ def _against(form, labels, experiment):
 
 DEAR = ("MMSRec", "MISSRec + ID")
 CLAIMS = (
-    Claim("SASRec with the latest 5 items kept has 97 % of what it has with 20 (here: loses less than 5 %)",
-          "section 2, Figure 2", _many(_quality, ("figure2", "SASRec, 5 kept", "SASRec, 20 kept", KEEPS))),
-    Claim("MMM4Rec with ids ranks best of all", "Table 2",
-          _many(_best, ("comparison", BEST, _rivals(2))), table=2),
-    Claim("MMM4Rec without ids ranks best of those without", "Table 3",
-          _many(_best, ("comparison", "MMM4Rec", _rivals(3))), table=3),
-    Claim("Text in place of ids competes with ids (here: loses less than 10 %)", "section 4.2, Tables 2 and 3",
-          _many(_quality, *(("comparison", f"{name}_T", name, COMPETES) for name in
-                            ("SASRec", "Mamba4Rec", "TiM4Rec")))),
-    Claim("Mamba-based systems outperform Transformer-based ones in general", "section 4.2, Tables 2 and 3",
-          _many(_quality, *(("comparison", f"{name}{form}", f"SASRec{form}") for name in ("Mamba4Rec", "TiM4Rec")
-                            for form in ("", "_T")))),
-    Claim("MMM4Rec needs the fewest epochs", "section 4.3, Table 4, Figures 4 to 8",
-          _many(_cost, *(("best epoch", BEST, name) for name in DEAR))),
-    Claim("MMM4Rec needs the fewest seconds per epoch (here: per step of as many rows)", "section 4.3, Table 4",
-          _many(_cost, *(("seconds per step", BEST, name) for name in DEAR))),
-    Claim("MMSRec and MISSRec grow dearer than MMM4Rec as the catalogue grows", "appendix B",
-          _many(_dearer, *((name,) for name in DEAR)),
-          but="the data sets differ in more than the catalogue, such as histories and kinds of pictures"),
-    *(Claim(f"Ablation: {what} loses", "section 4.4, Table 5",
-            _many(_quality, *_against("MMM4Rec", [what], "table5"))) for what in
-      ("w/o PT", *(name for name in VARIANTS if name.startswith("w/o")))),
+    Claim(
+        "SASRec with the latest 5 items kept has 97 % of what it has with 20 (here: loses less than 5 %)",
+        "section 2, Figure 2",
+        _many(_quality, ("figure2", "SASRec, 5 kept", "SASRec, 20 kept", KEEPS)),
+    ),
+    Claim("MMM4Rec with ids ranks best of all", "Table 2", _many(_best, ("comparison", BEST, _rivals(2))), table=2),
+    Claim(
+        "MMM4Rec without ids ranks best of those without",
+        "Table 3",
+        _many(_best, ("comparison", "MMM4Rec", _rivals(3))),
+        table=3,
+    ),
+    Claim(
+        "Text in place of ids competes with ids (here: loses less than 10 %)",
+        "section 4.2, Tables 2 and 3",
+        _many(_quality, *(("comparison", f"{name}_T", name, COMPETES) for name in ("SASRec", "Mamba4Rec", "TiM4Rec"))),
+    ),
+    Claim(
+        "Mamba-based systems outperform Transformer-based ones in general",
+        "section 4.2, Tables 2 and 3",
+        _many(
+            _quality,
+            *(
+                ("comparison", f"{name}{form}", f"SASRec{form}")
+                for name in ("Mamba4Rec", "TiM4Rec")
+                for form in ("", "_T")
+            ),
+        ),
+    ),
+    Claim(
+        "MMM4Rec needs the fewest epochs",
+        "section 4.3, Table 4, Figures 4 to 8",
+        _many(_cost, *(("best epoch", BEST, name) for name in DEAR)),
+    ),
+    Claim(
+        "MMM4Rec needs the fewest seconds per epoch (here: per step of as many rows)",
+        "section 4.3, Table 4",
+        _many(_cost, *(("seconds per step", BEST, name) for name in DEAR)),
+    ),
+    Claim(
+        "MMSRec and MISSRec grow dearer than MMM4Rec as the catalogue grows",
+        "appendix B",
+        _many(_dearer, *((name,) for name in DEAR)),
+        but="the data sets differ in more than the catalogue, such as histories and kinds of pictures",
+    ),
+    *(
+        Claim(
+            f"Ablation: {what} loses", "section 4.4, Table 5", _many(_quality, *_against("MMM4Rec", [what], "table5"))
+        )
+        for what in ("w/o PT", *(name for name in VARIANTS if name.startswith("w/o")))
+    ),
     Claim("A second layer loses on small data", "section 4.4, Table 5", _small),
     Claim("A second layer gains on the larger Office", "section 4.4, Table 5", data=("office",)),
-    Claim("Where every item has a picture, MMM4Rec without ids ranks best", "appendix C, Table 6",
-          _many(_best, ("table6", "MMM4Rec", _rivals(6))), table=6),
-    Claim("MMM4Rec's lead without ids is larger where every item has a picture", "section 4.2, appendix C, Table 6",
-          _many(_lead, (_rivals(6),)), table=6),
-    Claim("Without pictures MMM4Rec keeps more of its quality than other multi-modal systems",
-          "section 5", _many(_robust, *(("MMM4Rec", name) for name in ("MMSRec", "MISSRec")))),
-    Claim("UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec", "section 4.2",
-          needs=("UniSRec", "VQRec", "FDSA", "S3-Rec", "ZESRec"), pretraining=True),
-    Claim("M3Rec, HM4SR and ATHWE lag behind transferable systems", "section 4.2",
-          needs=("M3Rec", "HM4SR", "ATHWE", "MISSRec"), pretraining=True),
+    Claim(
+        "Where every item has a picture, MMM4Rec without ids ranks best",
+        "appendix C, Table 6",
+        _many(_best, ("table6", "MMM4Rec", _rivals(6))),
+        table=6,
+    ),
+    Claim(
+        "MMM4Rec's lead without ids is larger where every item has a picture",
+        "section 4.2, appendix C, Table 6",
+        _many(_lead, (_rivals(6),)),
+        table=6,
+    ),
+    Claim(
+        "Without pictures MMM4Rec keeps more of its quality than other multi-modal systems",
+        "section 5",
+        _many(_robust, *(("MMM4Rec", name) for name in ("MMSRec", "MISSRec"))),
+    ),
+    Claim(
+        "UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec",
+        "section 4.2",
+        needs=("UniSRec", "VQRec", "FDSA", "S3-Rec", "ZESRec"),
+        pretraining=True,
+    ),
+    Claim(
+        "M3Rec, HM4SR and ATHWE lag behind transferable systems",
+        "section 4.2",
+        needs=("M3Rec", "HM4SR", "ATHWE", "MISSRec"),
+        pretraining=True,
+    ),
     Claim("MISSRec without ids falls behind VQRec, MMM4Rec does not", "section 4.2", needs=("VQRec", "MISSRec")),
     Claim("The same holds on Pantry, Arts and Office", "Tables 2 to 5", data=("pantry", "arts", "office")),
-    Claim("Pre-training on Food, CDs, Kindle, Movies and Home is what makes transfer effective", "sections 4.1, 4.2",
-          data=("food", "cds", "kindle", "movies", "home"), pretraining=True),
+    Claim(
+        "Pre-training on Food, CDs, Kindle, Movies and Home is what makes transfer effective",
+        "sections 4.1, 4.2",
+        data=("food", "cds", "kindle", "movies", "home"),
+        pretraining=True,
+    ),
 )
 
 
@@ -288,8 +383,10 @@ def about(runs, pairs, *places):
     table = verdicts(runs, pairs)
     own = table[[any(place in full for place in places) for full in table["place"]]]
     if own.empty:
-        raise KitError(f"verdicts: no claim's place contains {' or '.join(map(repr, places)) or 'nothing'}; there are: "
-                       f"{'; '.join(table['place'].unique())}")
+        raise KitError(
+            f"verdicts: no claim's place contains {' or '.join(map(repr, places)) or 'nothing'}; there are: "
+            f"{'; '.join(table['place'].unique())}"
+        )
     own = own.reset_index(drop=True)[["claim", "verdict", "numbers", "why"]]
     own["numbers"] = own["numbers"].str.replace("; ", "\n")
     inks = {REPRODUCED: "#1b7837", PARTLY: "#8a5a00", NOT: "#b2182b", UNTESTABLE: "#555555"}

@@ -17,6 +17,16 @@ from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.features.tables import FeatureTable, codes, codes_table, load_table, read_table, with_table
 
 __all__ = [
-    "ENCODERS", "Encoder", "FeatureTable", "Features", "codes", "codes_table", "extract", "load_encoder",
-    "load_features", "load_table", "read_table", "with_table",
+    "ENCODERS",
+    "Encoder",
+    "FeatureTable",
+    "Features",
+    "codes",
+    "codes_table",
+    "extract",
+    "load_encoder",
+    "load_features",
+    "load_table",
+    "read_table",
+    "with_table",
 ]

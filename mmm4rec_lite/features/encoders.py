@@ -126,15 +126,12 @@ def load_encoder(name, device="cpu"):
     folder = Path(name.removeprefix("local-dir:")).expanduser()
     if not known and not name.startswith("local-dir:") and not folder.is_dir():
         raise KitError(
-            f"encoder {name!r} is not known: choose one of {', '.join(ENCODERS)} "
-            "or the path of an open_clip folder"
+            f"encoder {name!r} is not known: choose one of {', '.join(ENCODERS)} or the path of an open_clip folder"
         )
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise KitError(
-            f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'"
-        ) from error
+        raise KitError(f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'") from error
     with quiet():
         import_torchvision()
         if name == "packaged":
@@ -156,9 +153,7 @@ def _from_folder(folder, name, device, aligned=None):
         architecture = json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
         text_config = architecture.get("text_cfg", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KitError(
-            f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg"
-        ) from error
+        raise KitError(f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg") from error
     if not list(folder.glob("*.safetensors")):
         raise KitError(f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
     if "trust_remote_code" in text_config.get("tokenizer_kwargs", {}):
@@ -188,16 +183,11 @@ def _siglip(device):
         with offline():
             tokenizer, model, preprocess = load()
     except (OSError, RuntimeError, ValueError):  # not, or not all of it, in the hub's cache
-        require_hub(
-            "SigLIP",
-            "connect once, give the path of a downloaded open_clip folder, or use encoder 'packaged'",
-        )
+        require_hub("SigLIP", "connect once, give the path of a downloaded open_clip folder, or use encoder 'packaged'")
         try:
             tokenizer, model, preprocess = load()
         except Exception as error:
-            raise KitError(
-                f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again"
-            ) from error
+            raise KitError(f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again") from error
     return Encoder("siglip", model, preprocess, tokenizer, open_clip.get_model_config(name), device)
 
 
@@ -222,13 +212,7 @@ def _random(device):
     }
     tokenizer = open_clip.SimpleTokenizer(context_length=_RANDOM["text_cfg"]["context_length"])
     return Encoder(
-        "random",
-        model,
-        open_clip.image_transform(size, is_train=False),
-        tokenizer,
-        _RANDOM,
-        device,
-        aligned=False,
+        "random", model, open_clip.image_transform(size, is_train=False), tokenizer, _RANDOM, device, aligned=False
     )
 
 

@@ -28,8 +28,7 @@ class _Item:
     fault: str = ""  # why there is no picture although one is named
 
 
-def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=True, bad_images="missing",
-            fabric=None):
+def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=True, bad_images="missing", fabric=None):
     """Encode every item of ``dataset`` and keep the features in the file ``path``.
 
     A file that already holds the features of the same items, texts, pictures, encoder and policies is read
@@ -83,7 +82,9 @@ def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=Tru
     files = {folder / f"{key}.safetensors": key for key in (_digest(settings, chunk) for chunk in chunks)}
     mine = list(zip(chunks, files.items()))[rank::ranks]
     with tqdm(
-        total=sum(len(chunk) for chunk, _ in mine), desc=f"{dataset.name}, {encoder.name}", unit="item",
+        total=sum(len(chunk) for chunk, _ in mine),
+        desc=f"{dataset.name}, {encoder.name}",
+        unit="item",
         disable=not progress,
     ) as bar:
         for chunk, (file, key) in mine:
@@ -105,9 +106,7 @@ def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=Tru
 
 def _merge(items, parts, encoder, about, source):
     """One Features of all parts, its rows in the order of ``items`` by their ids."""
-    tables = {
-        name: torch.cat([getattr(part, name) for part in parts]) for name in ("text", "image", "has_image")
-    }
+    tables = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("text", "image", "has_image")}
     row = {item: index for index, item in enumerate(item for part in parts for item in part.items)}
     rows = torch.tensor([row[item.id] for item in items])
     tables = {name: table[rows] for name, table in tables.items()}
@@ -121,8 +120,15 @@ def _merge(items, parts, encoder, about, source):
 def _items(dataset, bad_images, progress):
     """The dataset's items with their digests; every picture is read once here, so its absence shows early."""
     items, table = [], dataset.items[["item", "text", "image"]]
-    for item, text, image in tqdm(table.itertuples(index=False), desc=f"{dataset.name}, reading", unit="item",
-                                  total=len(table), leave=False, delay=2, disable=not progress):
+    for item, text, image in tqdm(
+        table.itertuples(index=False),
+        desc=f"{dataset.name}, reading",
+        unit="item",
+        total=len(table),
+        leave=False,
+        delay=2,
+        disable=not progress,
+    ):
         file, fault = Path(dataset.folder, image) if isinstance(image, str) else None, ""
         try:
             content = file.read_bytes() if file else None

@@ -16,13 +16,7 @@ from mmm4rec_lite.files import atomic, cache_dir
 
 # MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
 TEXT_CONTEXT = 128
-_TEXT_FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-)
+_TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def packaged_folder():

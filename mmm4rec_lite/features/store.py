@@ -50,8 +50,7 @@ class Features:
         """Write the file ``path``: whole or not at all."""
         ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
         tensors = {"items": ids, "text": self.text, "image": self.image, "has_image": self.has_image}
-        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source,
-                     bad_images=self.bad_images)
+        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source, bad_images=self.bad_images)
 
     def align(self, item_ids):
         """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
@@ -71,9 +70,7 @@ class Features:
                 f"e.g. {lost[0]!r}; extract the features of this dataset again"
             )
         rows = torch.tensor([row[item] for item in item_ids], dtype=torch.long)
-        return tuple(
-            torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text)
-        )
+        return tuple(torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text))
 
     def catalogue(self, item_ids, reworded=None):
         """The features as a ``Catalogue`` in the order of ``item_ids``, row 0 for padding.
@@ -106,5 +103,6 @@ def load_features(path):
     """Read a feature file; KitError if it is not there, is none, or is damaged."""
     tensors, notes = load_tensors(path, "feature", "check the path, or make it anew with the command `features`")
     items = json.loads(tensors.pop("items").numpy().tobytes())
-    return Features(items, encoder=notes["encoder"], source=notes["source"], bad_images=notes.get("bad_images", {}),
-                    **tensors)
+    return Features(
+        items, encoder=notes["encoder"], source=notes["source"], bad_images=notes.get("bad_images", {}), **tensors
+    )

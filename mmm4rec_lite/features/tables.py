@@ -36,8 +36,10 @@ class FeatureTable:
 
     def __post_init__(self):
         if self.vectors.dim() != 2 or len(self.vectors) != len(self.items) or 0 in self.vectors.shape:
-            raise KitError(f"{self.source}: expected one vector for each of {len(self.items)} items, got numbers of "
-                           f"shape {list(self.vectors.shape)}")
+            raise KitError(
+                f"{self.source}: expected one vector for each of {len(self.items)} items, got numbers of "
+                f"shape {list(self.vectors.shape)}"
+            )
         if len(set(self.items)) < len(self.items):
             example = pd.Series(self.items)[pd.Series(self.items).duplicated()].iloc[0]
             raise KitError(f"{self.source}: item {example!r} has several vectors; keep one")
@@ -56,8 +58,10 @@ class FeatureTable:
         item_ids = list(item_ids)
         row = pd.Index(self.items).get_indexer(item_ids)
         if not (row >= 0).any():
-            raise KitError(f"{self.source}: no vector for any of {len(item_ids)} items (it has items such as "
-                           f"{self.items[0]!r}, wanted are such as {item_ids[:1]}); check its item ids")
+            raise KitError(
+                f"{self.source}: no vector for any of {len(item_ids)} items (it has items such as "
+                f"{self.items[0]!r}, wanted are such as {item_ids[:1]}); check its item ids"
+            )
         has = torch.tensor(row >= 0)
         vectors = self.vectors[torch.tensor(row).clamp(min=0)] * has[:, None]
         return F.pad(vectors, (0, 0, 1, 0)), F.pad(has, (1, 0))
@@ -66,14 +70,25 @@ class FeatureTable:
         """Counts: items, with a vector, without one, vectors of other items, vectors not finite."""
         wanted, mine = set(item_ids), set(self.items)
         both = len(wanted & mine)
-        return {"items": len(wanted), "with a vector": both, "without a vector": len(wanted) - both,
-                "vectors of other items": len(mine) - both, "vectors with NaN or infinity, left out": self.dropped}
+        return {
+            "items": len(wanted),
+            "with a vector": both,
+            "without a vector": len(wanted) - both,
+            "vectors of other items": len(mine) - both,
+            "vectors with NaN or infinity, left out": self.dropped,
+        }
 
     def save(self, path):
         """Write the file ``path``: whole or not at all."""
         ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
-        save_tensors(path, "feature table", {"items": ids, "vectors": self.vectors}, name=self.name, source=self.source,
-                     dropped=self.dropped)
+        save_tensors(
+            path,
+            "feature table",
+            {"items": ids, "vectors": self.vectors},
+            name=self.name,
+            source=self.source,
+            dropped=self.dropped,
+        )
 
 
 def load_table(path):
@@ -160,8 +175,13 @@ def with_table(features, modality, table):
     rows = F.normalize(vectors[1:], dim=1)
     old = features.encoder
     both = json.dumps([old["fingerprint"], modality, table.fingerprint])
-    encoder = {**old, "name": f"{old['name']}, {modality}: {table.source}", f"{modality}_dim": rows.shape[1],
-               "fingerprint": hashlib.sha256(both.encode()).hexdigest(), "aligned": False}
+    encoder = {
+        **old,
+        "name": f"{old['name']}, {modality}: {table.source}",
+        f"{modality}_dim": rows.shape[1],
+        "fingerprint": hashlib.sha256(both.encode()).hexdigest(),
+        "aligned": False,
+    }
     changes = {modality: rows, "encoder": encoder, "source": _source(features, modality, rows)}
     if modality == "image":
         encoder |= {"missing": "zeros", "preprocessing": None}
@@ -179,8 +199,10 @@ def _numpy(path, items):
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             if items is None:
-                raise KitError(f"{path}: a bare array names no items; give their ids in its order, or write an .npz "
-                               "with the arrays items and vectors")
+                raise KitError(
+                    f"{path}: a bare array names no items; give their ids in its order, or write an .npz "
+                    "with the arrays items and vectors"
+                )
             ids, vectors = list(items), content
         else:
             with content:
@@ -191,8 +213,9 @@ def _numpy(path, items):
         raise
     except Exception as error:  # numpy, zipfile and zlib raise many kinds for a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise KitError(f"{path}: cannot be read as arrays of numbers and text ({reason}); pickled objects are not "
-                       "read") from None
+        raise KitError(
+            f"{path}: cannot be read as arrays of numbers and text ({reason}); pickled objects are not read"
+        ) from None
     if vectors.dtype.kind not in "fiub":
         raise KitError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
     return ids, vectors.astype(np.float32)
@@ -211,6 +234,8 @@ def _columns(table, item, path):
         else:
             vectors = rest.apply(pd.to_numeric).to_numpy(np.float32)
     except (ValueError, TypeError) as error:
-        raise KitError(f"{path}: the columns beside {key!r} are not numbers, or lists of one length "
-                       f"({' '.join(str(error).split())[:100]}); keep only the vectors") from None
+        raise KitError(
+            f"{path}: the columns beside {key!r} are not numbers, or lists of one length "
+            f"({' '.join(str(error).split())[:100]}); keep only the vectors"
+        ) from None
     return ids.dropna().tolist(), vectors

@@ -24,20 +24,35 @@ def length_curves(lengths, dropped):
             own, kept = (table[table["dataset"] == name] for table in (lengths, dropped))
             left.plot(own["items"].clip(lower=1), own["histories (%)"], color=COLOURS[i])
             middle.plot(kept["kept"], kept["dropped (%)"], label=name, **look)
-            low, age, high = (kept[f"older by, {which} (days)"] for which in
-                              ("lower quartile", "median", "upper quartile"))
-            right.errorbar(kept["kept"] + 0.5 * (i - (len(names) - 1) / 2), age, yerr=[age - low, high - age], ls="",
-                           capsize=3, **look)
+            low, age, high = (
+                kept[f"older by, {which} (days)"] for which in ("lower quartile", "median", "upper quartile")
+            )
+            right.errorbar(
+                kept["kept"] + 0.5 * (i - (len(names) - 1) / 2),
+                age,
+                yerr=[age - low, high - age],
+                ls="",
+                capsize=3,
+                **look,
+            )
         windows = sorted(dropped["kept"].unique())
         for window in windows:
             left.axvline(window, color="black", ls=":", lw=1)
-        left.set(xscale="log", xlabel="n items (log scale; dotted: the windows)", ylim=(0, 102),
-                 ylabel="histories longer than n (%)")
+        left.set(
+            xscale="log",
+            xlabel="n items (log scale; dotted: the windows)",
+            ylim=(0, 102),
+            ylabel="histories longer than n (%)",
+        )
         left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
         left.set_xlim(1, lengths["items"].max())
         middle.set(xlabel="latest items kept", ylabel="items dropped (% of all)", ylim=(0, 100), xticks=windows)
-        right.set(yscale="log", xlabel="latest items kept", xticks=windows,
-                  ylabel="age of dropped items\n(before the oldest one kept)")
+        right.set(
+            yscale="log",
+            xlabel="latest items kept",
+            xticks=windows,
+            ylabel="age of dropped items\n(before the oldest one kept)",
+        )
         right.set_yticks([1 / 1440, 1 / 24, 1, 30, 365], ["1 minute", "1 hour", "1 day", "1 month", "1 year"])
         right.minorticks_off()
         figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
@@ -57,8 +72,9 @@ def kept_curves(table, value, line="system", panel="dataset", error=None, mark=N
             for i, one in enumerate(lines):
                 rows = table[(table[panel] == name) & (table[line] == one)].sort_values("kept")
                 bars = rows[error] if error and rows[error].notna().any() else None
-                axis.errorbar(rows["kept"], rows[value], yerr=bars, marker=MARKERS[i], color=COLOURS[i], capsize=3,
-                              label=one)
+                axis.errorbar(
+                    rows["kept"], rows[value], yerr=bars, marker=MARKERS[i], color=COLOURS[i], capsize=3, label=one
+                )
             if mark:
                 axis.axhline(mark[0], color="black", ls=":", lw=1.5, label=mark[1])
             axis.set(xlabel="latest items kept", xticks=sorted(table["kept"].unique()))
@@ -113,8 +129,19 @@ def ablation_bars(table, value="change (%)", error="error (%)", band=None, whole
             places = np.arange(len(variants)) + (i + 0.5) * height - 0.42
             printed = source.startswith("published")
             bars = 2 * own[error].to_numpy() if not printed and error in own else None
-            axis.barh(places, own[value], height * 0.92, xerr=bars, ecolor="black", capsize=2, label=source,
-                      color=COLOURS[i], hatch="///" if printed else None, edgecolor="white", lw=0)
+            axis.barh(
+                places,
+                own[value],
+                height * 0.92,
+                xerr=bars,
+                ecolor="black",
+                capsize=2,
+                label=source,
+                color=COLOURS[i],
+                hatch="///" if printed else None,
+                edgecolor="white",
+                lw=0,
+            )
         axis.axvline(0, color="black", lw=1)
         axis.set_yticks(range(len(variants)), variants)
         axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value} of NDCG@10 against the whole model", title=title)

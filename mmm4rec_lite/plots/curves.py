@@ -40,8 +40,14 @@ def convergence_curves(curves, by=("epoch", "seconds"), metric="ndcg@10", log=Fa
                     axis.set_title("" if one and j else f"{panel}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
         handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
         ring = plt.Line2D([], [], marker="o", ms=9, mfc="none", color="black", ls="")
-        figure.legend([*handles.values(), ring], [*handles, "best epoch"], frameon=False, fontsize=8,
-                      loc="outside lower center", ncols=min(len(handles) + 1, 6))
+        figure.legend(
+            [*handles.values(), ring],
+            [*handles, "best epoch"],
+            frameon=False,
+            fontsize=8,
+            loc="outside lower center",
+            ncols=min(len(handles) + 1, 6),
+        )
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -58,8 +64,15 @@ def _line(axis, runs, time, metric, place, name):
     if runs["seed"].nunique() > 1:
         axis.fill_between(x, values.min(), values.max(), color=colour, alpha=0.2, lw=0)
     if not math.isnan(best):
-        axis.plot(np.interp(best, x.index, x), np.interp(best, x.index, values.mean()), marker="o", ms=9, mfc="none",
-                  color="black", ls="")
+        axis.plot(
+            np.interp(best, x.index, x),
+            np.interp(best, x.index, values.mean()),
+            marker="o",
+            ms=9,
+            mfc="none",
+            color="black",
+            ls="",
+        )
 
 
 def _log(axis):
@@ -86,9 +99,17 @@ def reach_lines(table, title=""):
                 means = rows.groupby("share")[what].mean()
                 axis.plot([means.min(), means.max()], [y, y], color="#bbbbbb", lw=2, zorder=1)
                 for i, share in enumerate(shares):
-                    axis.plot(means[share], y, "os^Dv"[i % 5], color=COLOURS[i], ms=6 + 1.5 * i, mew=1.4,
-                              mfc="none" if rows["cut"].any() else COLOURS[i], zorder=4 - i,
-                              label=f"{share:.0%}" if not y else None)
+                    axis.plot(
+                        means[share],
+                        y,
+                        "os^Dv"[i % 5],
+                        color=COLOURS[i],
+                        ms=6 + 1.5 * i,
+                        mew=1.4,
+                        mfc="none" if rows["cut"].any() else COLOURS[i],
+                        zorder=4 - i,
+                        label=f"{share:.0%}" if not y else None,
+                    )
             axis.set(xlabel=f"{what} to the share")
             if table[what].max() > 10 * table[what].min() > 0:
                 _log(axis)
@@ -108,12 +129,18 @@ def candidate_losses(table, title=""):
         for i, (name, rows) in enumerate(inside.groupby("model", sort=False)):
             axis.plot(rows["candidates"], rows["nats"], marker="os^"[i], color=COLOURS[i], label=f"{name}, in-batch")
             whole = table[(table["loss"] == "whole catalogue") & (table["model"] == name)]
-            axis.plot(whole["candidates"], whole["nats"], marker="*", ms=14, color=COLOURS[i], ls="",
-                      label=f"{name}, whole catalogue")
+            axis.plot(
+                whole["candidates"],
+                whole["nats"],
+                marker="*",
+                ms=14,
+                color=COLOURS[i],
+                ls="",
+                label=f"{name}, whole catalogue",
+            )
         sizes = table["candidates"].drop_duplicates().sort_values()
         axis.plot(sizes, np.log(sizes), color="black", ls=":", label="knows nothing: ln(candidates)")
-        axis.set(xscale="log", xlabel="candidates, the right one among them",
-                 ylabel="cross-entropy (nats)")
+        axis.set(xscale="log", xlabel="candidates, the right one among them", ylabel="cross-entropy (nats)")
         axis.set_xticks(sizes, [f"{size}" for size in sizes])
         axis.minorticks_off()
         axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
@@ -127,8 +154,11 @@ def negative_counts(table):
         axis = figure.subplots()
         for i, name in enumerate(("in-batch (eq. 21)", "whole catalogue (eq. 22)")):
             axis.plot(table["popularity"], table[name], "os"[i], ms=3, alpha=0.6, color=COLOURS[i], label=name)
-        axis.set(xscale="log", xlabel="how often the item is a training target",
-                 ylabel="how often a negative,\nin 1,000 rows")
+        axis.set(
+            xscale="log",
+            xlabel="how often the item is a training target",
+            ylabel="how often a negative,\nin 1,000 rows",
+        )
         axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left", markerscale=2)
     return figure
 

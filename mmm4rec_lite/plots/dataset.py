@@ -35,11 +35,23 @@ def popularity_curve(table):
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(6, 3.4)
         axis = figure.subplots()
-        sns.lineplot(table, x="items (%)", y="interactions (%)", hue="dataset", style="dataset", palette="colorblind",
-                     estimator=None, ax=axis)
+        sns.lineplot(
+            table,
+            x="items (%)",
+            y="interactions (%)",
+            hue="dataset",
+            style="dataset",
+            palette="colorblind",
+            estimator=None,
+            ax=axis,
+        )
         axis.plot([0, 100], [0, 100], color="black", ls=":", lw=1, label="all items alike")
-        axis.set(xlabel="items, most popular first (% of all items)", ylabel="their interactions (% of all)",
-                 xlim=(0, 100), ylim=(0, 102))
+        axis.set(
+            xlabel="items, most popular first (% of all items)",
+            ylabel="their interactions (% of all)",
+            xlim=(0, 100),
+            ylim=(0, 102),
+        )
         axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
     return figure
 
@@ -57,12 +69,26 @@ def match_bars(table):
         for i, modality in enumerate(modalities):
             rows = table[table["modality"] == modality].set_index("attribute").loc[attributes]
             places = np.arange(len(attributes)) + i * width
-            bars = axis.bar(places, rows["found (%)"], width * 0.95, align="edge", color=COLOURS[i],
-                            label=f"by {modality}", yerr=2 * rows["standard error"], ecolor="#555555")
+            bars = axis.bar(
+                places,
+                rows["found (%)"],
+                width * 0.95,
+                align="edge",
+                color=COLOURS[i],
+                label=f"by {modality}",
+                yerr=2 * rows["standard error"],
+                ecolor="#555555",
+            )
             axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)
         chance = table.drop_duplicates("attribute")["by chance (%)"]
-        axis.hlines(chance, np.arange(len(attributes)) - 0.05, np.arange(len(attributes)) + 0.85, color="black", lw=2,
-                    label="by chance")
+        axis.hlines(
+            chance,
+            np.arange(len(attributes)) - 0.05,
+            np.arange(len(attributes)) + 0.85,
+            color="black",
+            lw=2,
+            label="by chance",
+        )
         axis.set_xticks(np.arange(len(attributes)) + 0.4, [f"same {name}" for name in attributes])
         axis.set(ylabel="share of neighbours (%)\n(thin bars: 2 s.e.)", ylim=(0, 100))
         axis.grid(False, axis="x")

@@ -63,8 +63,16 @@ def gap_spectra(table):
         figure = empty_figure(6, 2.5)
         axis = figure.subplots()
         for i, (name, rows) in enumerate(table.groupby("dataset", sort=False)):
-            axis.errorbar(rows["bin"] + 0.06 * i, rows["ratio"], yerr=2 * rows["standard error"], marker="os^D"[i % 4],
-                          lw=1, color=COLOURS[i], capsize=3, label=f"{name}, {rows['users'].iloc[0]} users")
+            axis.errorbar(
+                rows["bin"] + 0.06 * i,
+                rows["ratio"],
+                yerr=2 * rows["standard error"],
+                marker="os^D"[i % 4],
+                lw=1,
+                color=COLOURS[i],
+                capsize=3,
+                label=f"{name}, {rows['users'].iloc[0]} users",
+            )
         axis.axhline(1, color="black", ls=":", lw=1, label="the same gaps in any order")
         axis.set(ylabel="power over chance\n(bars: 2 s.e.)", ylim=(0, None))
         _periods(axis, table)
@@ -151,8 +159,16 @@ def reach_bars(table, title=""):
         axes = figure.subplots(1, len(states), sharey=True, squeeze=False)[0]
         for axis, state in zip(axes, states):
             rows = table[table["when"] == state].assign(**{"moved (%)": 100 * table["moved"]})
-            sns.barplot(rows, x="back", y="moved (%)", hue="stream", palette=COLOURS[:2], saturation=1, ax=axis,
-                        legend=state == states[-1])
+            sns.barplot(
+                rows,
+                x="back",
+                y="moved (%)",
+                hue="stream",
+                palette=COLOURS[:2],
+                saturation=1,
+                ax=axis,
+                legend=state == states[-1],
+            )
             for bars in axis.containers:
                 axis.bar_label(bars, fmt=lambda v: "0" if v == 0 else f"{v:.2g}" if v < 1 else f"{v:.0f}", fontsize=6)
             axis.set(xlabel="steps before the last", ylabel="M's last step moves by\n(% of its length)")

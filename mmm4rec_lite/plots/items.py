@@ -36,8 +36,8 @@ def strips(rows, folder=None, marked=(), title=""):
             for axis, row in zip(line, items.itertuples()):
                 _tile(axis, row, folder, row.item in marked)
                 for picture in axis.images:
-                    picture.set_interpolation("nearest")               # smoothed, the file is half as large again
-            for axis in line[len(items):]:
+                    picture.set_interpolation("nearest")  # smoothed, the file is half as large again
+            for axis in line[len(items) :]:
                 axis.set_axis_off()
             line[0].set_ylabel("\n".join(textwrap.wrap(name, 14)), fontsize=9)
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -70,8 +70,13 @@ def weight_strip(items, weights, gaps, folder=None, title=""):
         grid = figure.add_gridspec(2, len(items), height_ratios=(1.4, 1))
         axis, width = figure.add_subplot(grid[0, :]), 0.8 / len(weights)
         for i, (name, values) in enumerate(weights.items()):
-            axis.bar([place + (i + 0.5) * width - 0.4 for place in range(len(items))], values.tolist(), width,
-                     color=COLOURS[i], label=name)
+            axis.bar(
+                [place + (i + 0.5) * width - 0.4 for place in range(len(items))],
+                values.tolist(),
+                width,
+                color=COLOURS[i],
+                label=name,
+            )
         axis.set(xlim=(-0.5, len(items) - 0.5), xticks=[], ylabel="share of what is held\nafter the last step")
         axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
         for place, (row, gap) in enumerate(zip(items.itertuples(), gaps)):
@@ -79,7 +84,7 @@ def weight_strip(items, weights, gaps, folder=None, title=""):
             tile = figure.add_subplot(grid[1, place])
             _tile(tile, row, folder, below=below)
             for picture in tile.images:
-                picture.set_interpolation("nearest")                   # smoothed, the file is half as large again
+                picture.set_interpolation("nearest")  # smoothed, the file is half as large again
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     return figure
 
@@ -87,7 +92,7 @@ def weight_strip(items, weights, gaps, folder=None, title=""):
 def contact_sheet(items, folder, columns=12, title=""):
     """The first items of every domain, a row each, small; grey: no picture. ``items``: frame with domain, image."""
     shelves = {name: rows["image"].head(columns) for name, rows in items.groupby("domain", sort=False)}
-    edge, room = 64, 70                                                # pixels: a picture, and with the gap around it
+    edge, room = 64, 70  # pixels: a picture, and with the gap around it
     sheet = Image.new("RGB", (room * columns, room * len(shelves)), "white")
     for y, images in enumerate(shelves.values()):
         for x, image in enumerate(images):
@@ -100,7 +105,7 @@ def contact_sheet(items, folder, columns=12, title=""):
     with plt.rc_context(STYLE):
         figure = empty_figure(1.0 + 0.6 * columns, 0.4 + 0.6 * len(shelves))
         axis = figure.subplots()
-        axis.imshow(np.asarray(sheet), interpolation="nearest")          # smoothed, the file is three times as large
+        axis.imshow(np.asarray(sheet), interpolation="nearest")  # smoothed, the file is three times as large
         axis.set_yticks([room * (y + 0.5) for y in range(len(shelves))], list(shelves))
         axis.set(xticks=[], xlabel="grey: no picture")
         axis.tick_params(length=0)

@@ -14,8 +14,18 @@ def movement(table):
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(7, 2.6)
         axis = figure.subplots()
-        sns.stripplot(table.dropna(), x="users moved by other gaps", y="form", hue="when", palette=COLOURS[:2], size=9,
-                      jitter=False, dodge=True, log_scale=True, ax=axis)
+        sns.stripplot(
+            table.dropna(),
+            x="users moved by other gaps",
+            y="form",
+            hue="when",
+            palette=COLOURS[:2],
+            size=9,
+            jitter=False,
+            dodge=True,
+            log_scale=True,
+            ax=axis,
+        )
         axis.axvline(6e-8, color="black", ls=":", lw=1)
         axis.text(6e-8, -0.55, "float32 rounds here", ha="center", va="bottom", fontsize=8)
         axis.set(ylabel="", xlabel="movement of user vectors over their length (log scale)")
@@ -31,8 +41,17 @@ def time_signals(table):
         gaps = table.drop_duplicates("step")
         left.bar(gaps["step"], gaps["gap in days"], color=COLOURS[7])
         left.set(xlabel="step of the history", ylabel="gap before it (days)")
-        sns.lineplot(table, x="step", y="D", hue="time signal", style="time signal", markers=True, dashes=False,
-                     palette=COLOURS[:3], ax=right)
+        sns.lineplot(
+            table,
+            x="step",
+            y="D",
+            hue="time signal",
+            style="time signal",
+            markers=True,
+            dashes=False,
+            palette=COLOURS[:3],
+            ax=right,
+        )
         right.set(xlabel="step of the history", ylabel="time signal D (no unit)")
         sns.move_legend(right, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False, fontsize=8)
     return figure
@@ -81,11 +100,12 @@ def mask_difference(before, after, labels, names=("before", "after")):
         for axis, values, name in zip(axes, (before, after, after - before), (*names, "difference (right - left)")):
             change = axis is axes[2]
             places = (0.5, len(titles) + 0.5, len(titles) + 0.5, 0.5)
-            image = axis.imshow(values, vmin=-1 if change else 0, vmax=1, cmap="PuOr_r" if change else "viridis",
-                                extent=places)
+            image = axis.imshow(
+                values, vmin=-1 if change else 0, vmax=1, cmap="PuOr_r" if change else "viridis", extent=places
+            )
             axis.set(yticks=[], xlabel="past item s", title=name)
             axis.xaxis.get_major_locator().set_params(integer=True)
-            if axis is not axes[0]:                                               # it has the second one's scale
+            if axis is not axes[0]:  # it has the second one's scale
                 figure.colorbar(image, ax=axis, label="change" if change else "what is left (0 to 1)", shrink=0.8)
         names = [f"{title}  {i}" for i, title in enumerate(titles, 1)]
         axes[0].set_yticks(range(1, len(titles) + 1), names, fontsize=6.5)
@@ -162,8 +182,15 @@ def influence_bars(table, marked=None):
         width = 0.8 / len(kinds)
         for i, kind in enumerate(kinds):
             rows = table[table["history"] == kind]
-            axis.bar(rows["item"] + (i + 0.5) * width - 0.4, rows["influence"], width, yerr=2 * rows["se"],
-                     color=COLOURS[i], label=kind, error_kw={"elinewidth": 1})
+            axis.bar(
+                rows["item"] + (i + 0.5) * width - 0.4,
+                rows["influence"],
+                width,
+                yerr=2 * rows["se"],
+                color=COLOURS[i],
+                label=kind,
+                error_kw={"elinewidth": 1},
+            )
         if marked is not None:
             axis.axvline(marked - 0.5, color="black", ls="--", lw=1, label="the gap in question")
         axis.set(xlabel="item of the history, oldest first", ylabel="movement of the user\n(relative; bars: 2 s.e.)")

@@ -37,8 +37,14 @@ def lost_curves(table, title=""):
         axis = figure.subplots()
         for (given, rows), colour, marker in zip(table.groupby("given", sort=False), COLOURS, MARKERS):
             plain = rows["ndcg@10"].nunique() == 1
-            axis.plot(100 * rows["missing"], rows["ndcg@10"], color="black" if plain else colour, label=given,
-                      ls="--" if plain else "-", marker=None if plain else marker)
+            axis.plot(
+                100 * rows["missing"],
+                rows["ndcg@10"],
+                color="black" if plain else colour,
+                label=given,
+                ls="--" if plain else "-",
+                marker=None if plain else marker,
+            )
         axis.set(xlabel="items that lost their picture (%)", ylabel="expected NDCG@10", xticks=[0, 25, 50, 75, 100])
         axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
         axis.set_title(title, fontsize=10, loc="left")
@@ -114,9 +120,11 @@ def half_life_change(table, window=None, title=""):
                 axis.axvline(length, color="black", lw=1, ls="--")
             axis.set(xscale="log", ylim=(len(heads) - 0.5, -0.5), xlabel="half-life (steps)")
             axis.set_title(name, fontsize=9, loc="left")
-        marks = [plt.Line2D([], [], color="#555555", marker="o", ls="", mfc="white", label="start"),
-                 plt.Line2D([], [], color=COLOURS[0], marker="o", label="trained, shorter (line: quartiles of users)"),
-                 plt.Line2D([], [], color=COLOURS[1], marker="o", label="trained, longer")]
+        marks = [
+            plt.Line2D([], [], color="#555555", marker="o", ls="", mfc="white", label="start"),
+            plt.Line2D([], [], color=COLOURS[0], marker="o", label="trained, shorter (line: quartiles of users)"),
+            plt.Line2D([], [], color=COLOURS[1], marker="o", label="trained, longer"),
+        ]
         dashed = [plt.Line2D([], [], color="black", ls="--", lw=1, label="the window")] if window else []
         figure.legend(handles=marks + dashed, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -132,8 +140,15 @@ def history_worth(table, title=""):
         for axis, name in zip(axes, names):
             for who, colour, style in (("best", "black", "--"), ("trained", COLOURS[0], "-")):
                 rows = table[(table["world"] == name) & (table["who"] == who)]
-                axis.plot(rows["kept"], rows["ndcg@10"], ls=style, color=colour, marker="o", ms=4,
-                          label="the best there is" if who == "best" else "trained model")
+                axis.plot(
+                    rows["kept"],
+                    rows["ndcg@10"],
+                    ls=style,
+                    color=colour,
+                    marker="o",
+                    ms=4,
+                    label="the best there is" if who == "best" else "trained model",
+                )
             axis.set(xlabel="latest items told", xticks=[1, 5, 8, 12])
             axis.set_title(name.replace(", ", ",\n"), fontsize=9, loc="left")
         axes[0].set(ylabel="expected NDCG@10")

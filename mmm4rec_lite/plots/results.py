@@ -54,9 +54,13 @@ def differences(table, label="form", reference="no difference", title=""):
 
 def epochs_to_best(table):
     """Epochs to the best validation epoch per domain; the table of the audit's ``epochs-to-converge``."""
-    columns = {"MMSRec (printed)": "MMSRec, no ID", "MISSRec with ID, log": "MISSRec, with ID",
-               "MISSRec without ID, log": "MISSRec, no ID", "MMM4Rec with ID, best epoch": "MMM4Rec, with ID",
-               "MMM4Rec without ID, best epoch": "MMM4Rec, no ID"}
+    columns = {
+        "MMSRec (printed)": "MMSRec, no ID",
+        "MISSRec with ID, log": "MISSRec, with ID",
+        "MISSRec without ID, log": "MISSRec, no ID",
+        "MMM4Rec with ID, best epoch": "MMM4Rec, with ID",
+        "MMM4Rec without ID, best epoch": "MMM4Rec, no ID",
+    }
     long = table.rename(columns=columns).melt("dataset", list(columns.values()), "system", "epochs")
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(8, 3.2)

@@ -54,16 +54,37 @@ def chunk_map(mask, chunk):
         axis.imshow(np.asarray(mask.tolist()), vmin=0, vmax=1, cmap="Greys", extent=(0.5, L + 0.5, L + 0.5, 0.5))
         for start in range(0, L, chunk):
             end = min(start + chunk, L)
-            axis.add_patch(Rectangle((start + 0.5, start + 0.5), end - start, end - start, fill=False, lw=2.5,
-                                     color=COLOURS[1]))
+            axis.add_patch(
+                Rectangle((start + 0.5, start + 0.5), end - start, end - start, fill=False, lw=2.5, color=COLOURS[1])
+            )
             if start:
-                axis.add_patch(Rectangle((0.5, start + 0.5), start, end - start, fill=True, lw=2, alpha=0.25,
-                                         facecolor=COLOURS[0], edgecolor=COLOURS[0]))
+                axis.add_patch(
+                    Rectangle(
+                        (0.5, start + 0.5),
+                        start,
+                        end - start,
+                        fill=True,
+                        lw=2,
+                        alpha=0.25,
+                        facecolor=COLOURS[0],
+                        edgecolor=COLOURS[0],
+                    )
+                )
         axis.set(xlabel="input of step s", ylabel="read at step t", xlim=(0.3, L + 0.7), ylim=(L + 0.7, 0.3))
-        names = [Patch(fill=False, edgecolor=COLOURS[1], lw=2.5, label="within a chunk:\nmasked form"),
-                 Patch(facecolor=COLOURS[0], alpha=0.35, label="before the chunk:\none state handed over")]
-        axis.legend(handles=names, frameon=False, loc="upper left", bbox_to_anchor=(1.05, 1), fontsize=9,
-                    title="darker: more is left\nof step s at step t", title_fontsize=9, alignment="left")
+        names = [
+            Patch(fill=False, edgecolor=COLOURS[1], lw=2.5, label="within a chunk:\nmasked form"),
+            Patch(facecolor=COLOURS[0], alpha=0.35, label="before the chunk:\none state handed over"),
+        ]
+        axis.legend(
+            handles=names,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1.05, 1),
+            fontsize=9,
+            title="darker: more is left\nof step s at step t",
+            title_fontsize=9,
+            alignment="left",
+        )
     return figure
 
 
@@ -121,8 +142,14 @@ def scaling_curves(table):
         last = table[table["length"] == table["length"].max()]["seconds"]
         lengths = np.array([table["length"].max() / 8, table["length"].max()])
         for slope, end, name in ((1, last.min(), "twice as long, 2 x"), (2, last.max(), "twice as long, 4 x")):
-            axis.plot(lengths, end * (lengths / lengths[-1]) ** slope, color="black", lw=1, label=name,
-                      ls=":" if slope == 1 else "--")
+            axis.plot(
+                lengths,
+                end * (lengths / lengths[-1]) ** slope,
+                color="black",
+                lw=1,
+                label=name,
+                ls=":" if slope == 1 else "--",
+            )
         axis.set_xscale("log", base=2)
         axis.set(yscale="log", xlabel="length (steps)", ylabel="seconds, median (shade: all runs)")
         axis.set_xticks(sorted(table["length"].unique()), [str(n) for n in sorted(table["length"].unique())])

@@ -6,9 +6,12 @@ from adjustText import adjust_text
 
 from mmm4rec_lite.plots.style import COLOURS, STYLE, empty_figure
 
-READS = {                         # what a system knows items by -> (colour, marker), the same in every figure
-    "ids": (COLOURS[0], "o"), "texts": (COLOURS[1], "s"), "ids + texts": (COLOURS[2], "D"),
-    "texts + pictures": (COLOURS[3], "^"), "ids + texts + pictures": (COLOURS[4], "P"),
+READS = {  # what a system knows items by -> (colour, marker), the same in every figure
+    "ids": (COLOURS[0], "o"),
+    "texts": (COLOURS[1], "s"),
+    "ids + texts": (COLOURS[2], "D"),
+    "texts + pictures": (COLOURS[3], "^"),
+    "ids + texts + pictures": (COLOURS[4], "P"),
 }
 FLOORS = {"popularity": ":", "Markov chain": "--"}
 
@@ -30,13 +33,20 @@ def system_standings(table, title=""):
             for kind, (colour, marker) in READS.items():
                 part = own[own["reads"] == kind]
                 ends = [part["ndcg@10"] - part["least"], part["most"] - part["ndcg@10"]]
-                axis.errorbar(part["ndcg@10"], part.index, xerr=ends if (own["seeds"] > 1).any() else None, fmt=marker,
-                              color=colour, ms=6, lw=1.5)
+                axis.errorbar(
+                    part["ndcg@10"],
+                    part.index,
+                    xerr=ends if (own["seeds"] > 1).any() else None,
+                    fmt=marker,
+                    color=colour,
+                    ms=6,
+                    lw=1.5,
+                )
             for label, style in FLOORS.items():
                 for value in rows.loc[rows["label"] == label, "ndcg@10"]:
                     axis.axvline(value, color="black", ls=style, lw=1)
             low, high = rows[["ndcg@10", "least"]].min().min(), rows[["ndcg@10", "most"]].max().max()
-            axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))     # lines at the rim, too
+            axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))  # lines at the rim, too
             axis.set_yticks(range(len(own)), own["label"], fontsize=8)
             axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
             axis.set_title(f"{name}, {_seeds(own)}", fontsize=10, loc="left")
@@ -60,21 +70,25 @@ def accuracy_cost(table, title=""):
                 part = rows[rows["reads"] == kind]
                 axis.scatter(part["seconds"], part["ndcg@10"], color=[colour], marker=marker, s=36, zorder=2)
             axis.set(xscale="log", xlabel="seconds of training and validation", ylabel="test NDCG@10")
-            ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-                     if rows["seconds"].min() / 2 < t < 2 * rows["seconds"].max()]
+            ticks = [
+                t
+                for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+                if rows["seconds"].min() / 2 < t < 2 * rows["seconds"].max()
+            ]
             axis.set_xticks(ticks, [str(t) for t in ticks])
             axis.minorticks_off()
             axis.margins(x=0.35)
             axis.set_title(name, fontsize=10, loc="left")
         _legend(figure, table["reads"])
         figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-        figure.draw_without_rendering()                                          # names go where nothing else is
+        figure.draw_without_rendering()  # names go where nothing else is
         for axis, name in zip(axes, names):
             rows = table[table["dataset"] == name]
             x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
             texts = [axis.text(*place, label, fontsize=6.5) for *place, label in zip(x, y, rows["label"])]
-            adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9),
-                        arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.5})
+            adjust_text(
+                texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.5}
+            )
     return figure
 
 
@@ -87,8 +101,14 @@ def order_agreement(table, title=""):
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         figure = empty_figure(8, 1.2 + 0.28 * len(table))
         axis = figure.subplots()
-        axis.barh(table.index, 2 * table["by chance"], left=-table["by chance"], color="#cccccc", height=0.7,
-                  label="unrelated orders, one standard deviation")
+        axis.barh(
+            table.index,
+            2 * table["by chance"],
+            left=-table["by chance"],
+            color="#cccccc",
+            height=0.7,
+            label="unrelated orders, one standard deviation",
+        )
         for (kind, rows), colour in zip(table.groupby("between", sort=False), COLOURS):
             axis.plot(rows["correlation"], rows.index, "o", color=colour, label=f"between {kind}")
         names = [f"{row.one} and {row.other} ({row.systems} systems)" for row in table.itertuples()]
@@ -106,7 +126,10 @@ def _seeds(rows):
 
 
 def _legend(figure, kinds, floors=False):
-    marks = [plt.Line2D([], [], color=colour, marker=marker, ls="", label=f"reads {kind}")
-             for kind, (colour, marker) in READS.items() if kind in set(kinds)]
+    marks = [
+        plt.Line2D([], [], color=colour, marker=marker, ls="", label=f"reads {kind}")
+        for kind, (colour, marker) in READS.items()
+        if kind in set(kinds)
+    ]
     lines = [plt.Line2D([], [], color="black", ls=style, lw=1, label=name) for name, style in FLOORS.items()]
     figure.legend(handles=marks + lines * floors, loc="outside lower center", ncols=4, frameon=False, fontsize=8)

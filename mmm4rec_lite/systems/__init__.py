@@ -43,16 +43,24 @@ class System:
         inner = "d_inner" if isinstance(self.config, SystemConfig) else "d_ffn"
         sizes = {"d_model": width, inner: self.inner * width} | ({} if window is None else {"max_len": window})
         if isinstance(self.config, ModelConfig) and width < self.config.head_dim * self.config.n_groups:
-            sizes |= dict(head_dim=2 * width // self.config.n_groups)            # as many groups, so narrower heads
+            sizes |= dict(head_dim=2 * width // self.config.n_groups)  # as many groups, so narrower heads
         return self.config.but(**{**sizes, **changes})
 
     def with_ids(self):
         """The same with a learned vector per item."""
         if self.ids is None:
             raise KitError(f"{self.name}: there is no +id form of it (it has ids always, or never)")
-        return System(**{**vars(self), "name": f"{self.name}+id", "title": f"{self.title} + ID",
-                         "reads": ("id", *self.reads), "config": self.config.but(**{self.ids: True}), "ids": None,
-                         "pretraining": {**self.pretraining, self.ids: False}})
+        return System(
+            **{
+                **vars(self),
+                "name": f"{self.name}+id",
+                "title": f"{self.title} + ID",
+                "reads": ("id", *self.reads),
+                "config": self.config.but(**{self.ids: True}),
+                "ids": None,
+                "pretraining": {**self.pretraining, self.ids: False},
+            }
+        )
 
 
 def _mmm4rec(config, catalogue):
@@ -62,34 +70,128 @@ def _mmm4rec(config, catalogue):
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
 _BOTH = ("scratch", "pretrain", "finetune")
 
-SYSTEMS = {system.name: system for system in (
-    System("sasrec", "SASRec", ("id",), sasrec.sasrec, SystemConfig(), _ADAM.but(batch_size=512),
-           "Kang & McAuley, ICDM 2018, arXiv 1808.09781"),
-    System("sasrec_t", "SASRec_T", ("text",), sasrec.sasrec_t,
-           SystemConfig(d_model=256, d_inner=1024, n_heads=4, dropout=0.4),
-           _ADAM.but(batch_size=512, accumulate=8, lr=2.5e-4, weight_decay=1e-3), "MMM4Rec's own variant, Table 3"),
-    System("mamba4rec", "Mamba4Rec", ("id",), mamba4rec.mamba4rec, mamba4rec.Mamba4RecConfig(), _ADAM,
-           "Liu et al., 2024, arXiv 2403.03900"),
-    System("mamba4rec_t", "Mamba4Rec_T", ("text",), mamba4rec.mamba4rec_t, mamba4rec.Mamba4RecConfig(), _ADAM,
-           "MMM4Rec's own variant, Table 3"),
-    System("tim4rec", "TiM4Rec", ("id", "time"), tim4rec.tim4rec, tim4rec.CONFIG, _ADAM,
-           "Fan et al., 2024, arXiv 2409.16182"),
-    System("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec.tim4rec_t, tim4rec.CONFIG.but(n_groups=1), _ADAM,
-           "MMM4Rec's own variant, Table 3"),
-    System("bsarec", "BSARec", ("id",), bsarec.bsarec, bsarec.BSARecConfig(),
-           _ADAM.but(weight_decay=1e-4, metric="recall@10"), "Shin et al., AAAI 2024, arXiv 2312.10325"),
-    System("unisrec", "UniSRec", ("text",), unisrec.unisrec, unisrec.UniSRecConfig(d_model=300, d_inner=256), _ADAM,
-           "Hou et al., KDD 2022, arXiv 2206.05941", _BOTH, "item_ids"),
-    System("mmsrec", "MMSRec", ("text", "image"), mmsrec.mmsrec, mmsrec.MMSRecConfig(d_model=512, d_inner=1024),
-           _ADAM.but(optimizer="adamw", epochs=500, batch_size=1024, accumulate=8, weight_decay=0.01, clip=1.0,
-                     metric="recall@10"),
-           "Song et al., 2023, arXiv 2304.13277", _BOTH, inner=2),
-    System("missrec", "MISSRec", ("text", "image"), missrec.missrec, missrec.MISSRecConfig(d_model=300, d_inner=256),
-           _ADAM.but(batch_size=512), "Wang et al., ACM MM 2023, arXiv 2308.11175", _BOTH, "item_ids",
-           pretraining=dict(clusters=0.02)),
-    System("mmm4rec", "MMM4Rec", ("text", "image", "time"), _mmm4rec, ModelConfig.paper(item_bias=False),
-           TrainConfig.paper("finetune").but(stage="scratch"), "arXiv 2506.02916", _BOTH, "item_bias", inner=1),
-)}
+SYSTEMS = {
+    system.name: system
+    for system in (
+        System(
+            "sasrec",
+            "SASRec",
+            ("id",),
+            sasrec.sasrec,
+            SystemConfig(),
+            _ADAM.but(batch_size=512),
+            "Kang & McAuley, ICDM 2018, arXiv 1808.09781",
+        ),
+        System(
+            "sasrec_t",
+            "SASRec_T",
+            ("text",),
+            sasrec.sasrec_t,
+            SystemConfig(d_model=256, d_inner=1024, n_heads=4, dropout=0.4),
+            _ADAM.but(batch_size=512, accumulate=8, lr=2.5e-4, weight_decay=1e-3),
+            "MMM4Rec's own variant, Table 3",
+        ),
+        System(
+            "mamba4rec",
+            "Mamba4Rec",
+            ("id",),
+            mamba4rec.mamba4rec,
+            mamba4rec.Mamba4RecConfig(),
+            _ADAM,
+            "Liu et al., 2024, arXiv 2403.03900",
+        ),
+        System(
+            "mamba4rec_t",
+            "Mamba4Rec_T",
+            ("text",),
+            mamba4rec.mamba4rec_t,
+            mamba4rec.Mamba4RecConfig(),
+            _ADAM,
+            "MMM4Rec's own variant, Table 3",
+        ),
+        System(
+            "tim4rec",
+            "TiM4Rec",
+            ("id", "time"),
+            tim4rec.tim4rec,
+            tim4rec.CONFIG,
+            _ADAM,
+            "Fan et al., 2024, arXiv 2409.16182",
+        ),
+        System(
+            "tim4rec_t",
+            "TiM4Rec_T",
+            ("text", "time"),
+            tim4rec.tim4rec_t,
+            tim4rec.CONFIG.but(n_groups=1),
+            _ADAM,
+            "MMM4Rec's own variant, Table 3",
+        ),
+        System(
+            "bsarec",
+            "BSARec",
+            ("id",),
+            bsarec.bsarec,
+            bsarec.BSARecConfig(),
+            _ADAM.but(weight_decay=1e-4, metric="recall@10"),
+            "Shin et al., AAAI 2024, arXiv 2312.10325",
+        ),
+        System(
+            "unisrec",
+            "UniSRec",
+            ("text",),
+            unisrec.unisrec,
+            unisrec.UniSRecConfig(d_model=300, d_inner=256),
+            _ADAM,
+            "Hou et al., KDD 2022, arXiv 2206.05941",
+            _BOTH,
+            "item_ids",
+        ),
+        System(
+            "mmsrec",
+            "MMSRec",
+            ("text", "image"),
+            mmsrec.mmsrec,
+            mmsrec.MMSRecConfig(d_model=512, d_inner=1024),
+            _ADAM.but(
+                optimizer="adamw",
+                epochs=500,
+                batch_size=1024,
+                accumulate=8,
+                weight_decay=0.01,
+                clip=1.0,
+                metric="recall@10",
+            ),
+            "Song et al., 2023, arXiv 2304.13277",
+            _BOTH,
+            inner=2,
+        ),
+        System(
+            "missrec",
+            "MISSRec",
+            ("text", "image"),
+            missrec.missrec,
+            missrec.MISSRecConfig(d_model=300, d_inner=256),
+            _ADAM.but(batch_size=512),
+            "Wang et al., ACM MM 2023, arXiv 2308.11175",
+            _BOTH,
+            "item_ids",
+            pretraining=dict(clusters=0.02),
+        ),
+        System(
+            "mmm4rec",
+            "MMM4Rec",
+            ("text", "image", "time"),
+            _mmm4rec,
+            ModelConfig.paper(item_bias=False),
+            TrainConfig.paper("finetune").but(stage="scratch"),
+            "arXiv 2506.02916",
+            _BOTH,
+            "item_bias",
+            inner=1,
+        ),
+    )
+}
 
 
 def find(name):
@@ -115,9 +217,18 @@ def counted(system, width, features=768):
 
 def listing(widths=(64, 256)):
     """Every system: name, modalities, stages, paper, parameters by width; a list of plain records."""
-    return [{"name": s.name, "title": s.title, "modalities": list(s.reads), "with ids too": s.ids is not None,
-             "stages": list(s.stages), "paper": s.paper, "parameters": {str(w): counted(s, w) for w in widths}}
-            for s in SYSTEMS.values()]
+    return [
+        {
+            "name": s.name,
+            "title": s.title,
+            "modalities": list(s.reads),
+            "with ids too": s.ids is not None,
+            "stages": list(s.stages),
+            "paper": s.paper,
+            "parameters": {str(w): counted(s, w) for w in widths},
+        }
+        for s in SYSTEMS.values()
+    ]
 
 
 __all__ = ["SYSTEMS", "System", "counted", "find", "listing", "unfit"]

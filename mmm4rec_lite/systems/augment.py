@@ -14,8 +14,10 @@ def another_view(batch, catalogue, items=0.9, share=0.2):
     ``share``; otherwise every item's text is, with probability ``share``, the one that lost some words.
     """
     if catalogue.reworded is None:
-        raise KitError("pre-training this system contrasts texts with copies that lost some words: give their features "
-                       "(Catalogue.reworded)")
+        raise KitError(
+            "pre-training this system contrasts texts with copies that lost some words: give their features "
+            "(Catalogue.reworded)"
+        )
     swap = torch.rand(batch.items.shape, device=batch.items.device) < share
     if torch.rand(()) < items:
         return drop_items(batch, swap), torch.zeros_like(swap)
@@ -28,5 +30,6 @@ def drop_items(batch, drop):
     keep = (~drop | (steps == 0)) & (steps < batch.lengths.unsqueeze(1))
     order = (~keep).int().argsort(dim=1, stable=True)
     kept = keep.gather(1, order)
-    return replace(batch, items=batch.items.gather(1, order) * kept, times=batch.times.gather(1, order) * kept,
-                   lengths=keep.sum(1))
+    return replace(
+        batch, items=batch.items.gather(1, order) * kept, times=batch.times.gather(1, order) * kept, lengths=keep.sum(1)
+    )

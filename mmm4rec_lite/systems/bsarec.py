@@ -24,9 +24,9 @@ class BSARecConfig(SystemConfig):
 
     n_heads: int = 4
     dropout: float = 0.4
-    attention_dropout: float = 0.5     # of attention weights
-    alpha: float = 0.9                 # the filter's share; attention has the rest
-    c: int = 3                         # "low" are the c // 2 + 1 lowest frequencies of the window, from the mean on
+    attention_dropout: float = 0.5  # of attention weights
+    alpha: float = 0.9  # the filter's share; attention has the rest
+    c: int = 3  # "low" are the c // 2 + 1 lowest frequencies of the window, from the mean on
 
     def __post_init__(self):
         super().__post_init__()
@@ -54,9 +54,9 @@ class FrequencyMix(nn.Module):
 
     def forward(self, x, real):
         kept = x * real
-        spectrum = torch.fft.rfft(kept, n=self.window, dim=1, norm="ortho")[:, :self.bins]
+        spectrum = torch.fft.rfft(kept, n=self.window, dim=1, norm="ortho")[:, : self.bins]
         # the inverse fills the missing high bins with zeros
-        low = torch.fft.irfft(spectrum, n=self.window, dim=1, norm="ortho")[:, :x.shape[1]]
+        low = torch.fft.irfft(spectrum, n=self.window, dim=1, norm="ortho")[:, : x.shape[1]]
         return self.norm(x + self.dropout(low + self.s.square() * (kept - low)))
 
 

@@ -20,9 +20,9 @@ from mmm4rec_lite.blocks import CausalConv
 from mmm4rec_lite.skeleton import NextItem, SystemConfig, bert_start, last_state
 from mmm4rec_lite.systems.layers import FeatureAdapter, FeedForward, IdTable
 
-DT_MIN, DT_MAX = 1e-3, 0.1     # step sizes at the start, as in Mamba
-ROWS = {"cpu": 8}              # scanned at a time: their states stay in a core's cache; elsewhere:
-MANY_ROWS = 512                # fewer, larger steps
+DT_MIN, DT_MAX = 1e-3, 0.1  # step sizes at the start, as in Mamba
+ROWS = {"cpu": 8}  # scanned at a time: their states stay in a core's cache; elsewhere:
+MANY_ROWS = 512  # fewer, larger steps
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Mamba4RecConfig(SystemConfig):
 
     dropout: float = 0.4
     max_len: int = 20
-    d_state: int = 32              # N
-    d_conv: int = 4                # width of the convolution over steps
-    expand: int = 2                # D / d
-    published_dt: bool = False     # the release's start of the step sizes (docstring of this file)
+    d_state: int = 32  # N
+    d_conv: int = 4  # width of the convolution over steps
+    expand: int = 2  # D / d
+    published_dt: bool = False  # the release's start of the step sizes (docstring of this file)
 
 
 def mamba4rec(config, catalogue):
@@ -81,8 +81,8 @@ class MambaLayer(nn.Module):
 class MambaBlock(nn.Module):
     """Mamba-1, [B,L,d] -> [B,L,d]:
 
-        [a, z] = x W_in,  a = SiLU(conv(a)),  [dt_r, B, C] = a W_x,  dt = softplus(dt_r W_dt + b_dt)
-        y = scan(a, dt, A, B, C) + D_skip a,  A = -exp(A_log);   out = (y SiLU(z)) W_out
+    [a, z] = x W_in,  a = SiLU(conv(a)),  [dt_r, B, C] = a W_x,  dt = softplus(dt_r W_dt + b_dt)
+    y = scan(a, dt, A, B, C) + D_skip a,  A = -exp(A_log);   out = (y SiLU(z)) W_out
     """
 
     def __init__(self, config):
@@ -132,14 +132,14 @@ class _Scan(torch.autograd.Function):
     def backward(ctx, dy):
         u, dt, A, B, C = ctx.saved_tensors
         dA, rest = torch.zeros_like(A), []
-        for u, dt, B, C, dy in _chunks(u, dt, B, C, dy):                         # noqa: B020
+        for u, dt, B, C, dy in _chunks(u, dt, B, C, dy):  # noqa: B020
             decay, h = _states(u, dt, A, B)
             dh = dy.unsqueeze(-1) * C.unsqueeze(-2)
-            for t in range(len(dh) - 1, 0, -1):                                  # what later steps say of h_t
+            for t in range(len(dh) - 1, 0, -1):  # what later steps say of h_t
                 dh[t - 1].addcmul_(decay[t], dh[t])
             dC, dB = ((v.unsqueeze(-2) @ w).squeeze(-2) for v, w in ((dy, h), (u, dh)))
             du = (dh @ B.unsqueeze(-1)).squeeze(-1)
-            exponent = decay[1:].mul_(h[:-1]).mul_(dh[1:])                       # gradient of dt_t A; h_0 = 0
+            exponent = decay[1:].mul_(h[:-1]).mul_(dh[1:])  # gradient of dt_t A; h_0 = 0
             ddt = F.pad((exponent * A).sum(-1), (0, 0, 0, 0, 1, 0))
             dA += exponent.mul_(dt[1:].unsqueeze(-1)).sum((0, 1))
             rest.append((du, ddt, dB, dC))

@@ -33,12 +33,12 @@ class MISSRecConfig(SystemConfig):
     """
 
     n_heads: int = 4
-    item_ids: bool = False             # a learned vector on top of each item's text and image
-    clusters: float = 0.5              # interests per clustered vector
-    fusion: str = "shared"             # phi, which weighs text against image: one for all, or one per "item"
-    temperature: float = 0.07          # tau of all losses
-    sequence_weight: float = 1e-3      # lambda of the sequence-sequence loss
-    penalty_weight: float = 1e-4       # gamma
+    item_ids: bool = False  # a learned vector on top of each item's text and image
+    clusters: float = 0.5  # interests per clustered vector
+    fusion: str = "shared"  # phi, which weighs text against image: one for all, or one per "item"
+    temperature: float = 0.07  # tau of all losses
+    sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
+    penalty_weight: float = 1e-4  # gamma
 
     def __post_init__(self):
         super().__post_init__()
@@ -72,13 +72,22 @@ class MISSRec(Recommender):
         self.positions = nn.Embedding(config.max_len, d)
         self.norm = nn.LayerNorm(d, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.transformer = nn.Transformer(d, config.n_heads, config.n_layers // 2, config.n_layers // 2, config.d_inner,
-                                          config.dropout, "gelu", layer_norm_eps=config.norm_eps, batch_first=True)
-        self.transformer.encoder.use_nested_tensor = False     # a prototype of torch's, which warns
-        bert_start(self)                                       # attention's input maps keep torch's start, as released
+        self.transformer = nn.Transformer(
+            d,
+            config.n_heads,
+            config.n_layers // 2,
+            config.n_layers // 2,
+            config.d_inner,
+            config.dropout,
+            "gelu",
+            layer_norm_eps=config.norm_eps,
+            batch_first=True,
+        )
+        self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
+        bert_start(self)  # attention's input maps keep torch's start, as released
         count = math.ceil(config.clusters * (rows - 1 + int(self.has_image.sum())))
-        self.register_buffer("centroids", torch.zeros(count + 1, d))                     # row 0 is padding
-        self.register_buffer("interests", torch.zeros(rows, 2, dtype=torch.long))        # of text and image; 0: none
+        self.register_buffer("centroids", torch.zeros(count + 1, d))  # row 0 is padding
+        self.register_buffer("interests", torch.zeros(rows, 2, dtype=torch.long))  # of text and image; 0: none
         self.begin_epoch()
 
     @torch.no_grad()
@@ -87,7 +96,7 @@ class MISSRec(Recommender):
         text, image = self.text()[1:], self.image()[self.has_image]
         self.centroids[1:], near = k_means(torch.cat([text, image]), len(self.centroids) - 1)
         self.interests[1:, 0] = near[: len(text)] + 1
-        self.interests[self.has_image, 1] = near[len(text):] + 1
+        self.interests[self.has_image, 1] = near[len(text) :] + 1
 
     def lose_pictures(self, lost):
         self.has_image[lost] = False
@@ -96,7 +105,7 @@ class MISSRec(Recommender):
 
     def transfer(self, state):
         super().transfer(state)
-        self.begin_epoch()                                                               # with the maps that came
+        self.begin_epoch()  # with the maps that came
 
     def embed(self, items, reworded=None):
         """Item vectors of text, image (and id): ids [...] -> [2 or 3, ..., d].
@@ -112,7 +121,7 @@ class MISSRec(Recommender):
         """Users u [B,d] of length one, and the penalty R [B] = |sum of the encoded interests|^2 / d."""
         padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
         if reworded is None or not reworded.any():
-            known, where = batch.items.unique(return_inverse=True)               # each item through the maps once
+            known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
             x = F.embedding(where, self.embed(known).sum(0))
         else:
             x = self.embed(batch.items, reworded).sum(0)
@@ -138,7 +147,7 @@ class MISSRec(Recommender):
         """
         text, image, *ids = users @ candidates.mT
         lead = text - image
-        s = image + torch.sigmoid(phi * lead) * lead                             # a softmax over two is a sigmoid
+        s = image + torch.sigmoid(phi * lead) * lead  # a softmax over two is a sigmoid
         return (s if not ids else (ids[0] + 2 * s) / 3) / self.config.temperature
 
     def score(self, users, candidates=None):
@@ -155,13 +164,17 @@ class MISSRec(Recommender):
         users, penalty = self.encode(batch)
         weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
         if stage != "pretrain":
-            return {"cross-entropy": F.cross_entropy(self.score(users), targets),
-                    "norm penalty": weight * penalty.mean()}
+            return {
+                "cross-entropy": F.cross_entropy(self.score(users), targets),
+                "norm penalty": weight * penalty.mean(),
+            }
         others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
         phi = self.phi[targets] if self.config.fusion == "item" else self.phi
-        return {"sequence-item": in_batch(self.match(users, self.candidates(targets), phi), targets),
-                "sequence-sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
-                "norm penalty": weight * (penalty + penalty_of_others).mean()}
+        return {
+            "sequence-item": in_batch(self.match(users, self.candidates(targets), phi), targets),
+            "sequence-sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
+            "norm penalty": weight * (penalty + penalty_of_others).mean(),
+        }
 
     def frozen(self, stage):
         return ("transformer.", "positions.") if stage == "finetune" else ()

@@ -31,13 +31,13 @@ VIEWS = {"vision": (True, False), "text": (False, True), "both": (True, True)}
 class MMSRecConfig(SystemConfig):
     """The fine-tuning settings of the released code, but width 64 instead of 512."""
 
-    d_inner: int | None = None     # None: 2 d
+    d_inner: int | None = None  # None: 2 d
     n_heads: int = 8
-    max_len: int = 20              # slots: 19 interactions and the mask behind them
+    max_len: int = 20  # slots: 19 interactions and the mask behind them
     norm_eps: float = 1e-5
-    token_dropout: float = 0.2     # on the encoder's input; ``dropout`` is the encoder's own
+    token_dropout: float = 0.2  # on the encoder's input; ``dropout`` is the encoder's own
     temperature: float = 0.05
-    mask_share: float = 0.2        # of a history's items that training asks for
+    mask_share: float = 0.2  # of a history's items that training asks for
 
 
 def mmsrec(config, catalogue):
@@ -65,7 +65,7 @@ class MMSRec(Recommender):
     def __init__(self, config, catalogue):
         super().__init__()
         self.config, d, eps = config, config.d_model, config.norm_eps
-        self.features = nn.ModuleList(FeatureAdapter(f, d) for f in (catalogue.image, catalogue.text))   # W_v, W_t
+        self.features = nn.ModuleList(FeatureAdapter(f, d) for f in (catalogue.image, catalogue.text))  # W_v, W_t
         self.feature_norms = nn.ModuleList(nn.LayerNorm(d, eps) for _ in range(2))
         real = torch.arange(len(catalogue), device=catalogue.has_image.device) > 0
         self.register_buffer("present", torch.stack([catalogue.has_image & real, real], 1), persistent=False)
@@ -144,8 +144,10 @@ class MMSRec(Recommender):
         without a picture take no part in the terms that need one; their "both" is the text.
         """
         pictured = self.present[items, 0]
-        first, again = ({view: self.candidates(items[pictured] if view == "vision" else items, view) for view in VIEWS}
-                        for _ in range(2))
+        first, again = (
+            {view: self.candidates(items[pictured] if view == "vision" else items, view) for view in VIEWS}
+            for _ in range(2)
+        )
         pairs = {
             "vision and vision": (first["vision"], again["vision"]),
             "vision and text": (first["vision"], first["text"][pictured]),

@@ -49,8 +49,20 @@ class TiM4RecEncoder(nn.Module):
         return last_state(x, batch.lengths)
 
 
-CONFIG = ModelConfig(d_ffn=256, d_state=32, head_dim=32, n_groups=4, n_layers=2, dropout=0.4, time_dropout=0.4,
-                     norm_eps=1e-12, gaps="seconds", gate_per_step=True, gap_vector=False, item_bias=False)
+CONFIG = ModelConfig(
+    d_ffn=256,
+    d_state=32,
+    head_dim=32,
+    n_groups=4,
+    n_layers=2,
+    dropout=0.4,
+    time_dropout=0.4,
+    norm_eps=1e-12,
+    gaps="seconds",
+    gate_per_step=True,
+    gap_vector=False,
+    item_bias=False,
+)
 
 
 def tim4rec(config, catalogue):

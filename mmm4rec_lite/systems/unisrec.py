@@ -21,11 +21,11 @@ from mmm4rec_lite.systems.layers import IdTable, Transformer
 class UniSRecConfig(SystemConfig):
     """The release's sizes, but for its width of 300."""
 
-    item_ids: bool = False             # "T + ID": a learned vector on top of each item's text
-    experts: int = 8                   # of the whitening
+    item_ids: bool = False  # "T + ID": a learned vector on top of each item's text
+    experts: int = 8  # of the whitening
     adaptor_dropout: float = 0.2
-    temperature: float = 0.07          # tau of all losses
-    sequence_weight: float = 1e-3      # lambda of the sequence-sequence loss
+    temperature: float = 0.07  # tau of all losses
+    sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
 
 
 class MoEWhitening(nn.Module):
@@ -37,17 +37,17 @@ class MoEWhitening(nn.Module):
     def __init__(self, features, config):
         super().__init__()
         width = features.shape[1]
-        self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)       # W_k
-        self.shift = nn.Parameter(torch.zeros(config.experts, width))                               # beta_k
-        self.gate = nn.Parameter(torch.zeros(width, config.experts))                                # G
-        self.noise = nn.Parameter(torch.zeros(width, config.experts))                               # N
+        self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)  # W_k
+        self.shift = nn.Parameter(torch.zeros(config.experts, width))  # beta_k
+        self.gate = nn.Parameter(torch.zeros(width, config.experts))  # G
+        self.noise = nn.Parameter(torch.zeros(width, config.experts))  # N
         self.dropout = nn.Dropout(config.adaptor_dropout)
 
     def forward(self, x):
         logits = x @ self.gate
         if self.training:
             logits = logits + torch.randn_like(logits) * (F.softplus(x @ self.noise) + 0.01)
-        whitened = torch.tensordot(self.dropout(x), self.weight, 1)                                 # [..., experts, d]
+        whitened = torch.tensordot(self.dropout(x), self.weight, 1)  # [..., experts, d]
         whitened = whitened - torch.einsum("kf,fkd->kd", self.shift, self.weight)
         return (logits.softmax(-1).unsqueeze(-2) @ whitened).squeeze(-2)
 
@@ -76,7 +76,7 @@ class UniSRec(Recommender):
 
     def users(self, batch, reworded=None):
         if reworded is None or not reworded.any():
-            distinct, where = batch.items.unique(return_inverse=True)            # each item through the adaptor once
+            distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
             return F.normalize(self.encoder(F.embedding(where, self.embed(distinct)), batch), dim=-1)
         return F.normalize(self.encoder(self.embed(batch.items, reworded), batch), dim=-1)
 
@@ -91,8 +91,10 @@ class UniSRec(Recommender):
             return {"cross-entropy": full_loss(self, users, batch.targets)}
         others = self.users(*another_view(batch, self.catalogue))
         contrast = in_batch(users @ others.T / self.config.temperature, batch.targets)
-        return {"sequence-item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
-                "sequence-sequence": self.config.sequence_weight * contrast}
+        return {
+            "sequence-item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
+            "sequence-sequence": self.config.sequence_weight * contrast,
+        }
 
     def frozen(self, stage):
         return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ()

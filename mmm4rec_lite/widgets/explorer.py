@@ -49,7 +49,7 @@ class Explorer(ipywidgets.VBox):
         rows = rows or [names[i : i + 2] for i in range(0, len(names), 2)]
         boxes = [ipywidgets.HBox([controls[key] for key in row], layout={"flex_flow": "row wrap"}) for row in rows]
         super().__init__([*boxes, self.error, self.image, self.numbers])
-        self._draw()                                                   # what fails at once fails the cell
+        self._draw()  # what fails at once fails the cell
 
     def redraw(self):
         """Compute, draw and show; an error appears in the line above the figure, which then stays as it was."""
@@ -81,7 +81,7 @@ class Explorer(ipywidgets.VBox):
         try:
             self.error.value = ""
             yield
-        except Exception as error:     # whatever it is: Jupyter would put it into a log that nobody reads
+        except Exception as error:  # whatever it is: Jupyter would put it into a log that nobody reads
             told = str(error) if isinstance(error, KitError) else f"{type(error).__name__}: {error}"
             self.error.value = f'<b style="color:#b3261e">Not drawn: {html.escape(told)}</b>'
 
@@ -91,8 +91,10 @@ class Explorer(ipywidgets.VBox):
         self.numbers.value = numbers
 
     def _png(self):
-        drawn = [(a.get_xlim(), a.get_ylim(), a.get_title(), a.get_title("left"), *a.get_xticks(), *a.get_yticks())
-                 for a in self.figure.axes]
+        drawn = [
+            (a.get_xlim(), a.get_ylim(), a.get_title(), a.get_title("left"), *a.get_xticks(), *a.get_yticks())
+            for a in self.figure.axes
+        ]
         if drawn != self._still[0]:
             self._canvas.draw()
             self._still = drawn, self._canvas.copy_from_bbox(self.figure.bbox)
@@ -123,8 +125,14 @@ def fixed_figure(width, height):
 
 def slider(name, value, low, high, step=None, log=False, live=True, readout=".2f"):
     """A slider; ``log``: of the decimal logarithm. ``live``: redraw while it is dragged."""
-    common = dict(description=name, value=value, continuous_update=live, readout_format=readout,
-                  style={"description_width": "10em"}, layout={"width": "29em"})
+    common = dict(
+        description=name,
+        value=value,
+        continuous_update=live,
+        readout_format=readout,
+        style={"description_width": "10em"},
+        layout={"width": "29em"},
+    )
     if log:
         return ipywidgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=step or 0.02, **common)
     return ipywidgets.FloatSlider(min=low, max=high, step=step or 0.05, **common)
@@ -139,8 +147,9 @@ def reach(slider, value):
 
 def choice(name, options, value=None):
     """A drop-down list."""
-    return ipywidgets.Dropdown(description=name, options=options, value=value, style={"description_width": "10em"},
-                               layout={"width": "29em"})
+    return ipywidgets.Dropdown(
+        description=name, options=options, value=value, style={"description_width": "10em"}, layout={"width": "29em"}
+    )
 
 
 def some_users(dataset, user=None, least=5, most=200):

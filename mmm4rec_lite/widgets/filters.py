@@ -49,7 +49,7 @@ def filter_explorer(model=None, length=20, seed=0):
         waves = [[getattr(explorer, f"{name}{i}").value for name in ("period", "size", "where")] for i in (1, 2)]
         return _numbers(explorer, respond(waves, explorer.layer.value - 1), L)
 
-    for layer in range(model.config.n_layers):                  # the axes of now hold what will be: see _view
+    for layer in range(model.config.n_layers):  # the axes of now hold what will be: see _view
         for second in (L / 2, 4.0):
             respond([(L / 2, 1, "both"), (second, 1, "both")], layer)
     rows = [[f"{name}1", f"{name}2"] for name in ("period", "size", "where")]
@@ -68,9 +68,11 @@ def _numbers(explorer, state, length):
         period = getattr(explorer, f"period{i}").value
         near = min(int(np.floor(length / period + 0.5)), len(state["bins"]) - 1)
         before = state["text"][near] + state["image"][near]
-        told.append(f"<b>period {period:.1f} steps</b> (bin {near}): amplitude in {before:.2f}, out "
-                    f"{state['fused'][near]:.2f}, gain |K| text {state['gain_text'][near]:.2f}, image "
-                    f"{state['gain_image'][near]:.2f}")
+        told.append(
+            f"<b>period {period:.1f} steps</b> (bin {near}): amplitude in {before:.2f}, out "
+            f"{state['fused'][near]:.2f}, gain |K| text {state['gain_text'][near]:.2f}, image "
+            f"{state['gain_image'][near]:.2f}"
+        )
     return "<br>".join(told)
 
 
@@ -83,8 +85,14 @@ def _view(L):
     with plt.rc_context(STYLE):
         figure = fixed_figure(9.6, 4.2)
         axes = [figure.add_axes([x, y, 0.265, 0.33]) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
-        titles = ("signals in", "spectrum in", "gain |K| of each channel", "signal out", "spectrum out",
-                  "out over in, by bin")
+        titles = (
+            "signals in",
+            "spectrum in",
+            "gain |K| of each channel",
+            "signal out",
+            "spectrum out",
+            "out over in, by bin",
+        )
         for i, (axis, title) in enumerate(zip(axes, titles)):
             axis.set_title(title, fontsize=10, loc="left")
             axis.tick_params(labelsize=8)
@@ -94,8 +102,10 @@ def _view(L):
             axis.set_ylim(0, 1e-9)
             axis.axhline(0 if steps else 1 if i in (2, 5) else 0, color="black", lw=0.6, ls=":")
         line = lambda axis, colour, **look: axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0]
-        two = [[line(axis, 0, lw=4, alpha=0.5, label="text"), line(axis, 1, lw=1.5, marker="o", ms=3, label="image")]
-               for axis in axes[:3]]
+        two = [
+            [line(axis, 0, lw=4, alpha=0.5, label="text"), line(axis, 1, lw=1.5, marker="o", ms=3, label="image")]
+            for axis in axes[:3]
+        ]
         out = [line(axis, 2, lw=1.5, marker="o", ms=3) for axis in axes[3:]]
         axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
 
@@ -104,11 +114,12 @@ def _view(L):
         given = state["text"] + state["image"]
         ratio = np.where(given > 0.1 * max(given.max(), 1e-9), state["fused"] / np.maximum(given, 1e-9), np.nan)
         pairs = [signals, (state["text"], state["image"]), (state["gain_text"], state["gain_image"])]
-        for axis, lines, values in zip(axes, [*two, *([o] for o in out)],
-                                       [*pairs, [state["signal"]], [state["fused"]], [ratio]]):
+        for axis, lines, values in zip(
+            axes, [*two, *([o] for o in out)], [*pairs, [state["signal"]], [state["fused"]], [ratio]]
+        ):
             for artist, y in zip(lines, values):
                 artist.set_data(steps if len(y) == L else bins, y)
-            least = 1.9 if axis in (axes[2], axes[5]) else 0.1                   # around 1: what passes all
+            least = 1.9 if axis in (axes[2], axes[5]) else 0.1  # around 1: what passes all
             most = np.nanmax(np.abs(values), initial=least)
             if most > axis.get_ylim()[1]:
                 most = 1.15 * most

@@ -17,7 +17,7 @@ from mmm4rec_lite.recommend import as_batch, user_history
 from mmm4rec_lite.widgets.explorer import Explorer, choice, fixed_figure, reach, slider, some_users
 from mmm4rec_lite.widgets.tiles import Tile, Tiles, pictures
 
-ITEMS = 12       # the latest items that are shown where no model sets a window
+ITEMS = 12  # the latest items that are shown where no model sets a window
 
 
 def mask_explorer(dataset, model=None, user=None):
@@ -43,8 +43,14 @@ def mask_explorer(dataset, model=None, user=None):
     if model:
         names = list(scans(model, *as_batch(dataset, user_history(dataset, users[0]), window)))
         controls["scan"] = choice("scan", names, names[0])
-        controls["head"] = ipywidgets.IntSlider(1, 1, model.config.n_heads, description="head",
-                                                style={"description_width": "10em"}, layout={"width": "29em"})
+        controls["head"] = ipywidgets.IntSlider(
+            1,
+            1,
+            model.config.n_heads,
+            description="head",
+            style={"description_width": "10em"},
+            layout={"width": "29em"},
+        )
     figure, draw = _view(pictures(dataset))
     history = {}
 
@@ -84,8 +90,9 @@ def mask_explorer(dataset, model=None, user=None):
         reach(explorer.gap, max(history["gaps"][explorer.which.value] * explorer.scale.value / 3600, 1 / 60))
 
     rows = [["user", "time"], ["which", "gap"], ["scale", "A"], ["delta", "base"], ["scan", "head"] if model else []]
-    explorer = Explorer("the decay mask of a history", figure, controls, redraw, rows,
-                        {"which": select, "scan": pick, "head": pick})
+    explorer = Explorer(
+        "the decay mask of a history", figure, controls, redraw, rows, {"which": select, "scan": pick, "head": pick}
+    )
     if model:
         explorer.do(pick)
     return explorer
@@ -99,7 +106,7 @@ def _of_model(model, dataset, rows, gaps, explorer):
     core, (delta, d), _ = found[explorer.scan.value]
     h, base = explorer.head.value - 1, explorer.base.value
     d_hat = core.step(delta, d)[1][0, h] if explorer.time.value else 1.0
-    bias = base + math.log(-math.expm1(-base))                       # softplus(bias) = base
+    bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base
     dt = softplus(explorer.delta.value * delta[0, :, h] * d_hat + bias)[: len(gaps)]
     return left_over(gaps, dt.double().cpu().numpy(), explorer.A.value)
 
@@ -109,8 +116,9 @@ def _numbers(rows, state):
     steps, seconds = state["half_life_steps"], state["half_life_seconds"]
     life = f"{steps:.1f}" if steps >= 1 else f"{steps:.2g}"
     return (f"<b>half-life {life} steps, {span(seconds, 1)}</b>; " if math.isfinite(steps + seconds) else "") + (
-            f"oldest of {len(rows)} items: {100 * state['left'][0]:.1f} % left; most weight: "
-            f"{html.escape(rows['title'].iloc[heaviest])} ({100 * state['weight'][heaviest]:.0f} %)")
+        f"oldest of {len(rows)} items: {100 * state['left'][0]:.1f} % left; most weight: "
+        f"{html.escape(rows['title'].iloc[heaviest])} ({100 * state['weight'][heaviest]:.0f} %)"
+    )
 
 
 def _view(picture):
@@ -119,8 +127,15 @@ def _view(picture):
         figure = fixed_figure(9.6, 3.6)
         heat, bars = figure.add_axes([0.06, 0.13, 0.285, 0.78]), figure.add_axes([0.45, 0.4, 0.545, 0.51])
         row = Tiles(figure.add_axes([0.45, 0.08, 0.545, 0.3]), picture, most=76, captions=2)
-        image = heat.imshow(np.zeros((2, 2)), vmin=0, vmax=1, cmap="viridis", interpolation="nearest",
-                            interpolation_stage="rgba", animated=True)
+        image = heat.imshow(
+            np.zeros((2, 2)),
+            vmin=0,
+            vmax=1,
+            cmap="viridis",
+            interpolation="nearest",
+            interpolation_stage="rgba",
+            animated=True,
+        )
         heat.set(xlabel="past item s", ylabel="read at step t")
         heat.set_title("decay mask $M_{ts}$", fontsize=10)
         scale = figure.colorbar(image, cax=figure.add_axes([0.353, 0.13, 0.012, 0.78]), ticks=[0, 0.5, 1])
@@ -131,22 +146,30 @@ def _view(picture):
         bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
         bars.set_title("at the last step", fontsize=10, loc="left")
         bars.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-        figure.text(0.45, 0.02, "tiles fade with what is left (numbers: the mask's items); below: the gap before it",
-                    fontsize=8)
+        figure.text(
+            0.45, 0.02, "tiles fade with what is left (numbers: the mask's items); below: the gap before it", fontsize=8
+        )
 
     def draw(rows, gaps, state, one):
         n = len(rows)
         image.set_data(state["mask"])
         image.set_extent((0.5, n + 0.5, n + 0.5, 0.5))
-        heat.set(xlim=(0.5, n + 0.5), ylim=(n + 0.5, 0.5), xticks=range(1, n + 1, 1 + n // 6),
-                 yticks=range(1, n + 1, 1 + n // 6))
+        heat.set(
+            xlim=(0.5, n + 0.5),
+            ylim=(n + 0.5, 0.5),
+            xticks=range(1, n + 1, 1 + n // 6),
+            yticks=range(1, n + 1, 1 + n // 6),
+        )
         edges = np.repeat(np.arange(n), 4) + np.tile([0.1, 0.5, 0.5, 0.9], n)
         none = np.zeros(n)
         left.set_data(np.stack([state["left"], none, none, none], 1).ravel()[:-1], edges)
         share.set_data(np.stack([none, none, state["weight"], none], 1).ravel()[:-1], edges)
         bars.set_xlim(0, n)
-        row.show([Tile(item, title, "+" + span(gap).replace(" ", "\n") if i else "first", i == one > 0, kept,
-                       i + 1)
-                  for i, (item, title, gap, kept) in enumerate(zip(rows["item"], rows["title"], gaps, state["left"]))])
+        row.show(
+            [
+                Tile(item, title, "+" + span(gap).replace(" ", "\n") if i else "first", i == one > 0, kept, i + 1)
+                for i, (item, title, gap, kept) in enumerate(zip(rows["item"], rows["title"], gaps, state["left"]))
+            ]
+        )
 
     return figure, draw

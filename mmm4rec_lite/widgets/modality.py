@@ -11,14 +11,21 @@ from mmm4rec_lite.recommend import moved_ranks, recommend_after, user_history
 from mmm4rec_lite.widgets.explorer import Explorer, choice, fixed_figure, slider, some_users
 from mmm4rec_lite.widgets.tiles import Tile, Tiles, pictures, ranking, top_tiles
 
-SETTINGS = {     # percent of items that have: picture and text in the history, picture and text among the candidates
-    "all there": (100, 100, 100, 100), "image off": (0, 100, 0, 100), "text off": (100, 0, 100, 0),
-    "no pictures in the history": (0, 100, 100, 100), "no pictures in the shop": (100, 100, 0, 100),
+SETTINGS = {  # percent of items that have: picture and text in the history, picture and text among the candidates
+    "all there": (100, 100, 100, 100),
+    "image off": (0, 100, 0, 100),
+    "text off": (100, 0, 100, 0),
+    "no pictures in the history": (0, 100, 100, 100),
+    "no pictures in the shop": (100, 100, 0, 100),
 }
 PARTS = ("history", "candidate")
 DIALLED = "as dialled below"
-DIALS = {"history_image": "history pictures", "history_text": "history texts",
-         "candidate_image": "shop pictures", "candidate_text": "shop texts"}
+DIALS = {
+    "history_image": "history pictures",
+    "history_text": "history texts",
+    "candidate_image": "shop pictures",
+    "candidate_text": "shop texts",
+}
 
 
 def modality_dial(model, dataset, features, user=None, seed=0):
@@ -31,11 +38,15 @@ def modality_dial(model, dataset, features, user=None, seed=0):
     rows = {item: row for row, item in enumerate(features.items)}
     lost = [item for item in dataset.items["item"] if item not in rows]
     if lost or len(model.image_features) != len(dataset.items) + 1:
-        raise KitError(f"modality_dial: model, dataset {dataset.name} and features are not of the same items; load the "
-                       "model with this dataset's features")
+        raise KitError(
+            f"modality_dial: model, dataset {dataset.name} and features are not of the same items; load the "
+            "model with this dataset's features"
+        )
     users = some_users(dataset, user)
-    controls = {"user": choice("user", users, user or users[0]),
-                "setting": choice("setting", [*SETTINGS, DIALLED], "all there")}
+    controls = {
+        "user": choice("user", users, user or users[0]),
+        "setting": choice("setting", [*SETTINGS, DIALLED], "all there"),
+    }
     for key, name in DIALS.items():
         controls[key] = slider(name + " (%)", 100, 0, 100, step=5, readout=".0f")
     order = torch.randperm(len(dataset.items), generator=torch.Generator().manual_seed(seed))
@@ -67,17 +78,18 @@ def modality_dial(model, dataset, features, user=None, seed=0):
             history = user_history(dataset, explorer.user.value)
             everything = {(part, name): kept(100, name) for part in PARTS for name in full}
             cached.update(user=explorer.user.value, history=history, before=recommend(history, everything))
-        dials = {(part, name): kept(getattr(explorer, f"{part}_{name}").value, name)
-                 for part in PARTS for name in full}
+        dials = {(part, name): kept(getattr(explorer, f"{part}_{name}").value, name) for part in PARTS for name in full}
         history = cached["history"]
         after, history = recommend(history, dials), history.tail(model.config.max_len)
         shown = {part: {item for item, i in index.items() if dials[part, "image"][i]} for part in PARTS}
         top, plain = moved_ranks(cached["before"], after), moved_ranks(cached["before"], cached["before"])
         draw(history, plain, top, shown)
         stay = len(set(top["item"]) & set(plain["item"]))
-        return (f"<b>{stay} of {len(top)} stay in the top {len(top)}</b>; "
-                f"{history['item'].isin(shown['history']).sum()} of {len(history)} items of the history have a "
-                f"picture; as dialled: {ranking(top)}")
+        return (
+            f"<b>{stay} of {len(top)} stay in the top {len(top)}</b>; "
+            f"{history['item'].isin(shown['history']).sum()} of {len(history)} items of the history have a "
+            f"picture; as dialled: {ranking(top)}"
+        )
 
     def preset(explorer):
         for key, share in zip(DIALS, SETTINGS.get(explorer.setting.value, ())):
@@ -86,9 +98,14 @@ def modality_dial(model, dataset, features, user=None, seed=0):
     def dialled(explorer):
         explorer.setting.value = DIALLED
 
-    return Explorer("what is lost without pictures or texts", figure, controls, redraw,
-                    [["user", "setting"], [*DIALS][:2], [*DIALS][2:]],
-                    {"setting": preset} | dict.fromkeys(DIALS, dialled))
+    return Explorer(
+        "what is lost without pictures or texts",
+        figure,
+        controls,
+        redraw,
+        [["user", "setting"], [*DIALS][:2], [*DIALS][2:]],
+        {"setting": preset} | dict.fromkeys(DIALS, dialled),
+    )
 
 
 def _replaced(table, kept, stand_in):
@@ -112,8 +129,11 @@ def _view(picture):
     """The figure, and a function that draws a history and two rankings into it."""
     with plt.rc_context(STYLE):
         figure = fixed_figure(9.6, 4.4)
-        titles = ("history, oldest first; a card: its picture is missing", "top 10 with all features",
-                  "top 10 as dialled: rank now and with all features; framed: not in the top 10 above")
+        titles = (
+            "history, oldest first; a card: its picture is missing",
+            "top 10 with all features",
+            "top 10 as dialled: rank now and with all features; framed: not in the top 10 above",
+        )
         rows = []
         for title, (y, height) in zip(titles, ((0.73, 0.22), (0.37, 0.29), (0.01, 0.29))):
             axis = figure.add_axes([0.01, y, 0.98, height])
@@ -121,8 +141,12 @@ def _view(picture):
             rows.append(Tiles(axis, picture, captions=0 if y > 0.7 else 2))
 
     def draw(history, plain, top, shown):
-        rows[0].show([Tile(item if item in shown["history"] else None, title)
-                      for item, title in zip(history["item"], history["title"])])
+        rows[0].show(
+            [
+                Tile(item if item in shown["history"] else None, title)
+                for item, title in zip(history["item"], history["title"])
+            ]
+        )
         rows[1].show([Tile(row.item, row.title, str(row.rank)) for row in plain.itertuples()])
         rows[2].show(top_tiles(top, shown["candidate"]))
 

@@ -17,7 +17,7 @@ from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.files import atomic
 from mmm4rec_lite.recommend import user_history
 
-SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]     # users of data_samples/store
+SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]  # users of data_samples/store
 # within the start values of a fresh model (``model.initialise``), but for the first one's delta
 HEADS = [
     {"name": "1: minds gaps", "A": -2.0, "base": 0.1, "delta": 3.0},
@@ -25,7 +25,7 @@ HEADS = [
     {"name": "3: middling", "A": -4.0, "base": 0.05, "delta": 1.0},
     {"name": "4: forgets slowly", "A": -1.0, "base": 0.02, "delta": 1.0},
 ]
-MAX_ITEMS = 24      # of a history: more cells cannot be told apart on a telephone
+MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
 
 
 def histories(dataset, users=SHOWN):
@@ -41,8 +41,15 @@ def histories(dataset, users=SHOWN):
         pictures = [_address(dataset.folder / image) if isinstance(image, str) else None for image in own["image"]]
         gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
         name = f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days"
-        found.append({"name": name, "titles": own["title"].tolist(), "gaps": gaps, "pictures": pictures,
-                      "demo": "store" in dataset.info})
+        found.append(
+            {
+                "name": name,
+                "titles": own["title"].tolist(),
+                "gaps": gaps,
+                "pictures": pictures,
+                "demo": "store" in dataset.info,
+            }
+        )
     return found
 
 
@@ -54,10 +61,15 @@ def write_page(path, histories):
     if not histories or any(len(one["gaps"]) < 2 for one in histories):
         raise KitError("the decay-mask page: needs one or more histories of two or more items each")
     ramp = matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]
-    data = {"log_mean": LOG_MEAN, "log_std": LOG_STD, "heads": HEADS, "histories": histories,
-            "colours": (255 * ramp).round().astype(int).tolist()}
+    data = {
+        "log_mean": LOG_MEAN,
+        "log_std": LOG_STD,
+        "heads": HEADS,
+        "histories": histories,
+        "colours": (255 * ramp).round().astype(int).tolist(),
+    }
     page = files("mmm4rec_lite.widgets").joinpath("decay_mask.html").read_text(encoding="utf-8")
-    filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")      # a title must not end the script
+    filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script
     with atomic(path) as temporary:
         temporary.write_text(page.replace("__DATA__", filled), encoding="utf-8")
     return path

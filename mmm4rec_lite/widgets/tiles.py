@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from mmm4rec_lite.plots.style import COLOURS
 
 GREY, FRAME, PAPER, INK = (184, 192, 204), tuple(int(255 * part) for part in COLOURS[3]), (238, 241, 245), (40, 48, 58)
-LINE, LEAST = 12, 25        # pixels: height of a line of words, width of a tile
+LINE, LEAST = 12, 25  # pixels: height of a line of words, width of a tile
 
 
 @dataclass
@@ -43,7 +43,7 @@ def pictures(dataset):
             with Image.open(dataset.folder / paths[item]) as file:
                 return ImageOps.pad(file.convert("RGB"), (edge, edge), color="white")
         except OSError:
-            return None                                          # a card with the title, as for items without one
+            return None  # a card with the title, as for items without one
 
     return picture
 
@@ -57,8 +57,9 @@ class Tiles:
         self.width, self.height = (int(side) for side in axis.get_window_extent().size)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-        self.image = axis.imshow(np.zeros((self.height, self.width, 3), np.uint8), aspect="auto", animated=True,
-                                 interpolation="nearest")
+        self.image = axis.imshow(
+            np.zeros((self.height, self.width, 3), np.uint8), aspect="auto", animated=True, interpolation="nearest"
+        )
 
     def show(self, tiles):
         """Draw these tiles; where they would be narrower than ``LEAST``, only every second, third, ... of them."""
@@ -69,7 +70,7 @@ class Tiles:
         every = math.ceil(LEAST / room)
         edge = int(min(every * room - 4, depth - LINE * self.captions - 3, self.most))
         for i, tile in enumerate(tiles):
-            if i < every // 2 or (len(tiles) - 1 - every // 2 - i) % every:     # a tile is wider than its item's place
+            if i < every // 2 or (len(tiles) - 1 - every // 2 - i) % every:  # a tile is wider than its item's place
                 continue
             middle, top = (i % across + 0.5) * room, i // across * depth
             border = 4 if tile.framed else 1
@@ -77,12 +78,13 @@ class Tiles:
             found = self.picture(tile.item, card.width)
             if found is None:
                 words = _words(tile.title, tile.number, *card.size)
-                ImageDraw.Draw(card).text((card.width / 2, card.height / 2), words, INK, _font(), "mm", spacing=1,
-                                          align="center")
+                ImageDraw.Draw(card).text(
+                    (card.width / 2, card.height / 2), words, INK, _font(), "mm", spacing=1, align="center"
+                )
             else:
                 card.paste(found)
             if tile.strength < 1:
-                least = 0.65 if found is None else 0.2               # words must stay legible
+                least = 0.65 if found is None else 0.2  # words must stay legible
                 card = Image.blend(Image.new("RGB", card.size, "white"), card, least + (1 - least) * tile.strength)
             sheet.paste(ImageOps.expand(card, border, FRAME if tile.framed else GREY), (int(middle - edge / 2), top))
             write.text((middle, top + edge + 3), tile.caption, INK, _font(), "ma", spacing=1, align="center")
@@ -97,8 +99,12 @@ def ranking(top):
 def top_tiles(top, shown=None):
     """Tiles of a frame of ``moved_ranks``; framed: what was not among as many before. ``shown``: items with picture."""
     new = (top["before"] == 0) | (top["before"] > len(top))
-    return [Tile(row.item if shown is None or row.item in shown else None, row.title,
-                 f"{row.rank}\n{_movement(row)}", framed) for row, framed in zip(top.itertuples(), new)]
+    return [
+        Tile(
+            row.item if shown is None or row.item in shown else None, row.title, f"{row.rank}\n{_movement(row)}", framed
+        )
+        for row, framed in zip(top.itertuples(), new)
+    ]
 
 
 def _movement(row):

@@ -12,8 +12,8 @@ from mmm4rec_lite.recommend import moved_ranks, recommend_after, user_history
 from mmm4rec_lite.widgets.explorer import Explorer, choice, fixed_figure, reach, slider, some_users
 from mmm4rec_lite.widgets.tiles import Tile, Tiles, pictures, ranking, top_tiles
 
-FOUND = 50      # items that a search lists
-ACROSS = 10     # items of the history side by side
+FOUND = 50  # items that a search lists
+ACROSS = 10  # items of the history side by side
 
 
 def what_if(model, dataset, user=None):
@@ -24,22 +24,32 @@ def what_if(model, dataset, user=None):
     ``recommend``. Shown, and seen by the model, are the latest ``max_len`` items.
     """
     if len(model.image_features) != len(dataset.items) + 1:
-        raise KitError(f"what_if: model and dataset {dataset.name} are not of the same items; load the model with this "
-                       "dataset's features")
+        raise KitError(
+            f"what_if: model and dataset {dataset.name} are not of the same items; load the model with this "
+            "dataset's features"
+        )
     users, window = some_users(dataset, user), model.config.max_len
     button = lambda text: ipywidgets.Button(description=text, layout={"width": "auto"})
     controls = {
         "user": choice("user", users, user or users[0]),
         "item": choice("history item", [("", 0)], 0),
         "gap": slider("gap before (hours)", 1.0, 1 / 60, 24 * 1000, log=True, readout=".3g"),
-        "earlier": button("earlier"), "later": button("later"), "drop": button("drop"), "reset": button("reset"),
-        "search": ipywidgets.Text(description="search", placeholder="part of a title", continuous_update=False,
-                                  style={"description_width": "10em"}, layout={"width": "29em"}),
+        "earlier": button("earlier"),
+        "later": button("later"),
+        "drop": button("drop"),
+        "reset": button("reset"),
+        "search": ipywidgets.Text(
+            description="search",
+            placeholder="part of a title",
+            continuous_update=False,
+            style={"description_width": "10em"},
+            layout={"width": "29em"},
+        ),
         "found": choice("found", [("", None)]),
         "add": button("add at the end"),
     }
     figure, draw = _view(pictures(dataset), math.ceil(window / ACROSS))
-    now = {}        # user, rows: the edited history, before: the ranks of the true one
+    now = {}  # user, rows: the edited history, before: the ranks of the true one
 
     def ranks(rows):
         return recommend_after(model, dataset, rows, k=len(dataset.items))
@@ -103,8 +113,12 @@ def what_if(model, dataset, user=None):
         rows = now["rows"]
         item = dataset.items.set_index("item", drop=False).loc[explorer.found.value]
         later = rows["timestamp"].diff().median() if len(rows) > 1 else 86400
-        new = {"item": item["item"], "title": item["title"], "image": item["image"],
-               "timestamp": rows["timestamp"].iloc[-1] + int(later)}
+        new = {
+            "item": item["item"],
+            "title": item["title"],
+            "image": item["image"],
+            "timestamp": rows["timestamp"].iloc[-1] + int(later),
+        }
         edit(explorer, pd.concat([rows, pd.DataFrame([new])]), len(rows))
 
     def redraw(explorer):
@@ -118,8 +132,17 @@ def what_if(model, dataset, user=None):
         draw(now["rows"].assign(gap=gaps).tail(window), explorer.item.value, top)
         return "<b>top 10:</b> " + ranking(top)
 
-    actions = {"user": load, "reset": load, "item": lambda explorer: choose(explorer, explorer.item.value),
-               "gap": regap, "earlier": move(-1), "later": move(1), "drop": drop, "search": find, "add": add}
+    actions = {
+        "user": load,
+        "reset": load,
+        "item": lambda explorer: choose(explorer, explorer.item.value),
+        "gap": regap,
+        "earlier": move(-1),
+        "later": move(1),
+        "drop": drop,
+        "search": find,
+        "add": add,
+    }
     rows = [["user"], ["item", "gap"], ["earlier", "later", "drop", "reset"], ["search", "found", "add"]]
     return Explorer("what if the history were another one", figure, controls, redraw, rows, actions)
 
@@ -131,13 +154,19 @@ def _view(picture, rows):
         figure = fixed_figure(9.6, height)
         past = Tiles(figure.add_axes([0.01, 1.6 / height, 0.98, 1.25 * rows / height]), picture, rows=rows)
         best = Tiles(figure.add_axes([0.01, 0.05 / height, 0.98, 1.25 / height]), picture, captions=2)
-        for tiles, title in ((past, "history, oldest first; under it: the gap before the item; framed: chosen"),
-                             (best, "top 10: rank now and before; framed: not in the top 10 before")):
+        for tiles, title in (
+            (past, "history, oldest first; under it: the gap before the item; framed: chosen"),
+            (best, "top 10: rank now and before; framed: not in the top 10 before"),
+        ):
             tiles.axis.set_title(title, fontsize=9, loc="left")
 
     def draw(rows, chosen, top):
-        past.show([Tile(row.item, row.title, "+" + span(row.gap) if row.Index else "first",
-                        row.Index == chosen) for row in rows.itertuples()])
+        past.show(
+            [
+                Tile(row.item, row.title, "+" + span(row.gap) if row.Index else "first", row.Index == chosen)
+                for row in rows.itertuples()
+            ]
+        )
         best.show(top_tiles(top))
 
     return figure, draw
