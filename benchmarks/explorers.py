@@ -16,9 +16,9 @@ import torch
 
 from mmm4rec_lite import MMM4Rec, ModelConfig
 from mmm4rec_lite.data import load_dataset
-from mmm4rec_lite.data.store import truth_of
-from mmm4rec_lite.experiments.store import shown
-from mmm4rec_lite.widgets import filter_explorer, mask_explorer, modality_dial, what_if
+from mmm4rec_lite.data.synthetic import truth_of
+from mmm4rec_lite.study.shop import shown
+from mmm4rec_lite.viz.explorers import filter_explorer, mask_explorer, modality_dial, what_if
 
 USER = "chairs-u00007"  # has the most items that the window holds
 

@@ -16,10 +16,10 @@ import torch
 
 from mmm4rec_lite import MMM4Rec, ModelConfig
 from mmm4rec_lite.data import Batch
-from mmm4rec_lite.devices import device
-from mmm4rec_lite.evaluate import count_ranks, model_scorer
-from mmm4rec_lite.losses import LOSSES
-from mmm4rec_lite.train import NAdam, TrainConfig, parameter_groups
+from mmm4rec_lite.evaluation import count_ranks, model_scorer
+from mmm4rec_lite.models.losses import LOSSES
+from mmm4rec_lite.training import NAdam, TrainConfig, parameter_groups
+from mmm4rec_lite.utils.devices import device
 
 
 def median_seconds(call, repeats, where):

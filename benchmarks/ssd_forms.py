@@ -10,8 +10,8 @@ from functools import partial
 
 import torch
 
-from mmm4rec_lite.experiments.ssd import scaling
-from mmm4rec_lite.ssd import choose, ssd_chunked, ssd_masked, ssd_scan
+from mmm4rec_lite.models.ssd import choose, ssd_chunked, ssd_masked, ssd_scan
+from mmm4rec_lite.study.ch02_ssd import scaling
 
 HEADS, WIDTH, STATE, BATCH_STEPS = 8, 16, 16, 4096
 

@@ -5,9 +5,9 @@ Writes benchmarks/results/third-modality.csv (``experiments.questions.third_moda
 
 import sys
 
-from mmm4rec_lite.experiments.questions import third_modality
-from mmm4rec_lite.experiments.store import pooled
-from mmm4rec_lite.files import atomic, workspace
+from mmm4rec_lite.study.ch11_open_questions import third_modality
+from mmm4rec_lite.study.shop import pooled
+from mmm4rec_lite.utils.files import atomic, workspace
 
 frame = third_modality(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
 with atomic(workspace("benchmarks", "results") / "third-modality.csv") as temporary:

@@ -1,13 +1,7 @@
-"""MMM4Rec (arXiv 2506.02916), readable: see README.md for a map of the files."""
+"""MMM4Rec (arXiv 2506.02916), readable."""
 
-import os
+from mmm4rec_lite.models.config import ModelConfig, Quirks
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils.errors import InputError
 
-# Before torch starts its threads: waiting ones should sleep, not spin. On a machine with other work to do,
-# spinning makes a training step ten times slower; on an idle one the difference is small.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-from mmm4rec_lite.config import ModelConfig, Quirks  # noqa: E402
-from mmm4rec_lite.errors import KitError  # noqa: E402
-from mmm4rec_lite.model import MMM4Rec  # noqa: E402
-
-__all__ = ["KitError", "MMM4Rec", "ModelConfig", "Quirks"]
+__all__ = ["InputError", "MMM4Rec", "ModelConfig", "Quirks"]

@@ -10,10 +10,10 @@ from dataclasses import asdict
 
 import torch
 
-from mmm4rec_lite.config import ModelConfig, Quirks
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.model import MMM4Rec
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.models.config import ModelConfig, Quirks
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 
 def save_model(path, model, encoder, item_ids, **notes):
@@ -32,7 +32,7 @@ def save_model(path, model, encoder, item_ids, **notes):
 def load_model(path, features, item_ids, keep_items=True, **changes):
     """The model of a checkpoint over the catalogue ``item_ids`` with its ``features``; returns (model, notes).
 
-    ``keep_items=False`` is the transfer to another catalogue: ``per_item`` and ``fresh`` parts start anew at zero.
+    ``keep_items=False`` is the transfer to another catalogue: ``item_specific`` and ``reset_on_transfer`` parts start anew.
     ``changes`` go to the config (e.g. ``item_bias=True`` where pre-training had none).
     """
     tensors, notes = load_tensors(path, "model", "train one with the commands `pretrain` or `finetune`")
@@ -40,15 +40,15 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
     try:
         config = ModelConfig(**{**notes["config"], "quirks": Quirks(**notes["config"]["quirks"]), **changes})
     except TypeError as error:
-        raise KitError(f"{path}: its config is not this library's ({error}); train again with this version") from None
+        raise InputError(f"{path}: its config is not this library's ({error}); train again with this version") from None
     if keep_items and (config.item_bias or config.fusion == "item") and notes["catalogue"] != _catalogue(item_ids):
-        raise KitError(
+        raise InputError(
             f"{path}: its per-item tables belong to other items (or another order of them); "
             "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)"
         )
     model = MMM4Rec(config, *features.align(item_ids))
     own = model.state_dict()
-    fresh = () if keep_items else MMM4Rec.per_item + MMM4Rec.fresh
+    fresh = () if keep_items else MMM4Rec.item_specific + MMM4Rec.reset_on_transfer
     tensors = {k: v for k, v in tensors.items() if k not in fresh}
     wrong = sorted(
         k
@@ -56,7 +56,7 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
         if k not in fresh and (k not in tensors or k not in own or own[k].shape != tensors[k].shape)
     )
     if wrong:
-        raise KitError(
+        raise InputError(
             f"{path}: does not fit this model: {', '.join(wrong[:3])}{' ...' if len(wrong) > 3 else ''}; "
             "load it with the config that it was trained with"
         )

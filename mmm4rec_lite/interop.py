@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from mmm4rec_lite.blocks import FeedForward
-from mmm4rec_lite.config import ModelConfig
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.models.blocks import FeedForward
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils.errors import InputError
 
 SCAN = {  # public name -> here, inside a TiSSD or TiCoSSD
     "dt_bias": "core.step.bias",
@@ -72,7 +72,7 @@ def official_config(config):
     try:
         return ModelConfig.official(
             d_model=config["hidden_size"],
-            d_ffn=config["inner_size"],
+            d_ff=config["inner_size"],
             d_state=config["d_state"],
             d_conv=config["d_conv"],
             expand=config["expand"],
@@ -91,7 +91,7 @@ def official_config(config):
             fusion=FUSION.get(fusion, "sum"),
         )
     except KeyError as error:
-        raise KitError(f"official config: key {error} is missing; give the mapping of the public YAML file") from None
+        raise InputError(f"official config: key {error} is missing; give the mapping of the public YAML file") from None
 
 
 def load_official(state_dict, config, image_features, text_features):
@@ -111,17 +111,17 @@ def load_official(state_dict, config, image_features, text_features):
         if here is None or (here == "fusion" and model.config.fusion == "sum"):
             continue  # features; the constant 1 of the static fusion
         if here in given and not torch.equal(given[here], tensor):
-            raise KitError(f"official weights: {name} differs from its shared copy; the two must be one")
+            raise InputError(f"official weights: {name} differs from its shared copy; the two must be one")
         given[here] = tensor
     for what, names in (("has no place for", given.keys() - wanted), ("lacks", wanted - given.keys())):
         if names:
-            raise KitError(
+            raise InputError(
                 f"official weights: the model of this config {what} {_some(names)}; "
                 "check num_layers and the other switches of the config"
             )
     wrong = {name for name in wanted if own[name].shape != given[name].shape}
     if wrong:
-        raise KitError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
+        raise InputError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
     with torch.no_grad():
         for name in wanted:
             own[name].copy_(given[name])
@@ -135,7 +135,7 @@ def load_official(state_dict, config, image_features, text_features):
 def to_official(model):
     """The model's parameters under the public names, ready for the public code's ``load_state_dict``.
 
-    Features are left out. KitError for models that the public code has no form for.
+    Features are left out. InputError for models that the public code has no form for.
     """
     plain = ModelConfig.official()
     odd = [
@@ -144,7 +144,7 @@ def to_official(model):
         if getattr(model.config, name) != getattr(plain, name)
     ]
     if odd:
-        raise KitError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
+        raise InputError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
     tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
     state = {}
     for name, tensor in tensors.items():
@@ -156,7 +156,7 @@ def to_official(model):
 
 
 def _here(name):
-    """Our name of a public parameter; None for features; KitError for strangers."""
+    """Our name of a public parameter; None for features; InputError for strangers."""
     if name in FEATURES:
         return None
     layer = re.fullmatch(r"(encoder|decoder)_ssd_layers\.(\d+)\.(.+)", name)
@@ -191,7 +191,7 @@ def _renamed(name, rest, table):
     for old, new in table.items():
         if rest == old or rest.startswith(old + "."):
             return new + rest[len(old) :]
-    raise KitError(f"official weights: {name} is no parameter of the public model")
+    raise InputError(f"official weights: {name} is no parameter of the public model")
 
 
 def _read(path):
@@ -199,15 +199,15 @@ def _read(path):
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise KitError(f"{path}: no such checkpoint") from None
+        raise InputError(f"{path}: no such checkpoint") from None
     except Exception as error:  # a stranger's file can fail anywhere in the reader
         reason = str(error).splitlines()[0][:120]
-        raise KitError(f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run") from None
+        raise InputError(f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run") from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise KitError(f"{path}: holds no state dict (parameter name -> tensor)")
+        raise InputError(f"{path}: holds no state dict (parameter name -> tensor)")
     return {name.removeprefix("_orig_mod."): tensor for name, tensor in state.items()}
 
 

@@ -12,33 +12,33 @@ from pathlib import Path
 import torch
 
 from mmm4rec_lite import data
-from mmm4rec_lite.blocks import TimeDifferences
 from mmm4rec_lite.checkpoint import load_model, save_model
-from mmm4rec_lite.config import ModelConfig
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.files import atomic
-from mmm4rec_lite.model import MMM4Rec
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite.models.blocks import TimeDifferences
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic
 
 SPLITS = {"leave_one_out": data.leave_one_out, "global_time": data.global_time}
 
 
 def split(dataset, name="leave_one_out"):
-    """The split called ``name``; KitError for others."""
+    """The split called ``name``; InputError for others."""
     if name not in SPLITS:
-        raise KitError(f"split: {name!r} is not known; one of {', '.join(SPLITS)}")
+        raise InputError(f"split: {name!r} is not known; one of {', '.join(SPLITS)}")
     if name == "global_time" and data.order_only(dataset):
-        raise KitError(f"{dataset.name} has no times, only an order; split it by leave_one_out")
+        raise InputError(f"{dataset.name} has no times, only an order; split it by leave_one_out")
     return SPLITS[name](dataset)
 
 
 def timed(dataset, config):
-    """``config`` as the dataset allows: without times, only an order, the model reads none; KitError for query_time."""
+    """``config`` as the dataset allows: without times, only an order, the model reads none."""
     if not data.order_only(dataset):
         return config
     if config.query_time:
-        raise KitError(f"{dataset.name} has no times, only an order; a model with query_time needs times")
-    return config.but(time=False)
+        raise InputError(f"{dataset.name} has no times, only an order; a model with query_time needs times")
+    return config.replace(time=False)
 
 
 def pretrain(dataset, features, out, config=None, training=None, progress=True):
@@ -49,7 +49,7 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
     used, as in the paper, also those later than a target domain's test interactions.
     Returns (model, history).
     """
-    config = timed(dataset, config or ModelConfig()).but(item_bias=False, query_time=False)
+    config = timed(dataset, config or ModelConfig()).replace(item_bias=False, query_time=False)
     training = training or TrainConfig(stage="pretrain", epochs=2, lr=1e-3)
     rows = data.prefixes(dataset)
     torch.manual_seed(training.seed)
@@ -76,7 +76,7 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
             start, features, items, keep_items=False, item_bias=config.item_bias, query_time=config.query_time
         )
         if model.config != config:
-            raise KitError(
+            raise InputError(
                 f"{start}: pre-trained with other sizes or switches than asked for here; "
                 "use the same preset (or config) in both stages"
             )

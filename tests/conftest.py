@@ -6,11 +6,11 @@ import make_toy
 import pytest
 import torch
 
-from mmm4rec_lite import devices
-from mmm4rec_lite.config import ModelConfig
 from mmm4rec_lite.data import leave_one_out, load_dataset
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils import devices
 
 devices.ACCELERATOR = "cpu"  # in this process; notebooks and test_gpu.py use what is there
 torch.set_num_threads(1)  # models this small are faster so, also beside other work
@@ -64,7 +64,7 @@ def double():
 @pytest.fixture(scope="session")
 def small():
     """Sizes for tests that train."""
-    return ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8)
+    return ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import torch
 
 from mmm4rec_lite import MMM4Rec
 from mmm4rec_lite.interop import load_official, official_config, to_official
-from mmm4rec_lite.losses import LOSSES
-from mmm4rec_lite.tensorfile import save_tensors
+from mmm4rec_lite.models.losses import LOSSES
+from mmm4rec_lite.utils.tensorfile import save_tensors
 
 FILE = Path(__file__).parent / "golden_official.safetensors"
 CONFIG = dict(

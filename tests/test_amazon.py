@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mmm4rec_lite import KitError
-from mmm4rec_lite.cli import app
+from mmm4rec_lite import InputError
+from mmm4rec_lite.study.cli import app
 from mmm4rec_lite.data import Dataset, load_dataset
 from mmm4rec_lite.data.amazon import AMAZON_SOURCES, amazon, differences, domain, table_1, union_domains
 from mmm4rec_lite.data.amazon_meta import LONGEST_TEXT, clean, field_text, image_url, lines, record
@@ -141,7 +141,7 @@ def test_the_core_is_a_fixed_point(tmp_path):
     assert len(dataset.interactions) == 36 and set(dataset.items["item"]) == {f"B{item}" for item in range(6)}
     dataset, _ = prepare(tmp_path / "k", GRID + chain, [product(f"B{item}") for item in range(6)] + links, k=2)
     assert len(dataset.interactions) == 36 + len(chain) - 1  # L7 has one user only
-    with pytest.raises(KitError, match="nothing is left of its 7-core"):
+    with pytest.raises(InputError, match="nothing is left of its 7-core"):
         prepare(tmp_path / "k", k=7)
 
 
@@ -196,7 +196,7 @@ def test_nothing_is_executed(tmp_path, code):
     assert dataset.info["metadata"]["unreadable"] == 1 and not mark.exists()
     gz(tmp_path / "raw" / "Mail_5.json.gz", [line])
     gz(tmp_path / "raw" / "meta_Mail.json.gz", [line])
-    with pytest.raises(KitError, match="none of its 1 lines"):
+    with pytest.raises(InputError, match="none of its 1 lines"):
         amazon("Mail", tmp_path / "raw", progress=False)
     assert not mark.exists()
 
@@ -257,7 +257,7 @@ def test_other_fields_are_recorded(tmp_path):
     dataset, _ = prepare(tmp_path, products=products, fields=("brand", "description"))
     assert dataset.items["text"][0] == "Acme. Long & wide. Blue." and dataset.info["fields"] == ["brand", "description"]
     for fields in (("prize",), ()):
-        with pytest.raises(KitError, match="choose from title, categories"):
+        with pytest.raises(InputError, match="choose from title, categories"):
             prepare(tmp_path, fields=fields)
 
 
@@ -361,7 +361,7 @@ def test_the_sources_are_united_with_users_apart(tmp_path):
     assert told["info"]["Home"]["fields"] == ["title", "brand"]
     assert "Food: 115,343 users fewer, 39,664 items fewer, 1,027,377 interactions fewer than Table 1." in told["notes"]
     clash = CliRunner().invoke(app, ["data", "amazon", "Food", "--raw", ".", "--out", str(out), "--union", "Food"])
-    assert isinstance(clash.exception, KitError)
+    assert isinstance(clash.exception, InputError)
 
 
 def test_differences_tell_of_offices_swapped_digits_and_of_other_cores(tmp_path):
@@ -386,7 +386,7 @@ def test_differences_tell_of_offices_swapped_digits_and_of_other_cores(tmp_path)
     ],
 )
 def test_absent_files_and_names_that_are_none(tmp_path, name, match):
-    with pytest.raises(KitError, match=match):
+    with pytest.raises(InputError, match=match):
         amazon(name, tmp_path, progress=False)
 
 
@@ -396,11 +396,11 @@ def test_cut_empty_and_foreign_files(tmp_path):
     whole = meta.read_bytes()
     for content in (whole[:-20], b"<html>not found</html>", whole[:40] + b"\0" * 40):
         meta.write_bytes(content)
-        with pytest.raises(KitError, match="meta_Test.json.gz: not a whole gzip file"):
+        with pytest.raises(InputError, match="meta_Test.json.gz: not a whole gzip file"):
             amazon("Test", folder, progress=False)
     meta.write_bytes(whole)
     for rows in ([], [(user, item, rating, time) for item, user, rating, time in GRID]):  # 2014's order of columns
-        with pytest.raises(KitError, match="expected item, user, rating"):
+        with pytest.raises(InputError, match="expected item, user, rating"):
             amazon("Test", raw(folder, rows), progress=False)
 
 

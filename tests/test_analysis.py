@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmm4rec_lite import KitError
+from mmm4rec_lite import InputError
 from mmm4rec_lite.analysis import decay_masks, steps
 from mmm4rec_lite.data import batch
 
@@ -18,7 +18,7 @@ VARIANTS = {
 
 @pytest.fixture(params=VARIANTS)
 def model(toy_model, small, request):
-    return toy_model(small.but(**VARIANTS[request.param])).eval()
+    return toy_model(small.replace(**VARIANTS[request.param])).eval()
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,6 @@ def test_looking_changes_no_user_vector_and_leaves_no_hooks(model, inputs):
 
 def test_hooks_are_removed_also_after_an_error(model, inputs):
     items, lengths, times = inputs
-    with pytest.raises(KitError):
+    with pytest.raises(InputError):
         decay_masks(model, items + 1000, lengths, times)
     assert not any(module._forward_hooks for module in model.modules())

@@ -7,17 +7,17 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import KitError, analysis
-from mmm4rec_lite.blocks import FourierFilter
-from mmm4rec_lite.data import Dataset, batch, look
-from mmm4rec_lite.experiments import fusion
+from mmm4rec_lite import InputError, analysis
+from mmm4rec_lite.data import Dataset, batch, statistics
+from mmm4rec_lite.models.blocks import FourierFilter
+from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
 
 L = 20
 
 
 @pytest.fixture(params=[{}, dict(shared=False), dict(n_layers=2), dict(time=False)], ids=str)
 def model(toy_model, small, request):
-    return toy_model(small.but(**request.param)).eval()
+    return toy_model(small.replace(**request.param)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def tones():
 
 
 def test_streams_are_what_the_layers_pass_on(model, one):
-    found = analysis.streams(model, one)
+    found = analysis.activations(model, one)
     assert len(found) == model.config.n_layers and not any(m._forward_hooks for m in model.modules())
     for layer, seen in zip(model.layers, found):
         d = [seen.get(f"d_{name}") for name in ("text", "image", "fused")]
@@ -45,7 +45,7 @@ def test_streams_are_what_the_layers_pass_on(model, one):
 
 
 def test_the_two_time_signals_are_one_only_with_a_shared_tissd(toy_model, small, one):
-    seen = [analysis.streams(toy_model(small.but(shared=shared)), one)[0] for shared in (True, False)]
+    seen = [analysis.activations(toy_model(small.replace(shared=shared)), one)[0] for shared in (True, False)]
     assert torch.equal(seen[0]["d_text"], seen[0]["d_image"])
     assert (seen[1]["d_text"] - seen[1]["d_image"]).abs().max() > 0.01
 
@@ -64,12 +64,12 @@ def test_alignment_of_equal_rotated_and_unrelated_vectors():
 
 
 def test_alignment_needs_two_users():
-    with pytest.raises(KitError, match="1 user"):
+    with pytest.raises(InputError, match="1 user"):
         analysis.alignment(torch.ones(1, 4), torch.ones(1, 4))
 
 
 def test_the_gain_of_a_filter_set_by_hand_is_one_where_it_passes_and_zero_elsewhere(tones):
-    layer = fusion.pass_bins([4, 7], L)
+    layer = ch04.pass_bins([4, 7], L)
     table = analysis.filter_gain(layer, tones, tones).set_index("bin")
     assert table["gain"][[4, 7]].tolist() == pytest.approx([1, 1], abs=1e-5)
     assert table["gain"].drop([4, 7]).abs().max() < 1e-5
@@ -79,12 +79,12 @@ def test_the_gain_of_a_filter_set_by_hand_is_one_where_it_passes_and_zero_elsewh
 
 
 def test_no_gain_is_told_where_nothing_comes_in(tones):
-    table = analysis.filter_gain(fusion.fresh_filter(L), tones[[3, 5]], tones[[3, 5]])
+    table = analysis.filter_gain(ch04.fresh_filter(L), tones[[3, 5]], tones[[3, 5]])
     assert table["bin"][table["gain"].notna()].tolist() == [3, 5]
 
 
 def test_a_frequency_map_shows_what_a_learnable_filter_moves(tones):
-    layer = fusion.pass_bins(range(11), L)
+    layer = ch04.pass_bins(range(11), L)
     with torch.no_grad():
         layer.learnable.real.weight.copy_(torch.eye(11).roll(1, 0))  # bin k comes out at k + 1
     table = analysis.frequency_map(layer)
@@ -94,8 +94,8 @@ def test_a_frequency_map_shows_what_a_learnable_filter_moves(tones):
 
 
 def test_traits_tell_linear_filters_from_the_adaptive_one():
-    made = {name: fusion.fresh_filter(L, **changes) for name, changes in fusion.FILTERS.items()}
-    table = fusion.traits(made | {"published": fusion.fresh_filter(L, published=True)}).set_index("filter")
+    made = {name: ch04.fresh_filter(L, **changes) for name, changes in ch04.FILTERS.items()}
+    table = ch04.traits(made | {"published": ch04.fresh_filter(L, published=True)}).set_index("filter")
     assert (table.loc[["w/o AF", "neither"], "superposition"] < 1e-5).all()
     assert (table.loc[["both filters", "w/o LF"], "superposition"] > 0.02).all()
     assert (table.loc[["w/o LF", "neither"], "elsewhere"] < 1e-6).all()  # an element-wise K makes no new bins
@@ -106,18 +106,18 @@ def test_traits_tell_linear_filters_from_the_adaptive_one():
 
 def test_the_published_start_passes_next_to_nothing(tones):
     for published, least, most in ((True, 0, 0.02), (False, 1.5, 2.5)):
-        answer = fusion.fresh_filter(L, published=published)(tones, tones)
+        answer = ch04.fresh_filter(L, published=published)(tones, tones)
         assert least < answer.std() / tones.std() < most
 
 
 def test_images_reach_the_fused_last_step_from_the_convolution_alone(toy_model, small, one):
-    model = toy_model(small.but(d_conv=3))
-    seen = analysis.streams(model, one)[0]
-    table = analysis.reach(model.layers[0].ticossd, seen["text"], seen["image"], seen["d_fused"])
+    model = toy_model(small.replace(d_conv=3))
+    seen = analysis.activations(model, one)[0]
+    table = analysis.receptive_field(model.layers[0].ticossd, seen["text"], seen["image"], seen["d_fused"])
     moved = table.pivot(index="back", columns="stream", values="moved")
     assert (moved["image"][3:] == 0).all() and (moved["image"][:3] > 0).all() and (moved["text"] > 0).all()
-    with pytest.raises(KitError, match="two users"):
-        analysis.reach(model.layers[0].ticossd, *(seen[name][:1] for name in ("text", "image", "d_fused")))
+    with pytest.raises(InputError, match="two users"):
+        analysis.receptive_field(model.layers[0].ticossd, *(seen[name][:1] for name in ("text", "image", "d_fused")))
 
 
 def test_the_parts_of_a_score_add_up_to_it(toy_model, small, one):
@@ -127,24 +127,24 @@ def test_the_parts_of_a_score_add_up_to_it(toy_model, small, one):
         items = torch.tensor([1, 7, 30])
         parts = analysis.score_parts(model, users, items)
         torch.testing.assert_close(sum(parts), model.score(users)[:, items])
-    with pytest.raises(KitError, match="fusion='item'"):
-        analysis.score_parts(toy_model(small.but(fusion="item")), users, items)
+    with pytest.raises(InputError, match="fusion='item'"):
+        analysis.score_parts(toy_model(small.replace(fusion="item")), users, items)
 
 
 @pytest.mark.parametrize(
     "period, bins", [(5, [4, 8]), (4, [5, 10]), (10, [2, 4, 6, 8, 10]), (1, []), (20, range(1, 11))]
 )
 def test_a_planted_rhythm_is_where_its_period_says(period, bins):
-    gaps = fusion.rhythm(period, L)
-    table = fusion.rhythm_table({"planted": gaps})
+    gaps = ch04.rhythm(period, L)
+    table = ch04.rhythm_table({"planted": gaps})
     assert table["bin"][table["amplitude"] > 1e-3].tolist() == list(bins)
     assert (gaps == gaps.max()).sum() == L // period
 
 
 def test_a_signal_forgets_tempo_and_keeps_rhythm():
-    days, minutes = fusion.signal(fusion.rhythm(5, L)), fusion.signal(fusion.rhythm(5, L, 60, 3600))
+    days, minutes = ch04.signal(ch04.rhythm(5, L)), ch04.signal(ch04.rhythm(5, L, 60, 3600))
     torch.testing.assert_close(days, minutes, atol=1e-4, rtol=0)
-    assert fusion.signal(torch.full((L,), 7 * 86400)).abs().max() < 1e-3
+    assert ch04.signal(torch.full((L,), 7 * 86400)).abs().max() < 1e-3
 
 
 def _dataset(gaps):
@@ -166,35 +166,35 @@ def _dataset(gaps):
 
 def test_a_gap_spectrum_finds_a_planted_rhythm_and_none_in_shuffled_gaps():
     rng = np.random.default_rng(0)
-    gaps = np.stack([np.roll(fusion.rhythm(5, L).numpy(), k) for k in range(40)])
-    planted = look.gap_spectrum([_dataset(gaps)], L).set_index("bin")
+    gaps = np.stack([np.roll(ch04.rhythm(5, L).numpy(), k) for k in range(40)])
+    planted = statistics.gap_spectrum([_dataset(gaps)], L).set_index("bin")
     assert planted["ratio"][[4, 8]].min() > 4 and planted["ratio"].drop([4, 8]).max() < 1e-6
     assert planted["period"][4] == 5 and (planted["users"] == 40).all()
-    shuffled = look.gap_spectrum([_dataset(rng.permuted(np.tile(gaps, (10, 1)), axis=1))], L)
+    shuffled = statistics.gap_spectrum([_dataset(rng.permuted(np.tile(gaps, (10, 1)), axis=1))], L)
     assert ((shuffled["ratio"] - 1).abs() < 4 * shuffled["standard error"]).all()
 
 
 def test_a_gap_spectrum_says_when_histories_are_too_short(toy):
-    with pytest.raises(KitError, match="fewer than two users have 500 gaps"):
-        look.gap_spectrum([toy], 500)
+    with pytest.raises(InputError, match="fewer than two users have 500 gaps"):
+        statistics.gap_spectrum([toy], 500)
 
 
 def test_scales_are_known_by_name(monkeypatch):
     monkeypatch.setenv("MMM4REC_SCALE", "full")
-    assert fusion.scale() == fusion.SCALES["full"] != fusion.scale("quick")
-    with pytest.raises(KitError, match="'huge' is not known"):
-        fusion.scale("huge")
+    assert ch04.scale() == ch04.SCALES["full"] != ch04.scale("quick")
+    with pytest.raises(InputError, match="'huge' is not known"):
+        ch04.scale("huge")
 
 
 def test_filters_are_shown_signal_by_signal():
-    signals = {"five": fusion.signal(fusion.rhythm(5, L)), "four": fusion.signal(fusion.rhythm(4, L))}
-    layer = fusion.pass_bins([4, 8], L)
+    signals = {"five": ch04.signal(ch04.rhythm(5, L)), "four": ch04.signal(ch04.rhythm(4, L))}
+    layer = ch04.pass_bins([4, 8], L)
     assert isinstance(layer, FourierFilter)
-    table = fusion.passed({"period 5": layer}, signals)
+    table = ch04.passed({"period 5": layer}, signals)
     rows = table.groupby("signal")
     assert rows.size().to_dict() == {"five": L, "four": L}
     for name, out in (("five", signals["five"]), ("four", torch.zeros(L))):
         assert rows.get_group(name)["out"].tolist() == pytest.approx(out.tolist(), abs=1e-4)
-    K = fusion.adaptive_table(layer, signals).set_index("signal").loc["five"]
+    K = ch04.adaptive_table(layer, signals).set_index("signal").loc["five"]
     assert K["bin"].tolist() == list(range(1, 11))
     assert K["K"].tolist() == pytest.approx([0.5 * (k in (4, 8)) for k in range(1, 11)])

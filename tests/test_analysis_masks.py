@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from mmm4rec_lite import KitError, analysis
+from mmm4rec_lite import InputError, analysis
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.ssd import ssd_state
+from mmm4rec_lite.models.ssd import ssd_state
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_step_table_follows_eq_5_and_6(model, one):
 
 
 def test_without_time_the_signals_are_missing_and_the_steps_are_not(toy_model, small, one):
-    table = analysis.step_table(toy_model(small.but(time=False)), *one)
+    table = analysis.step_table(toy_model(small.replace(time=False)), *one)
     assert table[["D", "alpha", "D-hat"]].isna().all().all() and (table["dt"] > 0).all()
 
 
@@ -115,7 +115,7 @@ def test_influence_is_the_mean_movement_over_the_catalogue(model, one):
 
 
 def test_without_memory_only_the_convolutions_reach_back(toy_model, small, one):
-    model = toy_model(small.but(d_conv=1))
+    model = toy_model(small.replace(d_conv=1))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     bare = analysis.influence(analysis.without_memory(model), *one)
     assert (bare[:-1] < 1e-6).all() and bare[-1] > 0.01
@@ -128,7 +128,7 @@ def test_with_gap_changes_one_gap_alone():
     assert analysis.with_gap(times, 3, 100).tolist() == [[10, 20, 120, 130], [0, 5, 105, 107]]
     assert analysis.with_gap(times, 3, 100).diff()[0].tolist() == [10, 100, 10]
     for step in (1, 5):
-        with pytest.raises(KitError, match="step"):
+        with pytest.raises(InputError, match="step"):
             analysis.with_gap(times, step, 1)
 
 
@@ -144,5 +144,5 @@ def test_gap_response_at_the_own_gap_is_the_own_step(model, one):
 def test_one_history_at_a_time(model, toy_split):
     two = batch(toy_split.sequences, toy_split.test[:2], 8)
     for look in (analysis.step_table, analysis.influence, analysis.weights_by_head):
-        with pytest.raises(KitError, match="one history"):
+        with pytest.raises(InputError, match="one history"):
             look(model, two.items, two.lengths, two.times)

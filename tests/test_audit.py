@@ -8,20 +8,21 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import audit, published
+from mmm4rec_lite import published
 from mmm4rec_lite.analysis import other_gaps
-from mmm4rec_lite.audit import mechanics, prints, times
-from mmm4rec_lite.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, graded
-from mmm4rec_lite.audit.trials import FORMS, QUIRKS, Material, fresh, trial
-from mmm4rec_lite.config import ModelConfig, Quirks
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import paired
-from mmm4rec_lite.experiments import trials as runs
+from mmm4rec_lite.evaluation import paired
+from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.train import TrainConfig
+from mmm4rec_lite.study import audit
+from mmm4rec_lite.study.audit import mechanics, prints, times
+from mmm4rec_lite.study.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, graded
+from mmm4rec_lite.study.audit.trials import FORMS, QUIRKS, Task, fresh, trial
+from mmm4rec_lite.study.protocol import runner as runs
+from mmm4rec_lite.training import TrainConfig
+from mmm4rec_lite.utils.errors import InputError
 
-TINY = ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=16)
+TINY = ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=16)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def lamps(toy, random_features, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.chdir(tmp_path_factory.mktemp("audit"))
     training = TrainConfig(epochs=1, rows_per_epoch=64, batch_size=64)
-    yield Material(toy.select("lamps"), random_features(toy.items["item"]), training, (0, 1), TINY)
+    yield Task(toy.select("lamps"), random_features(toy.items["item"]), training, (0, 1), TINY)
     patch.undo()
 
 
@@ -146,7 +147,7 @@ def test_only_the_targets_time_is_exchanged(lamps):
 def test_the_published_branch_is_dead_and_ours_is_not(lamps):
     rows = split(lamps.dataset)
     found = {
-        name: times._branch(fresh(lamps, FORMS[name], 0), rows, lamps.training.but(decay_all=FORMS[name][1]))
+        name: times._branch(fresh(lamps, FORMS[name], 0), rows, lamps.training.replace(decay_all=FORMS[name][1]))
         for name in ("published", "log-gaps and gap vector")
     }
     dead, live = found.values()
@@ -161,25 +162,25 @@ def test_one_seed_decides_nothing(lamps):
 
 
 def test_bad_input_is_one_line(toy, tmp_path, random_features):
-    with pytest.raises(KitError, match="no finding is called nonsense; there are: cells-and-logs"):
+    with pytest.raises(InputError, match="no finding is called nonsense; there are: cells-and-logs"):
         audit.audit(None, ["nonsense"])
-    with pytest.raises(KitError, match="scale: 'huge' is not known; one of quick, full"):
-        audit.material(toy, None, "huge")
+    with pytest.raises(InputError, match="scale: 'huge' is not known; one of quick, full"):
+        audit.task(toy, None, "huge")
     ordered = replace(toy, info={"times": "order only"})
-    with pytest.raises(KitError, match="has no times, only an order"):
-        audit.material(ordered, random_features(toy.items["item"]))
+    with pytest.raises(InputError, match="has no times, only an order"):
+        audit.task(ordered, random_features(toy.items["item"]))
     (tmp_path / "no.json").write_text(json.dumps({"findings": [{"what": 1}]}))
     for path, told in ((tmp_path / "absent.json", "no such audit"), (tmp_path / "no.json", "not an audit file")):
-        with pytest.raises(KitError, match=told):
+        with pytest.raises(InputError, match=told):
             audit.load(path)
 
 
 def test_quirk_trials_change_one_switch_each():
-    base = TINY.but(**QUIRKS["none"][0])
+    base = TINY.replace(**QUIRKS["none"][0])
     for name, (changes, decay_all) in QUIRKS.items():
-        config = TINY.but(**changes)
+        config = TINY.replace(**changes)
         on = [quirk for quirk, value in vars(config.quirks).items() if value]
-        assert config.but(quirks=Quirks()) == base
+        assert config.replace(quirks=Quirks()) == base
         assert on == ([] if name == "none" else list(vars(Quirks())) if name == "all" else [name])
         assert decay_all == (name in ("published_init", "all"))
 

@@ -13,10 +13,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from mmm4rec_lite import site
+from mmm4rec_lite.analysis.decay import explore
 from mmm4rec_lite.data import load_dataset
-from mmm4rec_lite.decay import explore
-from mmm4rec_lite.widgets import page as explorer_page
+from mmm4rec_lite.study import site
+from mmm4rec_lite.viz.explorers import page as explorer_page
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS, STORE = ROOT / "notebooks", ROOT / "data_samples" / "store"
@@ -30,15 +30,16 @@ EXPLORERS = {"03_decay_masks": "A", "04_alignment_and_fusion": "period 1 (steps)
 # the explorers that run a model stand in notebooks that train it first; here each has a notebook of its own, with an
 # untrained one over the demo store: the cell, and the button or slider that is moved
 WITH_MODEL = {
-    "what_if": ("widgets.what_if(model, store)", "drop"),
-    "modality_dial": ("widgets.modality_dial(model, store, features)", "history pictures (%)"),
+    "what_if": ("explorers.what_if(model, store)", "drop"),
+    "modality_dial": ("explorers.modality_dial(model, store, features)", "history pictures (%)"),
 }
 MODEL = """
 import torch
-from mmm4rec_lite import MMM4Rec, ModelConfig, widgets
+from mmm4rec_lite import MMM4Rec, ModelConfig
+from mmm4rec_lite.viz import explorers
 from mmm4rec_lite.data import load_dataset
-from mmm4rec_lite.data.store import truth_of
-from mmm4rec_lite.experiments.store import shown
+from mmm4rec_lite.data.synthetic import truth_of
+from mmm4rec_lite.study.shop import shown
 store = load_dataset("../data_samples/store")
 features = shown(truth_of(store), store)
 torch.manual_seed(0)

@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from mmm4rec_lite.checkpoint import load_model, save_model
-from mmm4rec_lite.config import Quirks
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.model import MMM4Rec
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.models.config import Quirks
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 
 @pytest.fixture
 def trained(toy_model, small):
     """A model none of whose tensors is at its start value."""
-    model = toy_model(small.but(quirks=Quirks(filter_bias_twice=True), temperature=0.5)).eval()
+    model = toy_model(small.replace(quirks=Quirks(filter_bias_twice=True), temperature=0.5)).eval()
     with torch.no_grad():
         for tensor in model.state_dict().values():
             tensor += 0.05 * torch.randn_like(tensor)
@@ -37,7 +37,7 @@ def file(trained, features, toy, tmp_path):
 
 def refused(file, features, items, message, **changes):
     """load_model fails with one line that names the file and holds ``message``."""
-    with pytest.raises(KitError, match=re.escape(message)) as error:
+    with pytest.raises(InputError, match=re.escape(message)) as error:
         load_model(file, features, items, **changes)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -60,7 +60,7 @@ def test_another_catalogue_takes_over_all_but_the_per_item_tables(trained, file,
     others = [f"x{n}" for n in range(25)]
     model, _ = load_model(file, random_features(others, seed=5), others, keep_items=False)
     for name, tensor in model.state_dict().items():
-        if name in MMM4Rec.per_item + MMM4Rec.fresh:
+        if name in MMM4Rec.item_specific + MMM4Rec.reset_on_transfer:
             assert tensor.shape == (26, 16) and (tensor == 0).all()
         else:
             assert torch.equal(tensor, trained.state_dict()[name]), name
@@ -69,7 +69,7 @@ def test_another_catalogue_takes_over_all_but_the_per_item_tables(trained, file,
 
 def test_per_item_tables_can_be_added_or_dropped_by_a_transfer(toy_model, small, file, features, toy, tmp_path):
     items = toy.items["item"]
-    save_model(tmp_path / "plain", toy_model(small.but(item_bias=False)), features.encoder, items)
+    save_model(tmp_path / "plain", toy_model(small.replace(item_bias=False)), features.encoder, items)
     model, _ = load_model(tmp_path / "plain", features, items, keep_items=False, item_bias=True)
     assert (model.bias_image == 0).all() and model.config.item_bias
     model, _ = load_model(file, features, items, keep_items=False, item_bias=False)
@@ -95,7 +95,7 @@ def test_another_catalogue_or_order_is_refused_unless_keep_items_is_false(file, 
 
 
 def test_a_model_without_per_item_tables_goes_with_any_catalogue(toy_model, small, toy, toy_split, features, tmp_path):
-    plain, items = toy_model(small.but(item_bias=False)).eval(), toy.items["item"].tolist()
+    plain, items = toy_model(small.replace(item_bias=False)).eval(), toy.items["item"].tolist()
     save_model(tmp_path / "plain", plain, features.encoder, items)
     for change in ("smaller", "another order"):
         others = CATALOGUES[change](items)

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mmm4rec_lite import cli
-from mmm4rec_lite.tensorfile import load_tensors
+from mmm4rec_lite.study import cli
+from mmm4rec_lite.utils.tensorfile import load_tensors
 
 TOY = str(make_toy.FOLDER)
 
@@ -335,11 +335,11 @@ def test_systems_lists_every_system_with_its_parameter_counts():
 
 
 def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monkeypatch):
-    from mmm4rec_lite.experiments import trials
+    from mmm4rec_lite.study.protocol import runner
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(batch_size=64))
-    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    monkeypatch.setattr(runner, "MATCHED", runner.MATCHED.replace(batch_size=64))
+    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
     table = json.loads(
         run(
             "reproduce",

@@ -10,7 +10,9 @@ import torch
 
 from mmm4rec_lite.data import (
     Dataset,
+    augmented_text,
     batch,
+    dataset_statistics,
     epoch,
     global_time,
     k_core,
@@ -18,13 +20,11 @@ from mmm4rec_lite.data import (
     load_dataset,
     order,
     prefixes,
-    reworded,
     sequences,
-    statistics,
     tie_share,
     union,
 )
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 def frames(rows=600, users=20, items=15, seed=0, prefix="i"):
@@ -96,7 +96,7 @@ def test_shuffled_ties_move_only_among_equals():
 
 
 def test_unknown_tie_rule():
-    with pytest.raises(KitError, match="tie rule 'rating'.*'line' or 'shuffle'"):
+    with pytest.raises(InputError, match="tie rule 'rating'.*'line' or 'shuffle'"):
         order(frames()[0], "rating")
 
 
@@ -123,7 +123,7 @@ def test_k_core_against_brute_force():
 
 
 def test_k_core_of_nothing():
-    with pytest.raises(KitError, match="toy: nothing is left of its 1000-core"):
+    with pytest.raises(InputError, match="toy: nothing is left of its 1000-core"):
         k_core(make(), 1000)
 
 
@@ -137,9 +137,9 @@ def test_select():
     assert part.name == "toy-x" and set(part.items["domain"]) == {"x"}
     assert set(part.interactions["item"]) == set(part.items["item"])
     assert part.interactions["user"].value_counts().min() >= 2
-    with pytest.raises(KitError, match="no domain 'z'; it has: x, y"):
+    with pytest.raises(InputError, match="no domain 'z'; it has: x, y"):
         dataset.select("z")
-    with pytest.raises(KitError, match="toy-y: nothing is left"):
+    with pytest.raises(InputError, match="toy-y: nothing is left"):
         dataset.select("y", k=500)
 
 
@@ -157,11 +157,11 @@ def test_union_keeps_users_apart_and_items_as_they_are():
 
 
 def test_union_refuses_shared_items_and_names():
-    with pytest.raises(KitError, match="item 'i0' is in two datasets"):
+    with pytest.raises(InputError, match="item 'i0' is in two datasets"):
         union([make("a"), make("b")], "both")
-    with pytest.raises(KitError, match="different names, got: a, a"):
+    with pytest.raises(InputError, match="different names, got: a, a"):
         union([make("a"), make("a", prefix="j")], "both")
-    with pytest.raises(KitError, match="got: none"):
+    with pytest.raises(InputError, match="got: none"):
         union([], "none")
 
 
@@ -169,7 +169,7 @@ def test_statistics():
     rows = pd.DataFrame({"user": list("aaab"), "item": list("xyxx"), "timestamp": [1, 1, 5, 5]})
     films = pd.DataFrame({"item": list("xyzw"), "title": "t", "text": "t", "image": None, "domain": "d"})
     small = Dataset.from_frames("small", rows, films)
-    table = statistics([small, make()])
+    table = dataset_statistics([small, make()])
     assert table["dataset"].tolist() == ["small", "toy"]
     assert table.drop(columns="dataset").iloc[0].to_dict() == {
         "users": 2,
@@ -205,7 +205,7 @@ def test_save_and_load_give_the_same(pictured, tmp_path):
     assert loaded.items["image"].tolist() == ["images/0.jpg", "images/1.jpg"] + [None] * 13
     assert (loaded.folder / "images/1.jpg").read_bytes() == b"\1"
     assert (loaded.name, loaded.info) == ("toy", {"ties": "line", "source": "dice"})
-    assert statistics([loaded])["images"].item() == 2
+    assert dataset_statistics([loaded])["images"].item() == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "toy"]  # nothing left behind
 
 
@@ -245,7 +245,7 @@ def test_a_failed_exchange_puts_the_old_dataset_back(pictured, monkeypatch):
 
 def test_save_does_not_replace_other_things(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(KitError, match="is not a dataset folder"):
+    with pytest.raises(InputError, match="is not a dataset folder"):
         make().save(tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 
@@ -264,22 +264,22 @@ def test_union_of_two_folders_finds_all_images(pictured, tmp_path):
 @pytest.mark.parametrize("file", ["dataset.json", "interactions.parquet", "items.parquet"])
 def test_a_missing_or_broken_file(pictured, file):
     (pictured / file).write_bytes(b"[ not this")
-    with pytest.raises(KitError, match=file):
+    with pytest.raises(InputError, match=file):
         load_dataset(pictured)
     (pictured / file).unlink()
-    with pytest.raises(KitError, match=f"toy: {file} is missing"):
+    with pytest.raises(InputError, match=f"toy: {file} is missing"):
         load_dataset(pictured)
 
 
 def test_a_missing_folder(tmp_path):
-    with pytest.raises(KitError, match="nowhere: no such dataset folder"):
+    with pytest.raises(InputError, match="nowhere: no such dataset folder"):
         load_dataset(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("about", [[], {}, {"name": 3}, {"name": "toy", "info": "none"}])
 def test_a_wrong_dataset_json(pictured, about):
     (pictured / "dataset.json").write_text(json.dumps(about))
-    with pytest.raises(KitError, match="dataset.json: expected"):
+    with pytest.raises(InputError, match="dataset.json: expected"):
         load_dataset(pictured)
 
 
@@ -319,16 +319,16 @@ def put(column, value, row=3):
 def test_every_fault_of_the_tables_is_named(pictured, table, change, message):
     path = pictured / f"{table}.parquet"
     change(pd.read_parquet(path)).to_parquet(path)
-    with pytest.raises(KitError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         load_dataset(pictured)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
 
 
 def test_frames_are_checked_as_well():
     interactions, films = frames()
-    with pytest.raises(KitError, match="the table items: column 'text' is missing"):
+    with pytest.raises(InputError, match="the table items: column 'text' is missing"):
         Dataset.from_frames("toy", interactions, films.drop(columns="text"))
-    with pytest.raises(KitError, match="must be a path below the dataset's folder"):
+    with pytest.raises(InputError, match="must be a path below the dataset's folder"):
         Dataset.from_frames("toy", interactions, films.assign(image="1.jpg"))  # without a folder
 
 
@@ -395,16 +395,16 @@ def test_prefixes_are_all_targets_with_a_history():
 
 @pytest.mark.parametrize(("valid", "test"), [(0, 0.1), (0.1, 0), (0.6, 0.4), (0.1, float("nan"))])
 def test_nonsensical_shares(valid, test):
-    with pytest.raises(KitError, match="both must be positive"):
+    with pytest.raises(InputError, match="both must be positive"):
         global_time(make(), valid, test)
 
 
 def test_splits_without_targets():
-    with pytest.raises(KitError, match="one: no train targets"):
+    with pytest.raises(InputError, match="one: no train targets"):
         leave_one_out(one_user("abc", (1, 2, 3)))
-    with pytest.raises(KitError, match="one: no train targets"):
+    with pytest.raises(InputError, match="one: no train targets"):
         global_time(one_user(times=[7] * 5))
-    with pytest.raises(KitError, match="one: no valid targets"):
+    with pytest.raises(InputError, match="one: no valid targets"):
         global_time(one_user(), 0.001, 0.001)
 
 
@@ -454,19 +454,19 @@ def test_an_epoch_is_a_permutation_fixed_by_seed_and_epoch():
 
 
 def test_sizes_below_one():
-    with pytest.raises(KitError, match="max_len is 0"):
+    with pytest.raises(InputError, match="max_len is 0"):
         batch(sequences(one_user()), torch.tensor([1]), 0)
-    with pytest.raises(KitError, match="batch_size is 0"):
+    with pytest.raises(InputError, match="batch_size is 0"):
         epoch(torch.arange(3), 0, 0, 0)
 
 
 def test_reworded_texts_lose_some_words_and_never_all(toy):
-    fewer = reworded(toy, share=0.5, seed=3)
+    fewer = augmented_text(toy, share=0.5, seed=3)
     words = toy.items["text"].str.split().str.len().sum()
     left = fewer.items["text"].str.split()
     assert 0.4 * words < left.str.len().sum() < 0.65 * words and (left.str.len() >= 1).all()
     assert all(set(new) <= set(old.split()) for new, old in zip(left, toy.items["text"]))
     assert fewer.items.drop(columns="text").equals(toy.items.drop(columns="text"))
-    assert reworded(toy, 0.5, 3).items.equals(fewer.items)
-    with pytest.raises(KitError, match="^share: 1 of the words"):
-        reworded(toy, share=1)
+    assert augmented_text(toy, 0.5, 3).items.equals(fewer.items)
+    with pytest.raises(InputError, match="^share: 1 of the words"):
+        augmented_text(toy, share=1)

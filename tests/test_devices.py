@@ -5,12 +5,11 @@ import torch
 from device_apart import APART, Apart, Mode
 from test_systems import STAGED, drawn, made
 
-from mmm4rec_lite import analysis, train
-from mmm4rec_lite.evaluate import model_scorer, rank_rows
-from mmm4rec_lite.recommend import as_batch, recommend, user_history
+from mmm4rec_lite import analysis, training
+from mmm4rec_lite.evaluation import as_batch, model_scorer, rank_rows, recommend, user_history
 from mmm4rec_lite.stages import fit_gaps
-from mmm4rec_lite.train import TrainConfig, fit
-from mmm4rec_lite.widgets import mask_explorer, what_if
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.viz.explorers import mask_explorer, what_if
 
 # torch says this of its own meta tensors, which hold nothing; these do
 pytestmark = pytest.mark.filterwarnings("ignore:.*to a meta parameter")
@@ -28,7 +27,7 @@ def apart(monkeypatch):
     """The device, and a torch that makes tensors on it."""
     plain = torch.tensor
     monkeypatch.setattr(torch, "tensor", lambda *given, device=None, **kind: plain(*given, **kind).to(device or "cpu"))
-    monkeypatch.setattr(train, "fabric", Fabric)
+    monkeypatch.setattr(training, "fabric", Fabric)
     with Mode():
         yield APART
 
@@ -53,7 +52,7 @@ def trains_ranks_and_loses_pictures(name, stage, device, toy, toy_split):
     valid = None if stage == "pretrain" else toy_split.valid[:20]
     fit(model, toy_split.sequences, toy_split.train[:64], config, valid, progress=False)
     assert {parameter.device.type for parameter in model.parameters()} == {device}
-    model.lose_pictures(torch.arange(len(catalogue)) % 3 == 0)
+    model.drop_images(torch.arange(len(catalogue)) % 3 == 0)
     ranks = rank_rows(
         model_scorer(model), toy_split.sequences, toy_split.test[:20], model.window, "removed", progress=False
     )

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmm4rec_lite import KitError
-from mmm4rec_lite.cli import app
+from mmm4rec_lite import InputError
+from mmm4rec_lite.study.cli import app
 from mmm4rec_lite.data import Dataset, load_dataset
 from mmm4rec_lite.data.download import PIXELS, REPORT, download, fetch_images, read_urls, save_with_urls
 
@@ -291,7 +291,7 @@ def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypat
         f"1 of 3 pictures are here, another call asks again for 1; the report on each: {folder / REPORT}"
     )
     again = CliRunner().invoke(app, ["data", "images", str(folder)])  # asks for the silent one alone
-    assert isinstance(again.exception, KitError) and "none of 1 requests got an answer" in str(again.exception)
+    assert isinstance(again.exception, InputError) and "none of 1 requests got an answer" in str(again.exception)
     assert load_dataset(folder).items["image"].tolist() == ["images/jpeg.jpg", None, None, None]
     table = read_urls(folder)
     table[table["item"] != "silent"].to_parquet(folder / "image_urls.parquet")
@@ -300,10 +300,10 @@ def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypat
 
 def test_a_folder_without_urls(folder):
     (folder / "image_urls.parquet").unlink()
-    with pytest.raises(KitError, match="no image_urls.parquet"):
+    with pytest.raises(InputError, match="no image_urls.parquet"):
         fetch_images(folder)
     pd.DataFrame({"item": ["a"]}).to_parquet(folder / "image_urls.parquet")
-    with pytest.raises(KitError, match="expected the columns item and url"):
+    with pytest.raises(InputError, match="expected the columns item and url"):
         read_urls(folder)
 
 

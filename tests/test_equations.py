@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite import ModelConfig, equations
-from mmm4rec_lite.blocks import CausalConv, FourierFilter, StepSize, TimeDifferences
-from mmm4rec_lite.model import Layer, TiCoSSD, TiSSD
-from mmm4rec_lite.ssd import decay_mask, ssd
+from mmm4rec_lite import ModelConfig
+from mmm4rec_lite.models import equations
+from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, StepSize, TimeDifferences
+from mmm4rec_lite.models.mmm4rec import Layer, TiCoSSD, TiSSD
+from mmm4rec_lite.models.ssd import decay_mask, ssd
 
 L, N, D = 12, 8, 4
 ONE_HEAD = ModelConfig(
     d_model=N,
-    d_ffn=N,
+    d_ff=N,
     d_state=D,
     expand=1,
     head_dim=N,
@@ -55,7 +56,7 @@ def test_eq_4_agrees_once_the_kernel_lies_inside_the_history():
 
 def test_eq_5s_gaps_are_the_models_in_a_full_window():
     times = torch.randint(1, 10**6, (L,)).cumsum(0)
-    ours, _ = TimeDifferences(ONE_HEAD.but(norm_eps=1e-5))(times.unsqueeze(0), torch.ones(1, L))
+    ours, _ = TimeDifferences(ONE_HEAD.replace(norm_eps=1e-5))(times.unsqueeze(0), torch.ones(1, L))
     close(equations.time_differences(times), ours[0])
 
 
@@ -78,7 +79,7 @@ def test_eq_5s_signal_has_the_scale_after_the_convolution_and_the_model_before_i
 
 
 def test_eq_6_agrees_without_its_bias_and_can_step_backwards_with_it():
-    delta, d_hat, step = torch.randn(L), torch.randn(L), StepSize(ONE_HEAD.but(time=False))
+    delta, d_hat, step = torch.randn(L), torch.randn(L), StepSize(ONE_HEAD.replace(time=False))
     torch.nn.init.zeros_(step.bias)
     ours = step((delta * d_hat).view(1, L, 1))[0].flatten()
     close(equations.step_size(delta, d_hat, torch.zeros(())), ours)
@@ -117,7 +118,7 @@ def test_eq_7_9_and_18_are_the_operator_with_one_head():
 
 @pytest.mark.parametrize("length", [12, 13])
 def test_eq_12_to_16_are_the_models_filter_on_its_half_spectrum(length):
-    filters = FourierFilter(ONE_HEAD.but(max_len=length)).requires_grad_(False)
+    filters = FourierFilter(ONE_HEAD.replace(max_len=length)).requires_grad_(False)
     alone = [0, length // 2] if length % 2 == 0 else [0]  # bins without a mirror image
     for linear in (filters.text, filters.image, filters.learnable):
         for part in (linear.real, linear.imag):
@@ -166,7 +167,7 @@ def test_eq_17_is_the_cross_projection():
 
 
 def test_eq_19_closes_the_layer():
-    layer = Layer(ONE_HEAD.but(time=False)).eval()
+    layer = Layer(ONE_HEAD.replace(time=False)).eval()
     seen = {}
     layer.ticossd.register_forward_hook(lambda _, inputs, out: seen.update(image=inputs[0], text=inputs[1], m=out))
     _, fused, _, _ = layer(torch.randn(1, L, N), torch.randn(1, L, N), None, None, None)

@@ -6,11 +6,10 @@ from collections import Counter
 import pytest
 import torch
 
-from mmm4rec_lite.baselines import markov, popularity
-from mmm4rec_lite.config import Quirks
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import compare, count_ranks, metrics, model_scorer, rank_rows
+from mmm4rec_lite.evaluation import compare, count_ranks, markov, metrics, model_scorer, popularity, rank_rows
+from mmm4rec_lite.models.config import Quirks
+from mmm4rec_lite.utils.errors import InputError
 
 
 def ties(seed=0, rows=500):
@@ -63,7 +62,7 @@ def test_a_model_that_scores_all_items_alike_finds_nothing(toy_split, seen, last
 
 def test_padding_never_ranks_unless_the_quirk_asks_for_it(toy_model, toy_split, small):
     for quirk, worse in ((False, 0), (True, 1)):
-        model = toy_model(small.but(item_bias=False, quirks=Quirks(pad_item=quirk)))
+        model = toy_model(small.replace(item_bias=False, quirks=Quirks(pad_item=quirk)))
         with torch.no_grad():  # padding looks like every target
             for adapter in (model.adapter_image, model.adapter_text):
                 adapter.weight.zero_()
@@ -111,21 +110,21 @@ def test_metrics_equal_dcg_over_the_ranked_list():
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 def test_scores_that_are_not_finite_are_refused(toy_split, value):
     broken = lambda one: torch.full((len(one.items), 61), value)
-    with pytest.raises(KitError, match="^evaluate: the model's scores are not finite[^\n]*$"):
+    with pytest.raises(InputError, match="^evaluate: the model's scores are not finite[^\n]*$"):
         rank_rows(broken, toy_split.sequences, toy_split.test, 8)
 
 
 def test_a_diverged_model_is_refused(toy_model, toy_split, small):
     model = toy_model(small)
     model.layers[0].norm_fused.weight.data[0] = torch.nan
-    with pytest.raises(KitError, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         rank_rows(model_scorer(model), toy_split.sequences, toy_split.test, 8)
 
 
 def test_unknown_policies_and_no_rows_are_refused(toy_split):
-    with pytest.raises(KitError, match="^seen: 'kept' or 'removed', not 'hidden'$"):
+    with pytest.raises(InputError, match="^seen: 'kept' or 'removed', not 'hidden'$"):
         rank_rows(ties(), toy_split.sequences, toy_split.test, 8, seen="hidden")
-    with pytest.raises(KitError, match="^evaluate: no rows[^\n]*$"):
+    with pytest.raises(InputError, match="^evaluate: no rows[^\n]*$"):
         rank_rows(ties(), toy_split.sequences, toy_split.test[:0], 8)
 
 
@@ -186,5 +185,5 @@ def test_scores_that_are_not_finite_are_refused_also_on_other_items_than_the_tar
         scores[0, targets[0] if column is None else column] = float(bad)
         return scores
 
-    with pytest.raises(KitError, match="^evaluate: [^\n]*not finite[^\n]*$"):
+    with pytest.raises(InputError, match="^evaluate: [^\n]*not finite[^\n]*$"):
         rank_rows(score, flat, rows, 8)

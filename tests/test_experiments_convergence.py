@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from mmm4rec_lite import published
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.experiments import convergence
-from mmm4rec_lite.experiments.convergence import (
+from mmm4rec_lite.study import ch07_convergence as ch07
+from mmm4rec_lite.study.ch07_convergence import (
     measured_curves,
     measured_table4,
     passes,
@@ -15,6 +14,8 @@ from mmm4rec_lite.experiments.convergence import (
     reached,
     waiting,
 )
+from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.utils.errors import InputError
 
 
 def kept(values, system="mmm4rec+id", seed=0, epochs=None, **more):
@@ -49,7 +50,7 @@ def kept(values, system="mmm4rec+id", seed=0, epochs=None, **more):
 
 def test_published_curves_are_the_logs_with_their_best_epochs():
     curves = published_curves()
-    assert len(curves) == len(published.logs()) and list(curves) == convergence.COLUMNS
+    assert len(curves) == len(published.logs()) and list(curves) == ch07.COLUMNS
     best = curves[curves["best"]].set_index(["panel", "curve"])["epoch"]
     ends = published.log_tests().set_index(["dataset", "with_id"])["best_epoch"]
     assert best["arts", "MMM4Rec + ID"] == ends["arts", True] == 5
@@ -93,7 +94,7 @@ def test_reached_of_the_weakest_measures_all_by_the_level_that_all_reach():
     own, common = (reached(curves, (1.0,), of=of).set_index("curve")["epochs"] for of in ("own", "weakest"))
     assert own.to_dict() == {"MMM4Rec + ID": 3, "MMM4Rec": 1}
     assert common.to_dict() == {"MMM4Rec + ID": 1, "MMM4Rec": 1}
-    with pytest.raises(KitError, match="'own' or 'weakest'"):
+    with pytest.raises(InputError, match="'own' or 'weakest'"):
         reached(curves, of="others")
 
 
@@ -140,16 +141,18 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
 
 
 def test_live_curves_train_from_scratch_by_the_live_setting(toy, random_features, monkeypatch, tmp_path):
-    from mmm4rec_lite.experiments import live, trials
-    from mmm4rec_lite.experiments.trials import Material, Setting
+    from mmm4rec_lite.study.protocol import runner
+    from mmm4rec_lite.study.protocol.runner import Protocol, Task
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=2, rows_per_epoch=64, patience=3))
+    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=2, rows_per_epoch=64, patience=3))
     features = random_features(toy.items["item"])
-    monkeypatch.setattr(live, "films", lambda: Material(toy, features, Material(toy, features)))
+    monkeypatch.setattr(presets, "film_task", lambda: Task(toy, features, Task(toy, features)))
     monkeypatch.setattr(
-        live, "how", lambda: dict(seeds=(0,), setting=Setting(width=16, window=8), backend="threading", jobs=1)
+        presets,
+        "sweep_options",
+        lambda: dict(seeds=(0,), setting=Protocol(width=16, window=8), backend="threading", jobs=1),
     )
-    curves = convergence.live_curves(("sasrec", "sasrec_t"))
+    curves = ch07.live_curves(("sasrec", "sasrec_t"))
     assert curves["curve"].tolist() == ["SASRec"] * 2 + ["SASRec_T"] * 2 and curves["cut"].all()
     assert (curves["seconds"] > 0).all() and curves["panel"].str.contains("from scratch").all()

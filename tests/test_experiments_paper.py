@@ -8,58 +8,58 @@ import torch
 
 from mmm4rec_lite.data import order_only
 from mmm4rec_lite.data.tabular import ORDER_ONLY
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.experiments import paper, trials
-from mmm4rec_lite.experiments.trials import Material, Setting
+from mmm4rec_lite.study.protocol import experiments, runner
+from mmm4rec_lite.study.protocol.runner import Protocol, Task
+from mmm4rec_lite.utils.errors import InputError
 
-HOW = dict(seeds=(0,), setting=Setting(width=16, window=8), backend="threading", jobs=1)
+HOW = dict(seeds=(0,), setting=Protocol(width=16, window=8), backend="threading", jobs=1)
 PROVENANCE = {"dataset", "system", "setting", "scale", "seed", "device", "config"}
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
     """Runs of a moment, kept in a folder of their own."""
-    monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(epochs=2, batch_size=64))
-    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=2, rows_per_epoch=128))
+    monkeypatch.setattr(runner, "MATCHED", runner.MATCHED.replace(epochs=2, batch_size=64))
+    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=2, rows_per_epoch=128))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def material(toy, random_features):
-    return Material(toy, random_features(toy.items["item"]))
+def task(toy, random_features):
+    return Task(toy, random_features(toy.items["item"]))
 
 
-def test_table_1_has_measured_counts_above_published_ones(material):
-    frame = paper.reproduce("table1", material)
+def test_table_1_has_measured_counts_above_published_ones(task):
+    frame = experiments.reproduce("table1", task)
     assert frame["numbers"].iloc[0] == "measured" and frame["numbers"].iloc[-1] == "published"
 
 
-def test_a_comparison_has_the_floor_and_every_system_of_its_table(material):
-    frame = paper.reproduce("table3", material, **HOW)
-    assert frame["system"].tolist() == ["popularity", "Markov chain", *paper.COLUMNS[3]]
+def test_a_comparison_has_the_floor_and_every_system_of_its_table(task):
+    frame = experiments.reproduce("table3", task, **HOW)
+    assert frame["system"].tolist() == ["popularity", "Markov chain", *experiments.COLUMNS[3]]
     assert PROVENANCE <= set(frame) and frame["ndcg@10"].between(0, 1).all()
-    table = paper.summary(frame)
+    table = experiments.summary(frame)
     assert len(table) == len(frame) and (table["recall@50"] >= table["recall@10"]).all()
 
 
 def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason(toy, random_features):
     plain = replace(toy, info={**toy.info, "times": ORDER_ONLY})
     assert order_only(plain)
-    frame = paper.comparison(Material(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
+    frame = experiments.comparison(Task(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
     assert "tim4rec" not in set(frame["system"])
     assert frame.attrs["left out"] == {"TiM4Rec": "tim4rec reads id, time; these data have no time"}
 
 
-def test_truncation_trains_at_every_window(material):
-    frame = paper.truncation(material, systems=("sasrec",), windows=(2, 4), **HOW)
+def test_truncation_trains_at_every_window(task):
+    frame = experiments.truncation(task, systems=("sasrec",), windows=(2, 4), **HOW)
     assert frame["kept"].tolist() == [2, 4]
 
 
-def test_ablation_has_table_5s_variants_and_differences_against_the_whole(material):
-    frame = paper.reproduce("table5", material, **HOW)
-    assert frame["label"].tolist() == list(paper.VARIANTS)
+def test_ablation_has_table_5s_variants_and_differences_against_the_whole(task):
+    frame = experiments.reproduce("table5", task, **HOW)
+    assert frame["label"].tolist() == list(experiments.VARIANTS)
     assert frame.set_index("label")["parameters"]["2L"] > frame["parameters"].iloc[0]
-    table = paper.differences(frame, "MMM4Rec").set_index("form")
+    table = experiments.differences(frame, "MMM4Rec").set_index("form")
     assert table["difference"]["MMM4Rec"] == 0 and table["ndcg@10"]["2L"] == pytest.approx(
         frame.set_index("label")["ndcg@10"]["2L"]
     )
@@ -68,87 +68,87 @@ def test_ablation_has_table_5s_variants_and_differences_against_the_whole(materi
 def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, random_features):
     features = random_features(toy.items["item"])
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
-    material = Material(first, features, Material(second, features))
-    frame = paper.sweep(material, [("with", "mmm4rec", dict(pretrained=True)), ("without", "mmm4rec", {})], **HOW)
+    task = Task(first, features, Task(second, features))
+    frame = experiments.sweep(task, [("with", "mmm4rec", dict(pretrained=True)), ("without", "mmm4rec", {})], **HOW)
     assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pre-training seconds"].iloc[0] > 0
 
 
 def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random_features):
     features = random_features(toy.items["item"])
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
-    frame = paper.ablation(Material(first, features, Material(second, features)), **HOW)
-    assert frame["label"].tolist() == [*paper.VARIANTS, "w/o PT"]
-    assert frame["stage"].tolist() == ["finetune"] * len(paper.VARIANTS) + ["scratch"]
+    frame = experiments.ablation(Task(first, features, Task(second, features)), **HOW)
+    assert frame["label"].tolist() == [*experiments.VARIANTS, "w/o PT"]
+    assert frame["stage"].tolist() == ["finetune"] * len(experiments.VARIANTS) + ["scratch"]
 
 
-def test_some_rows_alone_where_there_is_a_choice(material):
-    assert paper.reproduce("table5", material, ["2L", "MMM4Rec"], **HOW)["label"].tolist() == ["2L", "MMM4Rec"]
-    assert paper.reproduce("table2", material, ["sasrec"], **HOW)["system"].tolist()[2:] == ["sasrec"]
+def test_some_rows_alone_where_there_is_a_choice(task):
+    assert experiments.reproduce("table5", task, ["2L", "MMM4Rec"], **HOW)["label"].tolist() == ["2L", "MMM4Rec"]
+    assert experiments.reproduce("table2", task, ["sasrec"], **HOW)["system"].tolist()[2:] == ["sasrec"]
     for what, name, line in (("table5", "3L", "3L. is not among .*: MMM4Rec, "), ("table1", "a", "no choice")):
-        with pytest.raises(KitError, match=line):
-            paper.reproduce(what, material, [name], **HOW)
+        with pytest.raises(InputError, match=line):
+            experiments.reproduce(what, task, [name], **HOW)
 
 
-def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(material):
-    curves = paper.convergence(material, systems=("mmm4rec",), **HOW)
+def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(task):
+    curves = experiments.convergence(task, systems=("mmm4rec",), **HOW)
     assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing
-    table = paper.efficiency(material, systems=("mmm4rec",), **HOW)
+    table = experiments.efficiency(task, systems=("mmm4rec",), **HOW)
     assert table["best epoch"].iloc[0] == curves.loc[curves["best"], "epoch"].iloc[0]
     assert table["seconds per step"].gt(0).all()
 
 
-def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(material):
-    bare = replace(material.features, has_image=torch.zeros(len(material.features.items), dtype=torch.bool))
-    bare = Material(material.dataset, bare)
-    some = paper.efficiency(bare, systems=("sasrec", "mmm4rec"), **HOW)
+def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(task):
+    bare = replace(task.features, has_image=torch.zeros(len(task.features.items), dtype=torch.bool))
+    bare = Task(task.dataset, bare)
+    some = experiments.efficiency(bare, systems=("sasrec", "mmm4rec"), **HOW)
     assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left out"]) == ["MMM4Rec"]
-    none = paper.reproduce("table4", bare, **HOW)
-    assert none.empty and len(none.attrs["left out"]) == len(paper.TRANSFERABLE)
+    none = experiments.reproduce("table4", bare, **HOW)
+    assert none.empty and len(none.attrs["left out"]) == len(experiments.TRANSFERABLE)
 
 
-def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(material):
+def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task):
     names = ("mmsrec", "missrec", "mmm4rec")
-    frame = paper.missing_modality(material, systems=names, rates=(1.0, 0.0), **HOW)
+    frame = experiments.missing_modality(task, systems=names, rates=(1.0, 0.0), **HOW)
     assert frame["missing"].tolist() == [0, 1] * 3
     for name, (some, none) in zip(names, frame["ndcg@10"].to_numpy().reshape(3, 2)):
-        assert some == pytest.approx(trials.trial(material, name, 0, HOW["setting"]).line["ndcg@10"]) and none != some
+        assert some == pytest.approx(runner.trial(task, name, 0, HOW["setting"]).line["ndcg@10"]) and none != some
 
 
 @pytest.mark.parametrize("name", ["mmsrec", "missrec", "mmm4rec"])
-def test_a_system_without_pictures_equals_one_that_never_had_them(material, name):
-    model = trials.trial(material, name, 0, HOW["setting"]).model
-    catalogue = material.catalogue
+def test_a_system_without_pictures_equals_one_that_never_had_them(task, name):
+    model = runner.trial(task, name, 0, HOW["setting"]).model
+    catalogue = task.catalogue
     lost = torch.arange(len(catalogue)) % 2 == 0
     poorer = replace(catalogue, image=catalogue.image * ~lost.unsqueeze(1), has_image=catalogue.has_image & ~lost)
-    other = trials.find(name).build(model.config, poorer).eval()
+    other = runner.get_model(name).build(model.config, poorer).eval()
     kept = {k: v for k, v in model.state_dict().items() if k not in ("centroids", "interests")}
     other.load_state_dict(kept, strict=False)
     if name == "missrec":  # interests are found in training: those found with pictures
         other.centroids, other.interests = model.centroids, model.interests.clone()
         other.interests[lost, 1] = 0
-    model.lose_pictures(lost)
-    rows = trials.split(material.dataset)
-    batch = trials.data.batch(rows.sequences, rows.test[:8], model.window)
+    model.drop_images(lost)
+    rows = runner.split(task.dataset)
+    batch = runner.data.batch(rows.sequences, rows.test[:8], model.window)
     torch.testing.assert_close(model.score(model.users(batch)), other.score(other.users(batch)))
 
 
-def test_full_modality_keeps_items_with_pictures_alone(material):
-    some = torch.arange(len(material.features.items)) % 4 > 0
-    fewer = Material(material.dataset, replace(material.features, has_image=some))
-    frame = paper.full_modality(fewer, **HOW)
+def test_full_modality_keeps_items_with_pictures_alone(task):
+    some = torch.arange(len(task.features.items)) % 4 > 0
+    fewer = Task(task.dataset, replace(task.features, has_image=some))
+    frame = experiments.full_modality(fewer, **HOW)
     assert set(frame["dataset"]) == {"toy-pictured"} and "MMM4Rec" in set(frame["label"])
-    bare = replace(material.features, has_image=some & False)
-    with pytest.raises(KitError, match="no item has a picture"):
-        paper.full_modality(Material(material.dataset, bare), **HOW)
+    bare = replace(task.features, has_image=some & False)
+    with pytest.raises(InputError, match="no item has a picture"):
+        experiments.full_modality(Task(task.dataset, bare), **HOW)
 
 
-def test_time_benefit_stands_beside_the_gaps_of_the_data(material):
-    frame = paper.time_benefit(material, systems=("tim4rec",), **HOW)
+def test_time_benefit_stands_beside_the_gaps_of_the_data(task):
+    frame = experiments.time_benefit(task, systems=("tim4rec",), **HOW)
     assert frame["label"].tolist() == ["TiM4Rec", "TiM4Rec, w/o Time"] and isinstance(frame, pd.DataFrame)
 
 
-def test_unknown_names_are_refused_in_one_line(material):
-    with pytest.raises(KitError, match="^reproduce: 'table9' is not known; one of table1, [^\n]*$"):
-        paper.reproduce("table9", material)
-    with pytest.raises(KitError, match="^system: 'gru4rec' is not built here; one of sasrec, [^\n]*$"):
-        paper.comparison(material, ["gru4rec"], **HOW)
+def test_unknown_names_are_refused_in_one_line(task):
+    with pytest.raises(InputError, match="^reproduce: 'table9' is not known; one of table1, [^\n]*$"):
+        experiments.reproduce("table9", task)
+    with pytest.raises(InputError, match="^system: 'gru4rec' is not built here; one of sasrec, [^\n]*$"):
+        experiments.comparison(task, ["gru4rec"], **HOW)

@@ -4,15 +4,16 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite.config import ModelConfig
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import metrics, rank_rows
-from mmm4rec_lite.experiments import fusion, questions
-from mmm4rec_lite.experiments.gathered import lines
-from mmm4rec_lite.experiments.store import STORE, World, shown
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.evaluation import metrics, rank_rows
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
+from mmm4rec_lite.study import ch11_open_questions as ch11
+from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.shop import STORE, World, shown
+from mmm4rec_lite.utils.errors import InputError
 
-SMALL = STORE.but(users=400)
+SMALL = STORE.replace(users=400)
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +25,25 @@ def world():
 def short(monkeypatch, tmp_path):
     """Stores of 150 customers and one epoch of training, kept below this test's folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(questions, "STORE", STORE.but(users=150))
-    monkeypatch.setattr(questions, "SHORTEST", questions.SHORTEST.but(epochs=1, rows_per_epoch=256))
-    monkeypatch.setattr(fusion, "SCALES", {"quick": (fusion.TRAINING.but(epochs=1, rows_per_epoch=256), 1)})
+    monkeypatch.setattr(ch11, "STORE", STORE.replace(users=150))
+    monkeypatch.setattr(ch11, "SHORTEST", ch11.SHORTEST.replace(epochs=1, rows_per_epoch=256))
+    monkeypatch.setattr(ch04, "SCALES", {"quick": (ch04.TRAINING.replace(epochs=1, rows_per_epoch=256), 1)})
     tiny = {}
-    monkeypatch.setattr(fusion, "world", lambda seed=0: tiny.setdefault(seed, World(STORE.but(users=150, seed=seed))))
-    questions.memory_worlds.cache_clear()
+    monkeypatch.setattr(ch04, "world", lambda seed=0: tiny.setdefault(seed, World(STORE.replace(users=150, seed=seed))))
+    ch11.memory_worlds.cache_clear()
     yield
-    questions.memory_worlds.cache_clear()
+    ch11.memory_worlds.cache_clear()
 
 
 def test_a_third_vector_holds_the_colour_that_the_others_hide(world):
     given = world.truth, world.dataset
-    plain, bare = shown(*given), questions.third_features(*given)
-    colour = plain.text[:, questions.COLOUR]
+    plain, bare = shown(*given), ch11.third_features(*given)
+    colour = plain.text[:, ch11.COLOUR]
     for name in ("text", "image"):
-        assert getattr(bare, name)[:, questions.COLOUR].abs().sum() == 0 < getattr(plain, name)[:, :4].sum()
+        assert getattr(bare, name)[:, ch11.COLOUR].abs().sum() == 0 < getattr(plain, name)[:, :4].sum()
         keep = [i for i in range(16) if not 4 <= i < 8]
         assert torch.equal(getattr(bare, name)[:, keep], getattr(plain, name)[:, keep])
-    both = questions.third_features(*given, text=True, picture=True)
+    both = ch11.third_features(*given, text=True, picture=True)
     assert torch.equal(both.text[:, 16:], colour) and torch.equal(both.image[:, 16:], colour)
     assert (colour.sum(1) == 1).all() and len({bare.source, both.source, plain.source}) == 3
 
@@ -56,22 +57,22 @@ def test_shapes_alone_tell_less_than_all_and_more_than_nothing(world):
     plain = metrics(rank_rows(world.best(knows="picture"), rows.sequences, rows.test, 8))["ndcg@10"]
     assert value["all"] == pytest.approx(plain)  # pictures show both, truly
     assert max(value["shape"], value["colour"]) < value["all"] - 0.05
-    with pytest.raises(KitError, match="shape or colour, not 'smell'"):
+    with pytest.raises(InputError, match="shape or colour, not 'smell'"):
         world.best(knows="smell")
 
 
 def test_the_third_modality_is_measured_in_every_form_against_not_given(short):
-    table = questions.third_modality(seeds=1).set_index("system")
-    assert list(table.index) == [*questions.JOINED, questions.LEARNED, "best by shapes alone", "best"]
-    assert table["difference"][questions.WITHOUT] == 0 and table["closed"]["best"] == pytest.approx(1)
+    table = ch11.third_modality(seeds=1).set_index("system")
+    assert list(table.index) == [*ch11.JOINED, ch11.LEARNED, "best by shapes alone", "best"]
+    assert table["difference"][ch11.WITHOUT] == 0 and table["closed"]["best"] == pytest.approx(1)
     assert table["run"].nunique() == 5 and table["expected ndcg@10"].max() == table["expected ndcg@10"]["best"]
 
 
 def test_parts_for_two_are_counted_on_the_model():
     model = MMM4Rec(
-        ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8), torch.zeros(5, 6), torch.zeros(5, 7)
+        ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8), torch.zeros(5, 6), torch.zeros(5, 7)
     )
-    table = questions.pair_parts(model).set_index("part")
+    table = ch11.pair_parts(model).set_index("part")
     cross = sum(p.numel() for name, p in model.named_parameters() if ".ticossd." in name)
     assert table["parameters here"]["TiCoSSD"] == cross > 0
     assert table["parameters here"].sum() < sum(p.numel() for p in model.parameters())
@@ -94,30 +95,30 @@ def test_missing_keeps_each_runs_own_share():
             for share in (1.0, 0.0)
         ]
     )
-    table = questions.missing(lines("missing-modality", frame))
+    table = ch11.missing(lines("missing-modality", frame))
     assert table["missing"].tolist() == [0, 1, 0, 1] and table["kept"].tolist() == pytest.approx([1, 0.5, 1, 0.5])
 
 
 def test_losing_nothing_costs_nothing_wherever(short):
-    table = questions.lost_where(shares=(0, 1)).set_index(["given", "missing"])["ndcg@10"]
+    table = ch11.lost_where(shares=(0, 1)).set_index(["given", "missing"])["ndcg@10"]
     whole = table.xs(0.0, level="missing").drop("trained without pictures")
     assert whole.nunique() == 1
     lost = table.xs(1.0, level="missing")
     assert lost["lost in the history"] != whole.iloc[0] != lost["lost in the shop"]
-    world = fusion.world()
-    rows = questions.dialled(fusion.trained(), world.dataset, k=4)
+    world = ch04.world()
+    rows = ch11.dialled(ch04.trained(), world.dataset, k=4)
     assert [len(items) for items in rows.values()] == [4, 4, 4]
 
 
 def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
-    sets = {f"{effect:g}": World(STORE.but(users=1500, gap_effect=effect)).dataset for effect in (1.0, 0.0)}
-    table = questions.gap_tells(sets)
+    sets = {f"{effect:g}": World(STORE.replace(users=1500, gap_effect=effect)).dataset for effect in (1.0, 0.0)}
+    table = ch11.gap_tells(sets)
     assert table.groupby("data")["rows"].sum().tolist() == [3000, 3000] and table["gap"].min() > 0
     wide = table.pivot(index="part", columns="data", values="found")
     error = 2 * table["se"].max() * 2**0.5
     fall = wide.loc[1] - wide.loc[4]
     assert fall["1"] > 0.1 > error > abs(fall["0"])
-    statistics = questions.gap_table(
+    statistics = ch11.gap_table(
         lines(
             "time-benefit",
             pd.DataFrame(
@@ -199,20 +200,20 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
             for seed in (0, 1)
         ]
     )
-    table = questions.time_gains(runs, pairs, made)
+    table = ch11.time_gains(runs, pairs, made)
     assert table["gain"].tolist() == pytest.approx([0.01, 0.02, 0.04])
     assert table["standard error"].iloc[2] == pytest.approx(0.01)  # the seeds', which is the larger
-    assert questions.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
+    assert ch11.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
 
 
 def test_memory_is_measured_from_start_to_trained(short):
-    models, told = questions.memory_models(), questions.memory_batches()
+    models, told = ch11.memory_models(), ch11.memory_batches()
     assert all(set(states) == {"start", "trained"} for states in models.values())
-    half = questions.half_life_table(models, told)
+    half = ch11.half_life_table(models, told)
     assert len(half) == 2 * 2 * 3 * 2 and (half["low"] <= half["median"]).all() and (half["low"] > 0).all()
     start = half[half["when"] == "start"].groupby("data")["head"].size()
     assert start.tolist() == [6, 6]
-    worth = questions.memory_worth(models).pivot(index="data", columns="system", values="ndcg@10")
+    worth = ch11.memory_worth(models).pivot(index="data", columns="system", values="ndcg@10")
     assert (worth["the best"] > worth["the best, last 3 items"]).all()
     assert (worth["trained, states wiped"] != worth["trained"]).all()
 
@@ -240,6 +241,6 @@ def test_memory_curves_tell_the_best_from_the_trained():
             for n in (1, 2)
         ]
     )
-    table = questions.memory_curves(made)
+    table = ch11.memory_curves(made)
     assert table["who"].tolist() == ["best", "best", "trained", "trained"]
     assert table["ndcg@10"].tolist() == [0.1, 0.2, 0.1, 0.2]

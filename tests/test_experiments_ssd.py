@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmm4rec_lite import KitError
-from mmm4rec_lite.experiments import ssd as experiment
-from mmm4rec_lite.experiments.ssd import FORMS, inputs, scaling
+from mmm4rec_lite import InputError
+from mmm4rec_lite.study import ch02_ssd as experiment
+from mmm4rec_lite.study.ch02_ssd import FORMS, inputs, scaling
 
 
 def test_inputs_suit_every_form_and_come_back_the_same():
@@ -71,10 +71,10 @@ def test_the_scale_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("MMM4REC_SCALE", "full")
     assert scaling(forms=quiet, rounds=1)["length"].tolist() == [2, 3]
     monkeypatch.setenv("MMM4REC_SCALE", "huge")
-    with pytest.raises(KitError, match="huge"):
+    with pytest.raises(InputError, match="huge"):
         scaling(forms=quiet)
 
 
 def test_no_rounds_is_told():
-    with pytest.raises(KitError, match="rounds"):
+    with pytest.raises(InputError, match="rounds"):
         scaling([4], rounds=0)

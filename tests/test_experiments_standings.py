@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from mmm4rec_lite import published
-from mmm4rec_lite.evaluate import rank_rows
-from mmm4rec_lite.experiments import standings, trials
-from mmm4rec_lite.experiments.gathered import lines
-from mmm4rec_lite.experiments.trials import Material, Setting
+from mmm4rec_lite.evaluation import rank_rows
+from mmm4rec_lite.models.registry import SYSTEMS
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.systems import SYSTEMS
+from mmm4rec_lite.study import ch09_comparison as ch09
+from mmm4rec_lite.study.protocol import runner
+from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.protocol.runner import Protocol, Task
 
 NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
 
@@ -38,8 +39,7 @@ def runs(means, dataset="scientific", seeds=(0, 1), floors=(0.03, 0.06), best=6,
         for seed in seeds
     ]
     rows += [
-        {"dataset": dataset, "label": name, "system": name, "ndcg@10": value}
-        for name, value in zip(standings.FLOOR, floors)
+        {"dataset": dataset, "label": name, "system": name, "ndcg@10": value} for name, value in zip(ch09.FLOOR, floors)
     ]
     frame = pd.DataFrame(rows)
     frame.attrs["left out"] = reasons or {}
@@ -50,10 +50,10 @@ FIRST = dict(zip(NAMES, (0.05, 0.04, 0.02, 0.07, 0.01, 0.065)))
 
 
 def test_every_system_has_a_family_and_says_what_it_reads():
-    table = standings.family((16,))
-    assert set(table["system"]) == {s.title for s in SYSTEMS.values()} and set(standings.FAMILIES) == set(SYSTEMS)
+    table = ch09.family((16,))
+    assert set(table["system"]) == {s.title for s in SYSTEMS.values()} and set(ch09.FAMILIES) == set(SYSTEMS)
     assert (table["parameters at 16"] > 0).all() and table["family"].is_monotonic_increasing
-    assert [standings.reads(name) for name in ("sasrec", "tim4rec_t", "mmm4rec+id")] == [
+    assert [ch09.reads(name) for name in ("sasrec", "tim4rec_t", "mmm4rec+id")] == [
         "ids",
         "texts",
         "ids + texts + pictures",
@@ -61,7 +61,7 @@ def test_every_system_has_a_family_and_says_what_it_reads():
 
 
 def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
-    table = standings.standings(pd.concat([runs(FIRST), runs(FIRST, "office", seeds=(0,))]))
+    table = ch09.leaderboard(pd.concat([runs(FIRST), runs(FIRST, "office", seeds=(0,))]))
     assert list(table["dataset"].unique()) == ["scientific", "office"]
     here = table[table["dataset"] == "scientific"]
     assert here["ndcg@10"].is_monotonic_decreasing and list(here["label"].head(3)) == [
@@ -73,48 +73,48 @@ def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
     assert (top["ndcg@10"], top["least"], top["most"], top["seeds"]) == pytest.approx((0.071, 0.07, 0.072, 2))
     assert top["place"] == 1 and here.loc[here["reads"] == "counts", "place"].isna().all()
     assert set(table.loc[table["dataset"] == "office", "seeds"]) == {1}
-    assert standings.caption(runs(FIRST)) == "measured: quick scale, matched setting, width 64, seeds 0, 1"
-    assert standings.caption(runs(FIRST, seeds=(0,))).endswith("width 64, seed 0")
+    assert ch09.caption(runs(FIRST)) == "measured: quick scale, matched setting, width 64, seeds 0, 1"
+    assert ch09.caption(runs(FIRST, seeds=(0,))).endswith("width 64, seed 0")
 
 
 def test_published_and_measured_stand_side_by_side_where_both_are():
-    table = standings.beside_published(runs(FIRST), tables=(2,)).set_index("system")
+    table = ch09.beside_published(runs(FIRST), tables=(2,)).set_index("system")
     cell = published.paper(2, dataset="scientific", row="ndcg@10", column="SASRec")["value"].item()
     assert set(table.index) == {"SASRec", "Mamba4Rec", "BSARec", "MMM4Rec + ID"}
     assert table["published"]["SASRec"] == cell
     assert table["difference"]["SASRec"] == pytest.approx(0.051 - cell)
     assert table["measured place"].to_dict() == {"MMM4Rec + ID": 1, "SASRec": 2, "Mamba4Rec": 3, "BSARec": 4}
-    assert standings.beside_published(runs(FIRST, "no such set")).empty
+    assert ch09.beside_published(runs(FIRST, "no such set")).empty
 
 
 def test_orders_agree_with_themselves_and_not_with_their_reverse():
     upside = {name: 0.1 - value for name, value in FIRST.items()}
-    table = standings.agreement(pd.concat([runs(FIRST), runs(upside, "office", seeds=(0,))])).set_index("between")
+    table = ch09.agreement(pd.concat([runs(FIRST), runs(upside, "office", seeds=(0,))])).set_index("between")
     assert table["correlation"]["data sets"] == pytest.approx(-1)
     assert table["correlation"]["seeds"] == pytest.approx(1)
     assert table["systems"]["seeds"] == 6 and table["by chance"]["seeds"] == pytest.approx(5**-0.5)
-    few = standings.agreement(runs(dict(list(FIRST.items())[:3])))
+    few = ch09.agreement(runs(dict(list(FIRST.items())[:3])))
     assert few.empty  # three systems are no order
 
 
 def test_who_is_above_the_floor_and_whose_training_was_cut():
-    table = standings.above_the_floor(runs(FIRST)).set_index("floor")
+    table = ch09.beats_baselines(runs(FIRST)).set_index("floor")
     assert table["above it"].to_dict() == {"popularity": 4, "Markov chain": 2}
     assert table["not above it"]["popularity"] == "BSARec, MMSRec"
     assert table["cut short (%)"]["popularity"] == 100
-    done = standings.above_the_floor(runs(FIRST, best=1)).set_index("floor")
+    done = ch09.beats_baselines(runs(FIRST, best=1)).set_index("floor")
     assert done["cut short (%)"]["popularity"] == 0
 
 
 def test_what_is_left_out_has_a_reason():
-    table = standings.left_out(runs(FIRST, reasons={"TiM4Rec": "no time", "TiM4Rec_T": "no time"}))
+    table = ch09.left_out(runs(FIRST, reasons={"TiM4Rec": "no time", "TiM4Rec_T": "no time"}))
     assert table.iloc[0].to_dict() == {"where": "scientific", "why": "no time", "system": "TiM4Rec, TiM4Rec_T"}
     unbuilt = table[table["where"] == "Table 2"].iloc[0]
     assert "FDSA" in unbuilt["system"] and "MMM4Rec" not in unbuilt["system"] and "improvement" not in unbuilt["system"]
 
 
 def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
-    table = standings.cost(runs(FIRST))
+    table = ch09.cost(runs(FIRST))
     assert set(table["seconds"]) == {15.0} and len(table) == 6
     epochs = pd.DataFrame(
         {
@@ -127,37 +127,40 @@ def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
             "stage": "scratch",
         }
     )
-    losses = standings.early_losses(epochs)
+    losses = ch09.early_losses(epochs)
     assert list(losses.columns) == [1, 2] and losses.loc[("d", "A"), 1] == pytest.approx(4 / torch.tensor(50.0).log())
 
 
 @pytest.fixture(scope="module")
-def material(toy, random_features):
-    return Material(toy.select("mugs"), random_features(toy.items["item"]))
+def task(toy, random_features):
+    return Task(toy.select("mugs"), random_features(toy.items["item"]))
 
 
-def test_few_candidates_are_the_target_and_as_many_others(material):
-    rows = split(material.dataset)
+def test_few_candidates_are_the_target_and_as_many_others(task):
+    rows = split(task.dataset)
     even = lambda one: torch.zeros(len(one.items), rows.sequences.item_count + 1)
-    ranks = rank_rows(standings.among(even, 5), rows.sequences, rows.test, 8)
+    ranks = rank_rows(ch09.sampled_candidates(even, 5), rows.sequences, rows.test, 8)
     assert set(ranks.tolist()) == {6}  # ties count against the target
     first = rank_rows(
-        standings.among(lambda one: even(one).scatter(1, one.targets[:, None], 1.0), 5), rows.sequences, rows.test, 8
+        ch09.sampled_candidates(lambda one: even(one).scatter(1, one.targets[:, None], 1.0), 5),
+        rows.sequences,
+        rows.test,
+        8,
     )
     assert set(first.tolist()) == {1}
 
 
-def test_choices_and_suggestions_of_a_trained_system(material, tmp_path, monkeypatch):
-    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=128, patience=3))
+def test_choices_and_suggestions_of_a_trained_system(task, tmp_path, monkeypatch):
+    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=128, patience=3))
     monkeypatch.chdir(tmp_path)
-    setting = Setting(width=16, window=8)
-    table = standings.choices(material, others=5, setting=setting)
+    setting = Protocol(width=16, window=8)
+    table = ch09.choices(task, others=5, setting=setting)
     wide = table.pivot(index="choice", columns="system", values="ndcg@10")
     assert (wide.loc["against 5 random items"] > wide.loc["as here: all items, history kept"]).all()
     assert (wide.loc["history removed"] >= wide.loc["as here: all items, history kept"]).all()
     assert wide["SASRec"].isna().sum() == 1  # nobody is trained anew
-    user = material.dataset.interactions["user"].iloc[-1]
-    seen, came, lists = standings.suggestions(material, ["sasrec", "sasrec_t"], user, k=3, setting=setting)
+    user = task.dataset.interactions["user"].iloc[-1]
+    seen, came, lists = ch09.suggestions(task, ["sasrec", "sasrec_t"], user, k=3, setting=setting)
     assert list(lists) == ["SASRec", "SASRec_T"] and len(came) == 1
     for items in lists.values():
         assert len(items) == 3 and not set(items["item"]) & (set(seen["item"]) - set(came["item"]))

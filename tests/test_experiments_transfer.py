@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import data, quickstart
-from mmm4rec_lite.baselines import popularity
+from mmm4rec_lite import data
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.evaluate import model_scorer
-from mmm4rec_lite.experiments import transfer
-from mmm4rec_lite.experiments.gathered import lines
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.evaluation import model_scorer, popularity
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import finetune, pretrain, split
-from mmm4rec_lite.train import TrainConfig
+from mmm4rec_lite.study import ch05_pretraining_and_transfer as ch05
+from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.training import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def features(toy, random_features):
 
 
 def test_everything_moves_but_what_belongs_to_items_or_to_one_domain(toy, domains, features, small):
-    table = transfer.parts(toy, domains[1], features, small).set_index("part")
+    table = ch05.parts(toy, domains[1], features, small).set_index("part")
     stays = table[~table["moves"]]
     assert all(word in " ".join(stays.index) for word in ("E^t", "E^v", "two scores", "request")) and len(stays) == 4
     assert (stays["why not"] != "").all() and (table[table["moves"]]["why not"] == "").all()
@@ -55,22 +55,22 @@ def test_everything_moves_but_what_belongs_to_items_or_to_one_domain(toy, domain
     assert same[table["moves"]].all() and not same[["item table E^t (section 3.2.3)"]].any()
     rows = len(domains[1].items) + 1
     assert table["numbers, target"]["item table E^t (section 3.2.3)"] == rows * small.d_model
-    alike = transfer.parts(*domains, features, small).set_index("part")  # tables of one shape stay, too
+    alike = ch05.parts(*domains, features, small).set_index("part")  # tables of one shape stay, too
     assert alike["moves"].equals(table["moves"]) and (alike["numbers, source"] == alike["numbers, target"]).all()
 
 
 @pytest.mark.parametrize("changes", [{}, dict(shared=False, n_layers=2), dict(gaps="seconds"), dict(time=False)])
 def test_every_tensor_belongs_to_a_part(toy_model, small, changes):
-    names = toy_model(small.but(**changes)).state_dict()
-    assert all(transfer.part_of(name) for name in names)
-    time = transfer.part_of("layers.0.tissd.1.enhance.norm.weight")
-    assert "time" in time and transfer.part_of("layers.0.ticossd.core.step.bias") == time
-    assert transfer.part_of("layers.0.tissd.0.core.norm.weight").startswith("TiSSD")
+    names = toy_model(small.replace(**changes)).state_dict()
+    assert all(ch05.part_of(name) for name in names)
+    time = ch05.part_of("layers.0.tissd.1.enhance.norm.weight")
+    assert "time" in time and ch05.part_of("layers.0.ticossd.core.step.bias") == time
+    assert ch05.part_of("layers.0.tissd.0.core.norm.weight").startswith("TiSSD")
 
 
 def test_zero_shot_has_the_pre_trained_weights_and_empty_item_tables(moved, features, small):
     target, start, model, *_ = moved
-    zero = transfer.zero_shot(start, target, features, small)
+    zero = ch05.zero_shot(start, target, features, small)
     assert torch.equal(zero.adapter_text.weight, model.adapter_text.weight) and not zero.training
     assert not zero.bias_text.any() and len(zero.bias_text) == len(target.items) + 1
 
@@ -79,27 +79,27 @@ def test_the_fresh_model_is_the_one_that_fine_tuning_without_a_start_begins_with
     target = moved[0]
     still = TrainConfig(epochs=1, lr=1e-12, weight_decay=0.0)
     trained, _ = finetune(target, features, tmp_path, None, small, still, progress=False)
-    for name, tensor in transfer.fresh(target, features, small).state_dict().items():
+    for name, tensor in ch05.fresh(target, features, small).state_dict().items():
         torch.testing.assert_close(trained.state_dict()[name], tensor)
 
 
 def test_negatives_are_as_many_as_the_losses_have(domains):
     rows = data.prefixes(domains[0])
-    table, n = transfer.negatives(rows, batch_size=len(rows.train)), len(rows.train)
+    table, n = ch05.negatives(rows, batch_size=len(rows.train)), len(rows.train)
     assert table["popularity"].sum() == n
     expected = 1000 * table["popularity"] * (n - table["popularity"]) / n  # one batch with all rows in it
     assert table["in-batch (eq. 21)"].tolist() == pytest.approx(expected.tolist())
     assert table["whole catalogue (eq. 22)"].tolist() == pytest.approx((1000 * (1 - table["popularity"] / n)).tolist())
-    small = transfer.negatives(rows, batch_size=16)
+    small = ch05.negatives(rows, batch_size=16)
     assert small["in-batch (eq. 21)"].sum() < 1000 * 15 + 1
 
 
 def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, domains, small, features):
     rows = data.prefixes(domains[0])
-    blank = MMM4Rec(small.but(item_bias=False), *features.align(domains[0].items["item"]))
+    blank = MMM4Rec(small.replace(item_bias=False), *features.align(domains[0].items["item"]))
     with torch.no_grad():
         blank.adapter_text.weight.zero_(), blank.adapter_image.weight.zero_()  # all items alike
-    table = transfer.candidate_losses({"blank": blank, "pre-trained": moved[2]}, rows, sizes=(4, 16), sample=64)
+    table = ch05.candidate_losses({"blank": blank, "pre-trained": moved[2]}, rows, sizes=(4, 16), sample=64)
     whole = table[table["loss"] == "whole catalogue"].set_index("model")
     assert whole["nats"]["blank"] == pytest.approx(math.log(len(domains[0].items)), abs=1e-5)
     assert table["candidates"].tolist() == [4, 16, len(domains[0].items)] * 2
@@ -111,46 +111,46 @@ def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, do
 def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
     target, start, *_ = moved
     rows = split(target)
-    model = transfer.zero_shot(start, target, features, small)
+    model = ch05.zero_shot(start, target, features, small)
     one = batch(rows.sequences, rows.test, model.window)
-    heavy = transfer.with_popularity(model, rows, 1e6)(one)[:, 1:]
+    heavy = ch05.with_popularity(model, rows, 1e6)(one)[:, 1:]
     counts = popularity(rows.sequences, rows.train, len(target.items))(one)[:, 1:]
     best = counts == counts.max(dim=1, keepdim=True).values
     assert best.gather(1, heavy.argmax(1, keepdim=True)).all()
-    assert torch.equal(transfer.with_popularity(model, rows, 0.0)(one), model_scorer(model)(one))
+    assert torch.equal(ch05.with_popularity(model, rows, 0.0)(one), model_scorer(model)(one))
 
 
 def test_places_are_shares_of_the_catalogue(moved):
     target, _, model, _, tuned, _ = moved
-    table = transfer.popularity_pull({"fine-tuned": tuned}, split(target))
+    table = ch05.popularity_pull({"fine-tuned": tuned}, split(target))
     assert table["place"].between(0, 100).all() and (table["popularity"] > 0).all()
 
 
 def test_zero_shot_table_has_each_model_with_and_without_popularity(moved, features, small, monkeypatch):
     target, start, *_ = moved
-    monkeypatch.setattr(quickstart, "CONFIG", small)
-    table = transfer.zero_shot_table(target, {"zero": transfer.zero_shot(start, target, features, small)})
+    monkeypatch.setattr(presets, "CONFIG", small)
+    table = ch05.zero_shot_table(target, {"zero": ch05.zero_shot(start, target, features, small)})
     assert table["system"].unique().tolist() == ["popularity", "Markov chain", "zero", "zero, + log popularity"]
 
 
 def test_curves_begin_before_training_and_count_pre_training_once(moved, features, small):
     target, start, _, spent, _, history = moved
-    zero, fresh = transfer.zero_shot(start, target, features, small), transfer.fresh(target, features, small)
-    table = transfer.curves(target, {"a": (fresh, history, False), "b": (zero, history, True)}, spent)
+    zero, fresh = ch05.zero_shot(start, target, features, small), ch05.fresh(target, features, small)
+    table = ch05.curves(target, {"a": (fresh, history, False), "b": (zero, history, True)}, spent)
     b = table[table["curve"] == "b"]
     assert b["epoch"].tolist() == [0, 1, 2] and b["seconds"].iloc[0] == 0
     assert (b["seconds in all"] - b["seconds"]).tolist() == pytest.approx([spent["train_seconds"].sum()] * 3)
     a = table[table["curve"] == "a"]
     assert a["seconds in all"].tolist() == a["seconds"].tolist() and a["ndcg@10"].iloc[0] != b["ndcg@10"].iloc[0]
-    soon = transfer.until(table, level=0.0)
-    assert soon["epoch"].tolist() == [0, 0] and transfer.until(table, level=2.0)["epoch"].isna().all()
+    soon = ch05.until(table, level=0.0)
+    assert soon["epoch"].tolist() == [0, 0] and ch05.until(table, level=2.0)["epoch"].isna().all()
 
 
 def test_travelled_puts_each_part_back_and_leaves_the_model_as_it_was(moved, features, small):
     target, start, _, _, tuned, _ = moved
-    zero = transfer.zero_shot(start, target, features, small)
+    zero = ch05.zero_shot(start, target, features, small)
     before = {name: tensor.clone() for name, tensor in tuned.state_dict().items()}
-    table = transfer.travelled(target, zero, tuned)
+    table = ch05.parameter_drift(target, zero, tuned)
     assert all(torch.equal(before[name], tensor) for name, tensor in tuned.state_dict().items())
     table = table.set_index("part")
     moved_by = (tuned.adapter_text.weight - zero.adapter_text.weight).square().sum() + (
@@ -160,7 +160,7 @@ def test_travelled_puts_each_part_back_and_leaves_the_model_as_it_was(moved, fea
     assert table["distance"]["adapter, text (eq. 2)"] == pytest.approx((moved_by / length).sqrt().item(), rel=1e-4)
     assert math.isnan(table["distance"]["item table E^t (section 3.2.3)"])
     assert "scale of the log-gaps (not trained)" not in table.index  # it does not move in fine-tuning
-    assert transfer.travelled(target, tuned, tuned).empty
+    assert ch05.parameter_drift(target, tuned, tuned).empty
 
 
 def runs(labels, dataset, seeds=(0, 1, 2)):
@@ -196,17 +196,17 @@ def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
         ]
     )
     kept = pd.concat([runs({"MMM4Rec": 0.1, "w/o PT": 0.08, "2L": 0.3}, "films"), runs({"MMM4Rec": 0.1}, "shop")])
-    table = transfer.without_pretraining(kept, pairs)
+    table = ch05.without_pretraining(kept, pairs)
     line = table.iloc[0]
     assert line["MMM4Rec"] == pytest.approx(0.11) and line["w/o PT"] == pytest.approx(0.09) and line["seeds"] == 3
     assert line["difference"] == -0.021 and line["standard error"] == 0.005 and "films" in line["data"]
     assert table["numbers"].tolist() == ["measured", "published", "published"]
     assert table.set_index("data")["w/o PT"][["scientific", "office"]].tolist() == [0.0647, 0.0751]
-    alone = transfer.without_pretraining(runs({"MMM4Rec": 0.1, "w/o PT": 0.08}, "films", seeds=(0,)))
+    alone = ch05.without_pretraining(runs({"MMM4Rec": 0.1, "w/o PT": 0.08}, "films", seeds=(0,)))
     assert alone["difference"].iloc[0] == pytest.approx(-0.02) and "one seed" in alone["note"].iloc[0]
 
 
 def test_without_measured_runs_it_says_so():
-    table = transfer.without_pretraining(runs({"MMM4Rec": 0.1}, "shop"))
+    table = ch05.without_pretraining(runs({"MMM4Rec": 0.1}, "shop"))
     assert table["numbers"].tolist() == ["measured", "published", "published"]
     assert "no such runs" in table["note"].iloc[0] and pd.isna(table["difference"].iloc[0])

@@ -6,11 +6,11 @@ import torch
 
 from mmm4rec_lite.analysis import without_memory
 from mmm4rec_lite.data import Dataset
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import metrics, model_scorer, rank_rows
-from mmm4rec_lite.experiments import truncated
-from mmm4rec_lite.experiments.gathered import lines
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.study import ch06_truncation as ch06
+from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.utils.errors import InputError
 
 DAY = 86400
 
@@ -25,9 +25,9 @@ def two_users():
 
 
 def test_lengths_and_what_a_window_drops(two_users):
-    lengths = truncated.history_lengths([two_users])
+    lengths = ch06.history_lengths([two_users])
     assert lengths["histories (%)"].tolist() == [100, 100, 50, 50, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
-    table = truncated.thrown_away([two_users], (1, 2, 4)).set_index("kept")
+    table = ch06.thrown_away([two_users], (1, 2, 4)).set_index("kept")
     assert table["cut (%)"].tolist() == [100, 50, 0] and table["histories"].tolist() == [2, 2, 2]
     assert table["dropped (%)"].tolist() == pytest.approx([100 * 4 / 6, 100 * 2 / 6, 0])
     assert table["older by, median (days)"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
@@ -56,13 +56,13 @@ def runs(values, seeds=(0, 1)):
 def test_curves_are_shares_of_the_same_seeds_longest_window():
     frame = runs({20: 0.2, 5: 0.1})
     for given in (frame, lines("figure2", frame)):
-        table = truncated.curves(given).set_index("kept")
+        table = ch06.curves(given).set_index("kept")
         assert table["share (%)"].to_dict() == pytest.approx({5: 52.5, 20: 100}) and set(table["seeds"]) == {2}
         assert table["spread"][5] == pytest.approx(5 * 2**-0.5) and table["spread"][20] == 0
-    one = truncated.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
+    one = ch06.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
     assert one["spread"].isna().all()
-    with pytest.raises(KitError, match="figure2"):
-        truncated.curves(lines("table5", frame))
+    with pytest.raises(InputError, match="figure2"):
+        ch06.curves(lines("table5", frame))
 
 
 def test_differences_to_the_longest_window_are_within_a_system():
@@ -76,7 +76,7 @@ def test_differences_to_the_longest_window_are_within_a_system():
             {**pair, "form": "SASRec, 5 kept", "against": "SASRec", "experiment": "comparison"},
         ]
     )
-    assert truncated.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]
+    assert ch06.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def model(toy, small, random_features):
 
 
 def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):
-    table = truncated.shown(model, toy_split, (8, 2)).set_index("kept")
+    table = ch06.shown(model, toy_split, (8, 2)).set_index("kept")
     for kept in (2, 8):
         ranks = rank_rows(model_scorer(model), toy_split.sequences, toy_split.test, kept)
         assert table["ndcg@10"][kept] == pytest.approx(metrics(ranks)["ndcg@10"])
@@ -95,7 +95,7 @@ def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):
 
 
 def test_weights_add_up_to_everything_and_grow(model, toy_split):
-    table = truncated.weights_kept(model, toy_split, users=5)
+    table = ch06.weights_kept(model, toy_split, users=5)
     assert table["place"].unique().tolist() == ["text", "image", "fusion"]
     whole = table[table["kept"] == model.config.max_len]["weight (%)"]
     assert whole.tolist() == pytest.approx([100] * len(whole))
@@ -105,7 +105,7 @@ def test_weights_add_up_to_everything_and_grow(model, toy_split):
 
 
 def test_forgetting_at_every_step_leaves_the_latest_item_alone(model, toy_split):
-    table = truncated.weights_kept(without_memory(model), toy_split, users=5, places=("text", "fusion"))
+    table = ch06.weights_kept(without_memory(model), toy_split, users=5, places=("text", "fusion"))
     assert len(table["place"].unique()) == 2 and table[table["kept"] == 1]["weight (%)"].min() > 99.9
 
 
@@ -132,6 +132,6 @@ def test_planted_says_how_many_items_are_needed():
         for kept, value in zip((1, 5, 12), found)
         for seed in (0, 1)
     ]
-    table = truncated.planted(pd.DataFrame(rows))
+    table = ch06.planted(pd.DataFrame(rows))
     assert table.groupby("system")["needed"].first().to_dict() == {"best": 5, "gap vector": 12}
     assert table.set_index(["system", "kept"])["gained (%)"]["best", 5] == pytest.approx(95)

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from mmm4rec_lite import tensorfile
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.features import Features, extract, load_encoder, load_features
-from mmm4rec_lite.tensorfile import save_tensors
+from mmm4rec_lite.utils import tensorfile
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import save_tensors
 
-module = sys.modules["mmm4rec_lite.features.extract"]
+module = sys.modules["mmm4rec_lite.features.extraction"]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_changed_sources_are_extracted_again(dataset, encoder, path, change):
 def test_broken_picture_is_named_and_finished_parts_stay(dataset, encoder, path, monkeypatch):
     monkeypatch.setattr(module, "PART", 3)
     (dataset.folder / "images/8.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-    with pytest.raises(KitError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"):
+    with pytest.raises(InputError, match=r"8\.png: the picture of item 'é8' cannot be read .*--bad-images missing"):
         run(dataset, encoder, path, bad_images="error")
     assert not path.exists() and len(list(Path(f"{path}.parts").iterdir())) == 2
     features = run(dataset, encoder, path, bad_images="missing")
@@ -204,11 +204,11 @@ def test_cut_and_absent_pictures(dataset, encoder, path):
     cut = dataset.folder / "images/2.png"
     Image.effect_noise((64, 64), 90).save(cut)
     cut.write_bytes(cut.read_bytes()[:1000])
-    with pytest.raises(KitError, match="picture of item 'é2' cannot be read"):
+    with pytest.raises(InputError, match="picture of item 'é2' cannot be read"):
         run(dataset, encoder, path, bad_images="error")
     (dataset.folder / "images/6.png").unlink()
     counting = Counting(encoder)
-    with pytest.raises(KitError, match="picture of item 'é6' cannot be read .*No such file"):
+    with pytest.raises(InputError, match="picture of item 'é6' cannot be read .*No such file"):
         run(dataset, counting, path, bad_images="error")
     assert counting.texts == 0  # told before anything is encoded
     assert run(dataset, encoder, path, bad_images="missing").has_image.nonzero().flatten().tolist() == [0, 4, 8]
@@ -216,29 +216,29 @@ def test_cut_and_absent_pictures(dataset, encoder, path):
 
 def test_decompression_bomb_is_refused(dataset, encoder, path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)  # the limit is on: 40 x 30 is over twice of this
-    with pytest.raises(KitError, match="item 'é0' cannot be read .*decompression bomb"):
+    with pytest.raises(InputError, match="item 'é0' cannot be read .*decompression bomb"):
         run(dataset, encoder, path, bad_images="error")
 
 
 @pytest.mark.parametrize("option", ["missing", "bad_images"])
 def test_unknown_policies(dataset, encoder, path, option):
-    with pytest.raises(KitError, match=f"{option}='black' is not known: choose '"):
+    with pytest.raises(InputError, match=f"{option}='black' is not known: choose '"):
         run(dataset, encoder, path, **{option: "black"})
 
 
 def test_no_items(dataset, encoder, path):
     dataset.items = dataset.items[:0]
-    with pytest.raises(KitError, match="'ten' has no items"):
+    with pytest.raises(InputError, match="'ten' has no items"):
         run(dataset, encoder, path)
 
 
 def test_other_files_and_folders_are_not_overwritten(dataset, encoder, path):
     path.parent.mkdir()
     path.write_text("my notes")
-    with pytest.raises(KitError, match="no feature file or is damaged"):
+    with pytest.raises(InputError, match="no feature file or is damaged"):
         run(dataset, encoder, path)
     assert path.read_text() == "my notes"
-    with pytest.raises(KitError, match="is a folder"):
+    with pytest.raises(InputError, match="is a folder"):
         run(dataset, encoder, path.parent)
 
 
@@ -263,22 +263,22 @@ def test_saved_and_loaded(features, path):
 
 def test_unusable_files(features, tmp_path):
     file, again = tmp_path / "f", "; check the path, or make it anew with the command `features`$"
-    with pytest.raises(KitError, match="f: there is no such feature file" + again):
+    with pytest.raises(InputError, match="f: there is no such feature file" + again):
         load_features(file)
     save_file({"x": torch.zeros(2)}, file)
-    with pytest.raises(KitError, match="f is no feature file but something else" + again):
+    with pytest.raises(InputError, match="f is no feature file but something else" + again):
         load_features(file)
     save_tensors(file, "model", {"x": torch.zeros(2)})
-    with pytest.raises(KitError, match="f is no feature file but model" + again):
+    with pytest.raises(InputError, match="f is no feature file but model" + again):
         load_features(file)
     features.save(file)
     whole = file.read_bytes()
     for size in (0, 5, 60, len(whole) - 1):
         file.write_bytes(whole[:size])
-        with pytest.raises(KitError, match="no feature file or is damaged .*" + again):
+        with pytest.raises(InputError, match="no feature file or is damaged .*" + again):
             load_features(file)
     file.write_bytes(whole[:-3] + bytes([whole[-3] ^ 1]) + whole[-2:])
-    with pytest.raises(KitError, match="checksum differs.*" + again):
+    with pytest.raises(InputError, match="checksum differs.*" + again):
         load_features(file)
 
 
@@ -300,7 +300,7 @@ def test_align(features):
     image, text = features.align(["c", "a"])
     assert torch.equal(image, torch.stack([torch.zeros(5), features.image[2], features.image[0]]))
     assert torch.equal(text, torch.stack([torch.zeros(4), features.text[2], features.text[0]]))
-    with pytest.raises(KitError, match="features of other items: 2 of 3 items have no row, e.g. 'x'"):
+    with pytest.raises(InputError, match="features of other items: 2 of 3 items have no row, e.g. 'x'"):
         features.align(["x", "a", "y"])
 
 
@@ -310,7 +310,7 @@ def test_encoders_are_not_mixed(features):
     )
     assert features.same_encoder(features) and not features.same_encoder(other)
     features.require_encoder("1" * 64)
-    with pytest.raises(KitError, match=r"encoder 'one' \(11111111\).*'two' \(22222222\).*cannot be mixed"):
+    with pytest.raises(InputError, match=r"encoder 'one' \(11111111\).*'two' \(22222222\).*cannot be mixed"):
         features.require_encoder(other.encoder["fingerprint"], other.encoder["name"])
 
 

@@ -11,9 +11,9 @@ from huggingface_hub import constants
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.features import load_encoder
 from mmm4rec_lite.features.torchvision_guard import import_torchvision
+from mmm4rec_lite.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,13 @@ def test_fingerprint_follows_weights(monkeypatch):
 
 
 def test_unknown_names_and_devices(tmp_path):
-    with pytest.raises(KitError, match="'clip' is not known: choose one of packaged, siglip, random or the path"):
+    with pytest.raises(InputError, match="'clip' is not known: choose one of packaged, siglip, random or the path"):
         load_encoder("clip")
-    with pytest.raises(KitError, match="device 'abacus' cannot be used"):
+    with pytest.raises(InputError, match="device 'abacus' cannot be used"):
         load_encoder("random", device="abacus")
-    with pytest.raises(KitError, match="is no open_clip folder"):
+    with pytest.raises(InputError, match="is no open_clip folder"):
         load_encoder(f"local-dir:{tmp_path / 'nowhere'}")
-    with pytest.raises(KitError, match="is no open_clip folder"):
+    with pytest.raises(InputError, match="is no open_clip folder"):
         load_encoder(tmp_path)
 
 
@@ -71,14 +71,14 @@ def test_unsafe_or_broken_folders(tmp_path):
     model = {"embed_dim": 32, "vision_cfg": {}, "text_cfg": {}}
     config.write_text(json.dumps({"model_cfg": model}))
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(KitError, match="holds no .safetensors weights"):
+    with pytest.raises(InputError, match="holds no .safetensors weights"):
         load_encoder(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "open_clip_model.safetensors")
-    with pytest.raises(KitError, match="cannot be loaded by open_clip"):
+    with pytest.raises(InputError, match="cannot be loaded by open_clip"):
         load_encoder(tmp_path)
     model["text_cfg"] = {"tokenizer_kwargs": {"trust_remote_code": True}}
     config.write_text(json.dumps({"model_cfg": model}))
-    with pytest.raises(KitError, match="trust_remote_code"):
+    with pytest.raises(InputError, match="trust_remote_code"):
         load_encoder(tmp_path)
 
 
@@ -112,7 +112,7 @@ def played_siglip(monkeypatch):
 
 def test_siglip_out_of_reach_is_told_after_one_try(played_siglip):
     asked = played_siglip(cached=False, reachable=False)
-    with pytest.raises(KitError, match=r"SigLIP is not in .*out of reach \(no route\).*use encoder 'packaged'"):
+    with pytest.raises(InputError, match=r"SigLIP is not in .*out of reach \(no route\).*use encoder 'packaged'"):
         load_encoder("siglip")
     assert asked == [("ViT-B-16-SigLIP", "webli", "offline"), "hub?"]
     assert constants.HF_HUB_OFFLINE is False

@@ -16,9 +16,8 @@ from lightning_fabric import Fabric
 from torch.multiprocessing import ProcessExitedException
 from typer.testing import CliRunner
 
-from mmm4rec_lite import cli
+from mmm4rec_lite.study import cli
 from mmm4rec_lite.data import import_tables, load_dataset
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.features import (
     FeatureTable,
     codes,
@@ -30,7 +29,8 @@ from mmm4rec_lite.features import (
     read_table,
     with_table,
 )
-from mmm4rec_lite.model import MMM4Rec
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.utils.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -38,7 +38,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 @pytest.fixture(scope="module", autouse=True)
 def parts_of_four():
     """The toy's 60 items in 15 parts: a part is what a kill can cost."""
-    module = sys.modules["mmm4rec_lite.features.extract"]
+    module = sys.modules["mmm4rec_lite.features.extraction"]
     before, module.PART = module.PART, 4
     yield
     module.PART = before
@@ -220,16 +220,16 @@ def test_a_table_is_aligned_by_item_id(vectors):
         "vectors of other items": 2,
         "vectors with NaN or infinity, left out": 2,
     }
-    with pytest.raises(KitError, match="no vector for any of 2 items .*such as 'a', wanted are such as .'y'.*check"):
+    with pytest.raises(InputError, match="no vector for any of 2 items .*such as 'a', wanted are such as .'y'.*check"):
         table.align(["y", "z"])
 
 
 def test_a_bare_array_takes_the_ids_given_with_it(tmp_path, vectors):
     np.save(tmp_path / "t.npy", vectors)
     assert read_table(tmp_path / "t.npy", "audio", items=IDS).align(IDS)[1].all() == False  # noqa: E712  (padding)
-    with pytest.raises(KitError, match="a bare array names no items"):
+    with pytest.raises(InputError, match="a bare array names no items"):
         read_table(tmp_path / "t.npy", "audio")
-    with pytest.raises(KitError, match="4 vectors for 3 items; .*in the order of the dataset's items.parquet"):
+    with pytest.raises(InputError, match="4 vectors for 3 items; .*in the order of the dataset's items.parquet"):
         read_table(tmp_path / "t.npy", "audio", items=IDS[:3])
     told = CliRunner().invoke(cli.app, ["features-table", "--help"], env={"COLUMNS": "300"}).stdout
     assert "npy, its rows in the order of the dataset's items.parquet" in told
@@ -245,7 +245,7 @@ def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, content = tmp_path / f"t{kind}", np.array([Evil(), None], dtype=object)
     np.savez(path, items=content, vectors=content) if kind == ".npz" else np.save(path, content)
-    with pytest.raises(KitError, match="cannot be read as arrays .*pickled objects are not read"):
+    with pytest.raises(InputError, match="cannot be read as arrays .*pickled objects are not read"):
         read_table(path, "audio", items=["a", "b"])
     assert not (tmp_path / "executed").exists()
 
@@ -271,7 +271,7 @@ def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
 )
 def test_unusable_arrays(tmp_path, write, fault):
     write(tmp_path / "t.npz")
-    with pytest.raises(KitError, match=fault) as error:
+    with pytest.raises(InputError, match=fault) as error:
         read_table(tmp_path / "t.npz", "audio")
     assert "\n" not in str(error.value)
 
@@ -287,7 +287,7 @@ def test_unusable_arrays(tmp_path, write, fault):
 )
 def test_unusable_tables(tmp_path, frame, fault):
     frame.to_parquet(tmp_path / "t.parquet")
-    with pytest.raises(KitError, match=fault):
+    with pytest.raises(InputError, match=fault):
         read_table(tmp_path / "t.parquet", "audio")
 
 
@@ -298,7 +298,7 @@ def test_codes_become_multi_hot_vectors():
     found, names = codes(["<A_2> <B_1>", None, "<A_1> <B_1> <A_1>", "", "x y"])
     assert names == ["<A_1>", "<A_2>", "<B_1>", "x", "y"] and found.dtype == torch.float32
     assert found.tolist() == [[0, 1, 1, 0, 0], [0] * 5, [1, 0, 1, 0, 0], [0] * 5, [0, 0, 0, 1, 1]]
-    with pytest.raises(KitError, match="codes: none found"):
+    with pytest.raises(InputError, match="codes: none found"):
         codes(["", None])
     one, same, other = (
         codes_table(["i", "j"], column, "image", "s") for column in (["<A>", None], ["<A>", "<A>"], ["<B>", None])
@@ -315,14 +315,14 @@ def test_a_table_takes_the_place_of_image_or_text(whole, tmp_path):
     about = changed.encoder
     assert (about["name"], about["image_dim"], about["text_dim"]) == ("random, image: codes", 5, 32)
     assert not changed.same_encoder(whole) and changed.source != whole.source and whole.encoder["image_dim"] == 32
-    with pytest.raises(KitError, match="cannot be mixed"):
+    with pytest.raises(InputError, match="cannot be mixed"):
         changed.require_encoder(whole.encoder["fingerprint"])
     assert with_table(whole, "image", table).same_encoder(changed)
     spoken = with_table(whole, "text", table)
     assert spoken.image is whole.image and spoken.text.shape == (60, 5) and not spoken.same_encoder(changed)
     changed.save(tmp_path / "f")
     assert equal(load_features(tmp_path / "f"), changed)
-    with pytest.raises(KitError, match="modality 'audio' cannot be replaced; choose 'image' or 'text'"):
+    with pytest.raises(InputError, match="modality 'audio' cannot be replaced; choose 'image' or 'text'"):
         with_table(whole, "audio", table)
 
 

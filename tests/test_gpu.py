@@ -5,9 +5,10 @@ import torch
 from test_devices import trains_ranks_and_loses_pictures
 from test_systems import STAGED
 
-from mmm4rec_lite import analysis, devices, stages
-from mmm4rec_lite.recommend import as_batch, recommend, user_history
-from mmm4rec_lite.train import TrainConfig
+from mmm4rec_lite import analysis, stages
+from mmm4rec_lite.evaluation import as_batch, recommend, user_history
+from mmm4rec_lite.training import TrainConfig
+from mmm4rec_lite.utils import devices
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
 
@@ -19,7 +20,7 @@ def accelerator(monkeypatch):
 
 def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, random_features, tmp_path):
     lamps, mugs = toy.select("lamps"), toy.select("mugs")
-    features, config = random_features(toy.items["item"]), small.but(dropout=0.0, time_dropout=0.0)
+    features, config = random_features(toy.items["item"]), small.replace(dropout=0.0, time_dropout=0.0)
     losses = {}
     for place in ("auto", "cpu"):
         devices.ACCELERATOR = place

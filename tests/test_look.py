@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite.data import Dataset, look
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.data import Dataset, statistics
+from mmm4rec_lite.utils.errors import InputError
 
 DAY = 86400
 
@@ -45,15 +45,15 @@ def line(frame, **where):
 
 def test_gaps_are_those_within_users():
     one = shop({"u": [100, 100, 160], "v": [5, 3605], "w": [7]})
-    assert look.gaps(one).tolist() == [0, 60, 3600]
+    assert statistics.gaps(one).tolist() == [0, 60, 3600]
 
 
 def test_histogram_has_zeros_apart_and_loses_no_gap():
-    table = look.gap_histogram([shop({"u": np.cumsum([0, 0, 0, 1, 10, 1000, 1000]).tolist()})])
+    table = statistics.gap_histogram([shop({"u": np.cumsum([0, 0, 0, 1, 10, 1000, 1000]).tolist()})])
     zero, rest = table.iloc[0], table[table["to"] > 0]
     assert zero["to"] == 0 and zero["share"] == pytest.approx(2 / 6)
     assert table["share"].sum() == pytest.approx(1)
-    assert np.allclose(np.diff(np.log10(rest["to"])), 1 / look.PER_DECADE)
+    assert np.allclose(np.diff(np.log10(rest["to"])), 1 / statistics.PER_DECADE)
     for gap, share in ((1, 1 / 6), (10, 1 / 6), (1000, 2 / 6)):
         assert rest[(rest["from"] <= gap) & (gap < rest["to"])]["share"].tolist() == [pytest.approx(share)]
 
@@ -69,13 +69,13 @@ def test_histogram_has_zeros_apart_and_loses_no_gap():
     ],
 )
 def test_entropy_in_bits(gaps, bits):
-    table = look.gap_statistics([shop({"u": np.cumsum([0, *gaps]).tolist()})])
+    table = statistics.gap_statistics([shop({"u": np.cumsum([0, *gaps]).tolist()})])
     assert table["entropy of log-gaps (bits)"].item() == pytest.approx(bits)
 
 
 def test_gap_statistics_by_hand():
     one = shop({"u": [0, 0, DAY], "v": [0, 2 * DAY, 4 * DAY, 4 * DAY, 5 * DAY]}, name="one")
-    row = line(look.gap_statistics([one, shop({"u": [1, 2]})]), dataset="one")
+    row = line(statistics.gap_statistics([one, shop({"u": [1, 2]})]), dataset="one")
     assert row["gaps"] == 6 and row["zero gaps (%)"] == pytest.approx(100 * 2 / 6)
     assert row["gap, median (s)"] == DAY and row["gap, lower quartile (s)"] == DAY / 4  # of 0 0 1 1 2 2 days
     assert row["median history length"] == 4
@@ -84,27 +84,27 @@ def test_gap_statistics_by_hand():
 
 
 def test_no_user_with_two_interactions_is_told():
-    with pytest.raises(KitError, match="shop: no user has two interactions"):
-        look.gap_statistics([shop({"u": [1], "v": [2]})])
+    with pytest.raises(InputError, match="shop: no user has two interactions"):
+        statistics.gap_statistics([shop({"u": [1], "v": [2]})])
 
 
 def test_popularity_by_hand():
     one = shop({"u": range(10)}, bought=[3] * 6 + [1] * 3 + [0])  # counts 6, 3, 1, 0
-    curve = look.popularity([one])
+    curve = statistics.popularity([one])
     assert curve["items (%)"].tolist() == [0, 25, 50, 75, 100]
     assert curve["interactions (%)"].tolist() == [0, 60, 90, 100, 100]
-    row = look.popularity_statistics([one]).iloc[0]
+    row = statistics.popularity_statistics([one]).iloc[0]
     assert [row[f"top {share} % of items: interactions (%)"] for share in (1, 10, 50)] == [60, 60, 90]
     pairs = np.abs(np.subtract.outer([6, 3, 1, 0], [6, 3, 1, 0]))
     assert row["Gini"] == pytest.approx(pairs.mean() / 2 / 2.5)
 
 
 def test_gini_is_0_for_equals():
-    assert look.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["Gini"].item() == 0
+    assert statistics.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["Gini"].item() == 0
 
 
 def test_coverage_counts_items_and_what_was_bought():
-    table = look.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
+    table = statistics.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
     a, b, both = (line(table, domain=name) for name in ("a", "b", "all"))
     assert (a["items"], a["images"], a["items with an image (%)"]) == (2, 1, 50)
     assert a["interactions with an image (%)"] == 75 and b["interactions with an image (%)"] == 0
@@ -112,7 +112,7 @@ def test_coverage_counts_items_and_what_was_bought():
 
 
 def test_measured_and_published_numbers_are_kept_apart(toy):
-    table = look.beside_paper([toy])
+    table = statistics.beside_paper([toy])
     assert line(table, numbers="measured")["users"] == toy.interactions["user"].nunique()
     office = line(table, numbers="published", dataset="office")
     assert (office["users"], office["coverage %"]) == (87436, 63.99)
@@ -124,7 +124,7 @@ IDS = list("abcde")
 
 
 def test_neighbours_go_by_angle_not_length():
-    near = look.neighbours(IDS, VECTORS, k=2)
+    near = statistics.neighbours(IDS, VECTORS, k=2)
     assert near["item"].tolist() == [item for item in IDS for _ in range(2)] and near["rank"].tolist() == [1, 2] * 5
     first = near[near["rank"] == 1].set_index("item")
     assert first["neighbour"].to_dict() == {"a": "b", "b": "a", "c": "d", "d": "c", "e": "c"}
@@ -132,15 +132,15 @@ def test_neighbours_go_by_angle_not_length():
 
 
 def test_neighbours_of_some_among_some():
-    near = look.neighbours(IDS, VECTORS, k=1, among=["a", "c", "e"], of=["b"])
+    near = statistics.neighbours(IDS, VECTORS, k=1, among=["a", "c", "e"], of=["b"])
     assert near[["item", "neighbour"]].to_numpy().tolist() == [["b", "a"]]
 
 
 def test_neighbours_do_not_depend_on_how_many_are_compared_at_once(monkeypatch):
     vectors = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
-    whole = look.neighbours(range(20), vectors, k=3)
-    monkeypatch.setattr(look, "ROWS", 7)
-    pd.testing.assert_frame_equal(look.neighbours(range(20), vectors, k=3), whole)
+    whole = statistics.neighbours(range(20), vectors, k=3)
+    monkeypatch.setattr(statistics, "ROWS", 7)
+    pd.testing.assert_frame_equal(statistics.neighbours(range(20), vectors, k=3), whole)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_neighbours_do_not_depend_on_how_many_are_compared_at_once(monkeypatch):
     ],
 )
 def test_neighbours_that_cannot_be_are_told(change, words):
-    with pytest.raises(KitError, match=words) as error:
-        look.neighbours(**{"items": IDS, "vectors": VECTORS, "k": 2, **change})
+    with pytest.raises(InputError, match=words) as error:
+        statistics.neighbours(**{"items": IDS, "vectors": VECTORS, "k": 2, **change})
     assert "\n" not in str(error.value)
 
 
@@ -168,15 +168,15 @@ def near(pairs):
 
 def test_agreement_beside_chance():
     one, other = near(["ab", "ac", "ba", "bc"]), near(["ad", "ab", "bd", "be"])
-    assert look.agreement(one, one, 5).tolist() == [100, 50]
-    assert look.agreement(one, other, 5)["shared (%)"] == 25  # only a-b, at another rank
-    with pytest.raises(KitError, match="different items"):
-        look.agreement(one, near(["ab", "ac"]), 5)
+    assert statistics.agreement(one, one, 5).tolist() == [100, 50]
+    assert statistics.agreement(one, other, 5)["shared (%)"] == 25  # only a-b, at another rank
+    with pytest.raises(InputError, match="different items"):
+        statistics.agreement(one, near(["ab", "ac"]), 5)
 
 
 def test_matches_by_hand():
     items = pd.DataFrame({"item": list("abcd"), "colour": ["red", "red", "red", "blue"]})
-    table = look.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
+    table = statistics.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
     row = line(table, modality="text", attribute="colour")
     assert row["found (%)"] == pytest.approx(100 * (1 + 0.5 + 0.5) / 3)
     assert row["standard error"] == pytest.approx(np.std([100, 50, 50], ddof=1) / np.sqrt(3))
@@ -186,19 +186,19 @@ def test_matches_by_hand():
 def test_matches_of_random_neighbours_are_chance():
     g = np.random.default_rng(0)
     items = pd.DataFrame({"item": range(400), "kind": g.integers(0, 4, 400)})
-    found = look.neighbours(range(400), torch.from_numpy(g.normal(size=(400, 16))), k=10)
-    row = look.matches({"noise": found}, items, ["kind"]).iloc[0]
+    found = statistics.neighbours(range(400), torch.from_numpy(g.normal(size=(400, 16))), k=10)
+    row = statistics.matches({"noise": found}, items, ["kind"]).iloc[0]
     assert abs(row["found (%)"] - row["by chance (%)"]) < 4 * row["standard error"]
 
 
 def test_matches_with_unknown_items_are_told():
-    with pytest.raises(KitError, match="1 neighbours are not among the items given, such as 'z'"):
-        look.matches({"text": near(["ab", "az"])}, pd.DataFrame({"item": ["a", "b"], "kind": 1}), ["kind"])
+    with pytest.raises(InputError, match="1 neighbours are not among the items given, such as 'z'"):
+        statistics.matches({"text": near(["ab", "az"])}, pd.DataFrame({"item": ["a", "b"], "kind": 1}), ["kind"])
 
 
 def test_without_a_picture_zeros_tie_with_all():
     vectors, has = torch.cat([VECTORS, torch.zeros(3, 2)]), [True] * 5 + [False] * 3
-    told = look.without_picture(vectors, has, k=2)
+    told = statistics.without_picture(vectors, has, k=2)
     assert told["without a picture"] == 3 and told["different vectors among these"] == 1
     assert told["items that tie as their nearest"] == 7 and told["the same for items with a picture"] == 1
     assert told["their cosine to one another"] == told["their cosine to pictures, highest"] == 0
@@ -206,7 +206,7 @@ def test_without_a_picture_zeros_tie_with_all():
 
 def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
     vectors, has = torch.cat([VECTORS, torch.tensor([[1.0, 1.0]]).expand(3, 2)]), [True] * 5 + [False] * 3
-    told = look.without_picture(vectors, has, k=2)
+    told = statistics.without_picture(vectors, has, k=2)
     assert told["items that tie as their nearest"] == 2
     assert told["their cosine to one another"] == pytest.approx(1)
     assert told["their cosine to pictures, highest"] == pytest.approx(1.1 / np.sqrt(2 * 1.01))
@@ -216,5 +216,5 @@ def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
 
 @pytest.mark.parametrize("has", [[True] * 5, [False] * 5, [True, False], [True] * 4 + [False]])
 def test_without_picture_needs_both_sorts(has):
-    with pytest.raises(KitError, match="two of them or more without a picture"):
-        look.without_picture(VECTORS, has)
+    with pytest.raises(InputError, match="two of them or more without a picture"):
+        statistics.without_picture(VECTORS, has)

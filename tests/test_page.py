@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mmm4rec_lite import cli
+from mmm4rec_lite.study import cli
 from mmm4rec_lite.data import load_dataset
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.widgets.page import MAX_ITEMS, SHOWN, histories, write_page
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
 
 ROOT = Path(__file__).parent.parent
 STORE = ROOT / "data_samples" / "store"
@@ -71,11 +71,11 @@ def test_a_title_cannot_end_the_script(tmp_path):
 
 @pytest.mark.parametrize("given, told", [([], "one or more histories"), ([ONE | {"gaps": [0]}], "two or more items")])
 def test_nothing_to_show_is_told_and_leaves_no_file(tmp_path, given, told):
-    with pytest.raises(KitError, match=told):
+    with pytest.raises(InputError, match=told):
         write_page(tmp_path / "page.html", given)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_user_is_told(store):
-    with pytest.raises(KitError, match="no user 'nobody'"):
+    with pytest.raises(InputError, match="no user 'nobody'"):
         histories(store, ["nobody"])

@@ -10,7 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmm4rec_lite import plots
+from mmm4rec_lite import viz
+from mmm4rec_lite.study import ch01_data_and_features as ch01
 
 HISTORY = pd.DataFrame(
     {
@@ -41,7 +42,7 @@ def ticks(axis):
 
 @pytest.mark.parametrize("metric", ["ndcg@10", "recall@10"])
 def test_history_curves_show_loss_and_metric_and_mark_the_kept_epoch(metric):
-    loss, second = drawn(plots.history_curves(HISTORY, metric))
+    loss, second = drawn(viz.history_curves(HISTORY, metric))
     assert loss.get_xlabel() == second.get_xlabel() == "epoch"
     assert "loss" in loss.get_ylabel() and metric in second.get_ylabel()
     for axis, column in ((loss, "loss"), (second, metric)):
@@ -51,7 +52,7 @@ def test_history_curves_show_loss_and_metric_and_mark_the_kept_epoch(metric):
 
 
 def test_history_curves_of_a_run_without_validation_show_the_loss_alone():
-    axes = drawn(plots.history_curves(HISTORY[["epoch", "loss", "best"]]))
+    axes = drawn(viz.history_curves(HISTORY[["epoch", "loss", "best"]]))
     assert len(axes) == 1 and "loss" in axes[0].get_ylabel()
 
 
@@ -59,7 +60,7 @@ def test_metric_bars_show_every_system_and_policy_with_its_number():
     table = pd.DataFrame(
         {"system": ["a", "a", "b", "b"], "seen items": ["kept", "removed"] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
     )
-    (axis,) = drawn(plots.metric_bars(table))
+    (axis,) = drawn(viz.metric_bars(table))
     assert "ndcg@10" in axis.get_xlabel() and ticks(axis) == ["a", "b"]
     assert sorted(text.get_text() for text in axis.texts) == ["0.100", "0.200", "0.300", "0.400"]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["kept", "removed"]
@@ -67,7 +68,7 @@ def test_metric_bars_show_every_system_and_policy_with_its_number():
 
 def test_a_mask_map_shows_the_mask_between_0_and_1_and_names_the_items():
     mask = torch.tensor([[1, 0, 0], [0.5, 1, 0], [0.2, 0.4, 1]])
-    axis, bar = drawn(plots.mask_map(mask, LABELS, "head 1"))
+    axis, bar = drawn(viz.mask_map(mask, LABELS, "head 1"))
     (image,) = axis.images
     assert image.get_clim() == (0, 1) and torch.equal(torch.tensor(image.get_array().tolist()), mask)
     assert axis.get_xlabel() and axis.get_ylabel() and bar.get_ylabel() and axis.get_title() == "head 1"
@@ -76,7 +77,7 @@ def test_a_mask_map_shows_the_mask_between_0_and_1_and_names_the_items():
 
 def test_weight_bars_have_a_bar_per_item_and_name_and_tell_the_gaps():
     weights = {"real": torch.tensor([0.1, 0.5, 1]), "slow": torch.tensor([0.0, 0.2, 1])}
-    (axis,) = drawn(plots.weight_bars(weights, LABELS, [0, 90, 3 * 86400]))
+    (axis,) = drawn(viz.weight_bars(weights, LABELS, [0, 90, 3 * 86400]))
     widths = [[bar.get_width() for bar in bars] for bars in axis.containers]
     assert widths == [values.tolist() for values in weights.values()]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["real", "slow"]
@@ -85,7 +86,7 @@ def test_weight_bars_have_a_bar_per_item_and_name_and_tell_the_gaps():
 
 def test_a_strip_shows_pictures_where_there_are_some_and_titles_elsewhere(toy):
     items = pd.concat([toy.items[toy.items["image"].notna()][:2], toy.items[toy.items["image"].isna()][:2]])
-    first, second, *cards = drawn(plots.strip(items, toy.folder, "four", marked={items["item"].iloc[1]}))
+    first, second, *cards = drawn(viz.strip(items, toy.folder, "four", marked={items["item"].iloc[1]}))
     assert first.images and second.images and not any(card.images for card in cards)
     words = [axis.get_xlabel() for axis in (first, second)] + [card.texts[0].get_text() for card in cards]
     assert [word.replace("\n", " ") for word in words] == items["title"].tolist()
@@ -96,7 +97,7 @@ def test_a_strip_shows_pictures_where_there_are_some_and_titles_elsewhere(toy):
 @pytest.mark.parametrize("count", [0, 1, 12])
 def test_a_strip_without_pictures_needs_no_folder(toy, count):
     items = toy.items[toy.items["image"].isna()][:count]
-    axes = drawn(plots.strip(items, title="cards"))
+    axes = drawn(viz.strip(items, title="cards"))
     assert len(axes) == max(count, 1) and sum(len(axis.texts) for axis in axes) == count
 
 
@@ -104,7 +105,7 @@ def test_a_strip_without_pictures_needs_no_folder(toy, count):
     "seconds, text", [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1 h"), (86400, "1 d"), (2 * 86400 * 365, "2 y")]
 )
 def test_gaps_are_told_in_the_unit_that_a_reader_would_use(seconds, text):
-    assert plots.style.span(seconds) == text
+    assert viz.style.span(seconds) == text
 
 
 def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
@@ -116,7 +117,7 @@ def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
             "share": [0.5, 0.2, 0.3, 0, 1],
         }
     )
-    one, two = drawn(plots.gap_histogram(table))
+    one, two = drawn(ch01.plot_gap_histogram(table))
     assert [axis.get_title(loc="left") for axis in (one, two)] == ["one", "two"]
     assert [bar.get_height() for bar in one.patches] == pytest.approx([50, 20, 30])
     zero, first = one.patches[:2]
@@ -129,14 +130,14 @@ def test_a_popularity_curve_has_a_line_per_dataset_beside_the_diagonal():
     table = pd.DataFrame(
         {"dataset": ["a"] * 3 + ["b"] * 2, "items (%)": [0, 50, 100, 0, 100], "interactions (%)": [0, 80, 100, 0, 100]}
     )
-    (axis,) = drawn(plots.popularity_curve(table))
+    (axis,) = drawn(ch01.plot_popularity_curve(table))
     names = [text.get_text() for text in axis.get_legend().get_texts()]
     assert names == ["a", "b", "all items alike"] and "%" in axis.get_xlabel() and "%" in axis.get_ylabel()
     assert [0, 80, 100] in [list(line.get_ydata()) for line in axis.lines]
 
 
 def test_a_contact_sheet_has_a_row_per_domain_and_grey_where_there_is_no_picture(toy):
-    (axis,) = drawn(plots.contact_sheet(toy.items, toy.folder, columns=7, title="toys"))
+    (axis,) = drawn(viz.contact_sheet(toy.items, toy.folder, columns=7, title="toys"))
     assert ticks(axis) == ["lamps", "mugs"] and axis.get_title(loc="left") == "toys" and "grey" in axis.get_xlabel()
     sheet = axis.images[0].get_array()
     shelf = toy.items[toy.items["domain"] == "mugs"].head(7)
@@ -152,12 +153,12 @@ def test_a_neighbour_grid_shows_who_is_near_by_what_and_frames_those_of_the_same
         name: pd.DataFrame({"item": [a, a], "rank": [1, 2], "neighbour": found, "cosine": [0.9, 0.25]})
         for name, found in (("text", [b, c]), ("picture", [d, b]))
     }
-    axes = drawn(plots.neighbour_grid(near, items, toy.folder, "kind"))
+    axes = drawn(viz.neighbour_grid(near, items, toy.folder, "kind"))
     assert len(axes) == 5 and [axis.get_ylabel() for axis in axes] == ["", "by text", "", "by picture", ""]
     assert [axis.get_xlabel().splitlines()[-1] for axis in axes[1:]] == ["cosine 0.90", "cosine 0.25"] * 2
     frames = [axis.spines["top"].get_linewidth() for axis in axes]
     assert frames.index(max(frames)) == 3 and frames.count(max(frames)) == 1  # d alone is of a's kind
-    plain = drawn(plots.neighbour_grid(near, items, toy.folder))
+    plain = drawn(viz.neighbour_grid(near, items, toy.folder))
     assert len({axis.spines["top"].get_linewidth() for axis in plain}) == 1
 
 
@@ -171,7 +172,7 @@ def test_match_bars_show_every_modality_and_chance():
             "by chance (%)": [25, 20, 25, 20],
         }
     )
-    (axis,) = drawn(plots.match_bars(table))
+    (axis,) = drawn(ch01.plot_match_bars(table))
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["by chance", "by text", "by both"]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["same shape", "same colour"]
     assert [bar.get_height() for bar in axis.patches] == [40, 30, 70, 50] and "%" in axis.get_ylabel()

@@ -4,13 +4,13 @@ import pandas as pd
 import pytest
 from make_figures import drawn, legend
 
-from mmm4rec_lite import plots
-from mmm4rec_lite.experiments import truncated
+from mmm4rec_lite import viz
+from mmm4rec_lite.study import ch06_truncation as ch06
 
 
 def test_length_curves_draw_lengths_drops_and_ages(toy):
-    dropped = truncated.thrown_away([toy], (2, 5))
-    left, middle, right = drawn(plots.length_curves(truncated.history_lengths([toy]), dropped))
+    dropped = ch06.thrown_away([toy], (2, 5))
+    left, middle, right = drawn(ch06.plot_length_curves(ch06.history_lengths([toy]), dropped))
     assert middle.lines[0].get_ydata().tolist() == dropped["dropped (%)"].tolist()
     assert [line.get_xdata()[0] for line in left.lines[1:]] == [2, 5]  # the windows
     assert right.lines[0].get_ydata().tolist() == dropped["older by, median (days)"].tolist()
@@ -28,7 +28,7 @@ def test_kept_curves_have_a_panel_per_dataset_and_bars_only_where_there_is_a_spr
             "spread": spread,
         }
     )
-    figure = plots.kept_curves(table, "share (%)", error="spread", mark=(97, "97 %"), title="made up")
+    figure = ch06.plot_kept_curves(table, "share (%)", error="spread", mark=(97, "97 %"), title="made up")
     a, b = drawn(figure)
     assert [axis.get_title() for axis in (a, b)] == ["a", "b"] and figure.get_suptitle() == "made up"
     assert b.lines[0].get_ydata().tolist() == [95, 100] and legend(b) == ["97 %", "SASRec"]
@@ -44,7 +44,7 @@ def test_weight_curves_draw_heads_thin_and_their_mean_thick():
             for kept in (1, 2)
         ]
     )
-    (axis,) = drawn(plots.weight_curves(table))
+    (axis,) = drawn(ch06.plot_weight_curves(table))
     assert [line.get_linewidth() for line in axis.lines] == [0.8, 0.8, 3, 0.8, 0.8, 3, 1]
     assert legend(axis) == ["fresh, mean", "trained, mean", "all items alike"]
 
@@ -58,7 +58,7 @@ def test_ablation_bars_hatch_what_is_published_and_give_errors_to_what_is_measur
             "error (%)": [None] * 4 + [1.0],
         }
     )
-    (axis,) = drawn(plots.ablation_bars(table, band=(3, "noise")))
+    (axis,) = drawn(viz.ablation_bars(table, band=(3, "noise")))
     assert [label.get_text() for label in axis.get_yticklabels()] == ["w/o PT", "w/o Time"]
     published, measured = axis.containers[0], axis.containers[-1]
     assert [bar.get_width() for bar in published] == [-10, -4] and published[0].get_hatch()

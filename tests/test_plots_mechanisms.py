@@ -6,22 +6,24 @@ import torch
 from make_figures import drawn, legend
 from PIL import Image
 
-from mmm4rec_lite import plots
-from mmm4rec_lite.ssd import decay_mask
+from mmm4rec_lite import viz
+from mmm4rec_lite.models.ssd import decay_mask
+from mmm4rec_lite.study import ch02_ssd as ch02
+from mmm4rec_lite.study import ch03_decay_masks as ch03
 
 LABELS = ["Red desk lamp", "A title that is far too long for an axis and has to be cut somewhere", "Blue $5 mug"]
 MASK = decay_mask(torch.tensor([-0.1, -0.2, -0.3]))
 
 
 def test_memory_curves_draw_every_curve_from_the_impulse_on():
-    (axis,) = drawn(plots.memory_curves({"a": torch.tensor([1, 0.5, 0.25]), "b": torch.tensor([1, 0.9, 0.81])}))
+    (axis,) = drawn(ch02.plot_memory_curves({"a": torch.tensor([1, 0.5, 0.25]), "b": torch.tensor([1, 0.9, 0.81])}))
     assert axis.lines[0].get_ydata().tolist() == [1, 0.5, 0.25] and axis.lines[0].get_xdata().tolist() == [0, 1, 2]
     assert legend(axis) == ["a", "b"] and "steps" in axis.get_xlabel() and axis.get_ylabel()
 
 
 def test_matrix_row_is_white_at_zero_and_counts_from_one():
     signed = torch.tensor([[1.0, -3], [0, 2]])
-    left, right, *bars = drawn(plots.matrix_row({"M": MASK, "signed": signed}))
+    left, right, *bars = drawn(ch02.plot_matrix_row({"M": MASK, "signed": signed}))
     assert right.images[0].get_array().tolist() == signed.tolist()
     assert right.images[0].get_clim() == (-3, 3) and right.get_xlim() == (0.5, 2.5)
     assert [axis.get_title() for axis in (left, right)] == ["M", "signed"] and "t" in left.get_ylabel()
@@ -30,23 +32,21 @@ def test_matrix_row_is_white_at_zero_and_counts_from_one():
 
 @pytest.mark.parametrize("chunk, squares", [(2, 2), (3, 1), (1, 3)])
 def test_chunk_map_has_a_square_per_chunk_and_a_strip_before_all_but_the_first(chunk, squares):
-    (axis,) = drawn(plots.chunk_map(MASK, chunk))
+    (axis,) = drawn(ch02.plot_chunk_map(MASK, chunk))
     assert sum(not patch.get_fill() for patch in axis.patches) == squares
     strips = [patch for patch in axis.patches if patch.get_fill()]
     assert [strip.get_width() for strip in strips] == [chunk * k for k in range(1, squares)]
 
 
 def test_half_life_lines_follow_the_formula():
-    (axis,) = drawn(plots.half_life_lines([-1, -2], [0.1, 1.0], fresh=(0.01, 0.1)))
+    (axis,) = drawn(ch02.plot_half_life_lines([-1, -2], [0.1, 1.0], fresh=(0.01, 0.1)))
     assert axis.lines[1].get_ydata() == pytest.approx([0.6931 / 0.2, 0.6931 / 2], rel=1e-3)
     assert axis.get_xscale() == axis.get_yscale() == "log" and "steps" in axis.get_ylabel()
     assert "A = -2" in legend(axis)
 
 
 def test_half_life_bars_go_up_or_down_from_one_step():
-    (axis,) = drawn(
-        plots.half_life_bars({"text": torch.tensor([4.0, 0.5]), "image": torch.tensor([2.0, 20])}, window=20)
-    )
+    (axis,) = drawn(viz.half_life_bars({"text": torch.tensor([4.0, 0.5]), "image": torch.tensor([2.0, 20])}, window=20))
     tops = [bar.get_y() + bar.get_height() for bar in axis.patches]
     assert tops == pytest.approx([4, 0.5, 2, 20]) and all(bar.get_y() == 1 for bar in axis.patches)
     assert {"text", "image"} < set(legend(axis)) and any("20" in text for text in legend(axis))
@@ -62,7 +62,7 @@ def test_scaling_curves_draw_medians_on_log_scales():
             "slowest": [1.1, 2.5, 0.7, 3],
         }
     )
-    (axis,) = drawn(plots.scaling_curves(table))
+    (axis,) = drawn(ch02.plot_scaling_curves(table))
     assert axis.lines[1].get_ydata().tolist() == [0.5, 2.5] and legend(axis)[:2] == ["scan", "masked"]
     assert axis.get_xscale() == axis.get_yscale() == "log"
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["64", "128"]
@@ -72,7 +72,7 @@ def test_scaling_curves_draw_medians_on_log_scales():
 
 def test_mask_difference_shows_both_and_what_changed():
     after = decay_mask(torch.tensor([-0.1, -2.0, -0.3]))
-    left, middle, right, *_ = drawn(plots.mask_difference(MASK, after, LABELS, ("own", "other")))
+    left, middle, right, *_ = drawn(viz.mask_difference(MASK, after, LABELS, ("own", "other")))
     change = torch.tensor(right.images[0].get_array().tolist(), dtype=torch.float32)
     torch.testing.assert_close(change, after - MASK)
     assert left.get_title() == "own" and middle.get_title() == "other"
@@ -96,7 +96,7 @@ def table():
 
 
 def test_step_chain_shows_gaps_signal_steps_and_what_is_left(table):
-    gap, signal, dt, left = drawn(plots.step_chain(table, [2]))
+    gap, signal, dt, left = drawn(ch03.plot_step_chain(table, [2]))
     assert [bar.get_height() for bar in gap.patches] == [60, 1]  # a gap of 0 stands at 1 s
     assert signal.lines[0].get_ydata().tolist() == [0.5, 0.5, 0.5]
     assert dt.lines[0].get_ydata().tolist() == [0.2, 0.4, 0.6] and legend(dt) == ["head 2"]
@@ -110,7 +110,7 @@ def test_gap_response_draws_a_line_per_head_and_the_truth(places):
         {"gap": [60, 3600] * 2, "head": [1, 1, 2, 2], "dt": [0.1, 0.2, 0.3, 0.4], "kept": [0.9, 0.8, 0.7, 0.6]}
     )
     table = table.assign(place="text") if places else table
-    left, right = drawn(plots.gap_response(table, truth=lambda gap: 0.25))
+    left, right = drawn(ch03.plot_gap_response(table, truth=lambda gap: 0.25))
     assert left.lines[1].get_ydata().tolist() == [0.3, 0.4] and right.lines[0].get_ydata().tolist() == [0.9, 0.8]
     assert any(set(line.get_ydata()) == {0.25} for line in right.lines)
     assert "the truth" in legend(right) and "head 2" in legend(right)
@@ -120,7 +120,7 @@ def test_influence_bars_show_both_histories_and_their_errors():
     table = pd.DataFrame(
         {"history": ["a", "a", "b", "b"], "item": [1, 2, 1, 2], "influence": [0.1, 0.2, 0.3, 0.4], "se": 0.05}
     )
-    (axis,) = drawn(plots.influence_bars(table, marked=2))
+    (axis,) = drawn(ch03.plot_influence_bars(table, marked=2))
     assert [bar.get_height() for bar in axis.patches] == [0.1, 0.2, 0.3, 0.4]
     assert {"a", "b", "the gap in question"} == set(legend(axis))
 
@@ -132,7 +132,7 @@ def test_weight_strip_has_bars_above_and_items_with_gaps_below(pictures, tmp_pat
         Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")
         items.loc[0, "image"] = "a.png"
     weights = {"head 1": torch.tensor([0.1, 0.2, 0.7]), "head 2": torch.tensor([0.3, 0.3, 0.4])}
-    bars, *tiles = drawn(plots.weight_strip(items, weights, [0, 60, 86400 * 45], tmp_path, "title"))
+    bars, *tiles = drawn(viz.weight_strip(items, weights, [0, 60, 86400 * 45], tmp_path, "title"))
     assert [bar.get_height() for bar in bars.patches] == pytest.approx([0.1, 0.2, 0.7, 0.3, 0.3, 0.4])
     below = [axis.get_xlabel() for axis in tiles]
     assert "first" in below[0] and "1 min later" in below[1] and "45 d later" in below[2]

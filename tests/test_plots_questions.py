@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from test_plots import drawn, ticks
 
-from mmm4rec_lite import plots
+from mmm4rec_lite.study import ch11_open_questions as ch11
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
@@ -17,7 +17,7 @@ def test_missing_curves_have_a_line_per_system_and_bands_with_several_seeds(seed
             for share in (0, 1)
         ]
     )
-    left, right = drawn(plots.missing_curves(table, "t"))
+    left, right = drawn(ch11.plot_missing_curves(table, "t"))
     assert left.lines[0].get_xdata().tolist() == [0, 100] and right.lines[0].get_ydata().tolist() == [100, 50]
     assert "lost their picture (%)" in left.get_xlabel() and "%" in right.get_ylabel()
     assert len(left.collections) == 2
@@ -31,7 +31,7 @@ def test_lost_curves_draw_what_does_not_depend_on_the_dial_as_a_dashed_line():
             "ndcg@10": [0.4, 0.2, 0.3, 0.3],
         }
     )
-    (axis,) = drawn(plots.lost_curves(table))
+    (axis,) = drawn(ch11.plot_lost_curves(table))
     assert [line.get_linestyle() for line in axis.lines] == ["-", "--"]
 
 
@@ -43,7 +43,7 @@ def test_gap_dependence_labels_gaps_in_units_and_shows_all_panels_on_one_scale()
             for part, gap in ((1, 30), (2, 7200))
         ]
     )
-    first, second = drawn(plots.gap_dependence(table, "t"))
+    first, second = drawn(ch11.plot_gap_dependence(table, "t"))
     assert [text.get_text() for text in first.get_xticklabels()] == ["30 s", "2 h"]
     assert first.get_ylim() == second.get_ylim() and second.get_ylim()[1] > 0.62
 
@@ -57,7 +57,7 @@ def test_third_modality_has_bounds_as_lines():
             "seed se": [0, 0.01, 0, 0],
         }
     )
-    (axis,) = drawn(plots.third_modality(table, "t"))
+    (axis,) = drawn(ch11.plot_third_modality(table, "t"))
     assert ticks(axis) == ["not given", "joined to the text"]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["best by shapes alone", "best"]
 
@@ -78,7 +78,7 @@ def test_half_life_change_has_a_row_per_head_and_the_window():
             for when, m in (("start", 4.0), ("trained", 1.0 if head == 1 else 9.0))
         ]
     )
-    figure = plots.half_life_change(table, {"store": 12}, "t")
+    figure = ch11.plot_half_life_change(table, {"store": 12}, "t")
     (axis,) = drawn(figure)
     assert ticks(axis) == ["text 1", "text 2"] and axis.get_xscale() == "log" and "steps" in axis.get_xlabel()
     colours = [line.get_color() for line in axis.lines if line.get_marker() == "o"]
@@ -95,5 +95,5 @@ def test_history_worth_has_a_panel_per_store():
             for n in (1, 12)
         ]
     )
-    axes = drawn(plots.history_worth(table, "t"))
+    axes = drawn(ch11.plot_history_worth(table, "t"))
     assert len(axes) == 2 and len(axes[0].lines) == 2 and "items" in axes[0].get_xlabel()

@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from test_plots import drawn, ticks
 
-from mmm4rec_lite import plots
+from mmm4rec_lite import viz
+from mmm4rec_lite.study import ch09_comparison as ch09
 
 NAMES = ["SASRec", "SASRec_T", "MMSRec"]
 READS = ["ids", "texts", "texts + pictures"]
@@ -42,7 +43,7 @@ def standing(seeds):
 
 @pytest.mark.parametrize("seeds, said", [(1, "films, one seed"), (3, "films, 3 seeds")])
 def test_system_standings_has_a_panel_per_data_set_and_lines_for_counting(seeds, said):
-    figure = plots.system_standings(standing(seeds), "measured")
+    figure = ch09.plot_leaderboard(standing(seeds), "measured")
     axes = drawn(figure)
     assert len(axes) == 2 and axes[0].get_title(loc="left") == said and figure.get_suptitle() == "measured"
     assert ticks(axes[0]) == NAMES and "NDCG@10" in axes[0].get_xlabel()
@@ -55,7 +56,7 @@ def test_system_standings_has_a_panel_per_data_set_and_lines_for_counting(seeds,
 
 def test_accuracy_cost_names_every_system_and_joins_those_that_no_cheaper_one_beats():
     table = standing(1)[lambda rows: rows["reads"] != "counts"].assign(seconds=[10, 20, 5] * 2)
-    (first, _) = drawn(plots.accuracy_cost(table))
+    (first, _) = drawn(ch09.plot_accuracy_cost(table))
     assert {text.get_text() for text in first.texts} == set(NAMES)
     assert first.get_xscale() == "log" and "seconds" in first.get_xlabel()
     assert first.lines[0].get_xdata().tolist() == [5, 10]  # SASRec_T pays more for less
@@ -72,7 +73,7 @@ def test_order_agreement_shows_what_chance_gives():
             "by chance": [0.5, 1 / 3],
         }
     )
-    (axis,) = drawn(plots.order_agreement(table, "t"))
+    (axis,) = drawn(ch09.plot_order_agreement(table, "t"))
     assert ticks(axis) == ["a and c (5 systems)", "b and d (10 systems)"]
     assert [bar.get_width() for bar in axis.patches] == pytest.approx([1, 2 / 3])
     assert [line.get_xdata()[0] for line in axis.lines[:2]] == [0.5, 0.9]
@@ -81,7 +82,7 @@ def test_order_agreement_shows_what_chance_gives():
 def test_strips_stand_under_one_another_with_the_wanted_marked(toy):
     items = toy.items[["item", "title", "image"]]
     rows = {"one system": items.head(3), "another": items.iloc[3:5]}
-    figure = plots.strips(rows, toy.folder, marked={items["item"].iloc[3]}, title="user 1")
+    figure = viz.strips(rows, toy.folder, marked={items["item"].iloc[3]}, title="user 1")
     axes = drawn(figure)
     assert len(axes) == 6 and [axes[i].get_ylabel() for i in (0, 3)] == ["one system", "another"]
     wide = [axis.spines["left"].get_linewidth() > 1 for axis in axes if axis.axison]

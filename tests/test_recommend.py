@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.recommend import as_batch, recommend, user_history
+from mmm4rec_lite.evaluation import as_batch, recommend, user_history
+from mmm4rec_lite.utils.errors import InputError
 
 USER = "user07"  # one of those who buy both
 
@@ -85,23 +85,23 @@ def test_what_cannot_be_shown_is_refused_in_one_line(model, toy):
         "recommend: nothing to show": dict(k=0),
         "recommend: nothing to": dict(k=-1),
     }.items():
-        with pytest.raises(KitError, match=f"^{message}[^\\n]*$"):
+        with pytest.raises(InputError, match=f"^{message}[^\\n]*$"):
             recommend(model, toy, **{"user": USER, **arguments})
     for user in toy.interactions["user"].unique()[:1]:
         everything = pd.DataFrame({"user": user, "item": toy.items["item"], "timestamp": range(60)})
-        with pytest.raises(KitError, match="every item is in the history"):
+        with pytest.raises(InputError, match="every item is in the history"):
             recommend(model, replace(toy, interactions=everything), user)
 
 
 def test_a_model_told_the_time_of_the_request_needs_it_and_uses_it(toy_model, small, toy):
-    told = toy_model(small.but(query_time=True))
+    told = toy_model(small.replace(query_time=True))
     torch.nn.init.normal_(told.request_text)
     last = int(own(toy)["timestamp"].max())
     soon, late = (recommend(told, toy, USER, at=last + gap) for gap in (60, 300 * 86400))
     assert not soon.equals(late)
-    with pytest.raises(KitError, match="before the user's latest interaction"):
+    with pytest.raises(InputError, match="before the user's latest interaction"):
         recommend(told, toy, USER, at=last - 1)
-    with pytest.raises(KitError, match="give the time"):
+    with pytest.raises(InputError, match="give the time"):
         recommend(told, toy, USER)
-    with pytest.raises(KitError, match="leave --at out"):
+    with pytest.raises(InputError, match="leave --at out"):
         recommend(toy_model(small), toy, USER, at=last)

@@ -14,8 +14,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmm4rec_lite import cli, site
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.study import cli
+from mmm4rec_lite.study import site
+from mmm4rec_lite.utils.errors import InputError
 
 PROSE = r"""# 07 Steps & masks
 
@@ -247,7 +248,7 @@ def test_a_failing_notebook_is_named_in_one_line_and_leaves_no_file(book, tmp_pa
     monkeypatch.setattr(site, "CELL_SECONDS", 3)
     path = book("1 + 1", code)
     before = path.read_bytes()
-    with pytest.raises(KitError, match=f"^{re.escape(str(path))}: [^\\n]*$") as error:
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}: [^\\n]*$") as error:
         site.executed(path, tmp_path / "keep")
     assert told in str(error.value) and path.read_bytes() == before
     assert not list(Path(tmp_path / "keep").glob("*"))

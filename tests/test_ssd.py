@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from mmm4rec_lite.ssd import choose, decay_mask, ssd, ssd_chunked, ssd_masked, ssd_scan, ssd_state
+from mmm4rec_lite.models.ssd import choose, decay_mask, ssd, ssd_chunked, ssd_masked, ssd_scan, ssd_state
 
 FORMS = {
     "masked": ssd_masked,

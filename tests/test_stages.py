@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import quickstart, stages, train
+from mmm4rec_lite import stages, training
 from mmm4rec_lite.checkpoint import load_model
 from mmm4rec_lite.data import batch, prefixes
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.stages import finetune, pretrain, split
-from mmm4rec_lite.tensorfile import load_tensors
-from mmm4rec_lite.train import TrainConfig
+from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.training import TrainConfig
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors
 
 PER_ITEM = ("bias_image", "bias_text")
 IN_BATCH = TrainConfig(stage="pretrain", epochs=1, batch_size=128, lr=5e-3)
@@ -64,7 +65,7 @@ def test_a_run_folder_holds_the_model_and_its_history(source, lamps, features, s
     assert sorted(file.name for file in out.iterdir()) == ["history.csv", "model.safetensors", "training.safetensors"]
     pd.testing.assert_frame_equal(pd.read_csv(out / "history.csv"), history)
     again, notes = load_model(out / "model.safetensors", features, lamps.items["item"])
-    assert again.config == small.but(item_bias=False)
+    assert again.config == small.replace(item_bias=False)
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
     assert (notes["stage"], notes["dataset"], notes["training"]) == ("pretrain", "toy-lamps", asdict(IN_BATCH))
     assert notes["encoder"] == features.encoder and notes["torch"] == torch.__version__
@@ -78,14 +79,14 @@ def test_a_second_call_returns_the_finished_run_at_once(source, lamps, mugs, fea
     def no_epoch(*_):
         raise AssertionError("an epoch was run")
 
-    monkeypatch.setattr(train, "_one_epoch", no_epoch)
+    monkeypatch.setattr(training, "_one_epoch", no_epoch)
     for first, first_history, (again, again_history) in (
         (model, history, pretrain(lamps, features, out, small, IN_BATCH, progress=False)),
         (tuned, tuned_history, finetune(mugs, features, tmp_path, start, small, FULL, progress=False)),
     ):
         pd.testing.assert_frame_equal(first_history, again_history)
         assert all(torch.equal(v, again.state_dict()[k]) for k, v in first.state_dict().items())
-    with pytest.raises(KitError, match="belongs to another run"):
+    with pytest.raises(InputError, match="belongs to another run"):
         finetune(mugs, features, tmp_path, None, small, FULL, progress=False)
 
 
@@ -106,7 +107,7 @@ def test_pre_training_has_no_per_item_tables(source):
 
 @pytest.mark.parametrize("item_bias", [True, False])
 def test_fine_tuning_starts_from_the_pre_trained_weights(source, mugs, features, small, tmp_path, untrained, item_bias):
-    finetune(mugs, features, tmp_path, source[0] / "model.safetensors", small.but(item_bias=item_bias), FULL)
+    finetune(mugs, features, tmp_path, source[0] / "model.safetensors", small.replace(item_bias=item_bias), FULL)
     before, pretrained = untrained[0]["weights"], saved(source[0])[0]
     assert before.keys() - pretrained.keys() == (set(PER_ITEM) if item_bias else set())
     assert all(torch.equal(before[name], tensor) for name, tensor in pretrained.items())
@@ -114,14 +115,14 @@ def test_fine_tuning_starts_from_the_pre_trained_weights(source, mugs, features,
 
 
 def test_a_start_of_other_sizes_is_refused_before_anything_is_written(source, mugs, features, small, tmp_path):
-    with pytest.raises(KitError, match="use the same preset"):
-        finetune(mugs, features, tmp_path / "run", source[0] / "model.safetensors", small.but(d_state=8), FULL)
+    with pytest.raises(InputError, match="use the same preset"):
+        finetune(mugs, features, tmp_path / "run", source[0] / "model.safetensors", small.replace(d_state=8), FULL)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_seed_draws_the_start_weights(mugs, features, small, tmp_path, untrained):
     for seed in (0, 0, 1):
-        finetune(mugs, features, tmp_path, None, small, FULL.but(seed=seed))
+        finetune(mugs, features, tmp_path, None, small, FULL.replace(seed=seed))
     first, again, other = (call["weights"]["adapter_text.weight"] for call in untrained)
     assert torch.equal(first, again) and not torch.equal(first, other)
 
@@ -178,16 +179,16 @@ def test_a_transfer_to_the_other_domain_gives_a_model_that_ranks_it(source, lamp
 
 
 def test_an_unknown_split_is_refused_before_anything_is_written(mugs, features, small, tmp_path, untrained):
-    with pytest.raises(KitError, match="^split: 'random' is not known; one of leave_one_out, global_time$"):
+    with pytest.raises(InputError, match="^split: 'random' is not known; one of leave_one_out, global_time$"):
         finetune(mugs, features, tmp_path / "run", None, small, FULL, "random")
     assert not untrained and not (tmp_path / "run").exists()
 
 
 def test_features_of_other_items_or_another_encoder_are_refused(source, mugs, small, tmp_path, random_features):
-    with pytest.raises(KitError, match="features of other items"):
+    with pytest.raises(InputError, match="features of other items"):
         finetune(mugs, random_features(["x0"]), tmp_path / "run", None, small, FULL)
     others = random_features(mugs.items["item"], fingerprint="e" * 16)
-    with pytest.raises(KitError, match="cannot be mixed"):
+    with pytest.raises(InputError, match="cannot be mixed"):
         finetune(mugs, others, tmp_path / "run", source[0] / "model.safetensors", small, FULL)
     assert not (tmp_path / "run").exists()
 
@@ -197,10 +198,10 @@ def test_data_without_times_turn_time_awareness_off(stage, lamps, features, smal
     ordered = replace(lamps, info={"times": "order only"})
     training = IN_BATCH if stage is pretrain else FULL
     model, _ = stage(ordered, features, tmp_path, config=small, training=training)
-    assert not model.config.time and model.config == small.but(time=False, item_bias=model.config.item_bias)
-    with pytest.raises(KitError, match="has no times, only an order; a model with query_time needs"):
-        finetune(ordered, features, tmp_path / "no", None, small.but(query_time=True), FULL)
-    with pytest.raises(KitError, match="split it by leave_one_out"):
+    assert not model.config.time and model.config == small.replace(time=False, item_bias=model.config.item_bias)
+    with pytest.raises(InputError, match="has no times, only an order; a model with query_time needs"):
+        finetune(ordered, features, tmp_path / "no", None, small.replace(query_time=True), FULL)
+    with pytest.raises(InputError, match="split it by leave_one_out"):
         split(ordered, "global_time")
 
 
@@ -210,7 +211,7 @@ def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_p
         features,
         tmp_path / "told",
         source[0] / "model.safetensors",
-        small.but(query_time=True),
+        small.replace(query_time=True),
         FULL,
         progress=False,
     )
@@ -226,6 +227,6 @@ def test_query_time_starts_with_fine_tuning(source, mugs, features, small, tmp_p
 def test_the_quickstarts_runs_have_a_folder_for_every_features_and_settings(lamps, features, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rounded = replace(features, text=features.text + 1e-6)  # by the encoder on another machine
-    given = [(features, FULL), (rounded, FULL), (features, FULL.but(lr=1e-4))]
-    folders = [quickstart.run_folder("finetune", lamps, *one) for one in given]
-    assert len(set(folders)) == 3 and quickstart.run_folder("finetune", lamps, *given[0]) == folders[0]
+    given = [(features, FULL), (rounded, FULL), (features, FULL.replace(lr=1e-4))]
+    folders = [presets.run_folder("finetune", lamps, *one) for one in given]
+    assert len(set(folders)) == 3 and presets.run_folder("finetune", lamps, *given[0]) == folders[0]

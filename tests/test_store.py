@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmm4rec_lite.cli import app
+from mmm4rec_lite.study.cli import app
 from mmm4rec_lite.data import batch, leave_one_out, load_dataset
-from mmm4rec_lite.data.store import (
+from mmm4rec_lite.data.assets import COLOURS, INKS, SHAPES
+from mmm4rec_lite.data.synthetic import (
     DAY,
     DOMAINS,
     KINDS,
@@ -29,9 +30,8 @@ from mmm4rec_lite.data.store import (
     store,
     truth_of,
 )
-from mmm4rec_lite.data.store_shelf import COLOURS, INKS, SHAPES
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import gains, rank_rows
+from mmm4rec_lite.evaluation import ndcg_per_row, rank_rows
+from mmm4rec_lite.utils.errors import InputError
 
 SAMPLE = Path(__file__).parent.parent / "data_samples" / "store"
 SMALL = StoreConfig(users=20, items=16, length=8)
@@ -81,14 +81,14 @@ def test_the_store_has_five_source_and_five_target_domains_with_all_that_the_pap
 
 def test_users_buy_as_often_as_length_says():
     for length in (5, 12):
-        rows = store(None, SMALL.but(users=2000, length=length), ["mugs"]).interactions
+        rows = store(None, SMALL.replace(users=2000, length=length), ["mugs"]).interactions
         counts = rows["user"].value_counts()
         assert counts.min() == 5 and counts.mean() == pytest.approx(length, abs=0.6 if length > 5 else 0)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
     for name, seed in (("one", 0), ("two", 0), ("three", 1)):
-        save_store(tmp_path / name, SMALL.but(seed=seed), ["mugs"])
+        save_store(tmp_path / name, SMALL.replace(seed=seed), ["mugs"])
     files = [str(p.relative_to(tmp_path / "one")) for p in (tmp_path / "one").rglob("*") if p.is_file()]
     assert len(files) == 3 + 13
     assert filecmp.cmpfiles(tmp_path / "one", tmp_path / "two", files, shallow=False)[0] == files
@@ -118,26 +118,26 @@ def test_the_sample_is_what_its_config_makes(tmp_path):
 
 
 def test_gaps_matter_as_much_as_the_knob_says():
-    visit, absence, n = change_by_gap(PLAIN.but(gap_effect=0))
+    visit, absence, n = change_by_gap(PLAIN.replace(gap_effect=0))
     assert visit == pytest.approx(absence, abs=5 * 0.43 * (4 / n) ** 0.5)
-    apart = [np.subtract(*change_by_gap(PLAIN.but(gap_effect=e))[1::-1]) for e in (0.5, 1)]
+    apart = [np.subtract(*change_by_gap(PLAIN.replace(gap_effect=e))[1::-1]) for e in (0.5, 1)]
     assert 0.35 < apart[0] < 0.55 < 0.8 < apart[1]
     # what changes is when, not how much
     for effect in (0, 1):
-        pairs = neighbours(PLAIN.but(gap_effect=effect)).dropna(subset="days")
+        pairs = neighbours(PLAIN.replace(gap_effect=effect)).dropna(subset="days")
         assert (pairs["kind"] != pairs["before"]).mean() == pytest.approx(0.246 * 15 / 16, abs=0.01)
 
 
 @pytest.mark.parametrize("half_life", [30, 60, 120])
 def test_interest_halves_in_the_half_life(half_life):
-    pairs = neighbours(PLAIN.but(half_life=half_life, absence=0.7)).dropna(subset="days")
+    pairs = neighbours(PLAIN.replace(half_life=half_life, absence=0.7)).dropna(subset="days")
     near = pairs[pairs["days"].between(half_life * 0.8, half_life * 1.2)]
     # a new interest is the old kind in one case of 16
     assert (near["kind"] == near["before"]).mean() == pytest.approx(0.5 + 0.5 / KINDS, abs=0.04)
 
 
 def test_focus_is_the_share_that_follows_the_interest():
-    short = [p[p["days"] < 1] for p in (neighbours(PLAIN.but(focus=f, popularity=0)) for f in (1, 0.5, 0))]
+    short = [p[p["days"] < 1] for p in (neighbours(PLAIN.replace(focus=f, popularity=0)) for f in (1, 0.5, 0))]
     same = [(p["kind"] == p["before"]).mean() for p in short]
     assert same[0] > 0.95
     assert same[1] == pytest.approx(0.25 * same[0] + 0.75 / KINDS, abs=0.02)
@@ -148,7 +148,7 @@ def test_seasons_bring_interests_back():
     """Of the interests after two changes in a row, how many are the one of before?"""
     back = {}
     for seasons in (1, 2, 3):
-        pairs = neighbours(PLAIN.but(seasons=seasons, absence=0.6, half_life=2, length=16))
+        pairs = neighbours(PLAIN.replace(seasons=seasons, absence=0.6, half_life=2, length=16))
         pairs = pairs[(pairs["days"] > 20) & (pairs["kind"] != pairs["before"]) & (pairs["before"] != pairs["second"])]
         back[seasons] = (pairs["kind"] == pairs["second"]).mean()
     assert back[2] > 0.6 and back[1] < 0.12 and back[3] < 0.12
@@ -158,7 +158,7 @@ def test_taste_and_its_drift():
     """New interests are of the favourite colour, a year later, too, unless it drifts."""
 
     def same_colour(**knobs):
-        pairs = neighbours(PLAIN.but(absence=0.6, half_life=2, length=20, **knobs))
+        pairs = neighbours(PLAIN.replace(absence=0.6, half_life=2, length=20, **knobs))
         late = pairs[pairs["since"] > 365]
         return (late["kind"] % 4 == late["kind0"] % 4).mean()
 
@@ -215,7 +215,7 @@ def test_words_and_pictures_show_what_the_truth_says_they_show(tmp_path):
 
 @pytest.mark.parametrize("share", [0, 0.5, 1])
 def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
-    dataset = store(tmp_path, SMALL.but(missing=share), ["mugs"])
+    dataset = store(tmp_path, SMALL.replace(missing=share), ["mugs"])
     assert dataset.items["image"].isna().mean() == share
     assert len(list(tmp_path.rglob("*.png"))) == 16 * (1 - share)
 
@@ -224,7 +224,7 @@ def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
 
 
 def world(**knobs):
-    dataset = store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).but(**knobs), ["rugs"])
+    dataset = store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).replace(**knobs), ["rugs"])
     return dataset, truth_of(dataset), leave_one_out(dataset)
 
 
@@ -234,7 +234,7 @@ def plain():
 
 
 def ndcg(score, split, max_len=12):
-    return gains(rank_rows(score, split.sequences, split.test, max_len))
+    return ndcg_per_row(rank_rows(score, split.sequences, split.test, max_len))
 
 
 def difference(a, b):
@@ -288,7 +288,7 @@ def test_best_knows_its_own_quality(knobs, gaps):
     dataset, truth, split = world(**knobs)
     one = batch(split.sequences, split.test, 10)
     top = best(truth, dataset, gaps)(one).topk(10, dim=1)
-    value = gains(torch.arange(1, 11))
+    value = ndcg_per_row(torch.arange(1, 11))
     got = ((top.indices == one.targets[:, None]).double() * value).sum(1)
     mean, se = difference(got, top.values @ value)
     assert abs(mean) < 4 * se
@@ -296,7 +296,7 @@ def test_best_knows_its_own_quality(knobs, gaps):
 
 def test_best_beats_popularity_and_whoever_is_blind_to_gaps(plain):
     dataset, truth, split = plain
-    from mmm4rec_lite.baselines import counting
+    from mmm4rec_lite.evaluation import counting
 
     full, blind = ndcg(best(truth, dataset), split), ndcg(best(truth, dataset, gaps=False), split)
     for name, other in counting(split).items():
@@ -338,7 +338,7 @@ def test_whoever_judges_from_the_telling_modality_finds_more():
 
 
 def test_best_serves_the_core_of_a_domain_and_breaks_ties():
-    dataset = store(None, SMALL.but(users=60, items=24, popularity=0))
+    dataset = store(None, SMALL.replace(users=60, items=24, popularity=0))
     part = dataset.select("lamps")
     split = leave_one_out(part)
     scores = best(truth_of(part), part)(batch(split.sequences, split.test, 5))
@@ -368,27 +368,27 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
     ],
 )
 def test_impossible_knobs_are_told(knobs, told):
-    with pytest.raises(KitError, match=told):
+    with pytest.raises(InputError, match=told):
         StoreConfig(**knobs)
 
 
 def test_other_faults_are_told_in_one_line(toy):
-    with pytest.raises(KitError, match="no domain 'hats'"):
+    with pytest.raises(InputError, match="no domain 'hats'"):
         store(None, SMALL, ["hats"])
-    with pytest.raises(KitError, match="toy is not the demo store"):
+    with pytest.raises(InputError, match="toy is not the demo store"):
         truth_of(toy)
-    with pytest.raises(KitError, match="items that are not of this store"):
+    with pytest.raises(InputError, match="items that are not of this store"):
         best(Truth(SMALL), toy)
-    with pytest.raises(KitError, match="knows must be"):
+    with pytest.raises(InputError, match="knows must be"):
         best(Truth(SMALL), store(None, SMALL, ["mugs"]), knows="sound")
-    with pytest.raises(KitError, match="store has several domains"):
+    with pytest.raises(InputError, match="store has several domains"):
         best(Truth(SMALL), store(None, SMALL, ["mugs", "bags"]))
-    with pytest.raises(KitError, match="no knob 'colour'"):
+    with pytest.raises(InputError, match="no knob 'colour'"):
         read_knobs(["colour=3"])
-    with pytest.raises(KitError, match="popularity must be a finite number, not inf"):
+    with pytest.raises(InputError, match="popularity must be a finite number, not inf"):
         read_knobs(["popularity=inf"])
     assert read_knobs(["length=12.5"]).length == 12.5
-    with pytest.raises(KitError, match="users must be a whole number, not 'many'"):
+    with pytest.raises(InputError, match="users must be a whole number, not 'many'"):
         read_knobs(["users=many"])
 
 
@@ -423,7 +423,7 @@ def test_the_command_makes_a_dataset_folder(tmp_path):
 def test_the_seed_is_given_once_and_the_help_names_every_knob(tmp_path):
     command = ["data", "store", "--out", str(tmp_path / "s"), "users=30", "items=20", "--domain", "mugs", "seed=7"]
     both = CliRunner().invoke(app, [*command, "--seed", "7"])
-    assert isinstance(both.exception, KitError) and "both --seed and the knob seed=" in str(both.exception)
+    assert isinstance(both.exception, InputError) and "both --seed and the knob seed=" in str(both.exception)
     assert not (tmp_path / "s").exists()
     assert CliRunner().invoke(app, command).exit_code == 0
     assert truth_of(load_dataset(tmp_path / "s")).config.seed == 7
@@ -432,12 +432,12 @@ def test_the_seed_is_given_once_and_the_help_names_every_knob(tmp_path):
 
 
 def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monkeypatch):
-    from mmm4rec_lite.cli.experiments import experiment_app
-    from mmm4rec_lite.experiments import store as experiment
+    from mmm4rec_lite.study import shop as experiment
+    from mmm4rec_lite.study.cli.experiments import experiment_app
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "STORE", SMALL.but(users=50, items=20))
-    short = experiment.TRAINING.but(epochs=1, rows_per_epoch=256)
+    monkeypatch.setattr(experiment, "STORE", SMALL.replace(users=50, items=20))
+    short = experiment.TRAINING.replace(epochs=1, rows_per_epoch=256)
     monkeypatch.setattr(experiment, "TRAINING", short)
     monkeypatch.setattr(experiment, "SHORTER", short)
     # a few of all the runs, in which the same things happen

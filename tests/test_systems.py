@@ -1,4 +1,4 @@
-"""All systems of the registry alike: they learn, count, train what they should, transfer, and refuse what is unfit."""
+"""All systems of the registry alike: they learn, count, train what they should, transfer, and refuse what lacks inputs."""
 
 import json
 from dataclasses import fields, replace
@@ -8,16 +8,16 @@ import torch
 
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.tabular import ORDER_ONLY
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import model_scorer, rank_rows
-from mmm4rec_lite.experiments.trials import Material, Setting, trial
-from mmm4rec_lite.skeleton import Catalogue, parameter_count
+from mmm4rec_lite.evaluation import model_scorer, rank_rows
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.registry import SYSTEMS, get_model, list_models, missing_inputs, parameters_at
 from mmm4rec_lite.stages import fit_gaps
-from mmm4rec_lite.systems import SYSTEMS, counted, find, listing, unfit
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
 
 NAMES = [*SYSTEMS, *(f"{name}+id" for name, system in SYSTEMS.items() if system.ids)]
-STAGED = [(name, stage) for name in NAMES for stage in find(name).stages]
+STAGED = [(name, stage) for name in NAMES for stage in get_model(name).stages]
 QUIET = {f"{kind}dropout": 0.0 for kind in ("", "attention_", "time_", "token_", "adaptor_")}
 
 # "Parameters" of each system's page in shared/specs, at widths 64 and 256. MMSRec's page counts a prompt vector of d
@@ -54,8 +54,8 @@ UNREAD = dict.fromkeys(["tim4rec", "tim4rec_t"], ("encoder.tissd.1.enhance.",))
 def drawn(rows, seed=0):
     """A catalogue of noise in which every fourth item has no image."""
     g = torch.Generator().manual_seed(seed)
-    text, image, reworded = torch.randn(3, rows, 12, generator=g)
-    return Catalogue(text, image, torch.arange(rows) % 4 > 0, reworded)
+    text, image, augmented_text = torch.randn(3, rows, 12, generator=g)
+    return Catalogue(text, image, torch.arange(rows) % 4 > 0, augmented_text)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def shop(toy):
 
 def made(name, catalogue, stage="scratch", width=16, **changes):
     """The system in a small size, with drop-out only where ``changes`` ask for it."""
-    system = find(name)
+    system = get_model(name)
     known = {f.name for f in fields(system.config)}
     wanted = {**QUIET, **changes, **(system.pretraining if stage == "pretrain" else {})}
     torch.manual_seed(0)
@@ -127,9 +127,9 @@ def test_every_loss_of_its_page_is_in_the_history(name, stage, run):
 
 @pytest.mark.parametrize("name", ["unisrec", "unisrec+id", "missrec", "missrec+id"])
 def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop):
-    model = made(name, replace(shop, reworded=None), "pretrain")
+    model = made(name, replace(shop, augmented_text=None), "pretrain")
     config = TrainConfig(stage="pretrain", epochs=1, batch_size=32)
-    with pytest.raises(KitError, match=r"^pre-training [^\n]*\(Catalogue.reworded\)$"):
+    with pytest.raises(InputError, match=r"^pre-training [^\n]*\(Catalogue.augmented_text\)$"):
         fit(model, toy_split.sequences, toy_split.train[:64], config, progress=False)
 
 
@@ -140,7 +140,7 @@ def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop)
 def test_the_padding_item_never_competes(name, stage, toy_split, shop):
     """Whatever row 0 of features and tables holds: the same losses, and never a score."""
     changed = Catalogue(*(table.clone() for table in vars(shop).values()))
-    for table in (changed.text, changed.image, changed.reworded):
+    for table in (changed.text, changed.image, changed.augmented_text):
         table[0] = 30.0
     changed.has_image[0] = True
     one = batch(toy_split.sequences, toy_split.train[::40][:16], 7)
@@ -150,7 +150,7 @@ def test_the_padding_item_never_competes(name, stage, toy_split, shop):
         model = made(name, catalogue, stage)
         if catalogue is changed:
             for key, table in model.named_parameters():
-                if key.startswith(model.per_item) and table.dim() == 2:
+                if key.startswith(model.item_specific) and table.dim() == 2:
                     table.data[0] = 30.0
         model.eval()
         torch.manual_seed(1)
@@ -195,17 +195,17 @@ def test_a_transfer_moves_all_but_what_belongs_to_a_catalogue(name, shop):
     own = {k: v.clone() for k, v in target.state_dict().items()}
     target.transfer(state)
     for key, value in target.state_dict().items():
-        if key.startswith(target.per_item):
+        if key.startswith(target.item_specific):
             assert torch.equal(value, own[key]), key
-        elif not key.startswith(target.fresh):
+        elif not key.startswith(target.reset_on_transfer):
             assert torch.equal(value, state[key]), key
     assert any(not torch.equal(value, own[key]) for key, value in target.state_dict().items())
-    assert name.endswith("+id") <= any(key.startswith(target.per_item) for key in own)
+    assert name.endswith("+id") <= any(key.startswith(target.item_specific) for key in own)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_transfer_between_widths_is_refused(name, shop):
-    with pytest.raises(KitError, match=r"^transfer: [^\n]* does not fit; [^\n]*$"):
+    with pytest.raises(InputError, match=r"^transfer: [^\n]* does not fit; [^\n]*$"):
         made(name, shop).transfer(made(name, shop, width=32).state_dict())
 
 
@@ -214,21 +214,21 @@ def test_a_transfer_between_widths_is_refused(name, shop):
 
 @pytest.mark.parametrize("name,counts", PAGES.items())
 def test_parameter_counts_are_the_pages(name, counts):
-    assert tuple(counted(find(name), width) for width in (64, 256)) == counts
+    assert tuple(parameters_at(get_model(name), width) for width in (64, 256)) == counts
 
 
 def test_ids_are_counted_apart():
     for name in (name for name in NAMES if name.endswith("+id")):
-        assert counted(find(name), 64) == counted(find(name.removesuffix("+id")), 64)
+        assert parameters_at(get_model(name), 64) == parameters_at(get_model(name.removesuffix("+id")), 64)
     assert {name for name in NAMES if name.endswith("+id")} == {"unisrec+id", "missrec+id", "mmm4rec+id"}
-    assert [round(counted(SYSTEMS["missrec"], width), -4) for width in (64, 256)] == [220_000, 2_250_000]
+    assert [round(parameters_at(SYSTEMS["missrec"], width), -4) for width in (64, 256)] == [220_000, 2_250_000]
 
 
 def test_a_table_with_a_row_per_item_is_not_counted(shop):
     for name in NAMES:
         model, larger = made(name, shop), made(name, drawn(2 * len(shop)))
-        assert parameter_count(model) == parameter_count(larger)
-        rows = len(shop) * find(name).sized(16).d_model
+        assert count_parameters(model) == count_parameters(larger)
+        rows = len(shop) * get_model(name).sized(16).d_model
         tables = {
             "sasrec": 1,
             "mamba4rec": 1,
@@ -238,42 +238,42 @@ def test_a_table_with_a_row_per_item_is_not_counted(shop):
             "missrec+id": 1,
             "mmm4rec+id": 2,
         }.get(name, 0)
-        assert sum(p.numel() for p in model.parameters()) - parameter_count(model) == tables * rows
+        assert sum(p.numel() for p in model.parameters()) - count_parameters(model) == tables * rows
 
 
 def test_the_list_has_all_systems_and_is_plain():
-    lines = json.loads(json.dumps(listing(widths=(16,))))
+    lines = json.loads(json.dumps(list_models(widths=(16,))))
     assert [line["name"] for line in lines] == list(SYSTEMS)
     for line in lines:
         assert set(line["modalities"]) <= {"id", "text", "image", "time"} and line["paper"] and line["title"]
         assert line["stages"] in (["scratch"], ["scratch", "pretrain", "finetune"])
-        assert line["parameters"] == {"16": counted(find(line["name"]), 16)}
+        assert line["parameters"] == {"16": parameters_at(get_model(line["name"]), 16)}
 
 
-# --- wrong names and unfit data ---
+# --- wrong names and missing_inputs data ---
 
 
 @pytest.mark.parametrize("name", ["nosuch", "", "sasrec+ids", "unisrec+id+id", "nosuch+id"])
 def test_an_unknown_name_is_refused(name):
-    with pytest.raises(KitError, match=r"^system: [^\n]* is not built here; one of sasrec, [^\n]*$"):
-        find(name)
+    with pytest.raises(InputError, match=r"^system: [^\n]* is not built here; one of sasrec, [^\n]*$"):
+        get_model(name)
 
 
 @pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.ids is None])
 def test_a_form_with_ids_is_refused_where_there_is_no_choice(name):
-    with pytest.raises(KitError, match=f"^{name}: there is no [^\n]*$"):
-        find(f"{name}+id")
+    with pytest.raises(InputError, match=f"^{name}: there is no [^\n]*$"):
+        get_model(f"{name}+id")
 
 
 def test_unfit_says_what_is_missing():
     for name in NAMES:
-        system = find(name)
-        assert unfit(system, ("text", "image", "time")) == ""
+        system = get_model(name)
+        assert missing_inputs(system, ("text", "image", "time")) == ""
         for lost in ("text", "image", "time"):
-            why = unfit(system, {"text", "image", "time"} - {lost})
+            why = missing_inputs(system, {"text", "image", "time"} - {lost})
             assert (lost in system.reads) == bool(why) and "\n" not in why
             assert not why or (why.startswith(f"{name} reads ") and why.endswith(f"have no {lost}"))
-    assert unfit(SYSTEMS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
+    assert missing_inputs(SYSTEMS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +298,6 @@ def test_unfit_data_are_refused_before_anything_is_made(name, lost, toy, random_
         features = replace(features, has_image=torch.zeros(len(features.items), dtype=torch.bool))
     else:
         features = replace(features, text=torch.zeros_like(features.text))
-    with pytest.raises(KitError, match=f"^{name.replace('+', '.')} reads [^\n]* these data have no {lost}$"):
-        trial(Material(toy, features), name, setting=Setting(width=16, window=8))
+    with pytest.raises(InputError, match=f"^{name.replace('+', '.')} reads [^\n]* these data have no {lost}$"):
+        trial(Task(toy, features), name, setting=Protocol(width=16, window=8))
     assert list(tmp_path.iterdir()) == []

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.skeleton import Catalogue, parameter_count
-from mmm4rec_lite.systems.bsarec import BSABlock, BSARecConfig, FrequencyMix, bsarec
-from mmm4rec_lite.systems.layers import causal
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.bsarec import BSABlock, BSARecConfig, FrequencyMix, bsarec
+from mmm4rec_lite.models.layers import causal
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
 
-SMALL = BSARecConfig(d_model=16, d_inner=64, max_len=8, dropout=0, attention_dropout=0)
+SMALL = BSARecConfig(d_model=16, d_ff=64, max_len=8, dropout=0, attention_dropout=0)
 
 
 def build(config, rows, width=10):
@@ -49,7 +49,7 @@ def low_pass(x, highest):
 @pytest.mark.parametrize("window, c, length", [(8, 3, 8), (8, 3, 5), (7, 1, 4), (7, 4, 7), (6, 20, 6)])
 def test_the_filter_is_its_equation(window, c, length):
     torch.manual_seed(0)
-    mix = FrequencyMix(SMALL.but(max_len=window, c=c)).double()
+    mix = FrequencyMix(SMALL.replace(max_len=window, c=c)).double()
     x = torch.randn(1, window, 16, dtype=torch.float64)
     real = (torch.arange(window) < length)[None, :, None]
     kept = (x * real)[0]
@@ -60,7 +60,7 @@ def test_the_filter_is_its_equation(window, c, length):
 
 def test_the_block_mixes_filter_and_attention():
     torch.manual_seed(0)
-    block, x = BSABlock(SMALL.but(alpha=0.7)), torch.randn(2, 8, 16)
+    block, x = BSABlock(SMALL.replace(alpha=0.7)), torch.randn(2, 8, 16)
     allowed, real = causal(8, x.device), torch.ones(2, 8, 1, dtype=torch.bool)
     h = 0.7 * block.filter(x, real) + 0.3 * block.attention(x, allowed)
     torch.testing.assert_close(block(x, allowed, real), block.feed_forward(h))
@@ -68,7 +68,7 @@ def test_the_block_mixes_filter_and_attention():
 
 def test_attention_has_a_dropout_of_its_own():
     torch.manual_seed(0)
-    block, x = BSABlock(SMALL.but(attention_dropout=0.5)).train(), torch.randn(2, 8, 16)
+    block, x = BSABlock(SMALL.replace(attention_dropout=0.5)).train(), torch.randn(2, 8, 16)
     allowed, real = causal(8, x.device), torch.ones(2, 8, 1, dtype=torch.bool)
     assert not torch.equal(block(x, allowed, real), block(x, allowed, real))
     block.attention.dropout_rate = 0
@@ -88,7 +88,7 @@ def test_neither_padding_nor_other_rows_reach_a_user(model, one):
 
 
 def test_an_earlier_item_reaches_the_user_by_the_filter_alone(one, toy_split):
-    model = build(SMALL.but(alpha=1.0, n_layers=1), toy_split.sequences.item_count + 1).eval()
+    model = build(SMALL.replace(alpha=1.0, n_layers=1), toy_split.sequences.item_count + 1).eval()
     row = int(one.lengths.argmax())
     items = one.items.clone()
     items[row, 0] = items[row, 0] % 50 + 1
@@ -108,9 +108,9 @@ def test_32_rows_can_be_learnt_by_heart(model, toy_split):
 
 @pytest.mark.parametrize("width, count", [(64, 103_680), (256, 1_594_368)])
 def test_parameter_counts_are_the_pages(width, count):
-    assert parameter_count(build(BSARecConfig(d_model=width, d_inner=4 * width), 4386)) == count
+    assert count_parameters(build(BSARecConfig(d_model=width, d_ff=4 * width), 4386)) == count
 
 
 def test_shares_outside_0_and_1_are_refused():
-    with pytest.raises(KitError, match="^config: alpha must lie in [^\n]*$"):
+    with pytest.raises(InputError, match="^config: alpha must lie in [^\n]*$"):
         BSARecConfig(alpha=1.2)

@@ -7,12 +7,12 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.data import Batch, batch
-from mmm4rec_lite.skeleton import Catalogue, parameter_count
-from mmm4rec_lite.systems import mamba4rec as file
-from mmm4rec_lite.systems.mamba4rec import Mamba4RecConfig, MambaBlock, mamba4rec, mamba4rec_t, selective_scan
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite.models import mamba4rec as file
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, MambaBlock, mamba4rec, mamba4rec_t, selective_scan
+from mmm4rec_lite.training import TrainConfig, fit
 
-SMALL = Mamba4RecConfig(d_model=16, d_inner=64, d_state=4, max_len=8, dropout=0)
+SMALL = Mamba4RecConfig(d_model=16, d_ff=64, d_state=4, max_len=8, dropout=0)
 
 
 def catalogue(rows, width=64):
@@ -90,7 +90,7 @@ def test_the_block_is_its_equations():
 def test_start_values_are_mambas_and_the_published_ones_if_wanted():
     shop = catalogue(7)
     for published in (False, True):
-        for layer in mamba4rec(SMALL.but(published_dt=published), shop).encoder.layers:
+        for layer in mamba4rec(SMALL.replace(published_dt=published), shop).encoder.layers:
             start = F.softplus(layer.mamba.b_dt)
             low, high = (0.693, 0.694) if published else (0.9e-3, 0.101)
             assert start.min() > low and start.max() < high and (published or start.std() > 0)
@@ -101,7 +101,7 @@ def test_start_values_are_mambas_and_the_published_ones_if_wanted():
 
 def test_a_single_layer_has_no_skip():
     torch.manual_seed(0)
-    x, one = torch.randn(2, 8, 16), file.MambaLayer(SMALL.but(n_layers=1))
+    x, one = torch.randn(2, 8, 16), file.MambaLayer(SMALL.replace(n_layers=1))
     two = file.MambaLayer(SMALL)
     two.load_state_dict(one.state_dict())
     torch.testing.assert_close(one(x), one.feed_forward(one.norm(one.mamba(x))))
@@ -156,5 +156,5 @@ def test_32_rows_can_be_learnt_by_heart(model, toy_split):
     [(mamba4rec, 64, 144_384), (mamba4rec, 256, 1_978_368), (mamba4rec_t, 64, 193_600), (mamba4rec_t, 256, 2_175_232)],
 )
 def test_parameter_counts_are_the_pages(build, width, count):
-    config = Mamba4RecConfig(d_model=width, d_inner=4 * width)
-    assert parameter_count(build(config, catalogue(4386, 768))) == count
+    config = Mamba4RecConfig(d_model=width, d_ff=4 * width)
+    assert count_parameters(build(config, catalogue(4386, 768))) == count

@@ -8,23 +8,23 @@ import torch
 from make_rows import rows_of
 from torch.nn import functional as F
 
-from mmm4rec_lite import train
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import model_scorer, rank_rows
-from mmm4rec_lite.skeleton import Catalogue, parameter_count
-from mmm4rec_lite.systems.clusters import distinct, k_means
-from mmm4rec_lite.systems.missrec import MISSRecConfig, missrec
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite import training
+from mmm4rec_lite.evaluation import model_scorer, rank_rows
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.clusters import distinct, k_means
+from mmm4rec_lite.models.missrec import MISSRecConfig, missrec
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
 
 K = 30
-SMALL = MISSRecConfig(d_model=16, d_inner=24, max_len=8, dropout=0.0)
+SMALL = MISSRecConfig(d_model=16, d_ff=24, max_len=8, dropout=0.0)
 
 
 def drawn(rows=K, width=12, seed=0):
     """A catalogue of noise in which every third item has no image; its image row is no zero."""
     g = torch.Generator().manual_seed(seed)
-    text, image, reworded = torch.randn(3, rows, width, generator=g)
-    return Catalogue(text, image, torch.arange(rows) % 3 > 0, reworded)
+    text, image, augmented_text = torch.randn(3, rows, width, generator=g)
+    return Catalogue(text, image, torch.arange(rows) % 3 > 0, augmented_text)
 
 
 def made(config=SMALL, catalogue=None):
@@ -100,7 +100,7 @@ def plain_score(model, catalogue, u, item):
 @pytest.mark.parametrize("changes", [{}, {"item_ids": True, "fusion": "item"}, {"n_layers": 4}])
 def test_users_penalty_scores_and_losses_are_the_pages(double, changes):
     catalogue = drawn()
-    model = made(SMALL.but(**changes), catalogue)
+    model = made(SMALL.replace(**changes), catalogue)
     batch = replace(BATCH, targets=torch.tensor([5, 6, 5, 9]))
     with torch.no_grad():
         users, penalty = zip(*(plain_user(model, catalogue, h) for h in HISTORIES))
@@ -129,7 +129,7 @@ def test_a_reworded_text_replaces_the_text_alone(double):
     model, swap = made(catalogue=catalogue), torch.zeros(4, 8, dtype=torch.bool)
     assert torch.equal(model.encode(BATCH, swap)[0], model.encode(BATCH)[0])
     swap[1] = True
-    other = made(catalogue=replace(catalogue, text=catalogue.reworded))
+    other = made(catalogue=replace(catalogue, text=catalogue.augmented_text))
     other.centroids, other.interests = model.centroids, model.interests
     users = model.encode(BATCH, swap)[0]
     torch.testing.assert_close(users[[0, 2, 3]], model.users(BATCH)[[0, 2, 3]])
@@ -192,17 +192,17 @@ def test_interests_change_the_user():
 
 
 def test_a_transfer_brings_maps_and_finds_interests_anew():
-    source, target = made(SMALL.but(clusters=0.1)), drawn(rows=50, seed=1)
+    source, target = made(SMALL.replace(clusters=0.1)), drawn(rows=50, seed=1)
     torch.manual_seed(5)
-    model = missrec(SMALL.but(item_ids=True), target)
+    model = missrec(SMALL.replace(item_ids=True), target)
     ids = model.ids.ids.weight.clone()
     model.transfer(source.state_dict())
     assert torch.equal(model.text.linear.weight, source.text.linear.weight) and torch.equal(model.phi, source.phi)
     assert torch.equal(model.ids.ids.weight, ids)
     near = torch.cdist(model.text()[1:], model.centroids[1:]).argmin(1)
     assert torch.equal(model.interests[1:, 0] - 1, near)
-    own = missrec(SMALL.but(fusion="item"), target)
-    own.transfer(made(SMALL.but(fusion="item")).state_dict())
+    own = missrec(SMALL.replace(fusion="item"), target)
+    own.transfer(made(SMALL.replace(fusion="item")).state_dict())
     assert (own.phi == 0).all()
 
 
@@ -210,7 +210,7 @@ def test_a_transfer_brings_maps_and_finds_interests_anew():
 
 
 def test_padding_and_other_rows_reach_no_user(double):
-    model = made(SMALL.but(item_ids=True))
+    model = made(SMALL.replace(item_ids=True))
     users, penalty = model.encode(BATCH)
     steps = torch.arange(8) < BATCH.lengths.unsqueeze(1)
     filled = replace(BATCH, items=torch.where(steps, BATCH.items, 7))
@@ -233,7 +233,7 @@ def test_padding_and_other_rows_reach_no_user(double):
 )
 @pytest.mark.parametrize("fusion", ["shared", "item"])
 def test_losses_are_named_and_reach_what_trains(stage, terms, fusion):
-    model = made(SMALL.but(item_ids=True, fusion=fusion)).train()
+    model = made(SMALL.replace(item_ids=True, fusion=fusion)).train()
     frozen = ("transformer.", "positions.") if stage == "finetune" else ()
     assert model.frozen(stage) == frozen
     for name, p in model.named_parameters():
@@ -247,22 +247,22 @@ def test_losses_are_named_and_reach_what_trains(stage, terms, fusion):
 
 
 def test_it_says_what_it_needs():
-    with pytest.raises(KitError, match="reworded"):
-        made(catalogue=replace(drawn(), reworded=None)).losses(BATCH, "pretrain")
-    with pytest.raises(KitError, match="no item has an image"):
+    with pytest.raises(InputError, match="augmented_text"):
+        made(catalogue=replace(drawn(), augmented_text=None)).losses(BATCH, "pretrain")
+    with pytest.raises(InputError, match="no item has an image"):
         missrec(SMALL, replace(drawn(), has_image=torch.zeros(K, dtype=torch.bool)))
     for wrong in ({"n_layers": 3}, {"n_layers": 0}, {"clusters": 0.0}, {"fusion": "sum"}, {"n_heads": 3}):
-        with pytest.raises(KitError, match=next(iter(wrong))):
-            SMALL.but(**wrong)
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            SMALL.replace(**wrong)
 
 
 @pytest.mark.parametrize("d,known", [(64, 218_753), (256, 2_251_265), (300, 1_873_113)])
 def test_parameters_are_as_many_as_its_page_says(d, known):
     h = 256 if d == 300 else 4 * d  # the release's inner width beside its width of 300
-    model = missrec(MISSRecConfig(d_model=d, d_inner=h, clusters=0.01, item_ids=True), drawn(rows=40, width=768))
+    model = missrec(MISSRecConfig(d_model=d, d_ff=h, clusters=0.01, item_ids=True), drawn(rows=40, width=768))
     adapters, positions, norms, phi = 2 * (768 + 1) * d, 50 * d, 8 * 2 * d, 1
     attention, feed_forward = 3 * 4 * (d * d + d), 2 * (2 * d * h + h + d)
-    assert parameter_count(model) == known == adapters + positions + norms + phi + attention + feed_forward
+    assert count_parameters(model) == known == adapters + positions + norms + phi + attention + feed_forward
     if d == 300:  # the page's number is for features of width 512
         assert known - 2 * (768 - 512) * d == 1_719_513
 
@@ -279,7 +279,7 @@ def toy_catalogue(toy, random_features):
 
 def fresh(toy_catalogue, **changes):
     torch.manual_seed(0)
-    return missrec(SMALL.but(**changes), toy_catalogue)
+    return missrec(SMALL.replace(**changes), toy_catalogue)
 
 
 @pytest.mark.parametrize("item_ids", [False, True])
@@ -302,7 +302,7 @@ def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy
     whole, history = run()
     start = fresh(toy_catalogue, dropout=0.2)
     assert not torch.allclose(whole.centroids, start.centroids)
-    once, seen = train._one_epoch, []
+    once, seen = training._one_epoch, []
 
     def killed(model, *rest):
         seen.append(model.centroids.clone())
@@ -311,7 +311,7 @@ def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy
         return once(model, *rest)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "_one_epoch", killed)
+        patch.setattr(training, "_one_epoch", killed)
         run(tmp_path)
     assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
     torch.randn(3)

@@ -6,13 +6,13 @@ from make_rows import rows_of
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite import train
+from mmm4rec_lite import training
 from mmm4rec_lite.data import Batch
-from mmm4rec_lite.evaluate import model_scorer, rank_rows
-from mmm4rec_lite.skeleton import Catalogue, parameter_count
-from mmm4rec_lite.systems import mmsrec as module
-from mmm4rec_lite.systems.mmsrec import MMSRecConfig, mmsrec
-from mmm4rec_lite.train import TrainConfig, fit
+from mmm4rec_lite.evaluation import model_scorer, rank_rows
+from mmm4rec_lite.models import mmsrec as module
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.mmsrec import MMSRecConfig, mmsrec
+from mmm4rec_lite.training import TrainConfig, fit
 
 K = 30
 SMALL = MMSRecConfig(d_model=16, n_heads=4, max_len=8, dropout=0.0, token_dropout=0.0)
@@ -83,8 +83,8 @@ def plain(model, catalogue, sequence):
 @pytest.mark.parametrize("width, features, page", [(64, 768, 176_000), (256, 768, 1_588_736), (512, 512, 5_274_624)])
 def test_the_parameters_are_the_specifications_less_the_vector_that_nothing_uses(width, features, page):
     config = MMSRecConfig(d_model=width)
-    assert config.d_inner is None and mmsrec(config, drawn()).config.d_inner == 2 * width
-    assert parameter_count(mmsrec(config, drawn(4386, features))) == page - width  # the released "prompt" vector
+    assert config.d_ff is None and mmsrec(config, drawn()).config.d_ff == 2 * width
+    assert count_parameters(mmsrec(config, drawn(4386, features))) == page - width  # the released "prompt" vector
 
 
 def test_users_and_candidates_are_those_of_one_sequence_at_a_time(double):
@@ -103,7 +103,7 @@ def test_users_and_candidates_are_those_of_one_sequence_at_a_time(double):
 
 
 def test_the_cloze_loss_at_the_last_slot_is_the_cross_entropy_of_cosines(double):
-    model = made(SMALL.but(mask_share=0.0)).eval()
+    model = made(SMALL.replace(mask_share=0.0)).eval()
     logits = model.score(model.users(BATCH))[:, 1:] / 0.05
     own = [row[target - 1] - row.exp().sum().log() for row, target in zip(logits, BATCH.targets)]
     losses = model.losses(BATCH, "scratch")
@@ -111,7 +111,7 @@ def test_the_cloze_loss_at_the_last_slot_is_the_cross_entropy_of_cosines(double)
 
 
 def test_the_cloze_loss_is_one_mean_over_all_slots_asked_for(double):
-    model = made(SMALL.but(mask_share=1.0)).eval()
+    model = made(SMALL.replace(mask_share=1.0)).eval()
     torch.manual_seed(5)
     loss = model.losses(BATCH, "finetune")["cloze"]
     seen, encode = [], model.encode
@@ -128,7 +128,7 @@ def test_the_cloze_loss_is_one_mean_over_all_slots_asked_for(double):
 
 
 def test_what_is_asked_for_and_what_stands_there_instead(monkeypatch):
-    model, n = made(SMALL.but(max_len=20)).eval(), 19
+    model, n = made(SMALL.replace(max_len=20)).eval(), 19
     g = torch.Generator().manual_seed(1)
     items = torch.randint(1, K, (1000, n), generator=g)
     one = Batch(items, torch.full((1000,), n), items * 0, torch.ones(1000, dtype=torch.int64), items[:, 0] * 0)
@@ -188,7 +188,7 @@ def test_the_terms_of_pre_training_are_the_formulas(double):
 
 
 def test_the_second_view_is_another_pass_of_drop_out():
-    model = made(SMALL.but(dropout=0.5, token_dropout=0.2)).train()
+    model = made(SMALL.replace(dropout=0.5, token_dropout=0.2)).train()
     batch = rows_of([1], [2], [4], targets=[7, 8, 10])
     quiet = model.eval().losses(batch, "pretrain")
     noisy = model.train().losses(batch, "pretrain")
@@ -240,7 +240,7 @@ def test_both_directions_are_looked_at(double):
 
 @pytest.mark.parametrize("stage", ["scratch", "pretrain", "finetune"])
 def test_gradients_reach_all_that_the_stage_trains_and_nothing_else(stage):
-    model = made(SMALL.but(dropout=0.1)).train()
+    model = made(SMALL.replace(dropout=0.1)).train()
     for name, p in model.named_parameters():
         p.requires_grad_(not name.startswith(model.frozen(stage)))
     torch.manual_seed(0)
@@ -280,24 +280,24 @@ def run(toy, toy_split, random_features):
 
 
 def test_32_rows_can_be_learnt_by_heart(run):
-    _, history, ranks = run(SMALL.but(d_model=32, mask_share=0.0), 70)
+    _, history, ranks = run(SMALL.replace(d_model=32, mask_share=0.0), 70)
     assert len(ranks) == 32 and history["loss"].iloc[-1] < 0.02 and (ranks == 1).all()
 
 
 def test_they_can_while_items_inside_the_history_are_asked_for(run):
     """Told by the ranks, as not everything under a random mask can be known and the loss stays above zero."""
-    _, history, ranks = run(SMALL.but(d_model=32), 200)
+    _, history, ranks = run(SMALL.replace(d_model=32), 200)
     assert (ranks == 1).all()
 
 
 def test_a_killed_run_draws_the_same_masks(run, tmp_path, monkeypatch):
-    whole = run(SMALL.but(dropout=0.3), 3)[1]["loss"].tolist()
-    original = train._one_epoch
+    whole = run(SMALL.replace(dropout=0.3), 3)[1]["loss"].tolist()
+    original = training._one_epoch
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "_one_epoch", lambda *a: killed() if a[6] == 2 else original(*a))
-        run(SMALL.but(dropout=0.3), 3, tmp_path)
+        patch.setattr(training, "_one_epoch", lambda *a: killed() if a[6] == 2 else original(*a))
+        run(SMALL.replace(dropout=0.3), 3, tmp_path)
     torch.randn(3)
-    assert run(SMALL.but(dropout=0.3), 3, tmp_path)[1]["loss"].tolist() == whole
+    assert run(SMALL.replace(dropout=0.3), 3, tmp_path)[1]["loss"].tolist() == whole
 
 
 def killed():

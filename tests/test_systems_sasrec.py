@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.data import Batch
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.skeleton import Catalogue, SystemConfig, last_state
-from mmm4rec_lite.systems.sasrec import sasrec, sasrec_t
+from mmm4rec_lite.models.base import Catalogue, SystemConfig, last_state
+from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
+from mmm4rec_lite.utils.errors import InputError
 
 K = 20
-SMALL = SystemConfig(d_model=16, d_inner=24, max_len=8, dropout=0.0)
+SMALL = SystemConfig(d_model=16, d_ff=24, max_len=8, dropout=0.0)
 LENGTHS = torch.tensor([8, 5, 2, 1])
 REAL = torch.arange(8) < LENGTHS.unsqueeze(1)
 ITEMS = torch.randint(1, K, (4, 8), generator=torch.Generator().manual_seed(1)) * REAL
@@ -112,7 +112,7 @@ def test_features_are_no_weights():
 
 
 def test_drop_out_is_for_training_alone():
-    model = made(config=SMALL.but(dropout=0.5))
+    model = made(config=SMALL.replace(dropout=0.5))
     assert torch.equal(model.users(BATCH), model.users(BATCH))
     model.train()
     assert not torch.equal(model.users(BATCH), model.users(BATCH))
@@ -124,5 +124,5 @@ def test_the_user_is_the_last_real_step():
 
 
 def test_heads_that_do_not_divide_the_width_are_refused():
-    with pytest.raises(KitError, match="^config: n_heads 3 [^\n]*$"):
+    with pytest.raises(InputError, match="^config: n_heads 3 [^\n]*$"):
         SystemConfig(n_heads=3)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from mmm4rec_lite.data import Batch
-from mmm4rec_lite.skeleton import Catalogue
-from mmm4rec_lite.systems.tim4rec import CONFIG, tim4rec, tim4rec_t
+from mmm4rec_lite.models.base import Catalogue
+from mmm4rec_lite.models.tim4rec import CONFIG, tim4rec, tim4rec_t
 
 K, DAY = 20, 86_400
-SMALL = CONFIG.but(d_model=16, d_ffn=64, d_state=4, head_dim=8, max_len=8, dropout=0.0, time_dropout=0.0)
+SMALL = CONFIG.replace(d_model=16, d_ff=64, d_state=4, head_dim=8, max_len=8, dropout=0.0, time_dropout=0.0)
 BUILDERS = (tim4rec, tim4rec_t)
 
 
@@ -18,7 +18,7 @@ def made(build, **changes):
     g = torch.Generator().manual_seed(0)
     catalogue = Catalogue(*torch.randn(2, K, 12, generator=g), torch.ones(K, dtype=torch.bool))
     torch.manual_seed(0)
-    model = build(SMALL.but(**changes), catalogue).eval()
+    model = build(SMALL.replace(**changes), catalogue).eval()
     for table in (m for m in model.modules() if isinstance(m, torch.nn.Embedding)):
         torch.nn.init.normal_(table.weight)  # larger than its start, so that nothing hides near zero
     return model

@@ -8,20 +8,20 @@ import torch
 from make_rows import rows_of
 from torch.nn import functional as F
 
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.skeleton import Catalogue
-from mmm4rec_lite.systems.augment import another_view, drop_items
-from mmm4rec_lite.systems.unisrec import MoEWhitening, UniSRecConfig, unisrec
+from mmm4rec_lite.models.augment import another_view, drop_items
+from mmm4rec_lite.models.base import Catalogue
+from mmm4rec_lite.models.unisrec import MoEWhitening, UniSRecConfig, unisrec
+from mmm4rec_lite.utils.errors import InputError
 
 K = 30
-SMALL = UniSRecConfig(d_model=16, d_inner=24, max_len=8, experts=3, dropout=0.0, adaptor_dropout=0.0)
+SMALL = UniSRecConfig(d_model=16, d_ff=24, max_len=8, experts=3, dropout=0.0, adaptor_dropout=0.0)
 pytestmark = pytest.mark.usefixtures("double")
 
 
 def drawn():
     g = torch.Generator().manual_seed(0)
-    text, image, reworded = torch.randn(3, K, 12, generator=g)
-    return Catalogue(text, image, torch.ones(K, dtype=torch.bool), reworded)
+    text, image, augmented_text = torch.randn(3, K, 12, generator=g)
+    return Catalogue(text, image, torch.ones(K, dtype=torch.bool), augmented_text)
 
 
 def made(config=SMALL, catalogue=None):
@@ -68,7 +68,7 @@ def test_whitening_and_gate_are_the_equations():
 
 def test_a_new_gate_is_even_and_dropout_hits_the_texts():
     torch.manual_seed(0)
-    adaptor, x = MoEWhitening(torch.zeros(2, 12), SMALL.but(adaptor_dropout=0.5)), torch.randn(4, 12)
+    adaptor, x = MoEWhitening(torch.zeros(2, 12), SMALL.replace(adaptor_dropout=0.5)), torch.randn(4, 12)
     even = sum(x @ adaptor.weight[:, k] for k in range(SMALL.experts)) / SMALL.experts
     torch.testing.assert_close(adaptor.eval()(x), even)
     assert not torch.allclose(adaptor.train()(x), even, atol=1e-3)
@@ -77,7 +77,7 @@ def test_a_new_gate_is_even_and_dropout_hits_the_texts():
 @pytest.mark.parametrize("item_ids", [False, True])
 def test_scores_and_losses_are_those_of_a_plain_loop(item_ids):
     catalogue = drawn()
-    model = made(SMALL.but(item_ids=item_ids), catalogue)
+    model = made(SMALL.replace(item_ids=item_ids), catalogue)
     vectors = [plain_whitening(model.adaptor, text) for text in catalogue.text]
     if item_ids:
         vectors = [v + e for v, e in zip(vectors, model.ids.ids.weight)]
@@ -117,9 +117,9 @@ def test_a_batch_of_one_target_has_no_negatives():
 
 def test_a_reworded_text_replaces_the_text_alone():
     catalogue = drawn()
-    model, swap = made(SMALL.but(item_ids=True), catalogue), torch.zeros(4, 8, dtype=torch.bool)
+    model, swap = made(SMALL.replace(item_ids=True), catalogue), torch.zeros(4, 8, dtype=torch.bool)
     swap[1] = True
-    other = made(SMALL.but(item_ids=True), replace(catalogue, text=catalogue.reworded))
+    other = made(SMALL.replace(item_ids=True), replace(catalogue, text=catalogue.augmented_text))
     users = model.users(BATCH, swap)
     torch.testing.assert_close(users[[0, 2, 3]], model.users(BATCH)[[0, 2, 3]])
     torch.testing.assert_close(users[1], other.users(BATCH)[1])
@@ -166,8 +166,8 @@ def test_one_coin_decides_between_fewer_items_and_other_texts():
 
 
 def test_without_reworded_texts_there_is_no_other_view():
-    with pytest.raises(KitError, match="^pre-training [^\n]*Catalogue.reworded[^\n]*$"):
-        another_view(BATCH, replace(drawn(), reworded=None))
+    with pytest.raises(InputError, match="^pre-training [^\n]*Catalogue.augmented_text[^\n]*$"):
+        another_view(BATCH, replace(drawn(), augmented_text=None))
 
 
 def test_scores_are_cosines():

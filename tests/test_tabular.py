@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmm4rec_lite import cli
+from mmm4rec_lite.study import cli
 from mmm4rec_lite.data import import_tables, load_dataset, order_only, union
 from mmm4rec_lite.data.tabular import LONGEST, report
 from mmm4rec_lite.data.times import read_times
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 T = 1_700_000_000  # 2023-11-14 22:13:20 UTC
@@ -269,7 +269,7 @@ def test_a_named_time_format_decides(form, value, expected):
     ],
 )
 def test_times_that_cannot_be_told(values, form, fault):
-    with pytest.raises(KitError, match=f"^(?:t: .*)?{fault}") as error:
+    with pytest.raises(InputError, match=f"^(?:t: .*)?{fault}") as error:
         read_times(pd.Series(values, dtype=str), form, "t")
     assert "\n" not in str(error.value)
 
@@ -465,7 +465,7 @@ def test_pictures_by_id_and_by_column(pictures, tmp_path):
 def test_unreadable_files(tmp_path, name, content, fault):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(KitError, match=fault) as error:
+    with pytest.raises(InputError, match=fault) as error:
         import_tables(path, items("x"))
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
@@ -484,7 +484,7 @@ def test_unreadable_files(tmp_path, name, content, fault):
     ],
 )
 def test_wrong_options(options, fault):
-    with pytest.raises(KitError, match=fault):
+    with pytest.raises(InputError, match=fault):
         import_tables(rows(("a", "x", T)), items("x"), **options)
 
 
@@ -519,7 +519,7 @@ def test_wrong_options(options, fault):
     ],
 )
 def test_unusable_tables(log, goods, fault):
-    with pytest.raises(KitError, match=fault):
+    with pytest.raises(InputError, match=fault):
         import_tables(log, goods, k=1)
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 
 def refused(path, message=None, kind="thing"):
-    with pytest.raises(KitError, match=message and re.escape(message)) as error:
+    with pytest.raises(InputError, match=message and re.escape(message)) as error:
         load_tensors(path, kind, "make it again")
     assert str(error.value).startswith(str(path)) and str(error.value).endswith("; make it again")
     assert "\n" not in str(error.value)

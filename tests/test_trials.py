@@ -8,46 +8,45 @@ import pandas as pd
 import pytest
 import torch
 
-from mmm4rec_lite import train
-from mmm4rec_lite.baselines import popularity
+from mmm4rec_lite import training
 from mmm4rec_lite.data import leave_one_out
 from mmm4rec_lite.data.tabular import ORDER_ONLY
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.evaluate import metrics, rank_rows
-from mmm4rec_lite.experiments import trials
-from mmm4rec_lite.experiments.trials import Material, Setting, sweep, trial
+from mmm4rec_lite.evaluation import metrics, popularity, rank_rows
+from mmm4rec_lite.study.protocol import runner
+from mmm4rec_lite.study.protocol.runner import Protocol, Task, sweep, trial
+from mmm4rec_lite.utils.errors import InputError
 
-SETTING = Setting(width=16, window=8)
+SETTING = Protocol(width=16, window=8)
 
 
 @pytest.fixture(autouse=True)
 def tiny(tmp_path, monkeypatch):
     """Two short epochs, and runs below this test's own folder."""
-    monkeypatch.setattr(trials, "SCALES", {"quick": dict(epochs=2, rows_per_epoch=128, patience=3), "full": {}})
-    monkeypatch.setattr(trials, "MATCHED", trials.MATCHED.but(batch_size=64, lr=1e-2))
+    monkeypatch.setattr(runner, "SCALES", {"quick": dict(epochs=2, rows_per_epoch=128, patience=3), "full": {}})
+    monkeypatch.setattr(runner, "MATCHED", runner.MATCHED.replace(batch_size=64, lr=1e-2))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def material(toy, random_features):
+def task(toy, random_features):
     """Mugs, with lamps to pre-train on."""
     lamps, mugs = (toy.select(domain) for domain in ("lamps", "mugs"))
-    part = lambda dataset, **more: Material(dataset, random_features(dataset.items["item"]), **more)
-    source = part(lamps, reworded=random_features(lamps.items["item"], seed=1))
+    part = lambda dataset, **more: Task(dataset, random_features(dataset.items["item"]), **more)
+    source = part(lamps, augmented_text=random_features(lamps.items["item"], seed=1))
     return part(mugs, sources=source)
 
 
 @pytest.fixture
 def epochs(monkeypatch):
     """A list that grows by (stage, number) with every epoch trained."""
-    done, original = [], train._one_epoch
+    done, original = [], training._one_epoch
 
     def one_epoch(*arguments):
         losses = original(*arguments)
         done.append((arguments[5].stage, arguments[6]))
         return losses
 
-    monkeypatch.setattr(train, "_one_epoch", one_epoch)
+    monkeypatch.setattr(training, "_one_epoch", one_epoch)
     return done
 
 
@@ -59,13 +58,13 @@ def without_seconds(frame):
     return frame[[column for column in frame if "seconds" not in column]]
 
 
-def test_a_second_call_reads_what_the_first_one_kept(material, epochs, tmp_path):
-    first = trial(material, "sasrec", setting=SETTING)
+def test_a_second_call_reads_what_the_first_one_kept(task, epochs, tmp_path):
+    first = trial(task, "sasrec", setting=SETTING)
     assert epochs == [("scratch", 0), ("scratch", 1)]
     (folder,) = run_folders(tmp_path)
     files = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
     assert set(files) == {"history.csv", "trial.safetensors"}
-    again = trial(material, "sasrec", setting=SETTING)
+    again = trial(task, "sasrec", setting=SETTING)
     assert len(epochs) == 2 and again.line == first.line
     assert files == {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in folder.iterdir()}
     pd.testing.assert_frame_equal(again.history, first.history)
@@ -75,13 +74,13 @@ def test_a_second_call_reads_what_the_first_one_kept(material, epochs, tmp_path)
     assert not again.model.training
 
 
-def test_what_differs_is_another_run(material, epochs, random_features, tmp_path):
-    other = replace(material, features=random_features(material.dataset.items["item"], seed=5))
+def test_what_differs_is_another_run(task, epochs, random_features, tmp_path):
+    other = replace(task, features=random_features(task.dataset.items["item"], seed=5))
     runs = [
-        (material, "sasrec_t", {}),
-        (material, "sasrec_t", dict(seed=1)),
-        (material, "sasrec_t", dict(n_layers=1)),
-        (material, "sasrec_t", dict(setting=replace(SETTING, window=5))),
+        (task, "sasrec_t", {}),
+        (task, "sasrec_t", dict(seed=1)),
+        (task, "sasrec_t", dict(n_layers=1)),
+        (task, "sasrec_t", dict(setting=replace(SETTING, window=5))),
         (other, "sasrec_t", {}),
     ]
     lines = [trial(of, name, **{"setting": SETTING, **more}).line for of, name, more in runs]
@@ -91,9 +90,9 @@ def test_what_differs_is_another_run(material, epochs, random_features, tmp_path
     assert lines[3]["window"] == 5
 
 
-def test_a_line_says_where_its_numbers_come_from(material):
-    done = trial(material, "tim4rec", seed=3, setting=SETTING)
-    line, rows = done.line, leave_one_out(material.dataset)
+def test_a_line_says_where_its_numbers_come_from(task):
+    done = trial(task, "tim4rec", seed=3, setting=SETTING)
+    line, rows = done.line, leave_one_out(task.dataset)
     known = {
         "dataset": "toy-mugs",
         "system": "tim4rec",
@@ -120,11 +119,11 @@ def test_a_line_says_where_its_numbers_come_from(material):
     assert json.loads(json.dumps(line)) == line
 
 
-def test_a_killed_trial_goes_on_where_it_was(material, tmp_path, monkeypatch, epochs):
-    whole = trial(material, "sasrec", setting=SETTING)
+def test_a_killed_trial_goes_on_where_it_was(task, tmp_path, monkeypatch, epochs):
+    whole = trial(task, "sasrec", setting=SETTING)
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
-    counted = train._one_epoch
+    counted = training._one_epoch
 
     def killed(*arguments):
         if arguments[6] == 1:
@@ -132,12 +131,12 @@ def test_a_killed_trial_goes_on_where_it_was(material, tmp_path, monkeypatch, ep
         return counted(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "_one_epoch", killed)
-        trial(material, "sasrec", setting=SETTING)
+        patch.setattr(training, "_one_epoch", killed)
+        trial(task, "sasrec", setting=SETTING)
     (folder,) = run_folders(tmp_path / "b")
     assert [file.name for file in folder.iterdir()] == ["training.safetensors"]
     epochs.clear()
-    resumed = trial(material, "sasrec", setting=SETTING)
+    resumed = trial(task, "sasrec", setting=SETTING)
     assert epochs == [("scratch", 1)]
     pd.testing.assert_frame_equal(without_seconds(resumed.history), without_seconds(whole.history))
     assert torch.equal(resumed.ranks, whole.ranks)
@@ -145,9 +144,9 @@ def test_a_killed_trial_goes_on_where_it_was(material, tmp_path, monkeypatch, ep
 
 
 @pytest.mark.parametrize("name", ["unisrec+id", "missrec+id", "mmsrec", "mmm4rec+id"])
-def test_a_pre_trained_trial_differs_from_scratch(name, material, epochs):
-    scratch = trial(material, name, setting=SETTING)
-    tuned = trial(material, name, setting=SETTING, pretrained=True)
+def test_a_pre_trained_trial_differs_from_scratch(name, task, epochs):
+    scratch = trial(task, name, setting=SETTING)
+    tuned = trial(task, name, setting=SETTING, pretrained=True)
     assert epochs == [
         ("scratch", 0),
         ("scratch", 1),
@@ -159,16 +158,16 @@ def test_a_pre_trained_trial_differs_from_scratch(name, material, epochs):
     assert (scratch.line["stage"], tuned.line["stage"]) == ("scratch", "finetune")
     assert tuned.line["pre-training seconds"] > 0.01 > scratch.line["pre-training seconds"]
     assert tuned.history["loss"].iloc[0] != scratch.history["loss"].iloc[0]
-    assert trial(material, name, setting=SETTING, pretrained=True).line == tuned.line and len(epochs) == 6
+    assert trial(task, name, setting=SETTING, pretrained=True).line == tuned.line and len(epochs) == 6
 
 
-def test_a_pre_trained_trial_that_was_killed_does_not_pre_train_again(material, epochs, tmp_path, monkeypatch):
+def test_a_pre_trained_trial_that_was_killed_does_not_pre_train_again(task, epochs, tmp_path, monkeypatch):
     """MISSRec, whose transfer draws: interests are found anew with the maps that came."""
-    whole = trial(material, "missrec", setting=SETTING, pretrained=True)
+    whole = trial(task, "missrec", setting=SETTING, pretrained=True)
     epochs.clear()
     (tmp_path / "b").mkdir()
     monkeypatch.chdir(tmp_path / "b")
-    counted = train._one_epoch
+    counted = training._one_epoch
 
     def killed(*arguments):
         if (arguments[5].stage, arguments[6]) == ("finetune", 1):
@@ -176,33 +175,33 @@ def test_a_pre_trained_trial_that_was_killed_does_not_pre_train_again(material, 
         return counted(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train, "_one_epoch", killed)
-        trial(material, "missrec", setting=SETTING, pretrained=True)
+        patch.setattr(training, "_one_epoch", killed)
+        trial(task, "missrec", setting=SETTING, pretrained=True)
     assert epochs == [("pretrain", 0), ("pretrain", 1), ("finetune", 0)]
-    resumed = trial(material, "missrec", setting=SETTING, pretrained=True)
+    resumed = trial(task, "missrec", setting=SETTING, pretrained=True)
     assert epochs[3:] == [("finetune", 1)]
     pd.testing.assert_frame_equal(without_seconds(resumed.history), without_seconds(whole.history))
     (folder,) = run_folders(tmp_path / "b")
     assert sorted(file.name for file in folder.iterdir()) == ["history.csv", "trial.safetensors"]
 
 
-def test_what_cannot_be_pre_trained_is_refused(material, tmp_path):
-    with pytest.raises(KitError, match="^sasrec: this system has no pre-training$"):
-        trial(material, "sasrec", setting=SETTING, pretrained=True)
-    with pytest.raises(KitError, match="^mmsrec: these data have no source domains$"):
-        trial(replace(material, sources=None), "mmsrec", setting=SETTING, pretrained=True)
-    with pytest.raises(KitError, match="^system: 'nosuch' is not built here[^\n]*$"):
-        trial(material, "nosuch", setting=SETTING)
-    lamps = material.sources.dataset
-    timeless = replace(material.sources, dataset=replace(lamps, info={**lamps.info, "times": ORDER_ONLY}))
-    with pytest.raises(KitError, match="^source domains: mmm4rec reads [^\n]* no time$"):
-        trial(replace(material, sources=timeless), "mmm4rec", setting=SETTING, pretrained=True)
+def test_what_cannot_be_pre_trained_is_refused(task, tmp_path):
+    with pytest.raises(InputError, match="^sasrec: this system has no pre-training$"):
+        trial(task, "sasrec", setting=SETTING, pretrained=True)
+    with pytest.raises(InputError, match="^mmsrec: these data have no source domains$"):
+        trial(replace(task, sources=None), "mmsrec", setting=SETTING, pretrained=True)
+    with pytest.raises(InputError, match="^system: 'nosuch' is not built here[^\n]*$"):
+        trial(task, "nosuch", setting=SETTING)
+    lamps = task.sources.dataset
+    timeless = replace(task.sources, dataset=replace(lamps, info={**lamps.info, "times": ORDER_ONLY}))
+    with pytest.raises(InputError, match="^source domains: mmm4rec reads [^\n]* no time$"):
+        trial(replace(task, sources=timeless), "mmm4rec", setting=SETTING, pretrained=True)
     assert run_folders(tmp_path) == []
 
 
-def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(material, epochs):
-    dataset = material.dataset
-    timeless = replace(material, dataset=replace(dataset, info={**dataset.info, "times": ORDER_ONLY}))
+def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(task, epochs):
+    dataset = task.dataset
+    timeless = replace(task, dataset=replace(dataset, info={**dataset.info, "times": ORDER_ONLY}))
     wanted = [
         ("ids", "sasrec", {}),
         ("thin", "sasrec", dict(n_layers=1)),
@@ -222,41 +221,39 @@ def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(materi
     assert one == frame.loc[5].drop("label").to_dict() and len(epochs) == count
 
 
-def test_a_sweep_without_anything_it_can_run_is_empty(material):
-    blind = replace(
-        material, features=replace(material.features, has_image=torch.zeros_like(material.features.has_image))
-    )
+def test_a_sweep_without_anything_it_can_run_is_empty(task):
+    blind = replace(task, features=replace(task.features, has_image=torch.zeros_like(task.features.has_image)))
     frame = sweep(blind, [("pictures", "missrec", {})], seeds=(0,), setting=SETTING, jobs=1)
     assert frame.empty and list(frame.attrs["left out"]) == ["pictures"]
 
 
-def test_a_backend_that_is_not_there_is_named(material, monkeypatch):
+def test_a_backend_that_is_not_there_is_named(task, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.util.joblib", None)
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     told_of = {"ray": "ray is not installed", "dask": "dask is not installed", "spark": "'spark' is not known"}
     for name, told in told_of.items():
-        with pytest.raises(KitError, match=f"^backend: {told}[^\n]*$"):
-            sweep(material, [("ids", "sasrec", {})], seeds=(0,), setting=SETTING, backend=name)
+        with pytest.raises(InputError, match=f"^backend: {told}[^\n]*$"):
+            sweep(task, [("ids", "sasrec", {})], seeds=(0,), setting=SETTING, backend=name)
 
 
 def test_settings():
     for wrong in (dict(name="other"), dict(scale="huge")):
-        with pytest.raises(KitError, match="^setting: [^\n]*$"):
-            Setting(**wrong)
-    system = trials.find("missrec+id")
+        with pytest.raises(InputError, match="^setting: [^\n]*$"):
+            Protocol(**wrong)
+    system = runner.get_model("missrec+id")
     config, training = SETTING.of(system, "scratch")
-    assert (config.d_model, config.d_inner, config.max_len, config.dropout) == (16, 64, 8, 0.2)
+    assert (config.d_model, config.d_ff, config.max_len, config.dropout) == (16, 64, 8, 0.2)
     assert config.item_ids and (training.stage, training.epochs, training.rows_per_epoch) == ("scratch", 2, 128)
     config, training = SETTING.of(system, "pretrain")
     assert (config.item_ids, config.clusters) == (False, 0.02) and training.stage == "pretrain"
-    config, training = Setting("paper", "full", None, None).of(system, "finetune")
-    assert config == system.config and training == system.training.but(stage="finetune")
+    config, training = Protocol("paper", "full", None, None).of(system, "finetune")
+    assert config == system.config and training == system.training.replace(stage="finetune")
 
 
-def test_trials_learn(material, monkeypatch):
+def test_trials_learn(task, monkeypatch):
     """With more epochs than the other tests allow, a system beats popularity on the test rows."""
-    monkeypatch.setattr(trials, "SCALES", {"quick": dict(epochs=12, patience=12), "full": {}})
-    line = trial(material, "tim4rec", setting=SETTING).line
-    rows = leave_one_out(material.dataset)
+    monkeypatch.setattr(runner, "SCALES", {"quick": dict(epochs=12, patience=12), "full": {}})
+    line = trial(task, "tim4rec", setting=SETTING).line
+    rows = leave_one_out(task.dataset)
     floor = popularity(rows.sequences, rows.train, rows.sequences.item_count)
     assert line["ndcg@10"] > 1.2 * metrics(rank_rows(floor, rows.sequences, rows.test, 8))["ndcg@10"]

@@ -5,11 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.experiments.gathered import compared, cut, lines, read, tidy
-from mmm4rec_lite.experiments.results_page import markdown, page, write_page
-from mmm4rec_lite.experiments.trials import Material, Setting
-from mmm4rec_lite.experiments.verdicts import (
+from mmm4rec_lite.study.protocol.claims import (
     AGAINST,
     AS,
     NOT,
@@ -22,6 +18,10 @@ from mmm4rec_lite.experiments.verdicts import (
     verdicts,
     weighed,
 )
+from mmm4rec_lite.study.protocol.report import markdown, page, write_page
+from mmm4rec_lite.study.protocol.results import compared, cut, lines, read, tidy
+from mmm4rec_lite.study.protocol.runner import Protocol, Task
+from mmm4rec_lite.utils.errors import InputError
 
 MAMBA, BEST, TEXT = "Mamba-based", "MMM4Rec with ids ranks best", "Text in place"
 
@@ -205,7 +205,7 @@ def test_claims_without_systems_or_data_say_what_lacks():
 def test_an_empty_frame_has_no_testable_claim_and_a_wrong_one_is_refused():
     empty = runs({"sasrec": 0.05}).iloc[:0]
     assert set(verdicts(empty)["verdict"]) == {UNTESTABLE}
-    with pytest.raises(KitError, match="no column 'experiment'"):
+    with pytest.raises(InputError, match="no column 'experiment'"):
         tidy(empty.drop(columns="experiment"))
 
 
@@ -234,9 +234,9 @@ def test_the_page_comes_from_frames_and_again_from_csv(tmp_path):
     assert "120 seconds" in text and "seeds: 0, 1, 2" in text
     assert page(*read([tmp_path / "comparison.csv", tmp_path / "comparison-pairs.csv"])) == text
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(KitError, match="other.csv: no columns experiment"):
+    with pytest.raises(InputError, match="other.csv: no columns experiment"):
         read([tmp_path / "other.csv"])
-    with pytest.raises(KitError, match="no csv of runs"):
+    with pytest.raises(InputError, match="no csv of runs"):
         read([tmp_path / "comparison-pairs.csv"])
 
 
@@ -245,18 +245,13 @@ def test_markdown_keeps_bars_out_of_the_way():
 
 
 def test_compared_pairs_kept_runs_of_the_seeds_that_all_have(toy, random_features, monkeypatch, tmp_path):
-    from mmm4rec_lite.experiments import paper, trials
+    from mmm4rec_lite.study.protocol import experiments, runner
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(trials.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
-    material = Material(toy, random_features(toy.items["item"]))
-    frame = paper.comparison(
-        material,
-        ["sasrec", "sasrec_t"],
-        seeds=(0, 1, 2),
-        setting=Setting(width=16, window=8),
-        backend="threading",
-        jobs=1,
+    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    task = Task(toy, random_features(toy.items["item"]))
+    frame = experiments.comparison(
+        task, ["sasrec", "sasrec_t"], seeds=(0, 1, 2), setting=Protocol(width=16, window=8), backend="threading", jobs=1
     )
     frame = frame[(frame["system"] != "sasrec_t") | (frame["seed"] < 2)]
     table = compared("table2", frame).query("against == 'SASRec'")
@@ -276,7 +271,7 @@ def test_lines_about_a_place_are_a_table_to_read():
     (number,) = page.data[page.data["claim"].str.contains("w/o Time")]["numbers"]
     assert "MMM4Rec 0.0700, w/o Time 0.0500" in number.splitlines()[0] and "; " not in number
     assert len(about(frame, None, "Figure 2", "appendix B").data) == 2
-    with pytest.raises(KitError, match="Table 9.*appendix B"):
+    with pytest.raises(InputError, match="Table 9.*appendix B"):
         about(frame, None, "Table 9")
 
 

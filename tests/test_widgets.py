@@ -10,19 +10,19 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mmm4rec_lite import site
-from mmm4rec_lite.analysis import filter_state, scans, steps
-from mmm4rec_lite.blocks import StepSize, TimeDifferences
-from mmm4rec_lite.config import ModelConfig
-from mmm4rec_lite.decay import explore, left_over
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.recommend import as_batch, moved_ranks, recommend, recommend_after, user_history
-from mmm4rec_lite.ssd import ssd_scan
-from mmm4rec_lite.widgets import filter_explorer, mask_explorer, modality_dial, what_if
-from mmm4rec_lite.widgets.tiles import FRAME, GREY, Tile, Tiles, _words
+from mmm4rec_lite.analysis import capture_scans, filter_state, steps
+from mmm4rec_lite.analysis.decay import explore, left_over
+from mmm4rec_lite.evaluation import as_batch, moved_ranks, recommend, recommend_after, user_history
+from mmm4rec_lite.models.blocks import StepSize, TimeDifferences
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.ssd import ssd_scan
+from mmm4rec_lite.study import site
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.viz.explorers import filter_explorer, mask_explorer, modality_dial, what_if
+from mmm4rec_lite.viz.explorers.tiles import FRAME, GREY, Tile, Tiles, _words
 
 USER, GAPS = "user07", [0, 3600, 86400, 60, 864000]
-CONFIG = ModelConfig(d_model=16, d_ffn=16, d_state=4, head_dim=8, max_len=8, item_bias=False)
+CONFIG = ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8, item_bias=False)
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +106,12 @@ def test_equal_gaps_have_the_half_life_of_their_decay(A):
     ],
 )
 def test_bad_numbers_are_refused(given, fault):
-    with pytest.raises(KitError, match=fault):
+    with pytest.raises(InputError, match=fault):
         explore(*given)
 
 
 def test_gaps_and_steps_must_be_as_many():
-    with pytest.raises(KitError, match="2 gaps but 3"):
+    with pytest.raises(InputError, match="2 gaps but 3"):
         left_over([0, 1], [1, 1, 1], -1)
 
 
@@ -178,7 +178,7 @@ def test_with_a_model_the_mask_is_the_models_own(toy, model):
 def test_time_aware_off_is_the_models_step_without_time(toy, model):
     explorer = mask_explorer(toy, model, USER)
     explorer.time.value, h = False, explorer.head.value - 1
-    core, (delta, _), _ = scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
+    core, (delta, _), _ = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
     dt, _ = core.step(delta)
     own = left_over([0] * 8, dt[0, :, h].detach().numpy(), -core.A_log[h].exp().item())
     np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
@@ -270,7 +270,7 @@ def test_what_moved_is_told_by_the_ranks_before(toy, model):
 
 def test_a_long_history_goes_on_in_the_next_row(toy, toy_model):
     history = user_history(toy, USER)
-    explorer = what_if(toy_model(CONFIG.but(max_len=12)), toy, USER)
+    explorer = what_if(toy_model(CONFIG.replace(max_len=12)), toy, USER)
     past = explorer.figure.axes[0].images[0]
     framed = lambda: np.argwhere((past.get_array() == FRAME).all(-1))
     rows = past.get_array().shape[0] // 2
@@ -307,7 +307,7 @@ def test_a_channel_without_a_wave_is_flat():
 
 @pytest.mark.parametrize("changed", [{}, {"adaptive_filter": False}, {"learnable_filter": False}])
 def test_the_filters_state_is_the_modules(toy_model, changed):
-    model = toy_model(CONFIG.but(**changed))
+    model = toy_model(CONFIG.replace(**changed))
     layer, (a, b) = model.layers[0].filter, torch.randn(2, 8)
     state = filter_state(layer, a, b)
     np.testing.assert_allclose(state["signal"], layer(a, b).detach(), atol=1e-6)
@@ -358,16 +358,16 @@ def test_what_does_not_fit_is_refused(toy, model, toy_model, random_features):
         lambda: modality_dial(model, toy, random_features(["a", "b"]), USER),
         lambda: what_if(model, toy.select("lamps")),
     ):
-        with pytest.raises(KitError, match="not of the same items"):
+        with pytest.raises(InputError, match="not of the same items"):
             make()
     for make in (lambda: mask_explorer(toy, user="nobody"), lambda: what_if(model, toy, "nobody")):
-        with pytest.raises(KitError, match="no user 'nobody'"):
+        with pytest.raises(InputError, match="no user 'nobody'"):
             make()
-    timeless = toy_model(CONFIG.but(time=False))
+    timeless = toy_model(CONFIG.replace(time=False))
     for make in (lambda: mask_explorer(toy, timeless), lambda: filter_explorer(timeless)):
-        with pytest.raises(KitError, match="time=False"):
+        with pytest.raises(InputError, match="time=False"):
             make()
-    with pytest.raises(KitError, match="4 or more"):
+    with pytest.raises(InputError, match="4 or more"):
         filter_explorer(length=2)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 Dataset = Annotated[Path, typer.Option("--data", help="A dataset folder (see `data`).")]
 Domains = Annotated[str, typer.Option("--domain", help="Domains of it, separated by commas; all by default.")]
@@ -45,12 +45,12 @@ def load_domains(folder, domains):
 
 
 def configs(preset, stage, epochs, seed):
-    from mmm4rec_lite.config import ModelConfig
-    from mmm4rec_lite.train import TrainConfig
+    from mmm4rec_lite.models.config import ModelConfig
+    from mmm4rec_lite.training import TrainConfig
 
     small = {"pretrain": TrainConfig(stage="pretrain", epochs=2, lr=1e-3), "finetune": TrainConfig()}
     presets = {"small": (ModelConfig(), small[stage]), "paper": (ModelConfig.paper(), TrainConfig.paper(stage))}
     if preset not in presets:
-        raise KitError(f"preset: {preset!r} is not known; one of {', '.join(presets)}")
+        raise InputError(f"preset: {preset!r} is not known; one of {', '.join(presets)}")
     model, training = presets[preset]
-    return model, training.but(seed=seed, **({"epochs": epochs} if epochs else {}))
+    return model, training.replace(seed=seed, **({"epochs": epochs} if epochs else {}))

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from mmm4rec_lite.cli.common import Dataset, Json, Out, Seed, show
-from mmm4rec_lite.data.store import DOMAINS, StoreConfig, read_knobs, save_store
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.data.synthetic import DOMAINS, StoreConfig, read_knobs, save_store
+from mmm4rec_lite.utils.errors import InputError
 
 KNOBS = ", ".join(f"{knob.name}={knob.default}" for knob in fields(StoreConfig))
 data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe dataset folders.")
@@ -57,7 +57,7 @@ def data_amazon(
     several = len(names) > 1 or bool(union)
     folders = [out / name if several else out for name in dict.fromkeys(map(domain, names))]
     if union and out / union in folders:
-        raise KitError(f"--union {union}: a domain of it has this name; take another")
+        raise InputError(f"--union {union}: a domain of it has this name; take another")
     chosen = tuple(field.strip() for field in fields.split(","))
     for name, folder in zip(dict.fromkeys(map(domain, names)), folders):
         save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
@@ -87,7 +87,7 @@ def data_images(
     report = fetch_images(folder, again, workers, progress=not as_json)
     asked = report[report["asked"] & (report["tries"] > 0)]
     if len(asked) and asked["status"].isin(["connection", "timeout"]).all():
-        raise KitError(
+        raise InputError(
             f"{folder}: none of {len(asked)} requests got an answer, the network could not be reached; "
             "repeat the call when it can, nothing is lost"
         )
@@ -120,7 +120,7 @@ def data_import(
     as_json: Json = False,
 ):
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
-    from mmm4rec_lite.data import import_tables, statistics
+    from mmm4rec_lite.data import dataset_statistics, import_tables
     from mmm4rec_lite.data.tabular import report
 
     dataset = import_tables(
@@ -142,7 +142,7 @@ def data_import(
     dataset.save(out)
     if not as_json:
         print(*report(dataset), "", sep="\n")
-    show(statistics([dataset]), as_json, **{"import": dataset.info["import"]})
+    show(dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})
 
 
 @data_app.command("store")
@@ -165,7 +165,7 @@ def data_store(
     words = list(knobs or [])
     if seed is not None:
         if any(word.startswith("seed=") for word in words):
-            raise KitError("store: both --seed and the knob seed=; give one of them")
+            raise InputError("store: both --seed and the knob seed=; give one of them")
         words.append(f"seed={seed}")
     names = [name.strip() for name in domain.split(",")] if domain else DOMAINS
     save_store(out, read_knobs(words), names)
@@ -181,7 +181,7 @@ def data_check(folder: Path, as_json: Json = False):
 @data_app.command("table")
 def data_table(folders: list[Path], as_json: Json = False):
     """Statistics of dataset folders and of their domains, as in the paper's Table 1."""
-    from mmm4rec_lite.data import load_dataset, statistics
+    from mmm4rec_lite.data import dataset_statistics, load_dataset
 
     datasets = []
     for folder in folders:
@@ -189,7 +189,7 @@ def data_table(folders: list[Path], as_json: Json = False):
         datasets.append(dataset)
         if len(dataset.domains) > 1:
             datasets += _each_domain(dataset)
-    show(statistics(datasets), as_json)
+    show(dataset_statistics(datasets), as_json)
 
 
 def _each_domain(dataset):
@@ -197,7 +197,7 @@ def _each_domain(dataset):
     for domain in dataset.domains:
         try:
             yield dataset.select(domain)
-        except KitError as error:
+        except InputError as error:
             print(f"note: {error}", file=sys.stderr)
 
 
@@ -208,18 +208,18 @@ def features_command(
     missing: Annotated[str, typer.Option(help="Items without a picture: zeros or white.")] = "zeros",
     bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: missing or error.")] = "missing",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures encoded at once.")] = 32,
-    reword: Annotated[bool, typer.Option("--reworded", help="Of texts that lost 15 % of their words.")] = False,
+    reword: Annotated[bool, typer.Option("--augmented-text", help="Of texts that lost 15 % of their words.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) of each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, which must share the disk of --out.")] = 1,
     as_json: Json = False,
 ):
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
-    from mmm4rec_lite.data import load_dataset, reworded
-    from mmm4rec_lite.devices import fabric
+    from mmm4rec_lite.data import augmented_text, load_dataset
     from mmm4rec_lite.features import extract, load_encoder
+    from mmm4rec_lite.utils.devices import fabric
 
     dataset, processes = load_dataset(data), fabric(devices, nodes)
-    dataset = reworded(dataset) if reword else dataset
+    dataset = augmented_text(dataset) if reword else dataset
     processes.launch()
     features = extract(
         dataset,

@@ -19,7 +19,7 @@ from mmm4rec_lite.cli.common import (
     load_domains,
     show,
 )
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 def pretrain_command(
@@ -66,7 +66,7 @@ def finetune_command(
         load_features(features),
         out,
         checkpoint,
-        config.but(item_bias=item_bias, query_time=query_time),
+        config.replace(item_bias=item_bias, query_time=query_time),
         training,
         split,
         not as_json,
@@ -82,13 +82,12 @@ def evaluate_command(
     as_json: Json = False,
 ):
     """Test metrics by full ranking, beside popularity and a Markov chain."""
-    from mmm4rec_lite.baselines import counting
-    from mmm4rec_lite.evaluate import compare, model_scorer
+    from mmm4rec_lite.evaluation import compare, counting, model_scorer
     from mmm4rec_lite.stages import split
 
     model, notes, dataset = _trained(run, data, features, domain)
     if notes["stage"] == "pretrain":
-        raise KitError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
+        raise InputError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
     rows = split(dataset, notes.get("split", "leave_one_out"))
     name = "MMM4Rec, told the time of the request" if model.config.query_time else "MMM4Rec"
     systems = {name: model_scorer(model), **counting(rows)}
@@ -107,7 +106,7 @@ def recommend_command(
     as_json: Json = False,
 ):
     """The best next items for a user, by name."""
-    from mmm4rec_lite.recommend import recommend, user_history
+    from mmm4rec_lite.evaluation import recommend, user_history
 
     model, _, dataset = _trained(run, data, features, domain)
     seconds = None if at is None else int(at.replace(tzinfo=UTC).timestamp())
@@ -120,9 +119,34 @@ def recommend_command(
 
 def _trained(run, data, features, domain):
     from mmm4rec_lite.checkpoint import load_model
-    from mmm4rec_lite.devices import device
     from mmm4rec_lite.features import load_features
+    from mmm4rec_lite.utils.devices import device
 
     dataset = load_domains(data, domain)
     model, notes = load_model(run / "model.safetensors", load_features(features), dataset.items["item"])
     return model.to(device()), notes, dataset
+
+
+def systems_command(as_json: Json = False):
+    """Every system built here: modalities, stages, paper, parameters without per-item tables at widths 64 and 256."""
+    import json
+
+    import pandas as pd
+
+    from mmm4rec_lite.models.registry import list_models
+
+    records = list_models()
+    if as_json:
+        print(json.dumps(records))
+        return
+    plain = [
+        {
+            **r,
+            "modalities": " ".join(r["modalities"]) + (" [id]" if r["with ids too"] else ""),
+            "stages": " ".join(r["stages"]),
+            **{f"at {w}": n for w, n in r["parameters"].items()},
+        }
+        for r in records
+    ]
+    print(pd.DataFrame(plain)[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
+    print("[id]: with a learned vector per item too, as NAME+id")

@@ -12,7 +12,16 @@ look       numbers about data and features before any model: gaps, popularity, c
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch
-from mmm4rec_lite.data.dataset import Dataset, k_core, load_dataset, order, reworded, statistics, tie_share, union
+from mmm4rec_lite.data.dataset import (
+    Dataset,
+    augmented_text,
+    dataset_statistics,
+    k_core,
+    load_dataset,
+    order,
+    tie_share,
+    union,
+)
 from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
 from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
 from mmm4rec_lite.data.tabular import import_tables, order_only
@@ -36,8 +45,8 @@ __all__ = [
     "order_only",
     "prefixes",
     "sequences",
-    "reworded",
-    "statistics",
+    "augmented_text",
+    "dataset_statistics",
     "tie_share",
     "union",
 ]

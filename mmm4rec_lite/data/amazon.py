@@ -15,9 +15,9 @@ import polars as pl
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.amazon_meta import FIELDS, ID, lines, metadata, record
-from mmm4rec_lite.data.dataset import Dataset, in_core, statistics, union
+from mmm4rec_lite.data.dataset import Dataset, dataset_statistics, in_core, union
 from mmm4rec_lite.data.tables import LATEST
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 CATEGORIES = {  # the paper's name of a domain -> Amazon's name of its files
     "Food": "Grocery_and_Gourmet_Food",
@@ -61,11 +61,11 @@ def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=Tru
         sorted by id. The same files give the same dataset.
 
     Raises:
-        KitError: files absent, cut or empty, an unknown field, or nothing left.
+        InputError: files absent, cut or empty, an unknown field, or nothing left.
     """
     fields = tuple(fields)
     if unknown := [field for field in fields if field not in FIELDS] or not fields:
-        raise KitError(f"fields: {', '.join(unknown) if fields else 'none given'}; choose from {', '.join(FIELDS)}")
+        raise InputError(f"fields: {', '.join(unknown) if fields else 'none given'}; choose from {', '.join(FIELDS)}")
     name, ratings_file, metadata_file = _find(name, Path(raw))
     rows, read = _ratings(ratings_file)
     rows = rows.lazy().unique(list(RATINGS), keep="first", maintain_order=True).collect(engine="streaming")
@@ -75,14 +75,14 @@ def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=Tru
     known = pl.Series(list(known), dtype=pl.String).cast(rows["item"].dtype)
     rows = rows.filter(pl.col("item").is_in(known.implode()))
     if rows.is_empty():
-        raise KitError(
+        raise InputError(
             f"{ratings_file}: none of its {read['lines']} lines is an interaction with an item of "
             f"{metadata_file.name}; expected item, user, rating, seconds since 1970"
         )
     lost = read["lines"] - read["unreadable"] - repeats - len(rows)
     core = rows.filter(in_core([rows[side].to_physical().to_numpy() for side in ("user", "item")], k))
     if core.is_empty():
-        raise KitError(f"{ratings_file}: nothing is left of its {k}-core")
+        raise InputError(f"{ratings_file}: nothing is left of its {k}-core")
     read |= {
         "exact repeats": repeats,
         "item without metadata": lost,
@@ -112,9 +112,9 @@ def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=Tru
 
 
 def domain(name):
-    """A domain's name as datasets have it: the paper's, in any case, where it has one. KitError for what is none."""
+    """A domain's name as datasets have it: the paper's, in any case, where it has one. InputError for what is none."""
     if not re.fullmatch(r"\w+", name):
-        raise KitError(
+        raise InputError(
             f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or a name of Amazon's files, "
             "such as Gift_Cards"
         )
@@ -148,7 +148,7 @@ def union_domains(parts, name):
 
 def table_1(datasets):
     """`statistics` of datasets of `amazon` or `union_domains`, with image URLs and the paper's counts beside."""
-    table = statistics(datasets)
+    table = dataset_statistics(datasets)
     table.insert(3, "image URLs", [_urls(dataset) for dataset in datasets])
     for column, values in zip(COUNTS, zip(*(_paper(dataset) or [None] * 4 for dataset in datasets))):
         table[f"paper {column}"] = pd.array(values, dtype="Int64")
@@ -157,7 +157,7 @@ def table_1(datasets):
 
 def differences(dataset):
     """Sentences: how the counts differ from the paper's Table 1, and what was dropped on the way."""
-    counts, paper = statistics([dataset]).iloc[0], _paper(dataset)
+    counts, paper = dataset_statistics([dataset]).iloc[0], _paper(dataset)
     if paper is None:
         return [f"{dataset.name} is not in the paper's Table 1.", *_dropped(dataset)]
     off = {column: int(counts[column]) - wanted for column, wanted in zip(COUNTS, paper)}
@@ -226,7 +226,7 @@ def _find(name, raw):
         if found is None:
             near = {known.lower(): known for known in (*CATEGORIES, *CATEGORIES.values())}
             close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
-            raise KitError(
+            raise InputError(
                 f"{raw}: no {what} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, or "
                 f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
                 + "".join(f"; did you mean {near[one]}?" for one in close)
@@ -267,7 +267,7 @@ def _ratings(path):
     try:
         rows = table.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
-        raise KitError(f"{path}: not a table of ratings ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"{path}: not a table of ratings ({' '.join(str(error).split())[:200]})") from None
     count, rows = len(rows), rows.drop_nulls()
     return rows, {"lines": count, "unreadable": count - len(rows)}
 

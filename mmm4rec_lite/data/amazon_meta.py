@@ -15,7 +15,7 @@ import pandas as pd
 from bs4 import BeautifulSoup
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 FIELDS = {  # what a text can be made of -> the keys that hold it, the newer dump's first
     "title": ("title",),
@@ -67,7 +67,7 @@ def metadata(path, wanted, fields, progress=True):
 
 
 def lines(path):
-    """The lines of a gzip file; one that is too long to be real comes as b"". KitError for a cut file."""
+    """The lines of a gzip file; one that is too long to be real comes as b"". InputError for a cut file."""
     try:
         with gzip.open(path) as file:
             while line := file.readline(LONGEST_LINE):
@@ -76,7 +76,7 @@ def lines(path):
                     line, whole = file.readline(LONGEST_LINE), b""
                 yield whole
     except (OSError, EOFError, zlib.error) as error:
-        raise KitError(f"{path}: not a whole gzip file ({error}); download it again") from None
+        raise InputError(f"{path}: not a whole gzip file ({error}); download it again") from None
 
 
 def record(line):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ def batch(sequences, rows, max_len, target_time=False):
     history whenever both fit into the window. It tells the model when the target happens; off by default.
     """
     if max_len < 1:
-        raise KitError(f"max_len is {max_len}; it must be at least 1")
+        raise InputError(f"max_len is {max_len}; it must be at least 1")
     start = torch.maximum(sequences.first[rows], rows - max_len)
     lengths = rows - start
     column = torch.arange(max_len, device=rows.device)
@@ -53,7 +53,7 @@ def epoch(rows, batch_size, seed, epoch):
     The order depends on (seed, epoch) alone, so a resumed run meets the same batches.
     """
     if batch_size < 1:
-        raise KitError(f"batch_size is {batch_size}; it must be at least 1")
+        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)
     shuffle = torch.randperm(len(rows), generator=torch.Generator().manual_seed(int(state[0])))
     return iter(rows[shuffle].split(batch_size))

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.tables import check_tables, read_table
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +45,7 @@ class Dataset:
 
     @classmethod
     def from_frames(cls, name, interactions, items, folder=None, info=None, ties="line", seed=0):
-        """Check two tables (columns: see the module) and order them; KitError tells the first fault."""
+        """Check two tables (columns: see the module) and order them; InputError tells the first fault."""
         folder = Path(folder) if folder is not None else None
         interactions, items = check_tables(interactions, items, folder, "the table {}".format)
         rule = ties if ties == "line" else f"{ties}, seed {seed}"
@@ -63,10 +63,10 @@ class Dataset:
     def select(self, domain, k=5):
         """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``.
 
-        KitError for an unknown domain and when the k-core is empty.
+        InputError for an unknown domain and when the k-core is empty.
         """
         if domain not in self.domains:
-            raise KitError(f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
+            raise InputError(f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
         items = self.items[self.items["domain"] == domain]
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
@@ -75,11 +75,11 @@ class Dataset:
         """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
 
         kept: image paths that are the older dataset's, taken from ``folder`` itself.
-        KitError when ``folder`` holds something that is not a dataset.
+        InputError when ``folder`` holds something that is not a dataset.
         """
         folder = Path(folder).absolute()
         if folder.exists() and not (folder / "dataset.json").is_file() and not _is_empty(folder):
-            raise KitError(f"{folder} exists and is not a dataset folder; choose another place to save to")
+            raise InputError(f"{folder} exists and is not a dataset folder; choose another place to save to")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
             new, old = Path(work, "new"), Path(work, "old")
@@ -102,20 +102,20 @@ class Dataset:
 
 
 def load_dataset(folder):
-    """Read and check a dataset folder; KitError tells the first fault, the file it is in and what to do."""
+    """Read and check a dataset folder; InputError tells the first fault, the file it is in and what to do."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise KitError(f"{folder}: no such dataset folder")
+        raise InputError(f"{folder}: no such dataset folder")
     for file in ("dataset.json", "interactions.parquet", "items.parquet"):
         if not (folder / file).is_file():
-            raise KitError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
+            raise InputError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
     try:
         about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
         name, info = about["name"], about.get("info", {})
         if not (isinstance(name, str) and isinstance(info, dict)):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise KitError(f'{folder / "dataset.json"}: expected {{"name": "...", "info": {{...}}}}') from None
+        raise InputError(f'{folder / "dataset.json"}: expected {{"name": "...", "info": {{...}}}}') from None
     tables = (read_table(folder / f"{table}.parquet") for table in ("interactions", "items"))
     interactions, items = check_tables(*tables, folder, lambda table: f"{folder / table}.parquet")
     return Dataset(name, order(interactions), items, folder, info)
@@ -127,7 +127,7 @@ def order(interactions, ties="line", seed=0):
     ties: "line" keeps the order of the rows among equal (user, time), "shuffle" shuffles them by ``seed``.
     """
     if ties not in ("line", "shuffle"):
-        raise KitError(f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
+        raise InputError(f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
     lines = np.arange(len(interactions))
     rank = lines if ties == "line" else np.random.default_rng(seed).permutation(lines)
     users = pd.factorize(interactions["user"], sort=True)[0]
@@ -155,10 +155,10 @@ def in_core(codes, k):
 
 
 def k_core(dataset, k=5):
-    """Keep users and items with at least k interactions, until nothing changes; KitError if none is left."""
+    """Keep users and items with at least k interactions, until nothing changes; InputError if none is left."""
     keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
     if not keep.any():
-        raise KitError(
+        raise InputError(
             f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
             "more interactions with one another"
         )
@@ -167,13 +167,13 @@ def k_core(dataset, k=5):
     return replace(dataset, interactions=interactions, items=items)
 
 
-def reworded(dataset, share=0.15, seed=0):
+def augmented_text(dataset, share=0.15, seed=0):
     """The dataset with every word of its items' texts left out with probability ``share``; one word always stays.
 
     Two of the compared systems (UniSRec, MISSRec) pre-train with the features of such texts.
     """
     if not 0 < share < 1:
-        raise KitError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
+        raise InputError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
     draw = np.random.default_rng(seed)
 
     def fewer(text):
@@ -187,23 +187,23 @@ def reworded(dataset, share=0.15, seed=0):
 def union(datasets, name):
     """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged.
 
-    KitError when two datasets share a name or an item id.
+    InputError when two datasets share a name or an item id.
     """
     names = [dataset.name for dataset in datasets]
     if len(set(names)) < max(len(names), 1):
-        raise KitError(f"a union needs datasets of different names, got: {', '.join(names) or 'none'}")
+        raise InputError(f"a union needs datasets of different names, got: {', '.join(names) or 'none'}")
     folders = [dataset.folder.absolute() for dataset in datasets if dataset.folder]
     folder = Path(os.path.commonpath(folders)) if folders else None
     items = pd.concat([_below(dataset, folder) for dataset in datasets], ignore_index=True)
     if items["item"].duplicated().any():
         example = items["item"][items["item"].duplicated()].iloc[0]
-        raise KitError(f"union '{name}': item '{example}' is in two datasets; their item ids must differ")
+        raise InputError(f"union '{name}': item '{example}' is in two datasets; their item ids must differ")
     parts = [d.interactions.assign(user=d.name + "/" + d.interactions["user"]) for d in datasets]
     info = {"parts": {dataset.name: dataset.info for dataset in datasets}}
     return Dataset(name, order(pd.concat(parts, ignore_index=True)), items, folder, info)
 
 
-def statistics(datasets):
+def dataset_statistics(datasets):
     """The paper's Table 1 with the share of ties: one row per dataset; coverage and ties in percent."""
     return pd.DataFrame(
         [

@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data.dataset import load_dataset
 from mmm4rec_lite.data.tables import read_table
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.files import atomic
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic
 
 URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]
@@ -38,7 +38,7 @@ def fetch_images(folder, again=False, workers=16, progress=True, **limits):
     """Fetch the pictures a dataset folder has URLs for and enter them in its ``items.parquet``.
 
     again: ask once more for what an earlier call found gone, refused, bad or too large. Other arguments and the
-    report: as in `download`. KitError when the folder is no dataset or has no URLs.
+    report: as in `download`. InputError when the folder is no dataset or has no URLs.
     """
     folder = Path(folder)
     load_dataset(folder)
@@ -144,13 +144,13 @@ def save_with_urls(dataset, urls, folder):
 
 
 def read_urls(folder):
-    """The frame [item, url] of a folder; KitError if it has none."""
+    """The frame [item, url] of a folder; InputError if it has none."""
     path = Path(folder) / URLS
     if not path.is_file():
-        raise KitError(f"{folder}: no {URLS}, so nothing says where its pictures are; `data amazon` writes it")
+        raise InputError(f"{folder}: no {URLS}, so nothing says where its pictures are; `data amazon` writes it")
     urls = read_table(path)
     if not {"item", "url"} <= set(urls):
-        raise KitError(f"{path}: expected the columns item and url")
+        raise InputError(f"{path}: expected the columns item and url")
     return urls
 
 

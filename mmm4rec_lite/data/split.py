@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def global_time(dataset, valid=0.1, test=0.1):
     after them. A history is always everything of that user before the target.
     """
     if not (valid > 0 and test > 0 and valid + test < 1):
-        raise KitError(f"shares valid={valid} and test={test}: both must be positive, their sum below 1")
+        raise InputError(f"shares valid={valid} and test={test}: both must be positive, their sum below 1")
     flat = sequences(dataset)
     count, ordered = len(flat.times), flat.times.sort().values
     t1, t2 = (ordered[min(round(count * (1 - share)), count - 1)] for share in (valid + test, test))
@@ -83,5 +83,5 @@ def prefixes(dataset):
 def _split(dataset, flat, *masks):
     for part, mask in zip(("train", "valid", "test"), masks, strict=True):
         if not mask.any():
-            raise KitError(f"{dataset.name}: no {part} targets in this split; take more data or other shares")
+            raise InputError(f"{dataset.name}: no {part} targets in this split; take more data or other shares")
     return Split(flat, *(mask.nonzero().squeeze(1) for mask in masks))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_integer_dtype, is_string_dtype
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 INTERACTIONS = ["user", "item", "timestamp"]
 ITEMS = ["item", "title", "text", "image", "domain"]
@@ -14,37 +14,37 @@ LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times mor
 
 
 def read_table(path):
-    """A parquet file as a frame; KitError if it cannot be read."""
+    """A parquet file as a frame; InputError if it cannot be read."""
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
-        raise KitError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
+        raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
 
 
 def check_tables(interactions, items, folder, where):
-    """The two tables with exactly their columns and types; a KitError names a table as ``where(table)``."""
+    """The two tables with exactly their columns and types; a InputError names a table as ``where(table)``."""
     rows_at, items_at = where("interactions"), where("items")
     interactions = _columns(interactions, INTERACTIONS, rows_at)
     items = _columns(items, ITEMS, items_at)
     first, last = interactions["timestamp"].agg(["min", "max"])
     if last > LATEST:
-        raise KitError(f"{rows_at}: timestamp {last} looks like milliseconds; expected seconds since 1970")
+        raise InputError(f"{rows_at}: timestamp {last} looks like milliseconds; expected seconds since 1970")
     if first < 0:
-        raise KitError(f"{rows_at}: timestamp {first} is negative; expected seconds since 1970")
+        raise InputError(f"{rows_at}: timestamp {first} is negative; expected seconds since 1970")
     if (twice := items["item"].duplicated()).any():
         example = items["item"][twice].iloc[0]
-        raise KitError(f"{items_at}: {twice.sum()} repeated item ids, such as '{example}'; keep one row each")
+        raise InputError(f"{items_at}: {twice.sum()} repeated item ids, such as '{example}'; keep one row each")
     if (lost := ~interactions["item"].isin(items["item"])).any():
         example = interactions["item"][lost].iloc[0]
-        raise KitError(
+        raise InputError(
             f"{rows_at}: {lost.sum()} interactions with unknown items, such as '{example}'; "
             "add these to the items or drop the interactions"
         )
     for image in items["image"].dropna():
         if folder is None or os.path.isabs(image) or ".." in Path(image).parts:
-            raise KitError(f"{items_at}: image '{image}' must be a path below the dataset's folder")
+            raise InputError(f"{items_at}: image '{image}' must be a path below the dataset's folder")
         if not (folder / image).is_file():
-            raise KitError(f"{items_at}: image '{image}' is not in {folder}; put it there or set it to null")
+            raise InputError(f"{items_at}: image '{image}' is not in {folder}; put it there or set it to null")
     return interactions, items
 
 
@@ -52,21 +52,21 @@ def _columns(frame, columns, where):
     """The wanted columns with their types; image becomes str or None."""
     for column in columns:
         if column not in frame:
-            raise KitError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}")
+            raise InputError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}")
     if frame.empty:
-        raise KitError(f"{where}: no rows")
+        raise InputError(f"{where}: no rows")
     frame, types = frame[columns].reset_index(drop=True), {}
     for column in columns:
         values = frame[column].dropna() if column == "image" else frame[column]
         if (null := values.isna()).any():
-            raise KitError(
+            raise InputError(
                 f"{where}: column '{column}' has {null.sum()} null values, the first in row "
                 f"{null.argmax()} (from 0); fill or drop them"
             )
         integer = column == "timestamp"
         if len(values) and not (is_integer_dtype(values) if integer else is_string_dtype(values)):
             wanted = "integers (seconds since 1970)" if integer else "strings"
-            raise KitError(f"{where}: column '{column}' is of type {values.dtype}; expected {wanted}")
+            raise InputError(f"{where}: column '{column}' is of type {values.dtype}; expected {wanted}")
         types[column] = "int64" if integer else object if column == "image" else str
     frame = frame.astype(types)
     if "image" in frame:

@@ -13,7 +13,7 @@ from mmm4rec_lite.data.dataset import Dataset, k_core
 from mmm4rec_lite.data.reading import as_text, find_column, list_columns, read_any
 from mmm4rec_lite.data.tables import LATEST
 from mmm4rec_lite.data.times import read_times
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 ORDER_ONLY = "order only"
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
@@ -56,14 +56,14 @@ def import_tables(
     ``info["times"]`` is "seconds", "days" or "order only"; ``info["import"]`` holds the report.
 
     Raises:
-        KitError: an unreadable table, a column that is not there or cannot be told, or nothing left.
+        InputError: an unreadable table, a column that is not there or cannot be told, or nothing left.
     """
     if time and order:
-        raise KitError("both a time and an order column: take one; the order is for data without times")
+        raise InputError("both a time and an order column: take one; the order is for data without times")
     where, where_items = _name(interactions, "interactions"), _name(items, "items")
     rows, table = read_any(interactions), read_any(items)
     if item is not None and not (item in rows or item in table):
-        raise KitError(
+        raise InputError(
             f"neither {where} nor {where_items} has a column {item!r} for the item; they have: "
             f"{list_columns(rows)}; and: {list_columns(table)}"
         )
@@ -91,7 +91,7 @@ def import_tables(
     rows = pd.DataFrame({what: as_text(rows[column]) for what, column in columns.items()})
     rows, times, taken, gone = _clean(rows, set(goods["item"]), time_format, f"{where}, column {columns.get('time')!r}")
     if not len(rows):
-        raise KitError(
+        raise InputError(
             f"{where}: nothing is left of {read[0]} interactions ({_counts(gone)}); check the columns "
             f"({_pairs(columns)}) and the items' ids"
         )
@@ -197,7 +197,7 @@ def _texts(goods, where, title, text):
 
 
 def _all_found(rows, where, columns, goods, where_items, key, texts):
-    """KitError that names every column that neither was given nor could be recognised, of both tables."""
+    """InputError that names every column that neither was given nor could be recognised, of both tables."""
     lost = [what for what, column in columns.items() if column is None]
     faults = []
     if lost:
@@ -220,7 +220,7 @@ def _all_found(rows, where, columns, goods, where_items, key, texts):
             f"{list_columns(goods)}; say {', '.join(wanted.values())}"
         )
     if faults:
-        raise KitError("; ".join(faults))
+        raise InputError("; ".join(faults))
 
 
 def _items(goods, name, key, title, texts, domain):
@@ -257,15 +257,15 @@ def _pictures(ids, listed, images, beside, where):
     An item's entry in its image column, ``listed``, goes before a file in ``images`` named by its id.
     """
     if images is not None and not Path(images).is_dir():
-        raise KitError(f"{images}: there is no such folder of pictures")
+        raise InputError(f"{images}: there is no such folder of pictures")
     root = (Path(images) if images is not None else beside or Path()).resolve()
-    # Looked up in a listing, so that no id is ever taken for a path.
+    # Looked up in a list_models, so that no id is ever taken for a path.
     files = [] if images is None else sorted(path.name for path in root.iterdir() if path.suffix.lower() in PICTURES)
     named = {Path(file).stem: file for file in reversed(files)}
     web, inside = listed.str.match(r"\w+://").astype(bool), {}
     for path in listed[~web].dropna().unique():
         if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
-            raise KitError(
+            raise InputError(
                 f"{where}: the picture {path[:80]!r} does not lie below {root.name}; give paths relative to "
                 "--images, or to the items' table"
             )
@@ -273,7 +273,7 @@ def _pictures(ids, listed, images, beside, where):
     own = listed.map(lambda path: inside.get(path, False)).astype(bool)
     found = listed.where(own, ids.map(named)) if len(listed) else listed
     if images is not None and found.isna().all():
-        raise KitError(
+        raise InputError(
             f"{images}: no picture of any item; expected files named <item id>.jpg (png, webp...), or an "
             "image column with paths relative to this folder"
         )

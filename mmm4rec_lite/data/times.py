@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.tables import LATEST
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SMALL = 10**8  # seconds: March 1973; a column that stays below counts something else than time since 1970
@@ -32,7 +32,7 @@ def read_times(values, form=None, where="times"):
         float64 Series, NaN where a value cannot be read; and in words what the values were taken for.
 
     Raises:
-        KitError: an unknown ``form``, day or month first cannot be told, most values cannot be read, or the
+        InputError: an unknown ``form``, day or month first cannot be told, most values cannot be read, or the
             numbers are too small for times since 1970.
     """
     values = values.str.strip().str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
@@ -48,11 +48,13 @@ def read_times(values, form=None, where="times"):
     elif "%" in form:
         found, name = _stamps(values, form), f"pattern {form}"
     else:
-        raise KitError(f"time format {form!r} is not known: {ASK}")
+        raise InputError(f"time format {form!r} is not known: {ASK}")
     out = found.astype(float).replace([np.inf, -np.inf], np.nan).reindex(values.index)
     if 2 * out.isna().sum() > len(out):
         example = str(values[out.isna()].iloc[0])[:60]
-        raise KitError(f"{where}: {out.isna().sum()} of {len(out)} values cannot be read, such as {example!r}; {TAKEN}")
+        raise InputError(
+            f"{where}: {out.isna().sum()} of {len(out)} values cannot be read, such as {example!r}; {TAKEN}"
+        )
     return out, name
 
 
@@ -66,7 +68,7 @@ def _number(values, where):
     unit = next((unit for unit, factor in UNITS.items() if size <= LATEST * factor), "ns")
     seconds = numbers / UNITS[unit]
     if seconds.max() < SMALL:
-        raise KitError(
+        raise InputError(
             f"{where}: the numbers end at {numbers.max():g}, too small for times since 1970; if they only "
             "give the order, say --order COLUMN; if they are a spreadsheet's numbers of days, export them "
             f"as dates; {TAKEN}"
@@ -92,7 +94,7 @@ def _day_month(values, where):
             if day_first
             else "does not show whether the day or the month stands first"
         )
-        raise KitError(
+        raise InputError(
             f"{where}: {fault} (such as {values.iloc[0]!r}); say --time-format '%d/%m/%Y' or '%m/%d/%Y' "
             "(with ' %H:%M' or ' %H:%M:%S' where there is a time of day)"
         )
@@ -112,7 +114,7 @@ def _stamps(values, form):
     try:
         return _seconds(pd.to_datetime(values, format=form, errors="coerce", utc=True))
     except ValueError as error:
-        raise KitError(f"time format {form!r} cannot be used ({error}): {ASK}") from None
+        raise InputError(f"time format {form!r} cannot be used ({error}): {ASK}") from None
 
 
 def _seconds(stamps):

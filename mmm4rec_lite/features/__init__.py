@@ -12,7 +12,7 @@ open_clip and what it pulls in are imported by `load_encoder`, not by this packa
 """
 
 from mmm4rec_lite.features.encoders import ENCODERS, Encoder, load_encoder
-from mmm4rec_lite.features.extract import extract
+from mmm4rec_lite.features.extraction import extract
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.features.tables import FeatureTable, codes, codes_table, load_table, read_table, with_table
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.errors import KitError
 from mmm4rec_lite.features.hub import first_line, offline, quiet, require_hub
 from mmm4rec_lite.features.torchvision_guard import import_torchvision
+from mmm4rec_lite.utils.errors import InputError
 
 ENCODERS = ("packaged", "siglip", "random")
 _SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
@@ -119,19 +119,19 @@ def load_encoder(name, device="cpu"):
         device: a torch device, such as ``"cpu"`` or ``"cuda"``.
 
     Raises:
-        KitError: unknown name, unusable folder, no such device, or SigLIP out of reach.
+        InputError: unknown name, unusable folder, no such device, or SigLIP out of reach.
     """
     name = str(name)
     known = name in ENCODERS
     folder = Path(name.removeprefix("local-dir:")).expanduser()
     if not known and not name.startswith("local-dir:") and not folder.is_dir():
-        raise KitError(
+        raise InputError(
             f"encoder {name!r} is not known: choose one of {', '.join(ENCODERS)} or the path of an open_clip folder"
         )
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise KitError(f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'") from error
+        raise InputError(f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'") from error
     with quiet():
         import_torchvision()
         if name == "packaged":
@@ -153,18 +153,18 @@ def _from_folder(folder, name, device, aligned=None):
         architecture = json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
         text_config = architecture.get("text_cfg", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise KitError(f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg") from error
+        raise InputError(f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg") from error
     if not list(folder.glob("*.safetensors")):
-        raise KitError(f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
+        raise InputError(f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
     if "trust_remote_code" in text_config.get("tokenizer_kwargs", {}):
-        raise KitError(f"{config} asks for code to be run (trust_remote_code): remove that entry")
+        raise InputError(f"{config} asks for code to be run (trust_remote_code): remove that entry")
     try:
         with offline():
             model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
             bare = "hf_tokenizer_name" in text_config and not (folder / "config.json").is_file()
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **(_no_config() if bare else {}))
     except Exception as error:  # a stranger's folder can fail in any layer below
-        raise KitError(
+        raise InputError(
             f"{folder} cannot be loaded by open_clip ({first_line(error)}): write the folder anew"
         ) from error
     return Encoder(name, model, preprocess, tokenizer, architecture, device, aligned)
@@ -187,7 +187,9 @@ def _siglip(device):
         try:
             tokenizer, model, preprocess = load()
         except Exception as error:
-            raise KitError(f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again") from error
+            raise InputError(
+                f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again"
+            ) from error
     return Encoder("siglip", model, preprocess, tokenizer, open_clip.get_model_config(name), device)
 
 

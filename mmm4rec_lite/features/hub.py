@@ -4,7 +4,7 @@ import logging
 import warnings
 from contextlib import contextmanager
 
-from mmm4rec_lite.errors import KitError
+from mmm4rec_lite.utils.errors import InputError
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def quiet():
 
 
 def require_hub(wanted, instead):
-    """KitError unless the hub answers one short try, without the retries of its own look-ups."""
+    """InputError unless the hub answers one short try, without the retries of its own look-ups."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
@@ -41,7 +41,7 @@ def require_hub(wanted, instead):
         get_session().head(constants.ENDPOINT, timeout=5)
     except Exception as error:  # whatever the installed HTTP client raises
         reason = f"the hub is out of reach ({first_line(error)})"
-        raise KitError(f"{wanted} is not in the model hub's cache and {reason}: {instead}") from error
+        raise InputError(f"{wanted} is not in the model hub's cache and {reason}: {instead}") from error
 
 
 def first_line(error):

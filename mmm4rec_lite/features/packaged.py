@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmm4rec_lite.files import atomic, cache_dir
+from mmm4rec_lite.utils.files import atomic, cache_dir
 
 # MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
 TEXT_CONTEXT = 128

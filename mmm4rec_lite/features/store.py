@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.skeleton import Catalogue
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.models.base import Catalogue
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,48 +59,48 @@ class Features:
             image ``[n + 1, image_dim]`` and text ``[n + 1, text_dim]``, float32.
 
         Raises:
-            KitError: when items have no row here. (Rows of further items are left out.)
+            InputError: when items have no row here. (Rows of further items are left out.)
         """
         row = {item: index for index, item in enumerate(self.items)}
         item_ids = list(item_ids)
         lost = [item for item in item_ids if item not in row]
         if lost:
-            raise KitError(
+            raise InputError(
                 f"features of other items: {len(lost)} of {len(item_ids)} items have no row, "
                 f"e.g. {lost[0]!r}; extract the features of this dataset again"
             )
         rows = torch.tensor([row[item] for item in item_ids], dtype=torch.long)
         return tuple(torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text))
 
-    def catalogue(self, item_ids, reworded=None):
+    def catalogue(self, item_ids, augmented_text=None):
         """The features as a ``Catalogue`` in the order of ``item_ids``, row 0 for padding.
 
-        ``reworded``: features of the same items by the same encoder, whose texts lost some words.
+        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
         """
         item_ids = list(item_ids)
         image, text = self.align(item_ids)
         has = dict(zip(self.items, self.has_image.tolist()))
-        if reworded is not None:
-            reworded.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
-            reworded = reworded.align(item_ids)[1]
-        return Catalogue(text, image, torch.tensor([False, *(has[item] for item in item_ids)]), reworded)
+        if augmented_text is not None:
+            augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
+            augmented_text = augmented_text.align(item_ids)[1]
+        return Catalogue(text, image, torch.tensor([False, *(has[item] for item in item_ids)]), augmented_text)
 
     def same_encoder(self, other):
         """Whether ``other`` (Features) comes from the same encoder: only then may the two be mixed."""
         return self.encoder["fingerprint"] == other.encoder["fingerprint"]
 
     def require_encoder(self, fingerprint, name="another encoder"):
-        """KitError unless these features come from the encoder with ``fingerprint``, called ``name``."""
+        """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
         mine = self.encoder["fingerprint"]
         if mine != fingerprint:
-            raise KitError(
+            raise InputError(
                 f"these features are of encoder {self.encoder['name']!r} ({mine[:8]}), wanted are those of "
                 f"{name!r} ({fingerprint[:8]}), and the two cannot be mixed: extract again with one encoder"
             )
 
 
 def load_features(path):
-    """Read a feature file; KitError if it is not there, is none, or is damaged."""
+    """Read a feature file; InputError if it is not there, is none, or is damaged."""
     tensors, notes = load_tensors(path, "feature", "check the path, or make it anew with the command `features`")
     items = json.loads(tensors.pop("items").numpy().tobytes())
     return Features(

@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.data.reading import as_text, find_column, read_any
-from mmm4rec_lite.errors import KitError
-from mmm4rec_lite.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,13 +36,13 @@ class FeatureTable:
 
     def __post_init__(self):
         if self.vectors.dim() != 2 or len(self.vectors) != len(self.items) or 0 in self.vectors.shape:
-            raise KitError(
+            raise InputError(
                 f"{self.source}: expected one vector for each of {len(self.items)} items, got numbers of "
                 f"shape {list(self.vectors.shape)}"
             )
         if len(set(self.items)) < len(self.items):
             example = pd.Series(self.items)[pd.Series(self.items).duplicated()].iloc[0]
-            raise KitError(f"{self.source}: item {example!r} has several vectors; keep one")
+            raise InputError(f"{self.source}: item {example!r} has several vectors; keep one")
 
     @property
     def fingerprint(self):
@@ -53,12 +53,12 @@ class FeatureTable:
     def align(self, item_ids):
         """Vectors ``[n + 1, dim]`` and a mask ``[n + 1]`` in the order of ``item_ids``, behind a row 0 for padding.
 
-        Items without a vector get zeros and False. KitError when no item has one.
+        Items without a vector get zeros and False. InputError when no item has one.
         """
         item_ids = list(item_ids)
         row = pd.Index(self.items).get_indexer(item_ids)
         if not (row >= 0).any():
-            raise KitError(
+            raise InputError(
                 f"{self.source}: no vector for any of {len(item_ids)} items (it has items such as "
                 f"{self.items[0]!r}, wanted are such as {item_ids[:1]}); check its item ids"
             )
@@ -92,7 +92,7 @@ class FeatureTable:
 
 
 def load_table(path):
-    """Read a `FeatureTable` file; KitError if it is not there, is none, or is damaged."""
+    """Read a `FeatureTable` file; InputError if it is not there, is none, or is damaged."""
     tensors, notes = load_tensors(path, "feature table", "make it with the command `features-table`")
     items = json.loads(tensors["items"].numpy().tobytes())
     return FeatureTable(notes["name"], items, tensors["vectors"], notes["source"], notes["dropped"])
@@ -111,27 +111,27 @@ def read_table(path, name, item=None, items=None, source=None):
         source: what made the vectors; None: the file's name.
 
     Raises:
-        KitError: no such file, pickled objects, no numbers, a wrong shape, an item twice.
+        InputError: no such file, pickled objects, no numbers, a wrong shape, an item twice.
     """
     path = Path(path)
     if not path.is_file():
-        raise KitError(f"{path}: there is no such file")
+        raise InputError(f"{path}: there is no such file")
     if path.suffix.lower() in (".npy", ".npz"):
         ids, vectors = _numpy(path, items)
     elif path.suffix.lower() == ".parquet":
         try:
             table = pd.read_parquet(path, engine="pyarrow")
         except (OSError, ValueError) as error:
-            raise KitError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
+            raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
         ids, vectors = _columns(table, item, path)
     else:
         ids, vectors = _columns(read_any(path), item, path)
     finite = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.ones(len(vectors), bool)
     if not finite.any():
-        raise KitError(f"{path}: no row of finite numbers")
+        raise InputError(f"{path}: no row of finite numbers")
     if len(ids) != len(vectors):
         rule = ", its rows in the order of the dataset's items.parquet" if path.suffix.lower() == ".npy" else ""
-        raise KitError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each{rule}")
+        raise InputError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each{rule}")
     ids = [one for one, keep in zip(ids, finite) if keep]
     vectors = torch.from_numpy(np.ascontiguousarray(vectors[finite], dtype=np.float32))
     return FeatureTable(name, ids, vectors, source or path.name, int((~finite).sum()))
@@ -146,7 +146,7 @@ def codes(column):
     found = [re.findall(r"<[^<>]+>|[^\s<>]+", text) if isinstance(text, str) else [] for text in column]
     names = sorted({code for row in found for code in row})
     if not names:
-        raise KitError("codes: none found; expected texts such as '<A_164> <B_64>'")
+        raise InputError("codes: none found; expected texts such as '<A_164> <B_64>'")
     place = {code: index for index, code in enumerate(names)}
     out = torch.zeros(len(found), len(names))
     for row, one in enumerate(found):
@@ -170,7 +170,7 @@ def with_table(features, modality, table):
     change: what was trained on one is not used with the other.
     """
     if modality not in ("image", "text"):
-        raise KitError(f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
+        raise InputError(f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
     vectors, has = table.align(features.items)
     rows = F.normalize(vectors[1:], dim=1)
     old = features.encoder
@@ -199,7 +199,7 @@ def _numpy(path, items):
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
             if items is None:
-                raise KitError(
+                raise InputError(
                     f"{path}: a bare array names no items; give their ids in its order, or write an .npz "
                     "with the arrays items and vectors"
                 )
@@ -207,17 +207,19 @@ def _numpy(path, items):
         else:
             with content:
                 if not {"items", "vectors"} <= set(content.files):
-                    raise KitError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content.files)}")
+                    raise InputError(
+                        f"{path}: expected the arrays items and vectors, it has: {', '.join(content.files)}"
+                    )
                 ids, vectors = as_text(pd.Series(content["items"].tolist())).tolist(), content["vectors"]
-    except KitError:
+    except InputError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise many kinds for a damaged file
         reason = " ".join(str(error).split())[:160] or type(error).__name__
-        raise KitError(
+        raise InputError(
             f"{path}: cannot be read as arrays of numbers and text ({reason}); pickled objects are not read"
         ) from None
     if vectors.dtype.kind not in "fiub":
-        raise KitError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
+        raise InputError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
     return ids, vectors.astype(np.float32)
 
 
@@ -227,14 +229,14 @@ def _columns(table, item, path):
     ids = as_text(table[key])
     rest = table.drop(columns=key)[ids.notna()]
     if not rest.shape[1]:
-        raise KitError(f"{path}: no column beside {key!r}; expected numbers")
+        raise InputError(f"{path}: no column beside {key!r}; expected numbers")
     try:
         if rest.shape[1] == 1 and isinstance(rest.iloc[0, 0], (list, np.ndarray)):
             vectors = np.stack([np.asarray(row, dtype=np.float32) for row in rest.iloc[:, 0]])
         else:
             vectors = rest.apply(pd.to_numeric).to_numpy(np.float32)
     except (ValueError, TypeError) as error:
-        raise KitError(
+        raise InputError(
             f"{path}: the columns beside {key!r} are not numbers, or lists of one length "
             f"({' '.join(str(error).split())[:100]}); keep only the vectors"
         ) from None

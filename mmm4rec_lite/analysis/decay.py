@@ -1,0 +1,94 @@
+"""What one head of the recurrence keeps of a history, in closed form: the numbers behind the decay-mask explorer.
+
+With L items, the gap before each in seconds (the first has none), and per head a decay rate A < 0, a step input
+Delta and a bias b, as in eq. 5 to 8 of the paper with one simplification (* below):
+
+    d_t    = (log(1 + gap_t) - log_mean) / log_std for t > 1, and d_1 = 0
+    dt_t   = softplus(Delta d_t + b)      with time; (*) D-hat is d itself, no learned scale and convolutions between
+    dt_t   = softplus(Delta + b)          without time: the same step everywhere
+    M_ts   = exp(A (dt_{s+1} + .. + dt_t)) for s <= t, else 0
+    left_s = M_Ls                         what the state after the last step still holds of item s
+    weight_s = M_Ls dt_s / sum_r M_Lr dt_r    the same with the step at which the item entered, as shares
+
+``base`` = softplus(b) is given in place of b: the step of a gap of average length. (What the items themselves say,
+C B^T of eq. 8, is left out.)
+The state's half-life is that of the mean decay between the history's first and last item: with
+R = -A (dt_2 + .. + dt_L) and S the seconds between the two,
+
+    half-life in steps = (L - 1) ln 2 / R,   half-life in seconds = S ln 2 / R
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch.nn.functional import softplus
+
+from mmm4rec_lite.models.ssd import decay_mask
+from mmm4rec_lite.utils.errors import InputError
+
+LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds: a day, give or take e^3; where ``blocks.TimeDifferences`` starts
+
+
+def explore(gaps, A, delta, base, time=True, log_mean=LOG_MEAN, log_std=LOG_STD):
+    """The numbers of one head over one history, all float64 (formulas: module docstring).
+
+    Args:
+        gaps: [L] seconds before each item; ``gaps[0]`` is not looked at.
+        A: decay rate per unit of step size, < 0.
+        delta: Delta, how strongly the time signal moves the step (any sign; 0: gaps do nothing).
+        base: step size at d = 0, > 0; b = log(exp(base) - 1).
+        time: False for "w/o Time".
+        log_mean, log_std: of log(1 + gap) in the training data, natural logarithms of seconds.
+
+    Returns:
+        dict: ``d`` [L] (zeros without time), ``dt`` [L], and what ``left_over`` returns.
+
+    Raises:
+        InputError: no items, negative gaps, A >= 0, base <= 0, log_std <= 0, or a number that is not finite.
+    """
+    gaps = _row(gaps, "gaps")
+    gaps[0] = 0
+    if (gaps < 0).any():
+        raise InputError("gaps: must not be negative (seconds between neighbouring items, oldest first)")
+    if not all(map(math.isfinite, (A, delta, base, log_mean, log_std))) or A >= 0 or base <= 0 or log_std <= 0:
+        raise InputError(
+            f"decay: A must be below 0, base and log_std above 0, all finite; got A={A}, delta={delta}, "
+            f"base={base}, log_mean={log_mean}, log_std={log_std}"
+        )
+    d = (np.log1p(gaps) - log_mean) / log_std if time else np.zeros_like(gaps)
+    d[0] = 0
+    bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base, also for tiny base
+    dt = softplus(torch.from_numpy(delta * d if time else np.full_like(gaps, delta)) + bias, threshold=50).numpy()
+    return {"d": d, "dt": dt} | left_over(gaps, dt, A)
+
+
+def left_over(gaps, dt, A):
+    """Mask, weights and half-life of given step sizes ``dt`` [L], such as a model's own (``analysis.steps``).
+
+    Returns:
+        dict: ``mask`` [L,L] (row t reads column s), ``left`` [L], ``weight`` [L] (sums to 1), float64;
+        ``half_life_steps`` and ``half_life_seconds``, floats (nan for a single item; inf where nothing decays).
+    """
+    gaps, dt = _row(gaps, "gaps"), _row(dt, "dt")
+    if len(gaps) != len(dt):
+        raise InputError(f"decay: {len(gaps)} gaps but {len(dt)} step sizes; one of each per item")
+    mask = decay_mask(torch.from_numpy(float(A) * dt)).numpy()
+    entered = mask[-1] * dt
+    decay = -A * dt[1:].sum()  # R
+    life = lambda size: float(size * math.log(2) / decay) if decay else math.inf
+    alone = len(gaps) == 1
+    return {
+        "mask": mask,
+        "left": mask[-1],
+        "weight": entered / entered.sum() if entered.sum() else entered,
+        "half_life_steps": math.nan if alone else life(len(gaps) - 1),
+        "half_life_seconds": math.nan if alone else life(gaps[1:].sum()),
+    }
+
+
+def _row(values, name):
+    row = np.array(values, dtype=np.float64)
+    if row.ndim != 1 or not len(row) or not np.isfinite(row).all():
+        raise InputError(f"{name}: expected a row of one or more finite numbers")
+    return row

@@ -1,0 +1,374 @@
+"""The demo store: a made-up shop with ten domains whose truth is known and adjustable. Nothing is downloaded.
+
+The truth, user by user (`StoreConfig` has the knobs):
+
+* An item has a *kind*, a shape and a colour (16 kinds), and a popularity. Its picture shows shape and colour, its
+  text names them, and each of the four is wrong now and then, on its own: modalities complement one another.
+* A user has a favourite colour, the *taste*, which drifts, and at any time one kind as *interest*. Purchases are of
+  that kind (share ``focus``) or impulses; popularity decides within both.
+* Purchases come in visits; absences of weeks lie between. Over a gap the interest lasts with probability
+  2^(-gap / half_life), else it gives way to another one: a new one, mostly of the favourite colour, or, with
+  ``seasons`` above 1, the one that is due to come round again.
+
+Interest and taste form a Markov chain with few states whose steps depend on the gaps, so the distribution of the
+next item given a history is exact and cheap to compute (forward filtering): `best` ranks by it.
+"""
+
+import tempfile
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from math import erf, isfinite
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mmm4rec_lite.data import assets
+from mmm4rec_lite.data.assets import COLOURS, SHAPES
+from mmm4rec_lite.data.dataset import Dataset
+from mmm4rec_lite.utils.errors import InputError
+
+SOURCES = ("lamps", "mugs", "chairs", "bags", "clocks")
+TARGETS = ("rugs", "plates", "vases", "cushions", "scarves")
+DOMAINS = SOURCES + TARGETS
+KINDS = len(SHAPES) * len(COLOURS)  # kind = shape * 4 + colour
+HOUR, DAY, YEAR, START = 3600, 86400, 365 * 86400, 1_600_000_000
+SHORTEST = 5  # purchases of a user
+NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in np.linspace(-4, 4, 4001)])  # its distribution function
+STREAMS = {"items": (0, 0), "words": (0, 1), "users": (1, 0), "pictures": (2, 0)}  # of random numbers, per domain
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """The knobs. Shares and probabilities are in [0, 1]."""
+
+    users: int = 300  # per domain
+    items: int = 120  # per domain
+    length: float = 16  # purchases per user on average (5 at least)
+    popularity: float = 0.6  # exponent a of Zipf's law: the r-th item of a domain sells like r^-a; 0: all alike
+    focus: float = 0.7  # share of purchases that follow the interest; the others know only popularity
+    absence: float = 0.25  # share of gaps that are absences (60 days, give or take a factor of 2); others 2 h
+    half_life: float = 10.0  # days after which an interest is gone in one case of two: how fast it decays
+    gap_effect: float = 1.0  # 1: as half_life and drift say; 0: gaps tell nothing, at the same average rates
+    taste: float = 0.5  # probability that a new interest is drawn from the favourite colour alone
+    drift: float = 0.5  # times a year that the favourite colour is drawn anew
+    seasons: int = 1  # 2, 3: so many interests come round in turn (a long memory); 1: none comes back
+    recall: float = 0.9  # with seasons: probability that the interest due really comes, not a new one
+    picture: float = 0.8  # probability that a picture shows the true shape (or colour), not any of four
+    text: float = 0.8  # the same for the words
+    missing: float = 0.2  # share of items without a picture
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"store: {name} must be in [0, 1], not {getattr(self, name)}")
+        for name in ("users", "items", "seasons", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise InputError(f"store: {name} must be a whole number, not {getattr(self, name)!r}")
+        for name, least in (
+            ("users", 1),
+            ("items", KINDS),
+            ("length", SHORTEST),
+            ("popularity", 0),
+            ("drift", 0),
+            ("seed", 0),
+        ):
+            if not getattr(self, name) >= least:
+                raise InputError(f"store: {name} must be at least {least}, not {getattr(self, name)}")
+        if not self.half_life > 0:
+            raise InputError(f"store: half_life must be above 0 days, not {self.half_life}")
+        if lost := [name for name, value in asdict(self).items() if not isfinite(value)]:
+            raise InputError(f"store: {lost[0]} must be a finite number, not {getattr(self, lost[0])}")
+        if self.seasons not in (1, 2, 3):
+            raise InputError(f"store: seasons must be 1, 2 or 3, not {self.seasons}")
+
+    def replace(self, **changes):
+        """A copy with some knobs changed."""
+        return replace(self, **changes)
+
+
+def read_knobs(words):
+    """A `StoreConfig` from words such as "users=1000"; InputError for unknown knobs and for values of another type."""
+    types, known = {f.name: f.type for f in fields(StoreConfig)}, {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in types:
+            raise InputError(f"store: no knob {name!r}; there are {', '.join(types)}")
+        try:
+            known[name] = types[name](value)
+        except ValueError:
+            wanted = "a whole number" if types[name] is int else "a number"
+            raise InputError(f"store: {name} must be {wanted}, not {value!r}") from None
+    return StoreConfig(**known)
+
+
+class Truth:
+    """What the store knows, from its config alone: `items`, and the chain of tastes and interests.
+
+    A state is (taste, interest) or, with seasons, (taste, interest, next interest, ...); tables of states have
+    the shape [4, 16, ...]. Over one gap two things may happen, both independently given the gap: the taste is
+    drawn anew (probability d) and the interest gives way (probability s).
+    """
+
+    def __init__(self, config=None, domains=DOMAINS):
+        self.config = config or StoreConfig()
+        if lost := [name for name in domains if name not in DOMAINS]:
+            raise InputError(f"store: no domain {lost[0]!r}; there are {', '.join(DOMAINS)}")
+        self.domains = tuple(domains)
+        colour = np.arange(KINDS) % len(COLOURS)
+        favourite = (colour == np.arange(len(COLOURS))[:, None]) * len(COLOURS) / KINDS
+        self.fresh = self.config.taste * favourite + (1 - self.config.taste) / KINDS  # new interest | taste [4,16]
+
+    @cached_property
+    def items(self):
+        """item, domain, shape, colour, kind, weight (its share of the domain's popularity), what its picture and
+        its text say (picture_shape, ..., 0 to 3), has_picture."""
+        return pd.concat([self._shelf(name) for name in self.domains], ignore_index=True)
+
+    def _shelf(self, domain):
+        config, rng = self.config, _random(self.config, domain, "items")
+        n = config.items
+        kind = rng.permutation(np.arange(n) % KINDS)
+        weight = (1 + rng.permutation(n)) ** -float(config.popularity)
+        shelf = pd.DataFrame(
+            {
+                "item": [f"{domain}-{i:04}" for i in range(n)],
+                "domain": domain,
+                "shape": kind // len(COLOURS),
+                "colour": kind % len(COLOURS),
+                "kind": kind,
+                "weight": weight / weight.sum(),
+            }
+        )
+        for modality in ("picture", "text"):
+            for attribute in ("shape", "colour"):
+                right = rng.random(n) < getattr(config, modality)
+                shelf[f"{modality}_{attribute}"] = np.where(right, shelf[attribute], (4 * rng.random(n)).astype(int))
+        bare = rng.permutation(n) < round(config.missing * n)
+        return shelf.assign(has_picture=~bare)
+
+    def gaps(self, uniform):
+        """Gaps in whole seconds for numbers in [0, 1) [..., 2]: absence or not, how long."""
+        spread = _normal_quantile(uniform[..., 1])
+        absent = uniform[..., 0] < self.config.absence
+        return np.rint(np.where(absent, 60 * DAY * 2**spread, 2 * HOUR * 4**spread)).astype(np.int64)
+
+    def events(self, gaps):
+        """(s, d): probabilities [...] that the interest gives way, the taste changes, over ``gaps`` [...] seconds."""
+        s = 1 - 2.0 ** (-gaps / (self.config.half_life * DAY))
+        d = 1 - np.exp(-self.config.drift * gaps / YEAR)
+        w, (mean_s, mean_d) = self.config.gap_effect, self._mean_events
+        return w * s + (1 - w) * mean_s, w * d + (1 - w) * mean_d
+
+    @cached_property
+    def _grid(self):
+        """Gaps [2 * 2000] at the midpoints of equal shares of both sorts, and their probabilities."""
+        middle = (np.arange(2000) + 0.5) / 2000
+        sorts = [self.gaps(np.stack([np.full(2000, side), middle], -1)) for side in (-1.0, 1.0)]
+        return np.concatenate(sorts), np.repeat([self.config.absence, 1 - self.config.absence], 2000) / 2000
+
+    @cached_property
+    def _mean_events(self):
+        gaps, share = self._grid
+        s, d = 1 - 2.0 ** (-gaps / (self.config.half_life * DAY)), 1 - np.exp(-self.config.drift * gaps / YEAR)
+        return share @ s, share @ d
+
+    def odds(self, gaps=None):
+        """Probabilities [..., 4] of (nothing, interest, taste, both) changing; ``gaps`` None: over a gap unknown."""
+        if gaps is None:
+            grid, share = self._grid
+            return share @ self.odds(grid)
+        s, d = self.events(gaps)
+        return np.stack([(1 - s) * (1 - d), s * (1 - d), (1 - s) * d, s * d], -1)
+
+    def step(self, states, odds):
+        """The distribution over states [B, 4, 16, ...] one gap later, for ``odds`` [B, 4] (torch, float64)."""
+        odds = odds.T.reshape(4, -1, *[1] * (states.dim() - 1))
+        moved = states.mean(1, keepdim=True).expand_as(states)
+        return odds[0] * states + odds[2] * moved + self._turn(odds[1] * states + odds[3] * moved)
+
+    def _turn(self, states):
+        """The interest gives way: to the next one of the round, or to a fresh one in its place."""
+        states = states.movedim(2, -1)
+        recall = self.config.recall if self.config.seasons > 1 else 0.0
+        fresh = torch.from_numpy(self.fresh).reshape(1, 4, KINDS, *[1] * (states.dim() - 3))
+        return recall * states + (1 - recall) * states.sum(2, keepdim=True) * fresh
+
+    @cached_property
+    def start(self):
+        """The stationary distribution [4, 16, ...], in which users are met first."""
+        states = torch.full((1, 4, *[KINDS] * self.config.seasons), 1.0, dtype=torch.float64)
+        states, odds = states / states.sum(), torch.from_numpy(self.odds())[None]
+        for _ in range(10_000):
+            states, before = self.step(states, odds), states
+            if (states - before).abs().max() < 1e-15:
+                break
+        return states[0]
+
+
+def store(folder=None, config=None, domains=DOMAINS):
+    """The store's `Dataset`; its ``info`` holds the knobs, from which `truth_of` makes the `Truth` again.
+
+    ``folder``: where the pictures are drawn, PNG, below ``images/``; None: no pictures (every image is None), all
+    else the same. A domain comes out the same whichever others are made with it.
+    """
+    truth = Truth(config, domains)
+    items = truth.items
+    image = pd.Series(None, index=items.index, dtype=object)
+    if folder is not None:
+        image = ("images/" + items["item"] + ".png").astype(object).where(items["has_picture"], None)
+    rows, words = [], []
+    for number, name in ((DOMAINS.index(name), name) for name in truth.domains):
+        shelf = items[items["domain"] == name]
+        rows.append(_purchases(truth, shelf, _random(truth.config, name, "users")))
+        words.append(assets.words(shelf, number, _random(truth.config, name, "words")))
+        if folder is not None:
+            assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
+    rows, words = pd.concat(rows, ignore_index=True), pd.concat(words)
+    info = {
+        "source": "made up by mmm4rec_lite.data.store",
+        "terms": "free for any use",
+        "store": asdict(truth.config),
+        "domains": list(truth.domains),
+    }
+    return Dataset.from_frames("store", rows, items.assign(image=image, **words), folder, info)
+
+
+def save_store(out, config=None, domains=DOMAINS):
+    """`store` with its pictures as the dataset folder ``out``; the same config gives the same bytes."""
+    out = Path(out).absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+        store(work, config, domains).save(out)
+
+
+def truth_of(dataset):
+    """The `Truth` behind a store's dataset, or behind a part of it; InputError for other datasets."""
+    knobs = dataset.info.get("store")
+    try:
+        return Truth(StoreConfig(**knobs), dataset.info["domains"])
+    except (TypeError, KeyError):
+        raise InputError(f"{dataset.name} is not the demo store: its info lacks the store's knobs") from None
+
+
+def _random(config, domain, stream):
+    """A stream of random numbers of its own for every seed, domain and purpose."""
+    return np.random.default_rng([config.seed, DOMAINS.index(domain), *STREAMS[stream]])
+
+
+def _normal_quantile(uniform):
+    """Standard normal quantiles by interpolation in a table of 4,001, cut at 4: the same on every machine."""
+    return np.interp(uniform, NORMAL, np.linspace(-4, 4, 4001))
+
+
+def _purchases(truth, shelf, rng):
+    """A domain's interactions: user, item, timestamp."""
+    config, n = truth.config, truth.config.users
+    mean = max(config.length - SHORTEST, 1e-9)
+    longest = int(SHORTEST + 4 * mean)
+    length = np.minimum(SHORTEST + np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / (1 + mean))), longest).astype(int)
+    table = truth.start.numpy()
+    state = np.stack(np.unravel_index(_draw(table.ravel(), rng.random(n)), table.shape))  # [1 + seasons, n]
+    weight, kind = shelf["weight"].to_numpy(), shelf["kind"].to_numpy()
+    fresh, within = truth.fresh, weight * (kind == np.arange(KINDS)[:, None])
+    time = START + (2 * YEAR * rng.random(n)).astype(np.int64)
+    steps = []
+    for t in range(length.max()):
+        u = rng.random((n, 8))
+        if t:
+            gaps = truth.gaps(u[:, :2])
+            time = time + gaps
+            s, d = truth.events(gaps)
+            state[0] = np.where(u[:, 2] < d, np.minimum(4 * u[:, 2] / np.maximum(d, 1e-9), 3).astype(int), state[0])
+            due = np.roll(state[1:], -1, axis=0)
+            if config.seasons == 1:
+                due[0] = _draw(fresh[state[0]], u[:, 4])
+            else:
+                due[0] = np.where(u[:, 5] < config.recall, due[0], _draw(fresh[state[0]], u[:, 4]))
+            state[1:] = np.where(u[:, 3] < s, due, state[1:])
+        impulse = u[:, 6] >= config.focus
+        item = np.where(impulse, _draw(weight, u[:, 7]), _draw(within[state[1]], u[:, 7]))
+        steps.append((item, time))
+    item, time = (np.stack(part, 1) for part in zip(*steps))
+    real = np.arange(item.shape[1]) < length[:, None]
+    domain = shelf["domain"].iloc[0]
+    user = np.repeat([f"{domain}-u{i:05}" for i in range(n)], length)
+    return pd.DataFrame({"user": user, "item": shelf["item"].to_numpy()[item[real]], "timestamp": time[real]})
+
+
+def _draw(weights, uniform):
+    """One index for each of ``uniform`` [n], drawn by ``weights`` [m] or [n, m]."""
+    total = np.cumsum(weights, -1)
+    if total.ndim == 1:
+        return np.minimum(np.searchsorted(total, uniform * total[-1], side="right"), len(total) - 1)
+    return np.minimum((total <= (uniform * total[:, -1])[:, None]).sum(1), total.shape[1] - 1)
+
+
+def best(truth, dataset, gaps=True, knows="all"):
+    """The scorer batch -> probabilities of the next item [B, I + 1] that knows the truth, for `rank_rows`.
+
+    The forward filter over tastes and interests. It knows the knobs, all popularities and the history, not the
+    time of the request: the last gap is averaged over. Given the last n purchases only (``max_len`` of
+    `rank_rows`), it is the best that can be done with these. Of a part of the store, such as one domain's
+    5-core, it ranks the items that are left; where purchases were dropped it is not quite the best.
+
+    gaps: False averages over every gap, inside the history too: the best without any time.
+    knows: "all", or what an item's kind is judged from: "both" modalities, its "picture", its "text", or its true
+        "shape" or "colour" alone. These are exact for a history of different items; they learn nothing about an
+        item from other users, as a model with a table of items may.
+    """
+    if knows not in ("all", "both", "picture", "text", "shape", "colour"):
+        raise InputError(f"store: knows must be all, both, picture, text, shape or colour, not {knows!r}")
+    shelf = truth.items.set_index("item").reindex(dataset.items["item"])
+    if shelf["kind"].isna().any():
+        raise InputError(f"{dataset.name} has items that are not of this store")
+    if shelf["domain"].nunique() > 1:
+        raise InputError(f"{dataset.name} has several domains; a user buys in one, take it with dataset.select(domain)")
+    weight = torch.tensor(shelf["weight"].to_numpy())
+    sold = weight * torch.from_numpy(_judged(truth.config, shelf, knows)).T  # [16, I]
+    sold = truth.config.focus * sold / sold.sum(1, keepdim=True) + (1 - truth.config.focus) * weight / weight.sum()
+    sold = torch.cat([torch.zeros(KINDS, 1, dtype=torch.float64), sold], 1)  # [16, I + 1]
+    unknown = torch.from_numpy(truth.odds())[None]
+    order = 1 - 1e-9 * torch.arange(sold.shape[1], dtype=torch.float64)  # no ties
+
+    @torch.no_grad()
+    def score(batch):
+        batch = batch.to("cpu")
+        rows = len(batch.items)
+        states = truth.start.expand(rows, *truth.start.shape)
+        inner = [1] * (states.dim() - 3)
+        odds = torch.from_numpy(truth.odds(batch.times.diff(dim=1).clamp(min=0).numpy())) if gaps else None
+        for t in range(int(batch.lengths.max())):
+            new = states
+            if t:
+                new = truth.step(new, odds[:, t - 1] if gaps else unknown)
+            new = new * sold[:, batch.items[:, t]].T.reshape(rows, 1, KINDS, *inner)
+            new = new / new.sum(tuple(range(1, new.dim())), keepdim=True)
+            real = (t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1))
+            states = torch.where(real, new, states)
+        interest = truth.step(states, unknown).sum([1, *range(3, states.dim())])  # [B, 16]
+        scores = interest @ sold * order
+        scores[:, 0] = -torch.inf
+        return scores
+
+    return score
+
+
+def _judged(config, shelf, knows):
+    """P(kind | what is shown) of every item [I, 16]; kinds are equally frequent."""
+    kinds = np.arange(KINDS)
+    if knows == "all":
+        return (shelf["kind"].to_numpy()[:, None] == kinds).astype(float)
+    if knows in ("shape", "colour"):
+        same = shelf[knows].to_numpy()[:, None] == (kinds // len(COLOURS) if knows == "shape" else kinds % len(COLOURS))
+        return same / same.sum(1, keepdims=True)
+    odds = np.ones((len(shelf), KINDS))
+    for modality in ("picture", "text") if knows == "both" else (knows,):
+        right = getattr(config, modality)
+        for attribute, value in (("shape", kinds // len(COLOURS)), ("colour", kinds % len(COLOURS))):
+            same = shelf[f"{modality}_{attribute}"].to_numpy()[:, None] == value
+            one = right * same + (1 - right) / 4
+            odds *= np.where(shelf["has_picture"].to_numpy()[:, None], one, 1) if modality == "picture" else one
+    return odds / odds.sum(1, keepdims=True)

@@ -1,0 +1,188 @@
+"""The parts of the paper's section 3 below the level of a block. Letters: B batch, L steps, H heads, N width."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class CausalConv(nn.Conv1d):
+    """Depthwise causal convolution over the steps, then SiLU (eq. 4): [B,C,L] -> [B,C,L].
+
+    Zeros stand before the first step, as in Mamba; the print repeats the first step.
+    """
+
+    def __init__(self, channels, width):
+        super().__init__(channels, channels, width, groups=channels)
+
+    def forward(self, x):
+        # as pictures of height 1: torch has a fast path for those that keep channels last, as the linear maps do
+        x = F.pad(x.unsqueeze(2), (self.kernel_size[0] - 1, 0))
+        return F.silu(F.conv2d(x, self.weight.unsqueeze(2), self.bias, groups=self.groups).squeeze(2))
+
+
+class GatedRMSNorm(nn.Module):
+    """RMSNorm(y SiLU(z)) over all channels, from Mamba-2: [..., C] -> [..., C]."""
+
+    def __init__(self, channels, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.eps = eps
+
+    def forward(self, y, z):
+        return F.rms_norm(y * F.silu(z), self.weight.shape, self.weight, self.eps)
+
+
+class FeedForward(nn.Module):
+    """LN(FFN(x) + x) of eq. 11 and 19, with Hardswish as in the public code."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.inner = nn.Linear(config.d_model, config.d_ff)
+        self.outer = nn.Linear(config.d_ff, config.d_model)
+        self.dropout = nn.Dropout(config.dropout)
+        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
+
+    def forward(self, x):
+        hidden = self.outer(self.dropout(F.hardswish(self.inner(x))))
+        return self.norm(self.dropout(hidden) + x)
+
+
+class MaskedLayerNorm(nn.LayerNorm):
+    """LayerNorm over the steps that ``mask`` calls real; the others come out as 0. x [..., L], mask [..., L]."""
+
+    def forward(self, x, mask):
+        n = mask.sum(-1, keepdim=True)
+        centred = (x - (x * mask).sum(-1, keepdim=True) / n) * mask
+        variance = centred.square().sum(-1, keepdim=True) / n
+        return (centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias) * mask
+
+
+class TimeDifferences(nn.Module):
+    """D of eq. 5: time stamps [B,L] in seconds -> the time signal [B,L] and its mask of real steps [B,L].
+
+    ``gaps="log"``: (log(1 + gap) - mean) / std with the mean and std of the training data (``fit``), so that
+    a rhythm of minutes differs from one of months. Eq. 5's LayerNorm forgets that, gives every history of two
+    items the same D, and on raw seconds lets one long gap hide all others; it is ``gaps="seconds"``.
+    Steps beyond a row's length count for nothing (``quirks.padded_times``: as the public code, they do).
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.quirks = config.quirks
+        layer_norm = config.time and config.gaps == "seconds"
+        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if layer_norm else None
+        self.dropout = nn.Dropout(config.time_dropout)
+        # of log-seconds; until ``fit`` has seen data: a day, give or take a factor of e^3
+        self.register_buffer("log_mean", torch.tensor(11.4))
+        self.register_buffer("log_std", torch.tensor(3.0))
+
+    def fit(self, gaps):
+        """Set mean and std from the gaps (seconds, any shape) inside the training histories."""
+        log_gaps = torch.log1p(gaps.clamp(min=0).double())
+        if log_gaps.numel() > 1:
+            self.log_mean.copy_(log_gaps.mean())
+            self.log_std.copy_(log_gaps.std().clamp(min=0.1))
+
+    def log_gaps(self, times, mask):
+        """Standardised log-gaps [B,L]; 0 at the first step, which has no gap, and at padding."""
+        return F.pad(self.standardise(times.diff(dim=1)), (1, 0)) * mask
+
+    def standardise(self, gaps):
+        """Gaps in seconds, any shape -> standardised log-gaps; negative ones count as 0."""
+        return (torch.log1p(gaps.clamp(min=0).to(self.log_mean.dtype)) - self.log_mean) / self.log_std
+
+    def forward(self, times, mask):
+        if self.norm is None:
+            return self.log_gaps(times, mask), mask
+        if self.quirks.padded_times:
+            mask = torch.ones_like(mask)
+        gaps = F.pad(times.diff(dim=1), (1, 0)).to(mask.dtype)
+        if self.quirks.dropout_on_gaps:
+            gaps = self.dropout(gaps)
+        return self.norm(gaps, mask), mask
+
+
+class StepSize(nn.Module):
+    """The time-aware step size of eq. 5 and 6, one per head.
+
+    alpha = MLP(D) over the window, D-hat = conv(conv(alpha D)), dt = softplus(Delta D-hat + b): the public
+    code's order (scale first, two convolutions, b inside), the only one that keeps dt positive.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        L, H = config.max_len, config.n_heads
+        self.bias = nn.Parameter(torch.empty(H))  # b^Delta
+        if config.time:
+            self.scale = nn.Sequential(  # alpha^D
+                nn.Dropout(config.time_dropout), nn.Linear(L, L), nn.SiLU(), nn.Linear(L, L), nn.Tanhshrink()
+            )
+            self.conv1 = CausalConv(H, config.d_conv)  # omega^D
+            self.conv2 = CausalConv(H, config.d_conv)
+
+    def forward(self, delta, d=None):
+        """delta [B,L,H], d [B,H,L] or None (w/o Time) -> dt [B,L,H] and D-hat [B,H,L] or None."""
+        if d is None:
+            return F.softplus(delta + self.bias), None
+        d_hat = self.conv2(self.conv1(d * self.scale(d)))
+        return F.softplus(delta * d_hat.transpose(1, 2) + self.bias), d_hat
+
+
+class TimeEnhancement(nn.Module):
+    """The enhanced D-hat that eq. 9 hands on: LN(g D + (1 - g) D-hat), g one number per head (or step). [B,H,L]."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.dropout = nn.Dropout(config.time_dropout)
+        self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
+        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
+
+    def forward(self, d, d_hat, mask):
+        g = torch.sigmoid(self.gate(self.dropout(d)))
+        return self.norm(g * d + (1 - g) * d_hat, mask)
+
+
+class ComplexLinear(nn.Module):
+    """delta-tilde, a complex linear map of a spectrum (eq. 13-15): complex [..., F] -> complex [..., F]."""
+
+    def __init__(self, bins, config):
+        super().__init__()
+        self.real = nn.Linear(bins, bins)
+        self.imag = nn.Linear(bins, bins)
+        self.bias_twice = config.quirks.filter_bias_twice
+
+    def forward(self, s):
+        (W, b), (V, c) = (self.real.weight, self.real.bias), (self.imag.weight, self.imag.bias)
+        re = F.linear(s.real, W) - F.linear(s.imag, V)
+        im = F.linear(s.real, V) + F.linear(s.imag, W)
+        if self.bias_twice:
+            b, c = b - c, b + c
+        return torch.complex(re + b, im + c)
+
+
+class FourierFilter(nn.Module):
+    """The dual-channel Fourier filter (eq. 12-16): two time signals [B,H,L] -> the fused one [B,H,L].
+
+    A real signal's spectrum is mirrored, so the real transform with its L // 2 + 1 bins carries all of it.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.length = config.max_len
+        bins = config.max_len // 2 + 1
+        if config.adaptive_filter:
+            self.text = ComplexLinear(bins, config)
+            self.image = ComplexLinear(bins, config)
+        if config.learnable_filter:
+            self.learnable = ComplexLinear(bins, config)
+
+    def forward(self, d_text, d_image):
+        spectrum_t = torch.fft.rfft(d_text, norm="ortho")  # eq. 12
+        spectrum_v = torch.fft.rfft(d_image, norm="ortho")
+        if hasattr(self, "text"):
+            spectrum_t = self.text(spectrum_t) * spectrum_t  # eq. 14
+            spectrum_v = self.image(spectrum_v) * spectrum_v  # eq. 13
+        fused = spectrum_t + spectrum_v
+        if hasattr(self, "learnable"):
+            fused = self.learnable(fused)  # eq. 16
+        return torch.fft.irfft(fused, n=self.length, norm="ortho")

@@ -1,0 +1,115 @@
+"""Every size and switch of the model, with the paper's symbol."""
+
+import os
+from dataclasses import dataclass, field, fields, replace
+
+from mmm4rec_lite.utils.errors import InputError
+
+SCALES = ("quick", "longer", "full")  # "longer" is for the comparison alone
+
+
+@dataclass(frozen=True)
+class Quirks:
+    """What the public code does and a user would not want, each off by default.
+
+    Found in the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248. What each one changes, at once and after
+    training with it, is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
+    """
+
+    target_time: bool = False  # the target's own time stamp stands in the input (a leak)
+    padded_times: bool = False  # padded times of 0 count as gaps and enter the LayerNorm of eq. 5
+    dropout_on_gaps: bool = False  # drop-out hits raw gaps, before they are normalised
+    pad_item: bool = False  # row 0 (padding) competes in losses and rankings
+    copies_compete: bool = False  # in-batch loss: other rows' copies of the own target count as negatives
+    skip_scaled: bool = False  # the direct path is D dt x; Mamba-2 has D x
+    filter_bias_twice: bool = False  # filter bias (b_r - b_i) + i (b_r + b_i) instead of eq. 15's
+    no_image_ffn: bool = False  # eq. 11's feed-forward exists for text only: P^v = H^v
+    published_init: bool = False  # N(0, 0.02) and zero biases throughout: the time branch never wakes
+
+    @classmethod
+    def all(cls):
+        return cls(**{f.name: True for f in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes."""
+
+    # sizes
+    d_model: int = 64  # N, width of items and users
+    d_ff: int = 64  # inner width of the feed-forward layers
+    d_state: int = 16  # D, SSD state size
+    d_conv: int = 4  # K, causal convolution width
+    expand: int = 2  # inner width of the SSD block over N
+    head_dim: int = 16  # P, width of one SSD head
+    n_groups: int = 1  # groups of heads with B and C of their own
+    n_layers: int = 1  # stacked TiSSD + TiCoSSD ("2L" of Table 5: 2)
+    max_len: int = 20  # L, the window: the latest interactions that the model sees
+    # regularisation
+    dropout: float = 0.2  # on item vectors and on every block's output
+    time_dropout: float = 0.2  # inside the time branch
+    norm_eps: float = 1e-5  # of every norm
+    temperature: float = 0.8  # tau, eq. 21 and 22
+    # variants
+    item_bias: bool = True  # E^v, E^t of section 3.2.3; False is "w/o ID" (Table 3)
+    time: bool = True  # False is "w/o Time": no time stamp is read at all
+    shared: bool = True  # one TiSSD for both modalities (eq. 10); False is "w/o Shared"
+    adaptive_filter: bool = True  # K^v, K^t of eq. 13, 14; False is "w/o AF"
+    learnable_filter: bool = True  # the transform of eq. 16; False is "w/o LF"
+    gaps: str = "log"  # D: "log" = standardised log-gaps, "seconds" = eq. 5's LayerNorm of seconds
+    ffn: bool = True  # the feed-forward layers of eq. 11 and 19
+    gate_per_step: bool = False  # the gate of the enhanced D-hat: one number per step instead of one per head
+    fusion: str = "sum"  # eq. 20's two scores: "sum", or weighed by softmax, "shared" or per "item"
+    gap_vector: bool = True  # (with time) extension, not in the paper: log-gap x a learned vector on each item
+    query_time: bool = False  # (with time) extension: the moment of the request is known and used
+    quirks: Quirks = field(default_factory=Quirks)
+
+    def __post_init__(self):
+        for name in ("d_model", "d_ff", "d_state", "d_conv", "expand", "head_dim", "n_groups", "n_layers", "max_len"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise InputError(f"config: {name} must be a whole number of at least 1, not {getattr(self, name)}")
+        if not (0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0 and self.norm_eps > 0):
+            raise InputError("config: drop-outs must be in [0, 1), the temperature and norm_eps above 0")
+        if self.d_inner % self.head_dim:
+            raise InputError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
+        if self.n_heads % self.n_groups:
+            raise InputError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
+        if self.query_time and not self.time:
+            raise InputError("config: query_time needs time=True; it reads the gap up to the request")
+        if self.gaps not in ("log", "seconds"):
+            raise InputError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
+        if self.fusion not in ("sum", "shared", "item"):
+            raise InputError(f"config: fusion must be 'sum', 'shared' or 'item', not {self.fusion!r}")
+
+    @property
+    def d_inner(self):
+        return self.expand * self.d_model
+
+    @property
+    def n_heads(self):
+        return self.d_inner // self.head_dim
+
+    @classmethod
+    def paper(cls, **changes):
+        """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
+        sizes = dict(
+            d_model=256, d_ff=256, d_state=64, head_dim=64, n_groups=8, dropout=0.4, time_dropout=0.4, gap_vector=False
+        )
+        return cls(**{**sizes, **changes})
+
+    @classmethod
+    def official(cls, **changes):
+        """``paper()`` as the public code computes it, quirks and all."""
+        return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
+
+    def replace(self, **changes):
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+def scale():
+    """How large runs are that do not say it: ``$MMM4REC_SCALE``, one of ``SCALES``, the first where it is not set."""
+    name = os.environ.get("MMM4REC_SCALE") or SCALES[0]
+    if name not in SCALES:
+        raise InputError(f"scale: $MMM4REC_SCALE is {name!r}, which is not known; one of {', '.join(SCALES)}")
+    return name

@@ -1,0 +1,39 @@
+"""Cross-entropies and contrastive losses. users [B,d], targets [B] item indices -> a scalar."""
+
+import torch
+from torch.nn import functional as F
+
+
+def full_loss(model, users, targets):
+    """Eq. 22, every item of the catalogue a candidate (the printed sum's index is a slip: u_k meets all items).
+
+    For systems whose score is a dot product with ``model.candidates()``.
+    """
+    candidates = model.candidates()
+    if not model.rank_padding:
+        candidates, targets = candidates[1:], targets - 1
+    if not hasattr(F, "linear_cross_entropy"):  # torch < 2.13
+        return F.cross_entropy(F.linear(users, candidates), targets)
+    # in chunks of rows, so that no [B, I] logits are kept for the backward pass
+    chunks = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=128, chunking_method=None)
+    return F.linear_cross_entropy(users, candidates, targets, options=chunks)
+
+
+def in_batch(logits, targets, copies_compete=False):
+    """InfoNCE: logits [B,B], the targets of the batch as candidates, each row's own on the diagonal.
+
+    Another row's copy of the own target is no negative: it gets -inf, where some published code gives it the
+    score 0, which still counts. ``copies_compete``: it stays a negative.
+    """
+    if not copies_compete:
+        copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
+        logits = logits.masked_fill(copies, -torch.inf)
+    return F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
+
+
+def in_batch_loss(model, users, targets):
+    """Eq. 21, ``in_batch`` on the model's own scores."""
+    return in_batch(users @ model.candidates(targets).T, targets, model.config.quirks.copies_compete)
+
+
+LOSSES = {"full": full_loss, "in_batch": in_batch_loss}

@@ -1,0 +1,188 @@
+"""MISSRec: sequences over text, images and interests (Wang et al., ACM MM 2023, arXiv 2308.11175, section 3).
+
+An interest is a cluster of item vectors. A transformer's encoder reads a history's interests as a set, and its decoder
+reads the items, in both directions, and looks at the encoded interests; its last real step is the user.
+
+Against the release: an item without an image brings no image interest (there the map's bias, which all such items
+share, is clustered with the images); its image vector and score stay that bias. In-batch copies of a row's own target
+are no negatives. The penalty is a mean over rows of a sum over real interests (there a sum over the batch, which grows
+with its size, of states among which are those of padding). Its one-modality form cannot pre-train (a name in it is
+undefined), so here there is none.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmm4rec_lite.models.augment import another_view
+from mmm4rec_lite.models.base import Recommender, SystemConfig, init_bert, last_state
+from mmm4rec_lite.models.clusters import distinct, k_means
+from mmm4rec_lite.models.layers import FeatureAdapter, IdTable
+from mmm4rec_lite.models.losses import in_batch
+from mmm4rec_lite.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class MISSRecConfig(SystemConfig):
+    """The release's sizes, but for its width of 300. Half of ``n_layers`` are the encoder's, half the decoder's.
+
+    The release pre-trains with ``clusters=0.02`` and without ids; both may differ between the stages.
+    """
+
+    n_heads: int = 4
+    item_ids: bool = False  # a learned vector on top of each item's text and image
+    clusters: float = 0.5  # interests per clustered vector
+    fusion: str = "shared"  # phi, which weighs text against image: one for all, or one per "item"
+    temperature: float = 0.07  # tau of all losses
+    sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
+    penalty_weight: float = 1e-4  # gamma
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.n_layers < 2 or self.n_layers % 2:
+            raise InputError(f"config: n_layers must be even, half encoder and half decoder, not {self.n_layers}")
+        if not 0 < self.clusters <= 1:
+            raise InputError(f"config: clusters must be above 0 and at most 1 per vector, not {self.clusters}")
+        if self.fusion not in ("shared", "item"):
+            raise InputError(f"config: fusion must be 'shared' or 'item', not {self.fusion!r}")
+
+
+class MISSRec(Recommender):
+    """C interests, found anew in every epoch; candidates are text, image (and id) apart: [2 or 3, K, d]."""
+
+    stages = ("scratch", "pretrain", "finetune")
+    reset_on_transfer = ("centroids", "interests")
+
+    def __init__(self, config, catalogue):
+        super().__init__()
+        if not catalogue.has_image[1:].any():
+            raise InputError(
+                "missrec: no item has an image, and this system needs them; take one that reads texts alone"
+            )
+        self.config, self.catalogue = config, catalogue
+        d, rows = config.d_model, len(catalogue)
+        real = torch.arange(rows, device=catalogue.has_image.device) > 0
+        self.register_buffer("has_image", catalogue.has_image & real, persistent=False)
+        self.text = FeatureAdapter(catalogue.text, d)
+        self.image = FeatureAdapter(catalogue.image * self.has_image.unsqueeze(1), d)
+        self.ids = IdTable(rows, d) if config.item_ids else None
+        self.phi = nn.Parameter(torch.zeros(rows if config.fusion == "item" else ()))
+        self.item_specific = ("ids.", "phi") if config.fusion == "item" else ("ids.",)
+        self.positions = nn.Embedding(config.max_len, d)
+        self.norm = nn.LayerNorm(d, config.norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
+        self.transformer = nn.Transformer(
+            d,
+            config.n_heads,
+            config.n_layers // 2,
+            config.n_layers // 2,
+            config.d_ff,
+            config.dropout,
+            "gelu",
+            layer_norm_eps=config.norm_eps,
+            batch_first=True,
+        )
+        self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
+        init_bert(self)  # attention's input maps keep torch's start, as released
+        count = math.ceil(config.clusters * (rows - 1 + int(self.has_image.sum())))
+        self.register_buffer("centroids", torch.zeros(count + 1, d))  # row 0 is padding
+        self.register_buffer("interests", torch.zeros(rows, 2, dtype=torch.long))  # of text and image; 0: none
+        self.begin_epoch()
+
+    @torch.no_grad()
+    def begin_epoch(self):
+        """Interest discovery: the clusters of all adapted vectors, texts and images together."""
+        text, image = self.text()[1:], self.image()[self.has_image]
+        self.centroids[1:], near = k_means(torch.cat([text, image]), len(self.centroids) - 1)
+        self.interests[1:, 0] = near[: len(text)] + 1
+        self.interests[self.has_image, 1] = near[len(text) :] + 1
+
+    def drop_images(self, lost):
+        self.has_image[lost] = False
+        self.image.features[lost] = 0
+        self.interests[lost, 1] = 0
+
+    def transfer(self, state):
+        super().transfer(state)
+        self.begin_epoch()  # with the maps that came
+
+    def embed(self, items, augmented_text=None):
+        """Item vectors of text, image (and id): ids [...] -> [2 or 3, ..., d].
+
+        ``augmented_text`` [...]: whose text is the one that lost some words.
+        """
+        text = self.text(items)
+        if augmented_text is not None:
+            text = torch.where(
+                augmented_text.unsqueeze(-1), self.text.linear(self.catalogue.augmented_text.to(text)[items]), text
+            )
+        return torch.stack([text, self.image(items)] + ([] if self.ids is None else [self.ids(items)]))
+
+    def encode(self, batch, augmented_text=None):
+        """Users u [B,d] of length one, and the penalty R [B] = |sum of the encoded interests|^2 / d."""
+        padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
+        if augmented_text is None or not augmented_text.any():
+            known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
+            x = F.embedding(where, self.embed(known).sum(0))
+        else:
+            x = self.embed(batch.items, augmented_text).sum(0)
+        x = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
+        interests = distinct(self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0).flatten(1))
+        none = interests == 0
+        memory = self.transformer.encoder(self.centroids[interests], src_key_padding_mask=none)
+        states = self.transformer.decoder(x, memory, tgt_key_padding_mask=padding, memory_key_padding_mask=none)
+        pooled = memory.masked_fill(none.unsqueeze(-1), 0).sum(1)
+        return F.normalize(last_state(states, batch.lengths), dim=-1), pooled.square().mean(1)
+
+    def users(self, batch):
+        return self.encode(batch)[0]
+
+    def candidates(self, items=None):
+        items = torch.arange(len(self.interests), device=self.interests.device) if items is None else items
+        return F.normalize(self.embed(items), dim=-1)
+
+    def match(self, users, candidates, phi):
+        """Logits s / tau [B,N] of users [B,d] and candidates [2 or 3,N,d]; phi of the candidates, [] or [N].
+
+        With the cosines l and w = softmax(phi [l_t, l_v]): s = w . [l_t, l_v], and with ids (l_id + 2 s) / 3 for s.
+        """
+        text, image, *ids = users @ candidates.mT
+        lead = text - image
+        s = image + torch.sigmoid(phi * lead) * lead  # a softmax over two is a sigmoid
+        return (s if not ids else (ids[0] + 2 * s) / 3) / self.config.temperature
+
+    def score(self, users, candidates=None):
+        scores = self.match(users, self.candidates() if candidates is None else candidates, self.phi)
+        scores[:, 0] = -torch.inf
+        return scores
+
+    def losses(self, batch, stage):
+        """Pre-training: sequence-item and sequence-sequence contrast in the batch; else cross-entropy over all items.
+
+        All with the norm penalty (the paper: orthogonality), which trains the encoder alone: centroids have no
+        gradient, so in fine-tuning, where the transformer is frozen, it is a constant.
+        """
+        users, penalty = self.encode(batch)
+        weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
+        if stage != "pretrain":
+            return {
+                "cross-entropy": F.cross_entropy(self.score(users), targets),
+                "norm penalty": weight * penalty.mean(),
+            }
+        others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
+        phi = self.phi[targets] if self.config.fusion == "item" else self.phi
+        return {
+            "sequence-item": in_batch(self.match(users, self.candidates(targets), phi), targets),
+            "sequence-sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
+            "norm penalty": weight * (penalty + penalty_of_others).mean(),
+        }
+
+    def frozen(self, stage):
+        return ("transformer.", "positions.") if stage == "finetune" else ()
+
+
+def missrec(config, catalogue):
+    return MISSRec(config, catalogue)

@@ -1,0 +1,296 @@
+"""MMM4Rec, section 3 of arXiv 2506.02916, from the time-aware SSD block up to the scores.
+
+Read ``ssd.py`` (the operator), ``blocks.py`` (the parts), then this file. Letters: B batch, L window,
+N width, H heads, I items (row 0 is padding). ``text`` and ``image`` are the paper's superscripts t and v.
+Where the paper and the authors' code differ, ``Quirks`` (config.py) names the difference.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmm4rec_lite.models.base import Recommender, last_state
+from mmm4rec_lite.models.blocks import (
+    CausalConv,
+    ComplexLinear,
+    FeedForward,
+    FourierFilter,
+    GatedRMSNorm,
+    StepSize,
+    TimeDifferences,
+    TimeEnhancement,
+)
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.ssd import ssd
+from mmm4rec_lite.utils.errors import InputError
+
+
+class StateSpace(nn.Module):
+    """Steps, scan, gated norm and output map: what TiSSD and TiCoSSD have in common (eq. 5-9)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.step = StepSize(config)
+        self.A_log = nn.Parameter(torch.empty(config.n_heads))  # A = -exp(A_log)
+        self.D = nn.Parameter(torch.ones(config.n_heads))
+        self.norm = GatedRMSNorm(config.d_inner, config.norm_eps)
+        self.out = nn.Linear(config.d_inner, config.d_model)
+
+    def forward(self, X, B, C, delta, z, d):
+        """X, z [B,L,expand N], B, C [B,L,G D], delta [B,L,H], d [B,H,L] or None -> [B,L,N], D-hat."""
+        dt, d_hat = self.step(delta, d)
+        heads = X.unflatten(-1, (-1, self.config.head_dim))  # [B,L,H,P]
+        B, C = (v.unflatten(-1, (self.config.n_groups, -1)) for v in (B, C))  # [B,L,G,D]
+        skip = self.D * dt if self.config.quirks.skip_scaled else self.D
+        y = ssd(heads, dt, -self.A_log.exp(), B, C, skip)
+        return self.out(self.norm(y.flatten(2), z)), d_hat
+
+
+class TiSSD(nn.Module):
+    """Time-aware SSD (eq. 3-9): a sequence [B,L,N] and its time signal d [B,H,L] -> the same two, transformed."""
+
+    def __init__(self, config):
+        super().__init__()
+        maps = config.n_groups * config.d_state
+        self.sizes = [config.d_inner, config.d_inner + 2 * maps, config.n_heads]
+        self.sizes_conv = [config.d_inner, maps, maps]
+        self.project = nn.Linear(config.d_model, sum(self.sizes))  # W_1, b_1 and the gate z
+        self.conv = CausalConv(self.sizes[1], config.d_conv)  # omega
+        self.core = StateSpace(config)
+        self.enhance = TimeEnhancement(config) if config.time else None
+
+    def forward(self, x, d, mask):
+        z, xbc, delta = self.project(x).split(self.sizes, dim=-1)  # eq. 3
+        X, B, C = self.conv(xbc.mT).mT.split(self.sizes_conv, dim=-1)  # eq. 4
+        y, d_hat = self.core(X, B, C, delta, z, d)
+        return y, None if d is None else self.enhance(d, d_hat, mask)
+
+
+class TiCoSSD(nn.Module):
+    """Time-aware cross SSD (eq. 17, 18): images ask (C), texts answer (B, X, Delta). [B,L,N] twice -> [B,L,N]."""
+
+    def __init__(self, config):
+        super().__init__()
+        maps = config.n_groups * config.d_state
+        self.sizes = [config.d_inner + maps, config.n_heads]
+        self.sizes_conv = [config.d_inner, maps]
+        self.project_c = nn.Linear(config.d_model, maps)  # W_2, b_2
+        self.project_bx = nn.Linear(config.d_model, sum(self.sizes))  # W_3, b_3
+        self.project_z = nn.Linear(config.d_model, config.d_inner)  # the gate, from both
+        self.conv_c = CausalConv(maps, config.d_conv)
+        self.conv_bx = CausalConv(self.sizes[0], config.d_conv)
+        self.core = StateSpace(config)
+
+    def forward(self, image, text, d):
+        C = self.conv_c(self.project_c(image).mT).mT
+        xb, delta = self.project_bx(text).split(self.sizes, dim=-1)
+        X, B = self.conv_bx(xb.mT).mT.split(self.sizes_conv, dim=-1)
+        return self.core(X, B, C, delta, self.project_z(image + text), d)[0]
+
+
+class Layer(nn.Module):
+    """Alignment (section 3.3.2), then fusion (section 3.4): both modalities in, text and fused sequence out."""
+
+    def __init__(self, config):
+        super().__init__()
+        norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
+        # text takes the first, images the last: the same one under the weight-sharing constraint
+        self.tissd = nn.ModuleList(TiSSD(config) for _ in range(1 if config.shared else 2))
+        self.norm_text, self.norm_image, self.norm_fused = norm(), norm(), norm()
+        ffn = lambda wanted: FeedForward(config) if wanted else nn.Identity()
+        self.ffn_text, self.ffn_fused = ffn(config.ffn), ffn(config.ffn)
+        self.ffn_image = ffn(config.ffn and not config.quirks.no_image_ffn)
+        self.filter = FourierFilter(config) if config.time else None
+        self.ticossd = TiCoSSD(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, text, image, d_text, d_image, mask):
+        y, d_text = self.tissd[0](text, d_text, mask)
+        text = self.ffn_text(self.norm_text(self.dropout(y) + text))  # eq. 10, 11
+        y, d_image = self.tissd[-1](image, d_image, mask)
+        image = self.ffn_image(self.norm_image(self.dropout(y) + image))
+
+        d_fused = self.filter(d_text, d_image) if self.filter else None  # eq. 12-16
+        m = self.ticossd(image, text, d_fused)  # eq. 17, 18
+        fused = self.ffn_fused(self.norm_fused(self.dropout(m) + image + text))  # eq. 19
+        return text, fused, d_text, d_image
+
+
+class MMM4Rec(Recommender):
+    """The whole model over a catalogue's frozen features.
+
+    ``image_features`` [I + 1, Dv], ``text_features`` [I + 1, Dt]: row 0 for padding, float. They are part of
+    no checkpoint: a model is moved to another catalogue by constructing it there and loading the weights.
+    """
+
+    stages = ("scratch", "pretrain", "finetune")
+    item_specific = ("bias_image", "bias_text")
+    reset_on_transfer = ("fusion", "request_image", "request_text")
+
+    def __init__(self, config: ModelConfig, image_features, text_features):
+        super().__init__()
+        if len(image_features) != len(text_features):
+            raise InputError(
+                f"features: {len(image_features)} image rows but {len(text_features)} text rows; "
+                "both need items + 1 rows, row 0 for padding"
+            )
+        self.config = config
+        N, rows = config.d_model, len(text_features)
+        self.register_buffer("image_features", image_features.clone(), persistent=False)
+        self.register_buffer("text_features", text_features.clone(), persistent=False)
+        self.adapter_image = nn.Linear(image_features.shape[1], N)  # Psi^v, eq. 2
+        self.adapter_text = nn.Linear(text_features.shape[1], N)  # Psi^t
+        if config.item_bias:
+            self.bias_image = nn.Parameter(torch.zeros(rows, N))  # E^v, section 3.2.3
+            self.bias_text = nn.Parameter(torch.zeros(rows, N))  # E^t
+        if config.fusion != "sum":  # text first, image second
+            self.fusion = nn.Parameter(torch.zeros(2) if config.fusion == "shared" else torch.zeros(rows, 2))
+        self.norm_image = nn.LayerNorm(N, config.norm_eps)
+        self.norm_text = nn.LayerNorm(N, config.norm_eps)
+        self.times = TimeDifferences(config)
+        if config.time and config.gap_vector:
+            self.gap_image = nn.Parameter(torch.zeros(N))
+            self.gap_text = nn.Parameter(torch.zeros(N))
+        if config.query_time:
+            self.request_image = nn.Parameter(torch.zeros(N))
+            self.request_text = nn.Parameter(torch.zeros(N))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
+        self.dropout = nn.Dropout(config.dropout)
+        initialise(self)
+
+    def embed(self, items):
+        """Item vectors of both modalities before any norm (eq. 2 and the item bias): ids [...] -> [..., N] twice."""
+        image = self.adapter_image(self.image_features[items])
+        text = self.adapter_text(self.text_features[items])
+        if self.config.item_bias:
+            image, text = image + self.bias_image[items], text + self.bias_text[items]
+        return image, text
+
+    def forward(self, items, lengths, times=None, requests=None):
+        """User vectors y_L [B,N].
+
+        ``items`` [B,L] int64, right-padded with 0; ``lengths`` [B], each 1..L; ``times`` [B,L] int64 seconds.
+        L is at most ``config.max_len``. What stands beyond a row's length is never looked at (but see
+        ``Quirks.padded_times``), and rows of a batch do not see each other. ``requests`` [B] int64 seconds, for
+        ``query_time`` alone: when the next item is asked for.
+        """
+        items, times, mask = self._window(items, lengths, times)
+        if self.config.query_time != (requests is not None):
+            raise InputError(
+                "requests: a model with query_time needs the times of the requests, and no other may see them"
+            )
+        distinct, where = items.unique(return_inverse=True)  # each item through the adapters once
+        image, text = (F.embedding(where, table) for table in self.embed(distinct))
+        image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
+        d_image = d_text = d_mask = None
+        if self.config.time and self.config.gap_vector:
+            gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
+            image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
+        if self.config.query_time:  # the gap up to now, at the last item
+            last = lengths.unsqueeze(1) - 1
+            waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
+            waited = torch.zeros_like(mask).scatter(1, last, waited).unsqueeze(-1)
+            image, text = image + waited * self.request_image, text + waited * self.request_text
+        if self.config.time:
+            (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
+            heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
+            d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
+        for layer in self.layers:
+            text, image, d_text, d_image = layer(text, image, d_text, d_image, d_mask)
+        return last_state(image, lengths)
+
+    def users(self, batch):
+        """User vectors of a ``data.Batch``, shown no more than this model may see."""
+        return self(batch.items, batch.lengths, batch.times, batch.requests if self.config.query_time else None)
+
+    def _window(self, items, lengths, times):
+        """Check one batch and fill it up to the window, which the time branch needs whole."""
+        L = self.config.max_len
+        if items.shape[1] > L:
+            raise InputError(f"items: {items.shape[1]} steps do not fit the window of {L}; keep the latest {L}")
+        if self.config.time and times is None:
+            raise InputError("times: this model needs time stamps; give them, or take a model with time=False")
+        if not ((lengths >= 1) & (lengths <= items.shape[1])).all():
+            raise InputError(f"lengths: every one must be in 1..{items.shape[1]}, the number of steps given")
+        fill = (0, L - items.shape[1])
+        mask = torch.arange(L, device=items.device) < lengths.unsqueeze(1)
+        items = F.pad(items, fill) * mask
+        if not ((items >= 0) & (items < len(self.text_features))).all():
+            raise InputError(f"items: ids must be in 1..{len(self.text_features) - 1}, the catalogue's rows")
+        return items, None if times is None else F.pad(times, fill), mask.to(self.norm_text.weight.dtype)
+
+    def candidates(self, items=None):
+        """What users are compared with, [I + 1, N] (or [len(items), N]): the sum of both unit vectors over tau.
+
+        Eq. 20's two dot products, with each modality's vector normalised as in the public code, so that
+        neither wins by its length.
+        """
+        rows = slice(None) if items is None else items
+        image, text = (F.normalize(v, dim=-1) for v in self.embed(rows))
+        if self.config.fusion != "sum":
+            weights = self.fusion if self.config.fusion == "shared" else self.fusion[rows]
+            text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
+        return (image + text) / self.config.temperature
+
+    def drop_images(self, lost):
+        self.image_features[lost] = 0
+
+    @property
+    def rank_padding(self):
+        return self.config.quirks.pad_item
+
+    @property
+    def leaks_target_time(self):
+        return self.config.quirks.target_time
+
+    def losses(self, batch, stage):
+        """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
+        loss = in_batch_loss if stage == "pretrain" else full_loss
+        return {"cross-entropy": loss(self, self.users(batch), batch.targets)}
+
+
+def initialise(model):
+    """Start values: linear maps N(0, 1 / inputs) with zero bias, A in -U(1, 16), steps in [0.001, 0.1], D = 1.
+
+    The published start, N(0, 0.02) throughout, leaves the time branch at nothing: a Tanhshrink of a tiny
+    number, whose gradient is tinier still. Here alpha and Delta start around 1 and the convolutions and filters
+    around the identity, at random, so that D-hat has the size of D and gaps change the steps of eq. 6 from the
+    first step on: longer ones mostly to larger steps, though not in every head, and short gaps less than long.
+    """
+    published = model.config.quirks.published_init
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=0.02 if published else module.in_features**-0.5)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, StateSpace):
+            nn.init.uniform_(module.A_log, 1, 16)
+            module.A_log.data.log_()
+            dt = torch.empty_like(module.step.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
+            module.step.bias.data = dt + torch.log(-torch.expm1(-dt))  # softplus(bias) = dt
+    if model.config.time and not published:
+        for module in model.modules():
+            init_time_branch(module)
+
+
+@torch.no_grad()
+def init_time_branch(module):
+    if isinstance(module, StepSize):
+        module.scale[3].bias.fill_(2)  # Tanhshrink(2) = 1.04
+        for conv in (module.conv1, module.conv2):
+            conv.weight[..., -1] += 1  # the step itself
+    elif isinstance(module, (TiSSD, TiCoSSD)):
+        project = module.project if isinstance(module, TiSSD) else module.project_bx
+        project.bias[-module.sizes[-1] :] = 1  # Delta
+    elif isinstance(module, FourierFilter):
+        for linear in (m for m in module.modules() if isinstance(m, ComplexLinear)):
+            for part in (linear.real, linear.imag):
+                part.weight *= 0.1
+        if hasattr(module, "text"):
+            module.text.real.bias.fill_(1)  # K = 1 passes everything
+            module.image.real.bias.fill_(1)
+        if hasattr(module, "learnable"):
+            module.learnable.real.weight += torch.eye(len(module.learnable.real.weight))

@@ -1,0 +1,104 @@
+"""UniSRec: transferable sequences over text (Hou et al., KDD 2022, arXiv 2206.05941, section 2).
+
+Without ids ("T", inductive) or with them ("T + ID", transductive). In the release, duplicates of a row's own target
+keep e^0 in the denominator of both contrastive losses; here they are left out. Its fine-tuning script freezes the
+encoder whatever the switch says; here ``frozen`` does, as the paper describes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmm4rec_lite.models.augment import another_view
+from mmm4rec_lite.models.base import Recommender, SystemConfig, init_bert
+from mmm4rec_lite.models.layers import IdTable, Transformer
+from mmm4rec_lite.models.losses import full_loss, in_batch
+
+
+@dataclass(frozen=True)
+class UniSRecConfig(SystemConfig):
+    """The release's sizes, but for its width of 300."""
+
+    item_ids: bool = False  # "T + ID": a learned vector on top of each item's text
+    experts: int = 8  # of the whitening
+    adaptor_dropout: float = 0.2
+    temperature: float = 0.07  # tau of all losses
+    sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
+
+
+class MoEWhitening(nn.Module):
+    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate: [..., F] -> [..., d].
+
+    The release draws drop-out for every expert anew; one draw for all costs an eighth.
+    """
+
+    def __init__(self, features, config):
+        super().__init__()
+        width = features.shape[1]
+        self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)  # W_k
+        self.shift = nn.Parameter(torch.zeros(config.experts, width))  # beta_k
+        self.gate = nn.Parameter(torch.zeros(width, config.experts))  # G
+        self.noise = nn.Parameter(torch.zeros(width, config.experts))  # N
+        self.dropout = nn.Dropout(config.adaptor_dropout)
+
+    def forward(self, x):
+        logits = x @ self.gate
+        if self.training:
+            logits = logits + torch.randn_like(logits) * (F.softplus(x @ self.noise) + 0.01)
+        whitened = torch.tensordot(self.dropout(x), self.weight, 1)  # [..., experts, d]
+        whitened = whitened - torch.einsum("kf,fkd->kd", self.shift, self.weight)
+        return (logits.softmax(-1).unsqueeze(-2) @ whitened).squeeze(-2)
+
+
+class UniSRec(Recommender):
+    """Whitened texts, SASRec's encoder, cosine scores."""
+
+    stages = ("scratch", "pretrain", "finetune")
+    item_specific = ("ids.",)
+
+    def __init__(self, config, catalogue):
+        super().__init__()
+        self.config, self.catalogue = config, catalogue
+        self.register_buffer("text", catalogue.text.clone(), persistent=False)
+        self.adaptor = MoEWhitening(catalogue.text, config)
+        self.ids = IdTable(len(catalogue), config.d_model) if config.item_ids else None
+        self.encoder = Transformer(config)
+        init_bert(self)
+
+    def embed(self, items, augmented_text=None):
+        """Item vectors: ids [...] -> [..., d]; ``augmented_text`` [...]: whose text is the one that lost some words."""
+        text = self.text[items]
+        if augmented_text is not None:
+            text = torch.where(augmented_text.unsqueeze(-1), self.catalogue.augmented_text.to(text)[items], text)
+        return self.adaptor(text) + (0 if self.ids is None else self.ids(items))
+
+    def users(self, batch, augmented_text=None):
+        if augmented_text is None or not augmented_text.any():
+            distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
+            return F.normalize(self.encoder(F.embedding(where, self.embed(distinct)), batch), dim=-1)
+        return F.normalize(self.encoder(self.embed(batch.items, augmented_text), batch), dim=-1)
+
+    def candidates(self, items=None):
+        items = torch.arange(len(self.text), device=self.text.device) if items is None else items
+        return F.normalize(self.embed(items), dim=-1) / self.config.temperature
+
+    def losses(self, batch, stage):
+        """Pre-training: two contrasts in the batch, with items and with other views; else cross-entropy."""
+        users = self.users(batch)
+        if stage != "pretrain":
+            return {"cross-entropy": full_loss(self, users, batch.targets)}
+        others = self.users(*another_view(batch, self.catalogue))
+        contrast = in_batch(users @ others.T / self.config.temperature, batch.targets)
+        return {
+            "sequence-item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
+            "sequence-sequence": self.config.sequence_weight * contrast,
+        }
+
+    def frozen(self, stage):
+        return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ()
+
+
+def unisrec(config, catalogue):
+    return UniSRec(config, catalogue)

@@ -1,0 +1,109 @@
+"""The audit: what the paper claims, what running code and the authors' own logs say, and a verdict.
+
+``prints`` needs no data, ``mechanics`` no training; ``times`` and ``quirks`` train small models on a dataset with
+time stamps (``trials``). Results with more seeds than a notebook can wait for are kept by ``save`` and shown with
+their origin by ``load``.
+"""
+
+import json
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.data import order_only
+from mmm4rec_lite.models.config import scale as asked
+from mmm4rec_lite.study.audit import mechanics, prints, quirks, times
+from mmm4rec_lite.study.audit.finding import Finding, page, short, summary
+from mmm4rec_lite.study.audit.trials import TRAINING, Task
+from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic
+
+BY_ITSELF = {
+    "cells-and-logs": prints.cells_and_logs,
+    "arithmetic": prints.arithmetic,
+    "improvements": prints.improvements,
+    "epochs-to-converge": prints.epochs_to_converge,
+    "quoted-columns": prints.quoted_columns,
+    "dual-channel": mechanics.dual_channel,
+    "shared-weights": mechanics.shared_weights,
+}
+ON_DATA = {
+    "time-leak": times.time_leak,
+    "padded-times": times.padded_times,
+    "dead-branch": times.dead_branch,
+    "revived": times.revived,
+    "same-day-order": times.same_day_order,
+    "request-time": times.request_time,
+    "pad-item": quirks.pad_item,
+    "quirks": quirks.quirks,
+}
+SCALES = {"quick": (TRAINING.replace(epochs=2, rows_per_epoch=4_000), (0,)), "full": (TRAINING, (0, 1, 2))}
+
+
+def task(dataset=None, features=None, scale=None, seeds=None, options=""):
+    """What to audit on: a dataset and its features, MovieLens-100K's target domain by default.
+
+    ``scale``: "quick" (about a minute in all; shows the machinery) or "full" (for numbers to keep);
+    ``$MMM4REC_SCALE`` or quick by default. ``seeds``: how many, instead of the scale's own. ``options``: of the
+    command line that gives this dataset, for ``Finding.rerun``.
+    """
+    scale = scale or asked()
+    if scale not in SCALES:
+        raise InputError(f"scale: {scale!r} is not known; one of {', '.join(SCALES)}")
+    if dataset is None:
+        films = presets.dataset()
+        dataset, features = films.select(presets.TARGET), presets.features(films)
+    if order_only(dataset):
+        raise InputError(f"audit: {dataset.name} has no times, only an order; give a dataset with time stamps")
+    training, own = SCALES[scale]
+    own = own if seeds is None else tuple(range(seeds))
+    options += "" if scale == "quick" and seeds is None else f" --scale {scale} --seeds {len(own)}"
+    return Task(dataset, features, training, own, options=options)
+
+
+def audit(where, only=None, progress=True):
+    """The findings called ``only`` (names; all by default), those on data made on ``where`` (a ``task``)."""
+    known = BY_ITSELF | ON_DATA
+    if unknown := set(only or ()) - known.keys():
+        raise InputError(f"audit: no finding is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+    names = [name for name in known if not only or name in only]
+    bar = tqdm(names, desc="audit", disable=not progress)
+    findings = []
+    for name in bar:
+        bar.set_postfix_str(name)
+        findings.append(known[name]() if name in BY_ITSELF else known[name](where))
+    return findings
+
+
+def save(findings, path):
+    """Keep findings with their tables and origin (date, versions, device) as a JSON file."""
+    origin = presets.environment()["measured with"].drop("seed").to_dict()
+    lines = [{**asdict(replace(f, table=None)), "table": _plain(f.table)} for f in findings]
+    with atomic(path) as temporary:
+        text = json.dumps({"date": f"{datetime.now(UTC):%Y-%m-%d}", **origin, "findings": lines}, indent=1)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(table):
+    """A frame as lists, floats in full (``to_json`` cuts what is below 1e-15), NaN as null."""
+    values = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+    return {"columns": table.columns.tolist(), "data": json.loads(json.dumps(values, default=lambda v: v.item()))}
+
+
+def load(path):
+    """(findings, origin) of a file by ``save``."""
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such audit; make one with `mmm4rec-lite audit --out {path}`")
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        findings = [Finding(**{**line, "table": pd.DataFrame(**line["table"])}) for line in content.pop("findings")]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: not an audit file; make it anew with `mmm4rec-lite audit --out {path}`") from None
+    return findings, content
+
+
+__all__ = ["Finding", "Task", "audit", "load", "task", "page", "save", "short", "summary"]

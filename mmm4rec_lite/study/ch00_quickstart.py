@@ -1,0 +1,1 @@
+"""Chapter 0: from ratings to recommendations, and one decay mask."""

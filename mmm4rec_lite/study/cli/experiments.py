@@ -1,0 +1,120 @@
+"""Commands that run experiments and write their figures."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Json, load_domains, show
+from mmm4rec_lite.utils.errors import InputError
+
+experiment_app = typer.Typer(no_args_is_help=True, help="Run experiments; a killed one goes on when called again.")
+
+
+@experiment_app.callback()
+def _several():
+    """Keeps `store` a command of its own while it is the only one."""
+
+
+@experiment_app.command("store")
+def experiment_store(
+    out: Annotated[Path, typer.Option(help="Where the frame goes; the words go beside it, .md.")] = Path("store.csv"),
+    seeds: Annotated[int, typer.Option(min=1, help="Stores and trainings of each kind.")] = 3,
+    part: Annotated[str, typer.Option(help="Some of its parts, commas between.")] = "gaps,modality,memory",
+    as_json: Json = False,
+):
+    """What the model finds of the demo store's truth: OUT as csv, and in words beside it (.md)."""
+    import pandas as pd
+
+    from mmm4rec_lite.study.shop import PARTS, pooled, report
+    from mmm4rec_lite.utils.files import atomic
+
+    names = [name.strip() for name in part.split(",")]
+    if lost := [name for name in names if name not in PARTS]:
+        raise InputError(f"--part: {lost[0]!r} is not known; one of {', '.join(PARTS)}")
+    frame = pd.concat([PARTS[name](seeds) for name in names], ignore_index=True)
+    with atomic(out) as temporary:
+        frame.to_csv(temporary, index=False)
+    with atomic(out.with_suffix(".md")) as temporary:
+        temporary.write_text(report(frame), encoding="utf-8")
+    show(pooled(frame), as_json, out=str(out))
+
+
+def reproduce_command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
+        ),
+    ],
+    data: Dataset,
+    features: FeatureFile,
+    domain: Domains = "",
+    sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
+    augmented_text: Annotated[
+        Path | None,
+        typer.Option(
+            help="Features of texts that lost some words (`features --augmented-text`); two systems pre-train with them."
+        ),
+    ] = None,
+    only: Annotated[
+        str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas between.")
+    ] = "",
+    scale: Annotated[
+        str | None,
+        typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."),
+    ] = None,
+    setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    backend: Annotated[
+        str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by default.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."),
+    ] = None,
+    as_json: Json = False,
+):
+    """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
+    from mmm4rec_lite.features import load_features
+    from mmm4rec_lite.models.config import scale as asked
+    from mmm4rec_lite.study.protocol.experiments import reproduce, summary
+    from mmm4rec_lite.study.protocol.results import compared, lines
+    from mmm4rec_lite.study.protocol.runner import Protocol, Task
+    from mmm4rec_lite.utils.files import atomic
+
+    rows, words = load_features(features), None if augmented_text is None else load_features(augmented_text)
+    first = Task(load_domains(data, sources), rows, augmented_text=words) if sources else None
+    sizes = {} if setting == "matched" else {"width": None, "window": None}
+    how = dict(
+        seeds=tuple(range(seeds)),
+        setting=Protocol(setting, scale or asked(), **sizes),
+        backend=backend,
+        jobs=jobs,
+        only=[name.strip() for name in only.split(",")] if only else None,
+    )
+    task = Task(load_domains(data, domain), rows, first)
+    frame = reproduce(what, task, **how)
+    if out is not None:
+        pairs = compared(what, frame)
+        for path, table in {out: lines(what, frame, task), out.with_name(f"{out.stem}-pairs.csv"): pairs}.items():
+            if len(table):
+                with atomic(path) as temporary:
+                    table.to_csv(temporary, index=False)
+    for label, why in frame.attrs.get("left out", {}).items():
+        print(f"left out: {label}: {why}", file=sys.stderr)
+    show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
+
+
+def report_command(
+    csvs: Annotated[list[Path], typer.Argument(help="Runs that `reproduce --out` kept, and pairs beside a report.")],
+    out: Annotated[Path, typer.Option(help="The page; its csv files go beside it.")] = Path("comparison.md"),
+):
+    """A page of results, and a verdict on each claim of the paper, from runs kept as csv; trains nothing."""
+    from mmm4rec_lite.study.protocol.report import write_page
+    from mmm4rec_lite.study.protocol.results import read
+
+    write_page(out, *read(csvs))
+    print(out)

@@ -1,0 +1,262 @@
+"""One loop for both stages: seeded, early stopping, resumable after a kill, with a history to plot."""
+
+import hashlib
+import json
+import math
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.optim import Adam, AdamW, NAdam
+from tqdm.auto import tqdm
+
+from mmm4rec_lite.data import batch, epoch
+from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
+from mmm4rec_lite.models.base import STAGES
+from mmm4rec_lite.utils.devices import fabric
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+
+GAP_VECTOR_LR = 5  # gap and request vectors start at zero and learn this much faster than the rest
+METRICS = tuple(metrics(torch.ones(1)))
+TIME_BRANCH = (".step.", ".enhance.", ".filter.")
+OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
+
+    stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
+    epochs: int = 20  # at most
+    batch_size: int = 512  # rows (one history and its target) per step of the loss
+    rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
+    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used
+    optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 5e-3  # L2 in the gradient; decoupled with adamw
+    clip: float | None = None  # largest norm of the whole gradient
+    decay_all: bool = False  # True: on every parameter, as in the public code (it kills the time branch)
+    patience: int = 3  # epochs without a better metric before stopping
+    metric: str = "ndcg@10"  # on the validation rows
+    seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
+
+    def __post_init__(self):
+        for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"training: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.stage == "pretrain" and self.batch_size < 2:
+            raise InputError("training: pre-training's in-batch loss needs batch_size of 2 or more")
+        for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"training: {name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise InputError(f"training: seed must be at least 0, not {self.seed}")
+        if not (self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)):
+            raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
+
+    @classmethod
+    def paper(cls, stage, **changes):
+        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
+        own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
+        return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
+
+    def replace(self, **changes):
+        return replace(self, **changes)
+
+
+def parameter_groups(model, config):
+    """The optimiser's groups, without what is frozen.
+
+    No decay for norms, biases, A (a matrix in Mamba-1), D, the time branch and the gap vectors, unless ``decay_all``.
+    """
+    decayed, free, gaps = [], [], []
+    for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
+        if name.startswith(("gap_", "request_")):
+            gaps.append(p)
+        elif config.decay_all or (p.dim() > 1 and not any(part in name for part in (*TIME_BRANCH, "A_log"))):
+            decayed.append(p)
+        else:
+            free.append(p)
+    decay = config.weight_decay
+    groups = [
+        dict(params=decayed, weight_decay=decay),
+        dict(params=free, weight_decay=0.0),
+        dict(params=gaps, weight_decay=decay if config.decay_all else 0.0, lr=config.lr * GAP_VECTOR_LR),
+    ]
+    return [g for g in groups if g["params"]]
+
+
+def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
+    """Train ``model`` in place on the targets at ``rows``; returns the history, one line per epoch.
+
+    ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and
+    keeps the last. ``folder``: where ``model`` state, optimiser and history go after each epoch; the same call
+    after a kill goes on from there and ends as if it had never stopped, and after the end it returns at once.
+    History columns: epoch, loss, [loss: term for each of several terms], [metrics], train_seconds, valid_seconds,
+    best (is this the epoch kept).
+    """
+    if len(rows) == 0:
+        raise InputError("training: no rows; no user has two interactions or more in the training part")
+    if valid is not None and len(valid) == 0:
+        raise InputError("training: no validation rows; pass valid=None to train without")
+    for place in () if folder is None else (Path(folder), *Path(folder).parents):
+        if place.is_file():
+            raise InputError(f"{place}: a file, where a run folder should go; choose another place")
+    accelerator = fabric()
+    model.to(accelerator.device)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
+    run = _Run(model, sequences, rows, valid, config, folder)
+    torch.manual_seed(config.seed)
+    optimizer = OPTIMIZERS[config.optimizer](
+        parameter_groups(model, config), lr=config.lr, foreach=accelerator.device.type == "cuda"
+    )
+    run.resume(optimizer)
+
+    while not run.finished:
+        began = time.perf_counter()
+        losses = _one_epoch(model, optimizer, accelerator, sequences, rows, config, run.epoch, progress)
+        line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
+        if valid is not None:
+            began = time.perf_counter()
+            line |= metrics(
+                rank_rows(model_scorer(model), sequences, valid, model.window, target_time=model.leaks_target_time)
+            )
+            line["valid_seconds"] = time.perf_counter() - began
+        run.record(line, optimizer)
+    return run.finish()
+
+
+def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
+    with torch.no_grad():
+        model.begin_epoch()
+    model.train()
+    chunks = list(epoch(rows, config.batch_size, config.seed, number))
+    if config.rows_per_epoch is not None:
+        chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
+    if config.stage == "pretrain":
+        chunks = [chunk for chunk in chunks if len(chunk) > 1]  # one row alone has no negatives
+    totals = Counter()
+    bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
+    for i, chunk in enumerate(bar):
+        one = batch(sequences, chunk, model.window, target_time=model.leaks_target_time)
+        one = one.to(accelerator.device)
+        terms = model.losses(one, config.stage)
+        loss = sum(terms.values())
+        start = i - i % config.accumulate
+        accelerator.backward(loss / min(config.accumulate, len(chunks) - start))
+        if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
+            if config.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+        own = {f"loss: {name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        for name, value in {"loss": loss, **own}.items():
+            totals[name] += value.item() * len(chunk)
+        bar.set_postfix(loss=f"{totals['loss'] / (i * config.batch_size + len(chunk)):.3f}")
+    means = {name: total / sum(map(len, chunks)) for name, total in totals.items()}
+    if not math.isfinite(means["loss"]):
+        raise InputError(f"training: the loss is {means['loss']} in epoch {number + 1}; lower lr ({config.lr})")
+    return means
+
+
+class _Run:
+    """What survives a kill: weights, best weights, optimiser, random state and history."""
+
+    def __init__(self, model, sequences, rows, valid, config, folder):
+        self.model, self.config, self.selects = model, config, valid is not None
+        self.folder = None if folder is None else Path(folder)
+        self.lines, self.best = [], _copy(model)
+        self.identity = _digest(
+            asdict(model.config),
+            asdict(config),
+            sequences.items,
+            sequences.times,
+            sequences.first,
+            rows,
+            valid,
+            *dict(model.named_buffers()).values(),
+            *model.state_dict().values(),
+        )
+
+    @property
+    def epoch(self):
+        return len(self.lines)
+
+    @property
+    def best_line(self):
+        """Index of the first best epoch; without validation the latest."""
+        scores = [line[self.config.metric] for line in self.lines] if self.selects else range(self.epoch)
+        return max(range(self.epoch), key=lambda i: (scores[i], -i))
+
+    @property
+    def finished(self):
+        waited = self.epoch and self.selects and self.epoch - 1 - self.best_line >= self.config.patience
+        return self.epoch >= self.config.epochs or bool(waited)
+
+    def record(self, line, optimizer):
+        self.lines.append(line)
+        if self.best_line == self.epoch - 1:
+            self.best = _copy(self.model)
+        if self.folder is None:
+            return
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for i, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
+        tensors["random"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        save_tensors(
+            self.folder / "training.safetensors", "training", tensors, identity=self.identity, history=self.lines
+        )
+
+    def resume(self, optimizer):
+        file = None if self.folder is None else self.folder / "training.safetensors"
+        if file is None or not file.exists():
+            return
+        tensors, notes = load_tensors(file, "training", "delete it to train anew")
+        if notes.get("identity") != self.identity:
+            raise InputError(
+                f"{file}: belongs to another run (data, settings or start weights differ); "
+                "choose another folder or delete this one"
+            )
+        part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
+        self.lines = notes["history"]
+        self.model.load_state_dict(part("model."))
+        self.best = part("best.")
+        state = {}
+        for key, value in part("optimizer.").items():
+            i, name = key.split(".")
+            state.setdefault(int(i), {})[name] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        torch.set_rng_state(tensors["random"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+
+    def finish(self):
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        history = pd.DataFrame(self.lines)
+        history["best"] = history.index == self.best_line
+        return history
+
+
+def _copy(model):
+    return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+
+
+def _digest(*parts):
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(json.dumps(list(part.shape) if isinstance(part, torch.Tensor) else part).encode())
+    return digest.hexdigest()

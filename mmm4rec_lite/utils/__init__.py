@@ -1,0 +1,1 @@
+"""The ground: one error, whole files, tensors on disk, where things run."""

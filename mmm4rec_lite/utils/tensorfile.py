@@ -1,0 +1,54 @@
+"""Tensors and notes in one safetensors file, with a checksum: models, training states, features.
+
+Nothing is ever unpickled. safetensors itself notices a cut file; the checksum notices changed bytes.
+"""
+
+import json
+import zlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic
+
+_KEY = "mmm4rec_lite"
+
+
+def save_tensors(path, kind, tensors, **notes):
+    """Write tensors (name -> tensor) and JSON notes as a file of a ``kind`` ("model", ...): whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    notes = {"kind": kind, **notes}
+    notes["checksum"] = _checksum(tensors, notes)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, {_KEY: json.dumps(notes)})
+
+
+def load_tensors(path, kind, again):
+    """(tensors, notes) of such a file; ``again`` says in a InputError how to make one."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such {kind} file; {again}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is no {kind} file or is damaged ({error}); {again}") from None
+    if not isinstance(notes, dict):
+        notes = {}
+    if notes.get("kind") != kind:
+        raise InputError(f"{path} is no {kind} file but {notes.get('kind', 'something else')}; {again}")
+    if notes.pop("checksum", None) != _checksum(tensors, notes):
+        raise InputError(f"{path} is damaged (its checksum differs); {again}")
+    return tensors, notes
+
+
+def _checksum(tensors, notes):
+    about = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+    crc = zlib.crc32(json.dumps([about, notes], sort_keys=True).encode())
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), crc)
+    return crc

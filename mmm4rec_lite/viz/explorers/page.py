@@ -1,0 +1,80 @@
+"""The decay-mask explorer as one HTML file: runs in any browser, without Python and without network.
+
+``decay_mask.html`` beside this file is the page with its maths in JavaScript (the numbers of ``decay.explore``);
+what is filled in here are the histories with their pictures, the heads and the colours.
+"""
+
+import base64
+import json
+import mimetypes
+from importlib.resources import files
+
+import matplotlib
+import numpy as np
+
+from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD
+from mmm4rec_lite.evaluation import user_history
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import atomic
+
+SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]  # users of data_samples/store
+# within the start values of a fresh model (``model.initialise``), but for the first one's delta
+HEADS = [
+    {"name": "1: minds gaps", "A": -2.0, "base": 0.1, "delta": 3.0},
+    {"name": "2: forgets quickly", "A": -12.0, "base": 0.1, "delta": 1.0},
+    {"name": "3: middling", "A": -4.0, "base": 0.05, "delta": 1.0},
+    {"name": "4: forgets slowly", "A": -1.0, "base": 0.02, "delta": 1.0},
+]
+MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
+
+
+def histories(dataset, users=SHOWN):
+    """What ``write_page`` shows of a dataset's users: their latest ``MAX_ITEMS`` items.
+
+    Returns a list of dicts: ``name``; ``titles``, ``gaps`` (seconds before each item) and ``pictures`` (``data:``
+    addresses, None where there is none), oldest first; ``demo``: whether they are the demo store's, which the page
+    then says. InputError for a user that the dataset does not have.
+    """
+    found = []
+    for user in users:
+        own = user_history(dataset, user).tail(MAX_ITEMS)
+        pictures = [_address(dataset.folder / image) if isinstance(image, str) else None for image in own["image"]]
+        gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
+        name = f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days"
+        found.append(
+            {
+                "name": name,
+                "titles": own["title"].tolist(),
+                "gaps": gaps,
+                "pictures": pictures,
+                "demo": "store" in dataset.info,
+            }
+        )
+    return found
+
+
+def write_page(path, histories):
+    """Write the page with these histories (of the function above), whole or not at all; returns ``path``.
+
+    InputError without histories, or when one has no gap to move.
+    """
+    if not histories or any(len(one["gaps"]) < 2 for one in histories):
+        raise InputError("the decay-mask page: needs one or more histories of two or more items each")
+    ramp = matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]
+    data = {
+        "log_mean": LOG_MEAN,
+        "log_std": LOG_STD,
+        "heads": HEADS,
+        "histories": histories,
+        "colours": (255 * ramp).round().astype(int).tolist(),
+    }
+    page = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
+    filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script
+    with atomic(path) as temporary:
+        temporary.write_text(page.replace("__DATA__", filled), encoding="utf-8")
+    return path
+
+
+def _address(picture):
+    kind = mimetypes.guess_type(picture.name)[0] or "image/png"
+    return f"data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"

@@ -1,0 +1,161 @@
+"""Figures of results: curves of training, systems compared, paired differences, ablations."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, log_axis, styled
+
+TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds in all": "seconds, pre-training counted"}
+
+
+@styled
+def ablation_bars(table, value="change (%)", error="error (%)", band=None, whole="MMM4Rec", title=""):
+    """Changes against the whole model, a group of bars per variant; tables of ``experiments.ablations``, concatenated.
+
+    Published sources are hatched, measured ones plain with two standard errors (column ``error``). band: half the width
+    of a grey band around 0, and its label.
+    """
+    rows = table[table["variant"] != whole]
+    variants, sources = (list(rows[column].unique()) for column in ("variant", "source"))
+    height = 0.84 / len(sources)
+    figure = empty_figure(9.5, 1 + len(variants) * (0.22 + 0.16 * len(sources)))
+    axis = figure.subplots()
+    if band:
+        axis.axvspan(-band[0], band[0], color="black", alpha=0.13, lw=0, label=band[1])
+    for i, source in enumerate(sources):
+        own = rows[rows["source"] == source].set_index("variant").reindex(variants)
+        places = np.arange(len(variants)) + (i + 0.5) * height - 0.42
+        printed = source.startswith("published")
+        bars = 2 * own[error].to_numpy() if not printed and error in own else None
+        axis.barh(
+            places,
+            own[value],
+            height * 0.92,
+            xerr=bars,
+            ecolor="black",
+            capsize=2,
+            label=source,
+            color=COLOURS[i],
+            hatch="///" if printed else None,
+            edgecolor="white",
+            lw=0,
+        )
+    axis.axvline(0, color="black", lw=1)
+    axis.set_yticks(range(len(variants)), variants)
+    axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value} of NDCG@10 against the whole model", title=title)
+    axis.title.set_fontsize(10)
+    axis.grid(False, axis="y")
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    return figure
+
+
+@styled
+def convergence_curves(curves, by=("epoch", "seconds"), metric="ndcg@10", log=False, title=""):
+    """Validation metric by epoch and by seconds, a panel per data; a frame of ``experiments.convergence``.
+
+    Lines: means over seeds, as far as all seeds got; bands: from the lowest seed to the highest. Rings: the best epoch
+    (its mean over seeds). Published and measured numbers never share a panel, for they share no scale.
+    """
+    panels = list(curves["panel"].unique())
+    names = list(curves["curve"].unique())
+    one = len(panels) == 1
+    rows, columns = (1, len(by)) if one else (len(by), len(panels))
+    figure = empty_figure(max(min(3.2 * columns, 10), 5), 0.8 + 2.0 * rows + (0.3 if title else 0))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if one else "col")
+    for i, panel in enumerate(panels):
+        own = curves[curves["panel"] == panel]
+        for j, time in enumerate(by):
+            axis = axes[(0, j) if one else (j, i)]
+            for name, runs in own.groupby("curve", sort=False):
+                _line(axis, runs, time, metric, names.index(name), name)
+            axis.set(xlabel=TIMES[time], ylabel=f"validation {metric}" if i + j * one == 0 else "")
+            if log:
+                log_axis(axis)
+            elif time == "epoch":
+                axis.xaxis.get_major_locator().set_params(integer=True)
+            if one or not j:
+                axis.set_title("" if one and j else f"{panel}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
+    handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
+    ring = plt.Line2D([], [], marker="o", ms=9, mfc="none", color="black", ls="")
+    figure.legend(
+        [*handles.values(), ring],
+        [*handles, "best epoch"],
+        frameon=False,
+        fontsize=8,
+        loc="outside lower center",
+        ncols=min(len(handles) + 1, 6),
+    )
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _line(axis, runs, time, metric, place, name):
+    """One curve: its seeds' mean and band, up to the epoch that all of them reached."""
+    best = runs.loc[runs["best"].astype(bool), "epoch"].mean()
+    runs = runs[runs["epoch"] <= runs.groupby("seed")["epoch"].max().min()]
+    by = runs.groupby("epoch")
+    x, values = by[time].mean(), by[metric]
+    colour = COLOURS[place % len(COLOURS)]
+    marker = "os^Dv<>"[place % 7] if len(x) <= 30 else None
+    axis.plot(x, values.mean(), color=colour, marker=marker, ms=3.5, lw=1.4, label=name)
+    if runs["seed"].nunique() > 1:
+        axis.fill_between(x, values.min(), values.max(), color=colour, alpha=0.2, lw=0)
+    if not math.isnan(best):
+        axis.plot(
+            np.interp(best, x.index, x),
+            np.interp(best, x.index, values.mean()),
+            marker="o",
+            ms=9,
+            mfc="none",
+            color="black",
+            ls="",
+        )
+
+
+@styled
+def history_curves(history, metric="ndcg@10", title=""):
+    """Training loss and a validation metric by epoch; a history of ``train.fit``, the kept epoch marked."""
+    panels = ["loss", metric] if metric in history else ["loss"]
+    figure = empty_figure(4 * len(panels), 2.8)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, column, colour in zip(axes, panels, COLOURS):
+        axis.plot(history["epoch"], history[column], marker="o", color=colour)
+        best = history[history["best"]]
+        axis.plot(best["epoch"], best[column], marker="o", ms=11, mfc="none", color="black", ls="", label="kept")
+        axis.set(xlabel="epoch", ylabel="training loss (nats)" if column == "loss" else f"validation {column}")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(frameon=False)
+    return captioned(figure, title)
+
+
+@styled
+def metric_bars(table, metric="ndcg@10", title=""):
+    """Systems compared: a frame of ``evaluate.compare``; one bar per system and seen-item policy."""
+    figure = empty_figure(6, 2.8)
+    axis = figure.subplots()
+    sns.barplot(table, x=metric, y="system", hue="seen items", palette="colorblind", saturation=1, ax=axis)
+    for bars in axis.containers:
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+    axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="seen items", frameon=False)
+    return captioned(figure, title)
+
+
+@styled
+def differences(table, label="form", reference="no difference", title=""):
+    """Paired differences in NDCG@10 with two standard errors, one line per form; a frame of ``audit.trials.paired``."""
+    table = table[table["standard error"] > 0]
+    figure = empty_figure(7, 1.2 + 0.34 * len(table))
+    axis = figure.subplots()
+    sure = table["difference"].abs() > 2 * table["standard error"]
+    for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
+        places = [table.index.get_loc(i) for i in rows.index]
+        axis.errorbar(rows["difference"], places, xerr=2 * rows["standard error"], fmt="o", color=colour, capsize=3)
+    axis.axvline(0, color="black", lw=1)
+    axis.set_yticks(range(len(table)), table[label])
+    axis.set_ylim(len(table) - 0.5, -0.5)
+    axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: 2 standard errors)", title=title)
+    return figure

@@ -1,8 +1,0 @@
-"""Explorers: controls over figures and the model, one call each; `page` is the one that needs no Python."""
-
-from mmm4rec_lite.widgets.filters import filter_explorer
-from mmm4rec_lite.widgets.mask import mask_explorer
-from mmm4rec_lite.widgets.modality import modality_dial
-from mmm4rec_lite.widgets.what_if import what_if
-
-__all__ = ["filter_explorer", "mask_explorer", "modality_dial", "what_if"]
