@@ -32,7 +32,7 @@ def save_model(path, model, encoder, item_ids, **notes):
 def load_model(path, features, item_ids, keep_items=True, **changes):
     """The model of a checkpoint over the catalogue ``item_ids`` with its ``features``; returns (model, notes).
 
-    ``keep_items=False`` is the transfer to another catalogue: ``item_specific`` and ``reset_on_transfer`` parts start anew.
+    ``keep_items=False`` is the transfer to another catalogue: what is not carried over starts anew.
     ``changes`` go to the config (e.g. ``item_bias=True`` where pre-training had none).
     """
     tensors, notes = load_tensors(path, "model", "train one with the commands `pretrain` or `finetune`")

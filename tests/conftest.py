@@ -1,8 +1,14 @@
 """What all tests share: the toy dataset of data_samples/toy and random item features."""
 
+# Before anything of the library is imported: every annotated call is checked, tensors' shapes included.
+import jaxtyping
+
+import tests.support.checking  # noqa: F401
+
+jaxtyping.install_import_hook("mmm4rec_lite", "tests.support.checking.check")
+
 from collections import Counter
 
-import make_toy
 import pytest
 import torch
 
@@ -11,6 +17,7 @@ from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils import devices
+from tests.support import toy as make_toy
 
 devices.ACCELERATOR = "cpu"  # in this process; notebooks and test_gpu.py use what is there
 torch.set_num_threads(1)  # models this small are faster so, also beside other work
@@ -51,6 +58,14 @@ def random_features():
         return Features(list(items), text, image, torch.ones(n, dtype=torch.bool), encoder)
 
     return make
+
+
+@pytest.fixture
+def unchecked():
+    """Arguments of wrong types reach the library, as they do where no test looks on."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

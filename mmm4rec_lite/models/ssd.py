@@ -27,8 +27,10 @@ import math
 import torch
 from torch.nn.functional import pad
 
+from mmm4rec_lite.utils.typing import Float, Tensor
 
-def decay_mask(log_decay):
+
+def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L L"]:
     """The structured mask of eq. 8, as a kernel uses it (with exp, diagonal 1).
 
     ``log_decay`` [..., L] holds A dt_t; returns [..., L, L], rows = reader t, columns = item s.

@@ -55,7 +55,7 @@ def reproduce_command(
     augmented_text: Annotated[
         Path | None,
         typer.Option(
-            help="Features of texts that lost some words (`features --augmented-text`); two systems pre-train with them."
+            help="Features of texts that lost some words (`features --augmented-text`); two systems need them."
         ),
     ] = None,
     only: Annotated[

@@ -1,0 +1,506 @@
+"""The model: shapes, switches, what may and may not reach a user vector, and a time branch that works."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmm4rec_lite.data import Sequences, batch
+from mmm4rec_lite.models.blocks import ComplexLinear, FourierFilter, MaskedLayerNorm, StepSize, TimeDifferences
+from mmm4rec_lite.models.config import ModelConfig, Quirks
+from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
+
+ITEMS, DAY = 60, 86400
+SWITCHES = {
+    "default": ModelConfig(),
+    "w/o Time": ModelConfig(time=False),
+    "w/o Time, no gap vector": ModelConfig(time=False, gap_vector=False),
+    "w/o Shared": ModelConfig(shared=False),
+    "w/o AF": ModelConfig(adaptive_filter=False),
+    "w/o LF": ModelConfig(learnable_filter=False),
+    "w/o filters": ModelConfig(adaptive_filter=False, learnable_filter=False),
+    "2L": ModelConfig(n_layers=2),
+    "w/o ID": ModelConfig(item_bias=False),
+    "seconds": ModelConfig(gaps="seconds"),
+    "no gap vector": ModelConfig(gap_vector=False),
+    "a group per head": ModelConfig(n_groups=8),
+    "odd window": ModelConfig(max_len=7),
+    "even window": ModelConfig(max_len=8),
+    "paper": ModelConfig.paper(),
+    "paper in seconds": ModelConfig.paper(gaps="seconds", norm_eps=1e-12),
+}
+GAPS = {
+    "days, lognormal": lambda *shape: torch.exp(11.4 + 1.5 * torch.randn(*shape)),
+    "uniform up to 1e6 s": lambda *shape: torch.rand(*shape) * 1e6,
+}
+
+
+def make(config=None, seed=0, items=ITEMS):
+    torch.manual_seed(seed)
+    return MMM4Rec(config or ModelConfig(), torch.randn(items + 1, 12), torch.randn(items + 1, 10)).eval()
+
+
+def draw(config, rows=32, seed=1, shortest=1, gaps="days, lognormal"):
+    """Random right-padded histories: items, lengths, times."""
+    torch.manual_seed(seed)
+    L = config.max_len
+    lengths = torch.randint(shortest, L + 1, (rows,))
+    mask = torch.arange(L) < lengths.unsqueeze(1)
+    times = 1_700_000_000 + GAPS[gaps](rows, L).long().cumsum(1)
+    return torch.randint(1, ITEMS + 1, (rows, L)) * mask, lengths, times * mask
+
+
+def moved(before, after):
+    """How far user vectors moved, over their length: the mean of the rows."""
+    return ((after - before).norm(dim=1) / before.norm(dim=1)).mean().item()
+
+
+def other_gaps_move(model, gaps="days, lognormal"):
+    items, lengths, times = draw(model.config, 64, shortest=2, gaps=gaps)
+    other = 1_700_000_000 + GAPS[gaps](*items.shape).long().cumsum(1)
+    with torch.no_grad():
+        return moved(model(items, lengths, times), model(items, lengths, other))
+
+
+def names(model):
+    return {name for name, _ in model.named_parameters()}
+
+
+def one_loss(model, config, rows=64):
+    items, lengths, times = draw(config, rows)
+    loss = full_loss(model, model(items, lengths, times), torch.randint(1, ITEMS + 1, (rows,)))
+    loss.backward()
+    return loss
+
+
+# --- shapes and switches ---
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_users_and_scores_have_their_shapes_and_only_padding_scores_minus_infinity(switch):
+    model = make(SWITCHES[switch])
+    users = model(*draw(model.config, 5))
+    scores = model.score(users)
+    assert users.shape == (5, model.config.d_model) and scores.shape == (5, ITEMS + 1)
+    assert (scores[:, 0] == -torch.inf).all() and torch.isfinite(scores[:, 1:]).all()
+    assert torch.equal(scores, model.score(users, model.candidates()))
+
+
+def test_the_quirk_pad_item_lets_padding_compete():
+    scores = (model := make(ModelConfig(quirks=Quirks(pad_item=True)))).score(model(*draw(model.config, 5)))
+    assert torch.isfinite(scores).all()
+
+
+def test_scores_are_the_two_dot_products_with_unit_vectors_over_tau():
+    model = make()
+    nn.init.normal_(model.bias_image), nn.init.normal_(model.bias_text)
+    users = torch.randn(3, 64)
+    image = model.adapter_image(model.image_features[7]) + model.bias_image[7]
+    text = model.adapter_text(model.text_features[7]) + model.bias_text[7]
+    expected = (users @ (image / image.norm()) + users @ (text / text.norm())) / 0.8
+    assert torch.allclose(model.score(users)[:, 7], expected, atol=1e-5)
+    assert torch.allclose(model.candidates(torch.tensor([7, 2])), model.candidates()[[7, 2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_gradient_reaches_every_parameter_and_is_finite(switch):
+    model = make(SWITCHES[switch]).train()
+    assert torch.isfinite(one_loss(model, model.config))
+    for name, p in model.named_parameters():
+        assert p.grad is not None and torch.isfinite(p.grad).all() and p.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("gaps", ["log", "seconds"])
+def test_a_window_of_one_has_no_gaps_but_works(gaps):
+    model = make(ModelConfig(max_len=1, gaps=gaps)).train()
+    assert torch.isfinite(one_loss(model, model.config))
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+    idle = [n for n, p in model.named_parameters() if p.grad.abs().max() == 0]
+    # one step decays nothing and has a gap of 0: only A and what is multiplied by a gap may rest
+    may = ("A_log", "gap_", "times.norm.weight", ".step.", ".enhance.", ".filter.")
+    assert idle and all(any(part in n for part in may) for n in idle)
+
+
+def test_without_time_there_is_no_time_branch_and_time_stamps_are_not_wanted():
+    model = make(SWITCHES["w/o Time, no gap vector"])
+    time_branch = [n for n in names(model) if any(part in n for part in ("step.", "enhance", "filter", "gap_"))]
+    assert sorted(time_branch) == ["layers.0.ticossd.core.step.bias", "layers.0.tissd.0.core.step.bias"]
+    items, lengths, times = draw(model.config)
+    assert torch.equal(model(items, lengths), model(items, lengths, times))
+
+
+def test_without_sharing_there_is_exactly_one_more_tissd():
+    shared, apart = make(), make(SWITCHES["w/o Shared"])
+    extra = names(apart) - names(shared)
+    assert names(shared) < names(apart)
+    assert {n.removeprefix("layers.0.tissd.1.") for n in extra} == {
+        n.removeprefix("layers.0.tissd.0.") for n in names(shared) if "tissd" in n
+    }
+
+
+@pytest.mark.parametrize(
+    "switch, parts",
+    {
+        "w/o AF": ("layers.0.filter.text", "layers.0.filter.image"),
+        "w/o LF": ("layers.0.filter.learnable",),
+        "w/o filters": ("layers.0.filter",),
+        "w/o ID": ("bias_image", "bias_text"),
+        "no gap vector": ("gap_",),
+    }.items(),
+)
+def test_each_switch_takes_away_its_own_parameters(switch, parts):
+    full = names(make())
+    mine = {n for n in full if n.startswith(parts)}
+    assert mine and full - names(make(SWITCHES[switch])) == mine
+
+
+def test_two_layers_are_the_same_layer_twice():
+    layers = make(SWITCHES["2L"]).layers
+    assert len(layers) == 2 and names(layers[0]) == names(layers[1]) == names(make().layers[0])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(head_dim=7),
+        dict(n_groups=3),
+        dict(gaps="days"),
+        dict(max_len=0),
+        dict(n_layers=0),
+        dict(d_state=0),
+        dict(d_conv=0),
+        dict(head_dim=0),
+        dict(d_model=0),
+        dict(d_model=-16),
+        dict(max_len=2.5),
+        dict(expand="2"),
+        dict(dropout=1.5),
+        dict(dropout=-0.1),
+        dict(time_dropout=1.0),
+        dict(dropout=float("nan")),
+        dict(temperature=0),
+    ],
+)
+def test_a_bad_size_is_refused_in_one_line(bad, unchecked):
+    with pytest.raises(InputError, match="^config: [^\n]*$"):
+        ModelConfig(**bad)
+
+
+# --- padding and batch mates ---
+
+
+@pytest.mark.parametrize("switch", ["default", "seconds", "2L", "w/o Time", "w/o filters", "odd window"])
+def test_what_stands_beyond_a_rows_length_never_counts(switch):
+    model = make(SWITCHES[switch])
+    items, lengths, times = draw(model.config)
+    beyond = torch.arange(items.shape[1]) >= lengths.unsqueeze(1)
+    assert beyond.any() and (lengths == 1).any()
+    junk = torch.where(beyond, torch.randint(1, ITEMS + 1, items.shape), items)
+    late = torch.where(beyond, torch.randint(0, 10**12, times.shape), times)
+    users = model(items, lengths, times)
+    assert torch.equal(users, model(junk, lengths, late))
+    assert not torch.equal(users, model(items, (lengths - 1).clamp(min=1), times))
+
+
+@pytest.mark.parametrize("switch", ["default", "seconds", "w/o Time"])
+def test_shorter_inputs_count_as_padded_ones(switch):
+    model = make(SWITCHES[switch])
+    items, lengths, times = draw(model.config)
+    lengths = lengths.clamp(max=5)
+    assert torch.equal(model(items[:, :5], lengths, times[:, :5]), model(items, lengths, times))
+
+
+@pytest.mark.parametrize("switch", ["default", "seconds", "w/o Shared"])
+def test_rows_of_a_batch_do_not_see_each_other(switch, double):
+    model = make(SWITCHES[switch])
+    rows = draw(model.config, 12)
+    users = model(*rows)
+    alone = torch.cat([model(*(v[i : i + 1] for v in rows)) for i in range(12)])
+    assert torch.allclose(alone, users, rtol=0, atol=1e-12)
+    shuffled = torch.randperm(12)
+    assert torch.allclose(model(*(v[shuffled] for v in rows)), users[shuffled], rtol=0, atol=1e-12)
+
+
+def test_without_time_the_window_does_not_matter_to_histories_that_fit_it():
+    wide, narrow = (make(ModelConfig(time=False, gap_vector=False, max_len=L)) for L in (20, 9))
+    narrow.load_state_dict(wide.state_dict())
+    items, lengths, _ = draw(narrow.config)
+    assert torch.allclose(wide(items, lengths), narrow(items, lengths), rtol=0, atol=1e-6)
+    full = items[lengths == 9]
+    assert torch.allclose(narrow(full, torch.full((len(full),), 9)), wide(items, lengths)[lengths == 9], atol=1e-6)
+
+
+# --- the target ---
+
+
+def flat(max_len):
+    """One user's 30 interactions as flat sequences, and rows with short, full and overfull windows."""
+    torch.manual_seed(3)
+    sequences = Sequences(
+        torch.randint(1, ITEMS + 1, (30,)),
+        GAPS["days, lognormal"](30).long().cumsum(0),
+        torch.zeros(30, dtype=torch.int64),
+        ["u"],
+        ITEMS,
+    )
+    return sequences, [1, 2, max_len - 1, max_len, max_len + 1, 27]
+
+
+def without_the_future(sequences, row):
+    """The same sequences with other items and times from ``row`` on."""
+    items, times = sequences.items.clone(), sequences.times.clone()
+    items[row:] = items[row:] % ITEMS + 1
+    times[row:] += torch.arange(1, len(times) - row + 1) * 12345
+    return Sequences(items, times, sequences.first, sequences.users, ITEMS)
+
+
+@pytest.mark.parametrize("switch", ["default", "seconds", "2L", "odd window"])
+def test_neither_the_target_nor_its_time_nor_anything_later_reaches_the_model(switch):
+    model = make(SWITCHES[switch])
+    sequences, rows = flat(L := model.config.max_len)
+    for row in rows:
+        one = batch(sequences, torch.tensor([row]), L)
+        other = batch(without_the_future(sequences, row), torch.tensor([row]), L)
+        assert one.targets != other.targets
+        assert torch.equal(one.items, other.items) and torch.equal(one.times, other.times)
+        assert one.requests != other.requests and torch.equal(model.users(one), model.users(other))
+        past = batch(without_the_future(sequences, row - 1), torch.tensor([row]), L)
+        assert not torch.equal(model.users(one), model.users(past))
+
+
+def test_the_quirks_of_the_public_code_let_the_targets_time_in():
+    model = make(ModelConfig(gaps="seconds", gap_vector=False, quirks=Quirks(target_time=True, padded_times=True)))
+    sequences, _ = flat(L := model.config.max_len)
+    row = torch.tensor([L - 3])
+    one, other = (batch(s, row, L, target_time=True) for s in (sequences, without_the_future(sequences, L - 3)))
+    users = [model.users(b) for b in (one, other)]
+    assert torch.equal(one.items, other.items) and not torch.equal(one.times, other.times)
+    assert moved(*users) > 1e-4
+
+
+def test_query_time_lets_the_time_of_the_request_in_and_nothing_else_of_the_target():
+    model = make(ModelConfig(query_time=True))
+    nn.init.normal_(model.request_text)
+    sequences, rows = flat(L := model.config.max_len)
+    row = rows[len(rows) // 2]
+    one, other = (batch(s, torch.tensor([row]), L) for s in (sequences, without_the_future(sequences, row)))
+    assert not torch.equal(model.users(one), model.users(other))
+    told = replace(other, requests=one.requests)
+    assert torch.equal(model.users(one), model.users(told))
+    for asked, of in ((None, model), (one.requests, make(ModelConfig()))):
+        with pytest.raises(InputError, match="requests: a model with query_time needs"):
+            of(one.items, one.lengths, one.times, asked)
+    with pytest.raises(InputError, match="query_time needs time=True"):
+        ModelConfig(query_time=True, time=False)
+
+
+def test_a_fresh_query_time_model_is_the_default_model():
+    fresh, default = (make(ModelConfig(query_time=asked)) for asked in (True, False))
+    sequences, rows = flat(L := default.config.max_len)
+    one = batch(sequences, torch.tensor(rows), L)
+    assert torch.equal(fresh.users(one), default.users(one))
+
+
+# --- times ---
+
+
+@pytest.mark.parametrize("switch", ["default", "seconds", "2L", "paper", "paper in seconds"])
+@pytest.mark.parametrize("gap", ["zero", "equal", "enormous", "one enormous", "negative"])
+def test_any_gap_gives_finite_values_and_gradients(switch, gap):
+    model = make(SWITCHES[switch])
+    items, lengths, times = draw(model.config)
+    steps = torch.arange(items.shape[1]).expand_as(items)
+    times = {
+        "zero": times * 0,
+        "equal": steps * DAY,
+        "enormous": steps * 10**15,
+        "one enormous": (steps > 3) * 10**15,
+        "negative": times.flip(1),
+    }[gap]
+    users = model(items, lengths, times)
+    full_loss(model, users, torch.randint(1, ITEMS + 1, (len(items),))).backward()
+    assert torch.isfinite(users).all()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_without_time_no_time_stamp_is_read():
+    model = make(SWITCHES["w/o Time"]).eval()
+    items, lengths, times = draw(model.config)
+    assert torch.equal(model(items, lengths), model(items, lengths, times))
+    assert not any("gap" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("switch", ["default", "no gap vector"])
+def test_missing_times_are_refused_where_they_are_needed(switch):
+    model = make(SWITCHES[switch])
+    items, lengths, _ = draw(model.config)
+    with pytest.raises(InputError, match="^times: [^\n]*$"):
+        model(items, lengths)
+
+
+def test_a_history_longer_than_the_window_is_refused():
+    model = make(ModelConfig(max_len=6))
+    items, lengths, times = draw(ModelConfig(max_len=7))
+    with pytest.raises(InputError, match="7 steps do not fit the window of 6"):
+        model(items, lengths, times)
+
+
+def test_feature_tables_of_different_length_are_refused():
+    with pytest.raises(InputError, match="61 image rows but 60 text rows"):
+        MMM4Rec(ModelConfig(), torch.randn(61, 12), torch.randn(60, 10))
+
+
+def test_fitted_gaps_have_mean_0_and_deviation_1():
+    times = TimeDifferences(ModelConfig())
+    gaps = GAPS["days, lognormal"](4, 50).long()
+    times.fit(gaps)
+    stamps = F.pad(gaps, (1, 0)).cumsum(1)
+    standard = times.log_gaps(stamps, torch.ones(stamps.shape))
+    assert (standard[:, 0] == 0).all()
+    assert standard[:, 1:].mean().abs() < 1e-5 and (standard[:, 1:].std() - 1).abs() < 1e-5
+
+
+def test_equal_gaps_or_a_single_one_can_be_fitted():
+    times = TimeDifferences(ModelConfig())
+    times.fit(torch.full((9,), 60))
+    assert times.log_std == pytest.approx(0.1) and times.log_mean.exp() == pytest.approx(61)
+    before = times.log_mean.clone()
+    times.fit(torch.tensor([5]))
+    assert times.log_mean == before
+
+
+# --- the time branch is alive ---
+
+ALIVE = {
+    "small": ModelConfig(gap_vector=False),
+    "in seconds": ModelConfig(gap_vector=False, gaps="seconds"),
+    "2L": ModelConfig(gap_vector=False, n_layers=2),
+    "paper": ModelConfig.paper(),
+}
+
+
+@pytest.mark.parametrize("size", ALIVE)
+@pytest.mark.parametrize("gaps", GAPS)
+def test_in_a_fresh_model_other_gaps_move_the_user_vector_by_one_percent(size, gaps):
+    for seed in range(4):
+        assert other_gaps_move(make(ALIVE[size], seed), gaps) > 0.01, seed
+
+
+@pytest.mark.parametrize("size", ALIVE)
+def test_with_the_published_start_other_gaps_move_nothing(size):
+    for seed in range(2):
+        model = make(ALIVE[size].replace(quirks=Quirks(published_init=True)), seed)
+        assert other_gaps_move(model) < 1e-5
+
+
+@pytest.mark.parametrize("size", ALIVE)
+def test_the_first_gradient_wakes_every_step_size(size):
+    model = make(ALIVE[size]).train()
+    one_loss(model, model.config)
+    steps = [module for module in model.modules() if isinstance(module, StepSize)]
+    assert len(steps) == 2 * model.config.n_layers
+    for step in steps:
+        for part in (step.scale, step.conv1, step.conv2):
+            assert max(p.grad.abs().max() for p in part.parameters()) > 1e-6
+
+
+def test_training_leaves_the_time_branch_alive(toy_model, toy_split, small):
+    model = toy_model(small.replace(gap_vector=False))
+    fit(model, toy_split.sequences, toy_split.train, TrainConfig(epochs=6, batch_size=128, lr=1e-2), progress=False)
+    assert other_gaps_move(model) > 0.01
+
+
+def test_the_gap_vector_changes_nothing_at_the_start_and_something_after_one_step():
+    model, without = make(), make(SWITCHES["no gap vector"])
+    without.load_state_dict({k: v for k, v in model.state_dict().items() if k in without.state_dict()})
+    given = draw(model.config)
+    assert torch.equal(model(*given), without(*given))
+    one_loss(model, model.config)
+    with torch.no_grad():
+        for p in (model.gap_image, model.gap_text):
+            p -= 0.01 * p.grad.sign()
+    assert moved(model(*given), without(*given)) > 1e-4
+
+
+def test_the_papers_model_has_no_gap_vector():
+    assert not ModelConfig.paper().gap_vector and not ModelConfig.official().gap_vector
+
+
+# --- parts ---
+
+
+def test_masked_layer_norm_is_layer_norm_under_a_full_mask_and_blind_to_the_rest():
+    norm, plain = MaskedLayerNorm(9, 1e-5), nn.LayerNorm(9, 1e-5)
+    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
+    plain.load_state_dict(norm.state_dict())
+    x = torch.randn(4, 3, 9)
+    assert torch.allclose(norm(x, torch.ones(4, 1, 9)), plain(x), atol=1e-6)
+    mask = (torch.arange(9) < 5).float().expand(4, 1, 9)
+    short = F.layer_norm(x[..., :5], (5,), norm.weight[:5], norm.bias[:5], 1e-5)
+    assert torch.allclose(norm(x, mask)[..., :5], short, atol=1e-6) and (norm(x, mask)[..., 5:] == 0).all()
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_complex_linear_is_a_complex_matrix_with_the_bias_of_eq_15_or_the_public_codes(twice):
+    linear = ComplexLinear(5, ModelConfig(quirks=Quirks(filter_bias_twice=twice))).double()
+    s = torch.randn(2, 5, dtype=torch.complex128)
+    W = torch.complex(linear.real.weight, linear.imag.weight)
+    b, c = linear.real.bias, linear.imag.bias
+    bias = torch.complex(b - c, b + c) if twice else torch.complex(b, c)
+    assert torch.allclose(linear(s), s @ W.T + bias, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [1, 7, 8])
+def test_the_filter_with_both_parts_off_is_the_sum_of_the_signals(length):
+    off = FourierFilter(ModelConfig(max_len=length, adaptive_filter=False, learnable_filter=False))
+    a, b = torch.randn(2, 4, length), torch.randn(2, 4, length)
+    rfft = lambda x: torch.fft.rfft(x, norm="ortho")
+    assert torch.allclose(off(a, b), torch.fft.irfft(rfft(a) + rfft(b), n=length, norm="ortho"), atol=1e-6)
+    assert torch.allclose(off(a, b), a + b, atol=1e-5) and not list(off.parameters())
+
+
+# --- losses ---
+
+
+def gradients(model, loss, users):
+    model.zero_grad()
+    catalogue = (p for n, p in model.named_parameters() if n.startswith(("adapter", "bias_")))
+    return torch.autograd.grad(loss, [users, *catalogue])
+
+
+@pytest.mark.parametrize("pad_item", [False, True])
+@pytest.mark.parametrize("fallback", [False, True])
+def test_full_loss_is_cross_entropy_over_the_scores(fallback, pad_item, monkeypatch):
+    if fallback:
+        monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
+    model = make(ModelConfig(quirks=Quirks(pad_item=pad_item))).double()
+    users = torch.randn(300, 64, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(1, ITEMS + 1, (300,))
+    loss, scores = full_loss(model, users, targets), model.score(users)
+    expected = F.cross_entropy(scores, targets) if pad_item else F.cross_entropy(scores[:, 1:], targets - 1)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
+    for a, b in zip(gradients(model, loss, users), gradients(model, expected, users)):
+        assert torch.allclose(a, b, rtol=0, atol=1e-10)
+
+
+def test_in_batch_loss_equals_a_loop_where_copies_of_the_target_are_no_negatives():
+    model = make().double()
+    users, targets = torch.randn(12, 64, dtype=torch.float64), torch.randint(1, 6, (12,))
+    candidates, total = model.candidates(), 0
+    for user, target in zip(users, targets):
+        wrong = [user @ candidates[other] for other in targets if other != target]
+        total -= torch.log_softmax(torch.stack([user @ candidates[target], *wrong]), 0)[0]
+    assert len(targets.unique()) < 12
+    assert in_batch_loss(model, users, targets).item() == pytest.approx((total / 12).item(), abs=1e-10)
+
+
+def test_a_batch_of_one_target_only_has_no_loss_and_finite_gradients():
+    model = make()
+    loss = in_batch_loss(model, torch.randn(4, 64), torch.tensor([3, 3, 3, 3]))
+    loss.backward()
+    assert loss == 0 and torch.isfinite(model.adapter_text.weight.grad).all()

@@ -1,0 +1,303 @@
+"""All systems of the registry alike: they learn, count, train what they should, transfer, refuse unfit data."""
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from mmm4rec_lite.data import batch
+from mmm4rec_lite.data.tabular import ORDER_ONLY
+from mmm4rec_lite.evaluation import model_scorer, rank_rows
+from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.registry import SYSTEMS, get_model, list_models, missing_inputs, parameters_at
+from mmm4rec_lite.stages import fit_gaps
+from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
+from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.errors import InputError
+
+NAMES = [*SYSTEMS, *(f"{name}+id" for name, system in SYSTEMS.items() if system.ids)]
+STAGED = [(name, stage) for name in NAMES for stage in get_model(name).stages]
+QUIET = {f"{kind}dropout": 0.0 for kind in ("", "attention_", "time_", "token_", "adaptor_")}
+
+# "Parameters" of each system's page in shared/specs, at widths 64 and 256. MMSRec's page counts a prompt vector of d
+# numbers that no item ever takes and that is left out here. MISSRec's page says "about"; its test has the closed form.
+PAGES = {
+    "sasrec": (103_296, 1_592_832),
+    "sasrec_t": (152_512, 1_789_696),
+    "mamba4rec": (144_384, 1_978_368),
+    "mamba4rec_t": (193_600, 2_175_232),
+    "tim4rec": (157_248, 1_994_256),
+    "tim4rec_t": (179_584, 2_090_512),
+    "bsarec": (103_680, 1_594_368),
+    "unisrec": (514_944, 3_184_128),
+    "mmsrec": (176_000 - 64, 1_588_736 - 256),
+}
+
+# what a page names beside, or instead of, one cross-entropy
+TERMS = {
+    ("unisrec", "pretrain"): {"sequence-item", "sequence-sequence"},
+    ("missrec", "pretrain"): {"sequence-item", "sequence-sequence", "norm penalty"},
+    ("missrec", "scratch"): {"cross-entropy", "norm penalty"},
+    ("missrec", "finetune"): {"cross-entropy", "norm penalty"},
+    ("mmsrec", "pretrain"): {"vision and vision", "vision and text", "text and text", "both and both"},
+}
+FROZEN = {
+    ("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),
+    ("missrec", "finetune"): ("transformer.", "positions."),
+    ("mmsrec", "pretrain"): ("mask.",),
+}
+# The last layer hands a time signal on to no layer, there as in the published code; its page's number counts it.
+UNREAD = dict.fromkeys(["tim4rec", "tim4rec_t"], ("encoder.tissd.1.enhance.",))
+
+
+def drawn(rows, seed=0):
+    """A catalogue of noise in which every fourth item has no image."""
+    g = torch.Generator().manual_seed(seed)
+    text, image, augmented_text = torch.randn(3, rows, 12, generator=g)
+    return Catalogue(text, image, torch.arange(rows) % 4 > 0, augmented_text)
+
+
+@pytest.fixture(scope="module")
+def shop(toy):
+    return drawn(len(toy.items) + 1)
+
+
+def made(name, catalogue, stage="scratch", width=16, **changes):
+    """The system in a small size, with drop-out only where ``changes`` ask for it."""
+    system = get_model(name)
+    known = {f.name for f in fields(system.config)}
+    wanted = {**QUIET, **changes, **(system.pretraining if stage == "pretrain" else {})}
+    torch.manual_seed(0)
+    return system.build(system.sized(width, 8, **{k: v for k, v in wanted.items() if k in known}), catalogue)
+
+
+@pytest.fixture(scope="module")
+def run(toy_split, shop):
+    """A function (name, stage) -> (model, its weights before, history) of a short training with drop-out, run once."""
+    done = {}
+
+    def start(name, stage):
+        if (name, stage) not in done:
+            model = made(name, shop, stage, dropout=0.1)
+            fit_gaps(model, toy_split)
+            before = {k: v.clone() for k, v in model.state_dict().items()}
+            config = TrainConfig(stage=stage, epochs=3, batch_size=32, lr=1e-2, weight_decay=0)
+            history = fit(model, toy_split.sequences, toy_split.train[::10][:64], config, progress=False)
+            done[name, stage] = model, before, history
+        return done[name, stage]
+
+    return start
+
+
+# --- they learn ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_32_rows_can_be_learnt_by_heart(name, toy_split, shop):
+    model = made(name, shop, width=32, mask_share=0.0, clusters=1.0, temperature=0.05)
+    fit_gaps(model, toy_split)
+    rows = toy_split.train[::25][:32]
+    config = TrainConfig(epochs=20 if "mmm4rec" in name else 60, batch_size=32, lr=1e-2, weight_decay=0)
+    history = fit(model, toy_split.sequences, rows, config, progress=False)
+    assert len(rows) == 32 and history["loss"].iloc[-1] < 0.05 < history["loss"].iloc[0]
+    assert (rank_rows(model_scorer(model), toy_split.sequences, rows, model.window) == 1).all()
+
+
+@pytest.mark.parametrize("name,stage", STAGED)
+def test_a_stage_changes_every_weight_but_the_frozen_ones(name, stage, run):
+    model, before, _ = run(name, stage)
+    frozen = FROZEN.get((name.removesuffix("+id"), stage), ())
+    assert model.frozen(stage) == frozen
+    weights = dict(model.named_parameters())
+    assert all(any(key.startswith(part) for key in weights) for part in frozen)
+    same = {key for key, value in weights.items() if torch.equal(value, before[key])}
+    assert same == {key for key in weights if key.startswith((*frozen, *UNREAD.get(name, ())))}
+
+
+@pytest.mark.parametrize("name,stage", STAGED)
+def test_every_loss_of_its_page_is_in_the_history(name, stage, run):
+    history = run(name, stage)[2]
+    terms = {column[6:] for column in history if column.startswith("loss: ")}
+    assert terms == TERMS.get((name.removesuffix("+id"), stage), set())
+    assert (history[["loss", *(f"loss: {term}" for term in terms)]] > 0).all(axis=None)
+    if terms:
+        assert history["loss"].tolist() == pytest.approx(history[[f"loss: {term}" for term in terms]].sum(axis=1))
+
+
+@pytest.mark.parametrize("name", ["unisrec", "unisrec+id", "missrec", "missrec+id"])
+def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop):
+    model = made(name, replace(shop, augmented_text=None), "pretrain")
+    config = TrainConfig(stage="pretrain", epochs=1, batch_size=32)
+    with pytest.raises(InputError, match=r"^pre-training [^\n]*\(Catalogue.augmented_text\)$"):
+        fit(model, toy_split.sequences, toy_split.train[:64], config, progress=False)
+
+
+# --- padding ---
+
+
+@pytest.mark.parametrize("name,stage", STAGED)
+def test_the_padding_item_never_competes(name, stage, toy_split, shop):
+    """Whatever row 0 of features and tables holds: the same losses, and never a score."""
+    changed = Catalogue(*(table.clone() for table in vars(shop).values()))
+    for table in (changed.text, changed.image, changed.augmented_text):
+        table[0] = 30.0
+    changed.has_image[0] = True
+    one = batch(toy_split.sequences, toy_split.train[::40][:16], 7)
+    assert (one.items == 0).any()
+    losses = []
+    for catalogue in (shop, changed):
+        model = made(name, catalogue, stage)
+        if catalogue is changed:
+            for key, table in model.named_parameters():
+                if key.startswith(model.item_specific) and table.dim() == 2:
+                    table.data[0] = 30.0
+        model.eval()
+        torch.manual_seed(1)
+        losses.append({key: value.item() for key, value in model.losses(padded(one, model), stage).items()})
+        scores = model.score(model.users(padded(one, model)))
+        assert scores.shape == (16, len(shop))
+        assert (scores[:, 0] == -torch.inf).all() and scores[:, 1:].isfinite().all()
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_beyond_a_history_is_never_seen(name, toy_split, shop):
+    model = made(name, shop).eval()
+    one = padded(batch(toy_split.sequences, toy_split.train[::40][:16], 7), model)
+    hidden = torch.arange(one.items.shape[1]) >= one.lengths.unsqueeze(1)
+    junk = replace(
+        one,
+        items=torch.where(hidden, 5, one.items),
+        times=torch.where(hidden, 10**9, one.times),
+        targets=one.targets + 1,
+        requests=one.requests + 10**6,
+    )
+    torch.testing.assert_close(model.users(junk), model.users(one))
+
+
+def padded(one, model):
+    """The batch with columns of padding up to the model's window."""
+    fill = lambda table: torch.nn.functional.pad(table, (0, model.window - table.shape[1]))
+    return replace(one, items=fill(one.items), times=fill(one.times))
+
+
+# --- transfer ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transfer_moves_all_but_what_belongs_to_a_catalogue(name, shop):
+    source = made(name, drawn(30, seed=1), "pretrain")
+    with torch.no_grad():
+        for p in source.parameters():
+            p += 1
+    target, state = made(name, shop), source.state_dict()
+    own = {k: v.clone() for k, v in target.state_dict().items()}
+    target.transfer(state)
+    for key, value in target.state_dict().items():
+        if key.startswith(target.item_specific):
+            assert torch.equal(value, own[key]), key
+        elif not key.startswith(target.reset_on_transfer):
+            assert torch.equal(value, state[key]), key
+    assert any(not torch.equal(value, own[key]) for key, value in target.state_dict().items())
+    assert name.endswith("+id") <= any(key.startswith(target.item_specific) for key in own)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_transfer_between_widths_is_refused(name, shop):
+    with pytest.raises(InputError, match=r"^transfer: [^\n]* does not fit; [^\n]*$"):
+        made(name, shop).transfer(made(name, shop, width=32).state_dict())
+
+
+# --- the list ---
+
+
+@pytest.mark.parametrize("name,counts", PAGES.items())
+def test_parameter_counts_are_the_pages(name, counts):
+    assert tuple(parameters_at(get_model(name), width) for width in (64, 256)) == counts
+
+
+def test_ids_are_counted_apart():
+    for name in (name for name in NAMES if name.endswith("+id")):
+        assert parameters_at(get_model(name), 64) == parameters_at(get_model(name.removesuffix("+id")), 64)
+    assert {name for name in NAMES if name.endswith("+id")} == {"unisrec+id", "missrec+id", "mmm4rec+id"}
+    assert [round(parameters_at(SYSTEMS["missrec"], width), -4) for width in (64, 256)] == [220_000, 2_250_000]
+
+
+def test_a_table_with_a_row_per_item_is_not_counted(shop):
+    for name in NAMES:
+        model, larger = made(name, shop), made(name, drawn(2 * len(shop)))
+        assert count_parameters(model) == count_parameters(larger)
+        rows = len(shop) * get_model(name).sized(16).d_model
+        tables = {
+            "sasrec": 1,
+            "mamba4rec": 1,
+            "tim4rec": 1,
+            "bsarec": 1,
+            "unisrec+id": 1,
+            "missrec+id": 1,
+            "mmm4rec+id": 2,
+        }.get(name, 0)
+        assert sum(p.numel() for p in model.parameters()) - count_parameters(model) == tables * rows
+
+
+def test_the_list_has_all_systems_and_is_plain():
+    lines = json.loads(json.dumps(list_models(widths=(16,))))
+    assert [line["name"] for line in lines] == list(SYSTEMS)
+    for line in lines:
+        assert set(line["modalities"]) <= {"id", "text", "image", "time"} and line["paper"] and line["title"]
+        assert line["stages"] in (["scratch"], ["scratch", "pretrain", "finetune"])
+        assert line["parameters"] == {"16": parameters_at(get_model(line["name"]), 16)}
+
+
+# --- wrong names and missing_inputs data ---
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", "sasrec+ids", "unisrec+id+id", "nosuch+id"])
+def test_an_unknown_name_is_refused(name):
+    with pytest.raises(InputError, match=r"^system: [^\n]* is not built here; one of sasrec, [^\n]*$"):
+        get_model(name)
+
+
+@pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.ids is None])
+def test_a_form_with_ids_is_refused_where_there_is_no_choice(name):
+    with pytest.raises(InputError, match=f"^{name}: there is no [^\n]*$"):
+        get_model(f"{name}+id")
+
+
+def test_unfit_says_what_is_missing():
+    for name in NAMES:
+        system = get_model(name)
+        assert missing_inputs(system, ("text", "image", "time")) == ""
+        for lost in ("text", "image", "time"):
+            why = missing_inputs(system, {"text", "image", "time"} - {lost})
+            assert (lost in system.reads) == bool(why) and "\n" not in why
+            assert not why or (why.startswith(f"{name} reads ") and why.endswith(f"have no {lost}"))
+    assert missing_inputs(SYSTEMS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
+
+
+@pytest.mark.parametrize(
+    "name,lost",
+    [
+        ("tim4rec", "time"),
+        ("tim4rec_t", "time"),
+        ("mmm4rec+id", "time"),
+        ("mmm4rec", "image"),
+        ("mmsrec", "image"),
+        ("missrec", "image"),
+        ("sasrec_t", "text"),
+        ("unisrec", "text"),
+    ],
+)
+def test_unfit_data_are_refused_before_anything_is_made(name, lost, toy, random_features, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    features = random_features(toy.items["item"])
+    if lost == "time":
+        toy = replace(toy, info={**toy.info, "times": ORDER_ONLY})
+    elif lost == "image":
+        features = replace(features, has_image=torch.zeros(len(features.items), dtype=torch.bool))
+    else:
+        features = replace(features, text=torch.zeros_like(features.text))
+    with pytest.raises(InputError, match=f"^{name.replace('+', '.')} reads [^\n]* these data have no {lost}$"):
+        trial(Task(toy, features), name, setting=Protocol(width=16, window=8))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,81 @@
+"""The stand-alone explorer's file; what it does in a browser is in test_browser.py."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.study import cli
+from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
+
+ROOT = Path(__file__).parents[2]
+STORE = ROOT / "data_samples" / "store"
+ONE = {"name": "one", "titles": ["a", "b"], "gaps": [0, 60], "pictures": [None, None]}
+
+
+@pytest.fixture(scope="module")
+def store():
+    return load_dataset(STORE)
+
+
+def test_the_committed_page_is_what_the_command_writes(tmp_path):
+    result = CliRunner().invoke(cli.app, ["explorer", "--data", str(STORE), "--out", str(tmp_path / "page.html")])
+    assert result.exit_code == 0, result.output
+    written = (tmp_path / "page.html").read_bytes()
+    assert written == (ROOT / "notebooks" / "decay_mask.html").read_bytes(), (
+        "write it anew: mmm4rec-lite explorer --data data_samples/store --out notebooks/decay_mask.html"
+    )
+    assert len(written) < 400_000
+
+
+def test_nothing_on_the_page_comes_from_elsewhere(store, tmp_path):
+    page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
+    assert "default-src 'none'; img-src data:" in page
+    assert re.findall(r"https?://[^\s\"'<]+", page) == ["https://arxiv.org/abs/2506.02916"]  # a link to click
+    assert "__DATA__" not in page
+
+
+def test_histories_are_the_datasets_with_pictures_inside(store):
+    for one, user in zip(histories(store), SHOWN, strict=True):
+        own = store.interactions[store.interactions["user"] == user]
+        assert one["gaps"][0] == 0 and sum(one["gaps"]) == own["timestamp"].max() - own["timestamp"].min()
+        assert len(one["titles"]) == len(one["gaps"]) == len(one["pictures"]) == len(own)
+        assert all(picture is None or picture.startswith("data:image/png;base64,iVBOR") for picture in one["pictures"])
+        assert one["name"].startswith(f"{user}: {len(own)} items in ")
+
+
+def test_only_the_demo_store_is_called_made_up(store, toy, tmp_path):
+    assert all(one["demo"] for one in histories(store))
+    assert not any(one["demo"] for one in histories(toy, toy.interactions["user"].unique()[:2]))
+    page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
+    assert page.count("made up") == 1 and '<span id="demo" hidden>The shop is made up' in page
+
+
+def test_long_histories_are_cut_to_their_latest_items(store):
+    user = store.interactions["user"].value_counts().index[0]
+    own = store.interactions[store.interactions["user"] == user].tail(MAX_ITEMS)
+    (one,) = histories(store, [user])
+    assert one["gaps"] == [0, *own["timestamp"].diff()[1:]] and len(own) == MAX_ITEMS
+
+
+def test_a_title_cannot_end_the_script(tmp_path):
+    titles = ["</script><script>alert(1)</script>", "<!--"]
+    page = write_page(tmp_path / "page.html", [ONE | {"titles": titles}]).read_text(encoding="utf-8")
+    filled = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
+    assert json.loads(filled)["histories"][0]["titles"] == titles and "<" not in filled
+
+
+@pytest.mark.parametrize("given, told", [([], "one or more histories"), ([ONE | {"gaps": [0]}], "two or more items")])
+def test_nothing_to_show_is_told_and_leaves_no_file(tmp_path, given, told):
+    with pytest.raises(InputError, match=told):
+        write_page(tmp_path / "page.html", given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_user_is_told(store):
+    with pytest.raises(InputError, match="no user 'nobody'"):
+        histories(store, ["nobody"])
