@@ -12,5 +12,5 @@ from mmm4rec_lite.utils.files import atomic, workspace
 frame = third_modality(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
 with atomic(workspace("benchmarks", "results") / "third-modality.csv") as temporary:
     frame.to_csv(temporary, index=False)
-shown = ["system", "expected ndcg@10", "difference", "se", "seed se", "closed"]
+shown = ["system", "expected_ndcg@10", "difference", "se", "seed_se", "closed"]
 print(pooled(frame)[shown].round(4).to_string(index=False))

@@ -89,7 +89,7 @@ def compare(scorers, sequences, rows, max_len, ks=(10, 50), progress=True):
     for name, score in scorers.items():
         for seen in ("kept", "removed"):
             ranks = rank_rows(score, sequences, rows, max_len, seen, progress=progress)
-            lines.append({"system": name, "seen items": seen, **metrics(ranks, ks), "rows": len(rows)})
+            lines.append({"system": name, "seen_items": seen, **metrics(ranks, ks), "rows": len(rows)})
     return pd.DataFrame(lines)
 
 
@@ -109,9 +109,9 @@ def paired(scores, reference):
             {
                 "form": name,
                 "ndcg@10": values.mean().item(),
-                "spread over seeds": spread,
+                "seed_spread": spread,
                 "difference": change.mean().item(),
-                "standard error": error.sqrt().item(),
+                "standard_error": error.sqrt().item(),
             }
         )
     return pd.DataFrame(lines)

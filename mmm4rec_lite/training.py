@@ -99,7 +99,7 @@ def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
     ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and
     keeps the last. ``folder``: where ``model`` state, optimiser and history go after each epoch; the same call
     after a kill goes on from there and ends as if it had never stopped, and after the end it returns at once.
-    History columns: epoch, loss, [loss: term for each of several terms], [metrics], train_seconds, valid_seconds,
+    History columns: epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds,
     best (is this the epoch kept).
     """
     if len(rows) == 0:
@@ -157,7 +157,7 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
                 nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()
-        own = {f"loss: {name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        own = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
         for name, value in {"loss": loss, **own}.items():
             totals[name] += value.item() * len(chunk)
         bar.set_postfix(loss=f"{totals['loss'] / (i * config.batch_size + len(chunk)):.3f}")

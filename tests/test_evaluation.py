@@ -169,7 +169,7 @@ def test_compare_gives_one_line_per_system_and_policy(toy_split):
     scorers = {"popularity": popularity(flat, toy_split.train, 60), "markov": markov(flat, toy_split.train, 60)}
     table = compare(scorers, flat, test, 8, ks=(5,))
     assert table["system"].tolist() == ["popularity"] * 2 + ["markov"] * 2
-    assert table["seen items"].tolist() == ["kept", "removed"] * 2 and (table["rows"] == len(test)).all()
+    assert table["seen_items"].tolist() == ["kept", "removed"] * 2 and (table["rows"] == len(test)).all()
     expected = metrics(rank_rows(scorers["markov"], flat, test, 8, "removed"), ks=(5,))
     assert table.iloc[3][["recall@5", "ndcg@5"]].to_dict() == expected
 

@@ -120,7 +120,7 @@ def gap_spectrum(datasets, length=20):
                     "power": power.mean(0),
                     "by chance": chance,
                     "ratio": power.mean(0) / chance,
-                    "standard error": power.std(0, ddof=1) / len(power) ** 0.5 / chance,
+                    "standard_error": power.std(0, ddof=1) / len(power) ** 0.5 / chance,
                 }
             )
         )
@@ -264,7 +264,7 @@ def matches(near, items, attributes):
                     "modality": modality,
                     "attribute": attribute,
                     "found (%)": each.mean(),
-                    "standard error": each.sem(),
+                    "standard_error": each.sem(),
                     "by chance (%)": 100 * chance.to_numpy().mean(),
                 }
             )

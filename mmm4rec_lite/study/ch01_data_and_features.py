@@ -77,7 +77,7 @@ def plot_match_bars(table):
             align="edge",
             color=COLOURS[i],
             label=f"by {modality}",
-            yerr=2 * rows["standard error"],
+            yerr=2 * rows["standard_error"],
             ecolor="#555555",
         )
         axis.bar_label(bars, fmt="%.0f", fontsize=8, padding=1)

@@ -100,7 +100,7 @@ class Shop(World):
         return pd.DataFrame(
             {
                 "system": list(gained),
-                "expected ndcg@10": [v.mean().item() for v in gained.values()],
+                "expected_ndcg@10": [v.mean().item() for v in gained.values()],
                 "se": [(v.std() / len(v) ** 0.5).item() for v in gained.values()],
             }
         )

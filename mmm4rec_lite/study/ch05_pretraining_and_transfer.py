@@ -279,7 +279,7 @@ def without_pretraining(runs, pairs=None):
                 "note": "Table 5, one run as it seems",
             }
         )
-    columns = ["numbers", "data", "MMM4Rec", "w/o PT", "difference", "standard error", "seeds", "note"]
+    columns = ["numbers", "data", "MMM4Rec", "w/o PT", "difference", "standard_error", "seeds", "note"]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -299,7 +299,7 @@ def _beside(where, group, pairs):
     for column, value in {"experiment": "table5", "dataset": group["dataset"].iloc[0], "form": "w/o PT"}.items():
         known = known[known[column] == value]
     if len(known):
-        line |= {name: known[name].iloc[0] for name in ("difference", "standard error")}
+        line |= {name: known[name].iloc[0] for name in ("difference", "standard_error")}
     note = "one seed: nothing follows" if len(table) == 1 else "error over users and seeds" if len(known) else ""
     return {**line, "note": note}
 

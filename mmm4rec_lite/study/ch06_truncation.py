@@ -105,7 +105,7 @@ def against_whole(pairs, kept=WINDOWS[-1]):
     """
     own = pairs[(pairs["experiment"] == "figure2") & pairs["against"].str.endswith(f", {kept} kept")]
     system = {side: own[side].str.partition(", ")[0] for side in ("form", "against")}
-    columns = ["dataset", "form", "difference", "standard error", "seeds"]
+    columns = ["dataset", "form", "difference", "standard_error", "seeds"]
     return own.loc[system["form"] == system["against"], columns].reset_index(drop=True)
 
 
@@ -125,7 +125,7 @@ def shown(model, rows, kept=WINDOWS):
                 "ndcg@10": values.mean().item(),
                 "share (%)": 100 * (values.mean() / whole.mean()).item(),
                 "difference": (values - whole).mean().item(),
-                "standard error": ((values - whole).std() / len(values) ** 0.5).item(),
+                "standard_error": ((values - whole).std() / len(values) ** 0.5).item(),
             }
             for n, values in found.items()
         ]
@@ -167,7 +167,7 @@ def planted(lines, share=0.95):
     table = table.assign(system=table["system"].str.partition(",")[0]).sort_values("kept", kind="stable")
     out = []
     for (world, system), rows in table.groupby(["world", "system"], sort=False):
-        value = rows["expected ndcg@10"]
+        value = rows["expected_ndcg@10"]
         gained = (value - value.iloc[0]) / (value.iloc[-1] - value.iloc[0])
         out.append(
             pd.DataFrame(
@@ -175,7 +175,7 @@ def planted(lines, share=0.95):
                     "world": world,
                     "system": system,
                     "kept": rows["kept"],
-                    "expected ndcg@10": value,
+                    "expected_ndcg@10": value,
                     "gained (%)": 100 * gained,
                     "needed": rows["kept"][gained >= share].min(),
                 }

@@ -48,7 +48,7 @@ def measured_curves(runs):
         return pd.DataFrame(columns=COLUMNS)
     stage = rows["stage"].map({"scratch": "from scratch", "finetune": "pre-trained"}).fillna("")
     panel = rows["dataset"] + "\n" + stage + ", " + rows["setting"] + ", " + rows["scale"]
-    return _cut(rows.assign(panel=panel, curve=rows["label"], numbers="measured", seconds=rows["training seconds"]))[
+    return _cut(rows.assign(panel=panel, curve=rows["label"], numbers="measured", seconds=rows["training_seconds"]))[
         COLUMNS
     ]
 
@@ -64,7 +64,7 @@ def _cut(rows):
     by = rows.groupby(["panel", "curve", "seed"], sort=False)
     runs = by.agg(epochs=("epoch", "max"), scale=("scale", "first")).reset_index()
     best = rows[rows["best"].astype(bool)].groupby(["panel", "curve", "seed"])["epoch"].first()
-    runs["best epoch"] = best.loc[list(zip(runs["panel"], runs["curve"], runs["seed"]))].to_numpy()
+    runs["best_epoch"] = best.loc[list(zip(runs["panel"], runs["curve"], runs["seed"]))].to_numpy()
     return rows.merge(runs.assign(cut=cut(runs))[["panel", "curve", "seed", "cut"]], on=["panel", "curve", "seed"])
 
 
@@ -146,12 +146,12 @@ def printed_table4():
     """
     cells = published.paper(4).pivot(index=["dataset", "column"], columns="row", values="value").reset_index()
     logs = published.log_tests(with_id=False).assign(column="MMM4Rec without ID (log)")
-    logs = logs.rename(columns={"best_epoch": "epochs", "mean_train_seconds": "seconds per epoch"})
+    logs = logs.rename(columns={"best_epoch": "epochs", "mean_train_seconds": "seconds_per_epoch"})
     table = pd.concat([cells, logs[list(cells)]]).rename(columns={"column": "system"})
     order = [*published.TARGETS, "MMM4Rec", logs["column"].iloc[0], "MMSRec", "MISSRec"]
     place = {name: i for i, name in enumerate(order)}
     table = table.sort_values(["dataset", "system"], key=lambda names: names.map(place)).reset_index(drop=True)
-    table["seconds"] = table["epochs"] * table["seconds per epoch"]
+    table["seconds"] = table["epochs"] * table["seconds_per_epoch"]
     ours = table[table["system"] == "MMM4Rec"].set_index("dataset")
     for column in ("epochs", "seconds"):
         table[f"{column}, times MMM4Rec's"] = table[column] / table["dataset"].map(ours[column])
@@ -165,7 +165,7 @@ def measured_table4(runs):
     step (fit to compare), seconds per epoch, seconds to the best (of a shared machine), ndcg@10, seeds.
     """
     keys = ["where", "stage", "label"]
-    numbers = ["best epoch", "epochs", "cut", "seconds per step", "seconds per epoch", "seconds to the best", "ndcg@10"]
+    numbers = ["best_epoch", "epochs", "cut", "seconds_per_step", "seconds_per_epoch", "seconds_to_best", "ndcg@10"]
     rows = tidy(runs)
     rows = rows[rows["experiment"] == "table4"].reindex(columns=list({*rows, *numbers}))
     if not len(rows):

@@ -99,7 +99,7 @@ def measured(runs, pairs):
                 "seeds": rows["seed"].nunique(),
             }
         )
-        for column in ("difference", "standard error"):
+        for column in ("difference", "standard_error"):
             table[column] = table["variant"].map(told[column])
             table[{"difference": "change (%)"}.get(column, "error (%)")] = 100 * table[column] / means[WHOLE]
         parts.append(table)
@@ -186,11 +186,11 @@ def detectable(runs, pairs, dataset="scientific"):
     lines = []
     for dataset_name, rows in own.dropna(subset="difference").groupby("dataset", sort=False):
         ours = tidy(runs[runs["dataset"] == dataset_name])
-        values, users = ours.pivot_table(index="seed", columns="label", values="ndcg@10"), ours["test rows"].iloc[0]
+        values, users = ours.pivot_table(index="seed", columns="label", values="ndcg@10"), ours["n_test_rows"].iloc[0]
         for row in rows.to_dict(orient="records"):
             over_seeds = (values[row["variant"]] - values[WHOLE]).var()  # nan with one seed
             spent = over_seeds / row["seeds"] if row["seeds"] > 1 else 0
-            over_users = max(row["standard error"] ** 2 - spent, 0) * users
+            over_users = max(row["standard_error"] ** 2 - spent, 0) * users
             wanted = abs(theirs[row["variant"]]) / 100 * values[WHOLE].mean() / POWER  # a standard error
             lines.append(
                 {
@@ -230,16 +230,16 @@ def stored_time(lines, form="revived time branch", without="no time"):
     out = []
     for world in table.index.unique("world"):
         whole, bare = table.loc[(world, form)], table.loc[(world, without)]
-        error = max(whole["se"], whole["seed se"])
+        error = max(whole["se"], whole["seed_se"])
         out.append(
             {
                 "world": world,
                 "gap effect": knobs[world]["gap_effect"],
                 "seeds": int(whole["seeds"]),
-                "whole": whole["expected ndcg@10"],
-                "w/o Time": bare["expected ndcg@10"],
-                "change (%)": -100 * whole["difference"] / whole["expected ndcg@10"],
-                "error (%)": 100 * error / whole["expected ndcg@10"],
+                "whole": whole["expected_ndcg@10"],
+                "w/o Time": bare["expected_ndcg@10"],
+                "change (%)": -100 * whole["difference"] / whole["expected_ndcg@10"],
+                "error (%)": 100 * error / whole["expected_ndcg@10"],
             }
         )
     return pd.DataFrame(out)

@@ -260,7 +260,7 @@ def beats_baselines(runs):
 def left_out(runs):
     """What has no numbers here, and why: where (a data set, or a table of the paper), why, system (names)."""
     rows = runs[runs["ndcg@10"].isna() & (runs["experiment"] == "comparison")]
-    missing = rows[rows["left out"].notna()][["dataset", "label", "left out"]].drop_duplicates()
+    missing = rows[rows["left_out"].notna()][["dataset", "label", "left_out"]].drop_duplicates()
     lines = [{"where": where, "system": label, "why": why.split("; ")[-1]} for where, label, why in missing.to_numpy()]
     for table, built in COLUMNS.items():
         names = published.paper(table)["column"].unique()
@@ -276,7 +276,7 @@ def cost(runs):
     """NDCG@10 and what it took: dataset, label, reads, ndcg@10, seconds (training and validation, pre-training too),
     parameters without per-item tables; means over seeds. Seconds of one machine, so they compare among themselves."""
     own = tidy(runs).query("experiment == 'comparison' and seed == seed")
-    own = own.assign(seconds=own["seconds"] + own["pre-training seconds"].fillna(0))
+    own = own.assign(seconds=own["seconds"] + own["pretraining_seconds"].fillna(0))
     columns = ["ndcg@10", "seconds", "parameters"]
     table = own.groupby(["dataset", "system", "label"], sort=False)[columns].mean().reset_index()
     return table.assign(reads=[reads(name) for name in table["system"]])

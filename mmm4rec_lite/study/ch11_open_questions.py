@@ -182,18 +182,18 @@ def time_gains(runs, pairs, made_up):
     for row in pairs.to_dict(orient="records"):
         name, timeless = row["form"], f"{row['form']}, w/o Time"
         if row["experiment"] == "time-benefit" and row["against"] == timeless:
-            lines.append((row["dataset"], name, row["difference"], row["standard error"], row["seeds"]))
+            lines.append((row["dataset"], name, row["difference"], row["standard_error"], row["seeds"]))
         if row["experiment"] == "table5" and name == "w/o Time" and row["dataset"] in known:
             lines.append(
-                (row["dataset"], "MMM4Rec + ID (Table 5)", -row["difference"], row["standard error"], row["seeds"])
+                (row["dataset"], "MMM4Rec + ID (Table 5)", -row["difference"], row["standard_error"], row["seeds"])
             )
     table = pooled(made_up[made_up["part"] == "gaps"])
     for row in table[table["system"].isin(["revived time branch", "gap vector", "published time branch"])].to_dict(
         orient="records"
     ):
-        error = max(row["se"], row["seed se"] if row["seeds"] > 1 else 0)
+        error = max(row["se"], row["seed_se"] if row["seeds"] > 1 else 0)
         lines.append((f"store, {row['world']}", row["system"], row["difference"], error, row["seeds"]))
-    out = pd.DataFrame(lines, columns=["data", "system", "gain", "standard error", "seeds"])
+    out = pd.DataFrame(lines, columns=["data", "system", "gain", "standard_error", "seeds"])
     return out.assign(difference=out["gain"], form=out["data"] + ": " + out["system"])
 
 
@@ -309,7 +309,7 @@ def memory_curves(made_up):
     """Stored expected NDCG@10 by how many items are kept: world, who ("best", "trained"), kept, ndcg@10."""
     table = pooled(made_up[made_up["part"] == "memory"])
     who = table["system"].str.startswith("best").map({True: "best", False: "trained"})
-    return table.assign(who=who, **{"ndcg@10": table["expected ndcg@10"]})[["world", "who", "kept", "ndcg@10"]]
+    return table.assign(who=who, **{"ndcg@10": table["expected_ndcg@10"]})[["world", "who", "kept", "ndcg@10"]]
 
 
 @styled
@@ -385,12 +385,12 @@ def plot_third_modality(table, title=""):
     """
     bounds = table["system"].str.startswith("best")
     forms = table[~bounds].reset_index(drop=True)
-    error = 2 * forms[["se", "seed se"]].max(axis=1)
+    error = 2 * forms[["se", "seed_se"]].max(axis=1)
     figure = empty_figure(8, 1.1 + 0.36 * len(forms))
     axis = figure.subplots()
-    axis.errorbar(forms["expected ndcg@10"], forms.index, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
+    axis.errorbar(forms["expected_ndcg@10"], forms.index, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
     for row, style in zip(table[bounds].to_dict(orient="records"), (":", "--", "-.")):
-        axis.axvline(row["expected ndcg@10"], color="black", ls=style, lw=1, label=row["system"])
+        axis.axvline(row["expected_ndcg@10"], color="black", ls=style, lw=1, label=row["system"])
     axis.set_yticks(forms.index, forms["system"])
     axis.set(ylim=(len(forms) - 0.5, -0.5), xlabel="expected NDCG@10 (bars: 2 s.e., over users or stores)")
     axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))

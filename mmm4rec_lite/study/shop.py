@@ -2,11 +2,11 @@
 
 One domain, trained from scratch, a new store and new start values for every seed. A line is one system on one store:
 
-* ``ndcg@10`` on the test users' next items, and ``expected ndcg@10``: the mean over what each user could have bought
+* ``ndcg@10`` on the test users' next items, and ``expected_ndcg@10``: the mean over what each user could have bought
   next, with the store's true probabilities in place of the one item that was drawn. It measures the same with
   less noise, for the store's scorers and the models alike.
 * ``difference`` and ``se``: of the expected NDCG@10 against the system in ``against``, on the same users, with the
-  standard error over users; ``drawn difference``, ``drawn se``: the same of ``ndcg@10``.
+  standard error over users; ``drawn_difference``, ``drawn_se``: the same of ``ndcg@10``.
 * ``closed``: that difference as a share of the distance from ``against`` to the store's own best.
 * ``moved``: how far user vectors move when all gaps are drawn anew (mean relative distance).
 
@@ -225,7 +225,7 @@ class Table:
                 "system": system,
                 "kept": kept,
                 "users": len(ranks),
-                "expected ndcg@10": expected.mean().item(),
+                "expected_ndcg@10": expected.mean().item(),
                 "ndcg@10": metrics(ranks)["ndcg@10"],
                 "recall@10": metrics(ranks)["recall@10"],
                 **notes,
@@ -250,8 +250,8 @@ class Table:
                 "difference": mean,
                 "se": se,
                 "closed": mean / distance,
-                "drawn difference": drawn,
-                "drawn se": drawn_se,
+                "drawn_difference": drawn,
+                "drawn_se": drawn_se,
             }
         return self.lines
 
@@ -259,7 +259,7 @@ class Table:
 def pooled(frame):
     """Means over seeds per part, world and system; ``seeds``: how many.
 
-    ``se`` is the standard error over the users of all seeds, ``seed se`` over the seeds, whose stores and trainings
+    ``se`` is the standard error over the users of all seeds, ``seed_se`` over the seeds, whose stores and trainings
     differ.
     """
     frame = frame.assign(moved=frame.get("moved", np.nan))  # not every part has it
@@ -268,15 +268,15 @@ def pooled(frame):
     return groups.agg(
         **{
             "seeds": ("seed", "nunique"),
-            "expected ndcg@10": ("expected ndcg@10", "mean"),
+            "expected_ndcg@10": ("expected_ndcg@10", "mean"),
             "ndcg@10": ("ndcg@10", "mean"),
             "difference": ("difference", "mean"),
             "se": ("se", root),
-            "seed se": ("difference", "sem"),
+            "seed_se": ("difference", "sem"),
             "least": ("difference", "min"),
             "most": ("difference", "max"),
-            "drawn difference": ("drawn difference", "mean"),
-            "drawn se": ("drawn se", root),
+            "drawn_difference": ("drawn_difference", "mean"),
+            "drawn_se": ("drawn_se", root),
             "closed": ("closed", "mean"),
             "moved": ("moved", "mean"),
             "seconds": ("seconds", "mean"),
@@ -316,7 +316,7 @@ def _markdown(rows):
         moves = "" if pd.isna(r["moved"]) else f"{r['moved']:.2g}"
         closed = f"{r['closed']:.0%}" if r["closed"] > -0.5 else ""  # far below, it is no distance closed
         lines.append(
-            f"| {r['system']} | {r['expected ndcg@10']:.4f} | {r['ndcg@10']:.4f} | {r['against']} | "
+            f"| {r['system']} | {r['expected_ndcg@10']:.4f} | {r['ndcg@10']:.4f} | {r['against']} | "
             f"{r['difference']:+.4f} +- "
             f"{r['se']:.4f} | {r['least']:+.4f} to {r['most']:+.4f} | {closed} | {moves} |"
         )
@@ -325,7 +325,7 @@ def _markdown(rows):
 
 def _verdict(row):
     """In words; a difference counts from three standard errors on, the larger of users' and seeds'."""
-    if abs(row["difference"]) < 3 * np.nanmax([row["se"], row["seed se"]]):
+    if abs(row["difference"]) < 3 * np.nanmax([row["se"], row["seed_se"]]):
         return f"not told apart from {row['against']}"
     return f"{'better' if row['difference'] > 0 else 'worse'} than {row['against']}"
 
@@ -344,7 +344,7 @@ def _gap_sentences(rows):
             f"to the best; other gaps move a trained user vector by {r['moved']:.1g} of its length"
             + (DEAD if r["moved"] < 1e-4 else ".")
         )
-    bound = rows.loc["best", "expected ndcg@10"] - rows.loc["best without gaps", "expected ndcg@10"]
+    bound = rows.loc["best", "expected_ndcg@10"] - rows.loc["best without gaps", "expected_ndcg@10"]
     yield f"knowing the gaps is worth {bound:.4f} to the best that any model could reach."
 
 
@@ -358,7 +358,7 @@ def _modality_sentences(rows):
 
 def _memory_sentences(rows):
     for system in ("gap vector", "best"):
-        curve = rows[rows.index.str.startswith(f"{system},")].set_index("kept")["expected ndcg@10"]
+        curve = rows[rows.index.str.startswith(f"{system},")].set_index("kept")["expected_ndcg@10"]
         needed = curve.index[curve >= curve.iloc[0] + 0.95 * (curve.iloc[-1] - curve.iloc[0])][0]
         yield (
             f"{system}: {curve.iloc[0]:.4f} with {curve.index[0]} item kept, {curve.iloc[-1]:.4f} with "

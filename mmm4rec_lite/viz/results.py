@@ -82,7 +82,7 @@ def convergence_curves(curves, by=("epoch", "seconds"), metric="ndcg@10", log=Fa
     ring = plt.Line2D([], [], marker="o", ms=9, mfc="none", color="black", ls="")
     figure.legend(
         [*handles.values(), ring],
-        [*handles, "best epoch"],
+        [*handles, "best_epoch"],
         frameon=False,
         fontsize=8,
         loc="outside lower center",
@@ -136,24 +136,24 @@ def metric_bars(table, metric="ndcg@10", title=""):
     """Systems compared: a frame of ``evaluate.compare``; one bar per system and seen-item policy."""
     figure = empty_figure(6, 2.8)
     axis = figure.subplots()
-    sns.barplot(table, x=metric, y="system", hue="seen items", palette="colorblind", saturation=1, ax=axis)
+    sns.barplot(table, x=metric, y="system", hue="seen_items", palette="colorblind", saturation=1, ax=axis)
     for bars in axis.containers:
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
     axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="seen items", frameon=False)
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="seen_items", frameon=False)
     return captioned(figure, title)
 
 
 @styled
 def differences(table, label="form", reference="no difference", title=""):
     """Paired differences in NDCG@10 with two standard errors, one line per form; a frame of ``audit.trials.paired``."""
-    table = table[table["standard error"] > 0]
+    table = table[table["standard_error"] > 0]
     figure = empty_figure(7, 1.2 + 0.34 * len(table))
     axis = figure.subplots()
-    sure = table["difference"].abs() > 2 * table["standard error"]
+    sure = table["difference"].abs() > 2 * table["standard_error"]
     for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
         places = [table.index.get_loc(i) for i in rows.index]
-        axis.errorbar(rows["difference"], places, xerr=2 * rows["standard error"], fmt="o", color=colour, capsize=3)
+        axis.errorbar(rows["difference"], places, xerr=2 * rows["standard_error"], fmt="o", color=colour, capsize=3)
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks(range(len(table)), table[label])
     axis.set_ylim(len(table) - 0.5, -0.5)

@@ -24,7 +24,7 @@ def gap_spectra(table):
         axis.errorbar(
             rows["bin"] + 0.06 * i,
             rows["ratio"],
-            yerr=2 * rows["standard error"],
+            yerr=2 * rows["standard_error"],
             marker="os^D"[i % 4],
             lw=1,
             color=COLOURS[i],

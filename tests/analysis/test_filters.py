@@ -171,7 +171,7 @@ def test_a_gap_spectrum_finds_a_planted_rhythm_and_none_in_shuffled_gaps():
     assert planted["ratio"][[4, 8]].min() > 4 and planted["ratio"].drop([4, 8]).max() < 1e-6
     assert planted["period"][4] == 5 and (planted["users"] == 40).all()
     shuffled = statistics.gap_spectrum([_dataset(rng.permuted(np.tile(gaps, (10, 1)), axis=1))], L)
-    assert ((shuffled["ratio"] - 1).abs() < 4 * shuffled["standard error"]).all()
+    assert ((shuffled["ratio"] - 1).abs() < 4 * shuffled["standard_error"]).all()
 
 
 def test_a_gap_spectrum_says_when_histories_are_too_short(toy):

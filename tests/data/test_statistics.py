@@ -179,7 +179,7 @@ def test_matches_by_hand():
     table = statistics.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
     row = line(table, modality="text", attribute="colour")
     assert row["found (%)"] == pytest.approx(100 * (1 + 0.5 + 0.5) / 3)
-    assert row["standard error"] == pytest.approx(np.std([100, 50, 50], ddof=1) / np.sqrt(3))
+    assert row["standard_error"] == pytest.approx(np.std([100, 50, 50], ddof=1) / np.sqrt(3))
     assert row["by chance (%)"] == pytest.approx(100 * 2 / 3)  # of three others two are red
 
 
@@ -188,7 +188,7 @@ def test_matches_of_random_neighbours_are_chance():
     items = pd.DataFrame({"item": range(400), "kind": g.integers(0, 4, 400)})
     found = statistics.neighbours(range(400), torch.from_numpy(g.normal(size=(400, 16))), k=10)
     row = statistics.matches({"noise": found}, items, ["kind"]).iloc[0]
-    assert abs(row["found (%)"] - row["by chance (%)"]) < 4 * row["standard error"]
+    assert abs(row["found (%)"] - row["by chance (%)"]) < 4 * row["standard_error"]
 
 
 def test_matches_with_unknown_items_are_told():

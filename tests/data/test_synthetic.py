@@ -456,7 +456,7 @@ def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monk
     best_one = frame[(frame["part"] == "gaps") & (frame["system"] == "best")]
     assert (best_one["closed"] == 1).all()
     others = frame[frame["part"] == "gaps"].merge(best_one, on=["world", "seed"], suffixes=("", " best"))
-    assert (others["expected ndcg@10"] <= others["expected ndcg@10 best"] + 1e-12).all()
+    assert (others["expected_ndcg@10"] <= others["expected ndcg@10 best"] + 1e-12).all()
     dead = frame[frame["system"] == "published time branch"]
     assert (dead["moved"] < 1e-5).all() and (frame[frame["system"] == "gap vector"]["moved"] > 1e-3).all()
     text = Path("store.md").read_text()

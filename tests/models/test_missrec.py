@@ -290,7 +290,7 @@ def test_32_rows_can_be_learnt_by_heart(toy_split, toy_catalogue, item_ids):
     history = fit(model, toy_split.sequences, rows, config, progress=False)
     assert len(rows) == 32 and history["loss"].iloc[-1] < 0.05
     assert (rank_rows(model_scorer(model), toy_split.sequences, rows, model.window) == 1).all()
-    assert (history["loss: norm penalty"] > 0).all()
+    assert (history["loss_norm_penalty"] > 0).all()
 
 
 def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy_catalogue, tmp_path, monkeypatch):
@@ -318,4 +318,4 @@ def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy
     resumed, history_resumed = run(tmp_path)
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
     assert history["loss"].tolist() == history_resumed["loss"].tolist()
-    assert (history["loss: sequence-sequence"] > 0).all()
+    assert (history["loss_sequence-sequence"] > 0).all()

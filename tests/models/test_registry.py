@@ -118,11 +118,11 @@ def test_a_stage_changes_every_weight_but_the_frozen_ones(name, stage, run):
 @pytest.mark.parametrize("name,stage", STAGED)
 def test_every_loss_of_its_page_is_in_the_history(name, stage, run):
     history = run(name, stage)[2]
-    terms = {column[6:] for column in history if column.startswith("loss: ")}
+    terms = {column[5:] for column in history if column.startswith("loss_")}
     assert terms == TERMS.get((name.removesuffix("+id"), stage), set())
-    assert (history[["loss", *(f"loss: {term}" for term in terms)]] > 0).all(axis=None)
+    assert (history[["loss", *(f"loss_{term}" for term in terms)]] > 0).all(axis=None)
     if terms:
-        assert history["loss"].tolist() == pytest.approx(history[[f"loss: {term}" for term in terms]].sum(axis=1))
+        assert history["loss"].tolist() == pytest.approx(history[[f"loss_{term}" for term in terms]].sum(axis=1))
 
 
 @pytest.mark.parametrize("name", ["unisrec", "unisrec+id", "missrec", "missrec+id"])

@@ -48,6 +48,6 @@ def test_influences_of_a_fresh_model(shop):
 
 def test_worth_knows_the_bests(shop):
     model = shop.fresh()
-    table = shop.worth({"fresh": model, "wiped": without_memory(model)}).set_index("system")["expected ndcg@10"]
+    table = shop.worth({"fresh": model, "wiped": without_memory(model)}).set_index("system")["expected_ndcg@10"]
     assert table["the best with gaps"] > table["the best without gaps"] > table["fresh"]
     assert list(table.index[:2]) == ["fresh", "wiped"] and table["wiped"] != table["fresh"]

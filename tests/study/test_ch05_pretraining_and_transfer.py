@@ -191,7 +191,7 @@ def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
                 "form": "w/o PT",
                 "against": "MMM4Rec",
                 "difference": -0.021,
-                "standard error": 0.005,
+                "standard_error": 0.005,
             }
         ]
     )
@@ -199,7 +199,7 @@ def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
     table = ch05.without_pretraining(kept, pairs)
     line = table.iloc[0]
     assert line["MMM4Rec"] == pytest.approx(0.11) and line["w/o PT"] == pytest.approx(0.09) and line["seeds"] == 3
-    assert line["difference"] == -0.021 and line["standard error"] == 0.005 and "films" in line["data"]
+    assert line["difference"] == -0.021 and line["standard_error"] == 0.005 and "films" in line["data"]
     assert table["numbers"].tolist() == ["measured", "published", "published"]
     assert table.set_index("data")["w/o PT"][["scientific", "office"]].tolist() == [0.0647, 0.0751]
     alone = ch05.without_pretraining(runs({"MMM4Rec": 0.1, "w/o PT": 0.08}, "films", seeds=(0,)))

@@ -66,7 +66,7 @@ def test_curves_are_shares_of_the_same_seeds_longest_window():
 
 
 def test_differences_to_the_longest_window_are_within_a_system():
-    pair = dict(experiment="figure2", dataset="d", difference=0.1, seeds=3, **{"standard error": 0.01})
+    pair = dict(experiment="figure2", dataset="d", difference=0.1, seeds=3, **{"standard_error": 0.01})
     full = "SASRec, 20 kept"
     pairs = pd.DataFrame(
         [
@@ -90,7 +90,7 @@ def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):
     for kept in (2, 8):
         ranks = rank_rows(model_scorer(model), toy_split.sequences, toy_split.test, kept)
         assert table["ndcg@10"][kept] == pytest.approx(metrics(ranks)["ndcg@10"])
-    assert table["difference"][8] == 0 and table["standard error"][2] > 0
+    assert table["difference"][8] == 0 and table["standard_error"][2] > 0
     assert table["difference"][2] == pytest.approx(table["ndcg@10"][2] - table["ndcg@10"][8])
 
 
@@ -119,12 +119,12 @@ def test_planted_says_how_many_items_are_needed():
             "system": f"{name}, {kept} kept",
             "kept": kept,
             "against": "x",
-            "expected ndcg@10": value,
+            "expected_ndcg@10": value,
             "ndcg@10": value,
             "difference": 0.0,
             "se": 0.1,
-            "drawn difference": 0.0,
-            "drawn se": 0.1,
+            "drawn_difference": 0.0,
+            "drawn_se": 0.1,
             "closed": 0.0,
             "seconds": 1.0,
         }

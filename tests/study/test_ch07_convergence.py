@@ -39,7 +39,7 @@ def kept(values, system="mmm4rec+id", seed=0, epochs=None, **more):
                 "recall@10": 2 * value,
                 "recall@50": 3 * value,
                 "ndcg@50": 1.5 * value,
-                "training seconds": 10.0 * epoch,
+                "training_seconds": 10.0 * epoch,
                 "best": value == best,
                 **more,
             }
@@ -126,17 +126,17 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
         "system": "mmsrec",
         "epochs": 6,
         "ndcg@10": 0.1,
-        "seconds per epoch": 2.0,
-        "seconds per step": 0.1,
+        "seconds_per_epoch": 2.0,
+        "seconds_per_step": 0.1,
     }
     runs = pd.DataFrame(
         [
-            {**line, "seed": seed, "config": f"{seed}", "best epoch": best, "seconds to the best": 2.0 * best}
+            {**line, "seed": seed, "config": f"{seed}", "best_epoch": best, "seconds_to_best": 2.0 * best}
             for seed, best in ((0, 6), (1, 2))
         ]
     )
     (row,) = measured_table4(runs).to_dict(orient="records")
-    assert row["system"] == "MMSRec" and row["best epoch"] == 4 and row["cut"] == 1 and row["seeds"] == 2
+    assert row["system"] == "MMSRec" and row["best_epoch"] == 4 and row["cut"] == 1 and row["seeds"] == 2
     assert measured_table4(runs.assign(experiment="comparison")).empty
 
 

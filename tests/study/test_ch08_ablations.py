@@ -42,7 +42,7 @@ def stored(seeds=(0, 1, 2), error=0.005):
             "scale": "quick",
             "seed": seed,
             "ndcg@10": value + 0.001 * (seed - 1) * (label != "MMM4Rec"),
-            "test rows": 1000,
+            "n_test_rows": 1000,
             "config": f"{label}{seed}",
         }
         for label, value in {"MMM4Rec": 0.1, "w/o Time": 0.09}.items()
@@ -56,7 +56,7 @@ def stored(seeds=(0, 1, 2), error=0.005):
                 "form": "w/o Time",
                 "against": "MMM4Rec",
                 "difference": -0.01,
-                "standard error": error,
+                "standard_error": error,
                 "seeds": len(seeds),
             }
         ]
@@ -118,7 +118,7 @@ def test_planted_compares_models_on_the_same_customers():
     table = ch08.planted(shop, {"MMM4Rec": shop.fresh(), "w/o Time": shop.fresh(ch03.NO_TIME)}).set_index("form")
     assert list(table.index) == ["MMM4Rec", "w/o Time", "the best without gaps", "the best with gaps"]
     assert table["change (%)"]["MMM4Rec"] == 0 and table["change (%)"]["the best with gaps"] > 0
-    assert (table["standard error"].iloc[1:] > 0).all()
+    assert (table["standard_error"].iloc[1:] > 0).all()
 
 
 def test_time_in_the_stored_runs_of_the_demo_store():
@@ -129,14 +129,14 @@ def test_time_in_the_stored_runs_of_the_demo_store():
         "against": "no time",
         "store": '{"gap_effect": 1.0}',
         "ndcg@10": 0.1,
-        "drawn difference": 0.0,
-        "drawn se": 0.1,
+        "drawn_difference": 0.0,
+        "drawn_se": 0.1,
         "closed": 0.0,
         "seconds": 1.0,
     }
     frame = pd.DataFrame(
         [
-            {**common, "seed": seed, "system": name, "expected ndcg@10": value, "difference": value - 0.4, "se": 0.001}
+            {**common, "seed": seed, "system": name, "expected_ndcg@10": value, "difference": value - 0.4, "se": 0.001}
             for seed in (0, 1)
             for name, value in (("no time", 0.4), ("revived time branch", 0.5 + 0.02 * seed))
         ]

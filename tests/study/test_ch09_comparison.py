@@ -29,9 +29,9 @@ def runs(means, dataset="scientific", seeds=(0, 1), floors=(0.03, 0.06), best=6,
             "setting": "matched",
             "width": 64.0,
             "epochs": 6,
-            "best epoch": best,
+            "best_epoch": best,
             "seconds": 10.0,
-            "pre-training seconds": 5.0,
+            "pretraining_seconds": 5.0,
             "parameters": 100,
             "config": f"{name}{seed}{dataset}",
         }
@@ -42,7 +42,7 @@ def runs(means, dataset="scientific", seeds=(0, 1), floors=(0.03, 0.06), best=6,
         {"dataset": dataset, "label": name, "system": name, "ndcg@10": value} for name, value in zip(ch09.FLOOR, floors)
     ]
     frame = pd.DataFrame(rows)
-    frame.attrs["left out"] = reasons or {}
+    frame.attrs["left_out"] = reasons or {}
     return lines("comparison", frame)
 
 

@@ -65,7 +65,7 @@ def test_the_third_modality_is_measured_in_every_form_against_not_given(short):
     table = ch11.third_modality(seeds=1).set_index("system")
     assert list(table.index) == [*ch11.JOINED, ch11.LEARNED, "best by shapes alone", "best"]
     assert table["difference"][ch11.WITHOUT] == 0 and table["closed"]["best"] == pytest.approx(1)
-    assert table["run"].nunique() == 5 and table["expected ndcg@10"].max() == table["expected ndcg@10"]["best"]
+    assert table["run"].nunique() == 5 and table["expected_ndcg@10"].max() == table["expected_ndcg@10"]["best"]
 
 
 def test_parts_for_two_are_counted_on_the_model():
@@ -156,7 +156,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
                 "form": "w/o Time",
                 "against": "MMM4Rec",
                 "difference": -0.01,
-                "standard error": 0.002,
+                "standard_error": 0.002,
                 "seeds": 3,
             },
             {
@@ -165,7 +165,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
                 "form": "TiM4Rec",
                 "against": "TiM4Rec, w/o Time",
                 "difference": 0.02,
-                "standard error": 0.002,
+                "standard_error": 0.002,
                 "seeds": 3,
             },
             {
@@ -174,7 +174,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
                 "form": "MMM4Rec + ID",
                 "against": "TiM4Rec, w/o Time",
                 "difference": 0.5,
-                "standard error": 0.002,
+                "standard_error": 0.002,
                 "seeds": 3,
             },
         ]
@@ -191,10 +191,10 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
                 "difference": 0.03 + seed * 0.02,
                 "se": 0.001,
                 "closed": 0.5,
-                "expected ndcg@10": 0.4,
+                "expected_ndcg@10": 0.4,
                 "ndcg@10": 0.4,
-                "drawn difference": 0,
-                "drawn se": 0,
+                "drawn_difference": 0,
+                "drawn_se": 0,
                 "seconds": 1,
             }
             for seed in (0, 1)
@@ -202,7 +202,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
     )
     table = ch11.time_gains(runs, pairs, made)
     assert table["gain"].tolist() == pytest.approx([0.01, 0.02, 0.04])
-    assert table["standard error"].iloc[2] == pytest.approx(0.01)  # the seeds', which is the larger
+    assert table["standard_error"].iloc[2] == pytest.approx(0.01)  # the seeds', which is the larger
     assert ch11.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
 
 
@@ -231,10 +231,10 @@ def test_memory_curves_tell_the_best_from_the_trained():
                 "difference": 0,
                 "se": 0,
                 "closed": 0,
-                "expected ndcg@10": n / 10,
+                "expected_ndcg@10": n / 10,
                 "ndcg@10": 0,
-                "drawn difference": 0,
-                "drawn se": 0,
+                "drawn_difference": 0,
+                "drawn_se": 0,
                 "seconds": 0,
             }
             for who in ("best", "gap vector")

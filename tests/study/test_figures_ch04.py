@@ -56,7 +56,7 @@ def test_planted_rhythms_show_gaps_and_spectrum_side_by_side():
 def test_gap_spectra_show_a_line_per_dataset_beside_chance():
     table = pd.concat(
         [
-            BINS.assign(dataset=name, users=n, ratio=[1.5, 1, 0.8], **{"standard error": 0.1})
+            BINS.assign(dataset=name, users=n, ratio=[1.5, 1, 0.8], **{"standard_error": 0.1})
             for name, n in (("a", 10), ("b", 20))
         ]
     )

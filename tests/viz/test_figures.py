@@ -58,7 +58,7 @@ def test_history_curves_of_a_run_without_validation_show_the_loss_alone():
 
 def test_metric_bars_show_every_system_and_policy_with_its_number():
     table = pd.DataFrame(
-        {"system": ["a", "a", "b", "b"], "seen items": ["kept", "removed"] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
+        {"system": ["a", "a", "b", "b"], "seen_items": ["kept", "removed"] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
     )
     (axis,) = drawn(viz.metric_bars(table))
     assert "ndcg@10" in axis.get_xlabel() and ticks(axis) == ["a", "b"]
@@ -168,7 +168,7 @@ def test_match_bars_show_every_modality_and_chance():
             "modality": ["text", "text", "both", "both"],
             "attribute": ["shape", "colour"] * 2,
             "found (%)": [40, 30, 70, 50],
-            "standard error": 2,
+            "standard_error": 2,
             "by chance (%)": [25, 20, 25, 20],
         }
     )

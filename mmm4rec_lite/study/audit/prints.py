@@ -15,7 +15,7 @@ def cells_and_logs():
     logs = published.log_tests()
     logged = logs.melt(["dataset", "with_id"], list(published.METRICS), "row", "logged")
     table = scores.merge(logged, on=["dataset", "with_id", "row"])
-    seconds = ours[(ours["table"] == 4) & (ours["row"] == "seconds per epoch")].assign(with_id=True)
+    seconds = ours[(ours["table"] == 4) & (ours["row"] == "seconds_per_epoch")].assign(with_id=True)
     mean = logs.rename(columns={"mean_train_seconds": "logged"})[["dataset", "with_id", "logged"]]
     other = mean.rename(columns={"logged": "without_id"}).assign(with_id=~mean["with_id"])
     seconds = seconds.merge(mean, on=["dataset", "with_id"]).merge(other, on=["dataset", "with_id"])

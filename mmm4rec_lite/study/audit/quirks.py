@@ -21,16 +21,16 @@ def quirks(task):
     direct = [_direct(task, name) for name in table["quirk"]]
     for column in ("users moved", "loss changed", "in-batch loss changed"):
         table[column] = [line[column] for line in direct]
-    acting = table[table["difference"].abs() > 2 * table["standard error"]].query("quirk not in ('none', 'all')")
+    acting = table[table["difference"].abs() > 2 * table["standard_error"]].query("quirk not in ('none', 'all')")
     named = ", ".join(
-        f"{r['quirk']} ({r['difference']:+.4f} +- {r['standard error']:.4f})" for r in acting.to_dict("records")
+        f"{r['quirk']} ({r['difference']:+.4f} +- {r['standard_error']:.4f})" for r in acting.to_dict("records")
     )
     every = table.set_index("quirk").loc["all"]
     return Finding(
         "quirks",
         "(not in the paper) What the public code does beyond it, one switch at a time",
         f"Trained with one quirk each, NDCG@10 moves by more than two standard errors for: {named or 'none'}; with all "
-        f"of them by {every['difference']:+.4f} +- {every['standard error']:.4f} (errors over users"
+        f"of them by {every['difference']:+.4f} +- {every['standard_error']:.4f} (errors over users"
         f"{' and seeds' if len(task.seeds) > 1 else ' alone, one seed'})",
         "-",
         "measured",

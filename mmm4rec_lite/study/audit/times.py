@@ -191,22 +191,22 @@ def revived(task):
     table = paired(scores, NO_TIME)
     of = table.set_index("form")
     as_published = paired({name: scores[name] for name in (STARTED, "published")}, STARTED).iloc[1]
-    sure = lambda name: of.loc[name, "difference"] > 2 * of.loc[name, "standard error"]
+    sure = lambda name: of.loc[name, "difference"] > 2 * of.loc[name, "standard_error"]
     live = [name for name in forms if name.startswith(("revived", "log-gaps"))]
     better = [name for name in live if sure(name)]
     cells = published.paper(5, row="ndcg@10").pivot(index="column", columns="dataset", values="value")
     claimed = cells.loc["MMM4Rec"] - cells.loc["w/o Time"]
     # nothing found, but a gain as small as the printed one could hide in the noise
-    highest = max(of.loc[name, "difference"] + 2 * of.loc[name, "standard error"] for name in live)
+    highest = max(of.loc[name, "difference"] + 2 * of.loc[name, "standard_error"] for name in live)
     open_ = len(task.seeds) < 2 or (not better and highest >= claimed.min())
     told = "; ".join(
-        f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard error']:.4f}" for name in live
+        f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard_error']:.4f}" for name in live
     )
     return Finding(
         "revived",
         "Time-awareness improves accuracy (Table 5, w/o Time)",
         f"NDCG@10 against no time: {told}. The published, dead branch against no time with the same "
-        f"start: {as_published['difference']:+.4f} +- {as_published['standard error']:.4f} (errors over "
+        f"start: {as_published['difference']:+.4f} +- {as_published['standard_error']:.4f} (errors over "
         f"users{' and seeds' if len(task.seeds) > 1 else ' alone'}). Printed gain: {claimed['scientific']:.4f} "
         f"(Scientific), {claimed['office']:.4f} (Office), one run each",
         UNKNOWN if open_ else graded(len(better), len(live)),
@@ -271,9 +271,9 @@ def request_time(task):
         lines.append(paired(scores, base).assign(order=order))
     table = pd.concat(lines, ignore_index=True)
     gain = table[table["form"] == told].set_index("order")
-    line = lambda name: f"{gain.loc[name, 'difference']:+.4f} +- {gain.loc[name, 'standard error']:.4f}"
+    line = lambda name: f"{gain.loc[name, 'difference']:+.4f} +- {gain.loc[name, 'standard_error']:.4f}"
     lost = -gain["difference"].diff().iloc[1]
-    sure = lost > 2 * gain["standard error"].pow(2).sum() ** 0.5
+    sure = lost > 2 * gain["standard_error"].pow(2).sum() ** 0.5
     return Finding(
         "request-time",
         "(not in the paper) A server knows when it is asked; offline, the target's time stands for it",

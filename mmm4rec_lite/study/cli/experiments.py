@@ -103,7 +103,7 @@ def reproduce_command(
             if len(table):
                 with atomic(path) as temporary:
                     table.to_csv(temporary, index=False)
-    for label, why in frame.attrs.get("left out", {}).items():
+    for label, why in frame.attrs.get("left_out", {}).items():
         print(f"left out: {label}: {why}", file=sys.stderr)
     show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
 

@@ -94,9 +94,9 @@ def _measured(pairs, experiment, one, other, form, against):
         }.items():
             row = row[row[column] == value] if len(row) else row
         if len(row):
-            return sign * row["difference"].iloc[0], row["standard error"].iloc[0], ""
+            return sign * row["difference"].iloc[0], row["standard_error"].iloc[0], ""
     change = one["ndcg@10"] - other["ndcg@10"]
-    users = sum(part["ndcg@10"].mean() * (1 - part["ndcg@10"].mean()) / first["test rows"] for part in (one, other))
+    users = sum(part["ndcg@10"].mean() * (1 - part["ndcg@10"].mean()) / first["n_test_rows"] for part in (one, other))
     return change.mean(), (users + change.var() / len(change)) ** 0.5, " at most"
 
 
@@ -109,7 +109,7 @@ def _cost(runs, pairs, column, form, against):
         if saved.isna().any():
             continue
         case = _case(where, means, saved.mean(), saved.sem(), len(one), form="less by {:.3g} +- {:.2g} over seeds")
-        if column == "best epoch" and (cut(one).any() or cut(other).any()):
+        if column == "best_epoch" and (cut(one).any() or cut(other).any()):
             text = f"{where}: {means}, but training was cut before its patience ran out ({UNSURE})"
             case = Case(where, UNSURE, text, case.difference, case.seeds)
         cases.append(case)
@@ -135,9 +135,9 @@ def _best(runs, pairs, experiment, form, rivals):
 
 def _dearer(runs, pairs, rival):
     """The rival's seconds per step over MMM4Rec's are claimed to grow with the catalogue: largest against smallest."""
-    runs = runs.reindex(columns=list({*runs, "items", "seconds per step"}))
+    runs = runs.reindex(columns=list({*runs, "items", "seconds_per_step"}))
     sizes = [
-        (one["items"].iloc[0], where, other["seconds per step"] / one["seconds per step"])
+        (one["items"].iloc[0], where, other["seconds_per_step"] / one["seconds_per_step"])
         for where, one, other in _both(runs, "table4", BEST, rival)
     ]
     sizes = sorted((size for size in sizes if pd.notna(size[0])), key=lambda size: size[0])
@@ -219,7 +219,7 @@ def _many(weigh, *sets):
 def _small(runs, pairs):
     """Two layers are claimed to lose on data smaller than Office, where the paper has them win."""
     office = published.paper(1, dataset="office", column="users")["value"].iloc[0]
-    return _quality(runs[runs["test rows"] < office], pairs, "table5", "MMM4Rec", "2L")
+    return _quality(runs[runs["n_test_rows"] < office], pairs, "table5", "MMM4Rec", "2L")
 
 
 @dataclass(frozen=True)
@@ -280,12 +280,12 @@ CLAIMS = (
     Claim(
         "MMM4Rec needs the fewest epochs",
         "section 4.3, Table 4, Figures 4 to 8",
-        _many(_cost, *(("best epoch", BEST, name) for name in DEAR)),
+        _many(_cost, *(("best_epoch", BEST, name) for name in DEAR)),
     ),
     Claim(
         "MMM4Rec needs the fewest seconds per epoch (here: per step of as many rows)",
         "section 4.3, Table 4",
-        _many(_cost, *(("seconds per step", BEST, name) for name in DEAR)),
+        _many(_cost, *(("seconds_per_step", BEST, name) for name in DEAR)),
     ),
     Claim(
         "MMSRec and MISSRec grow dearer than MMM4Rec as the catalogue grows",

@@ -66,7 +66,7 @@ def comparison(task, systems=None, **how):
     """Tables 2, 3: every system built (or ``systems``), and popularity and a Markov chain as the floor.
 
     ``how``: seeds, setting, backend and jobs of ``sweep``; systems that the data cannot feed are left out, with the
-    reason in ``attrs["left out"]``.
+    reason in ``attrs["left_out"]``.
     """
     names = systems or [*dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])]
     frame = sweep(task, [(get_model(name).title, name, {}) for name in names], **how)
@@ -97,8 +97,8 @@ def _floor(task):
                 "dataset": task.dataset.name,
                 "system": name,
                 **kept,
-                **{f"{key}, seen removed": value for key, value in removed.items()},
-                "test rows": len(rows.test),
+                **{f"{key}_filtered": value for key, value in removed.items()},
+                "n_test_rows": len(rows.test),
                 "parameters": 0,
             }
         )
@@ -138,14 +138,14 @@ def convergence(task, systems=TRANSFERABLE, **how):
 def _epochs(run):
     names = ("dataset", "system", "stage", "setting", "scale", "seed", "device", "config")
     keep = {name: run.line[name] for name in names}
-    history = run.history.assign(**{"training seconds": run.history["train_seconds"].cumsum()}, **keep)
+    history = run.history.assign(**{"training_seconds": run.history["train_seconds"].cumsum()}, **keep)
     return history.to_dict(orient="records")
 
 
 def efficiency(task, systems=TRANSFERABLE, **how):
     """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each line.
 
-    The column "seconds per step" is fit to compare systems (``costs.step_seconds``); the others are of shared machines.
+    The column "seconds_per_step" is fit to compare systems (``costs.step_seconds``); the others are of shared machines.
     """
     first = dict(pretrained=True) if task.sources else {}
     frame = sweep(task, [(get_model(name).title, name, first) for name in systems], **how)
@@ -155,8 +155,8 @@ def efficiency(task, systems=TRANSFERABLE, **how):
     steps = step_seconds(task, list(frame["system"].unique()), **own).set_index(["system", "seed"])
     return frame.assign(
         **{
-            "seconds per step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds per step"].to_numpy(),
-            "seconds to the best": frame["best epoch"] * frame["seconds per epoch"],
+            "seconds_per_step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds_per_step"].to_numpy(),
+            "seconds_to_best": frame["best_epoch"] * frame["seconds_per_epoch"],
         }
     )
 

@@ -53,11 +53,11 @@ def page(runs, pairs=None):
             parts += _floor(rows, own[(own["dataset"] == dataset) & (own["experiment"] == "longer")])
     for dataset, rows in own[own["experiment"] == "missing-modality"].groupby("dataset", sort=False):
         parts += [f"## {dataset}: pictures taken away", _missing(rows)]
-    left = runs[runs["left out"].notna()].drop_duplicates(["dataset", "label"]) if "left out" in runs else runs[:0]
+    left = runs[runs["left_out"].notna()].drop_duplicates(["dataset", "label"]) if "left_out" in runs else runs[:0]
     if len(left):
         parts += [
             "## Left out",
-            "\n".join(f"- {r['dataset']}: {r['label']}: {r['left out']}" for _, r in left.iterrows()),
+            "\n".join(f"- {r['dataset']}: {r['label']}: {r['left_out']}" for _, r in left.iterrows()),
         ]
     table = verdicts(runs, pairs)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in table["verdict"].value_counts().items())
@@ -91,7 +91,7 @@ def _all(runs, column):
 
 def _header(runs):
     trained = runs.drop_duplicates("config").dropna(subset="config") if "config" in runs else runs
-    seconds = sum(trained[name].sum() for name in ("seconds", "pre-training seconds") if name in trained)
+    seconds = sum(trained[name].sum() for name in ("seconds", "pretraining_seconds") if name in trained)
     machine = f"{_all(runs, 'machine')}, {_all(runs, 'cores')} core(s), {_all(runs, 'device')}"
     return (
         f"Made by `mmm4rec_lite.experiments` {version('mmm4rec-lite')} from {len(trained)} trained runs of "
@@ -106,7 +106,7 @@ def _header(runs):
 
 
 def _scales(runs):
-    if not {"scale", "epochs", "best epoch"} <= set(runs):
+    if not {"scale", "epochs", "best_epoch"} <= set(runs):
         return "These runs do not say at which scale they were trained."
     trained = runs[runs["epochs"].notna()].drop_duplicates("config")
     cuts = (
@@ -127,26 +127,26 @@ def _scales(runs):
 
 
 def _dataset(dataset, rows):
-    for column in ("best epoch", "seconds per epoch", "recall@10, seen removed", "ndcg@10, seen removed"):
+    for column in ("best_epoch", "seconds_per_epoch", "recall@10_filtered", "ndcg@10_filtered"):
         if column not in rows:
             rows = rows.assign(**{column: float("nan")})
     keys = ["label", *(name for name in ("setting", "scale", "stage") if name in rows and rows[name].nunique() > 1)]
-    beside, timed = _published(dataset), "seconds per step" in rows and rows["seconds per step"].notna().any()
+    beside, timed = _published(dataset), "seconds_per_step" in rows and rows["seconds_per_step"].notna().any()
     lines = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
         mean = group.mean(numeric_only=True)
         spread = f" +- {group['ndcg@10'].std():.4f}" if len(group) > 1 else ""
-        trained = pd.notna(mean["best epoch"])
+        trained = pd.notna(mean["best_epoch"])
         lines.append(
             {
                 "system": ", ".join(str(part) for part in key if pd.notna(part)),
                 "NDCG@10": f"{mean['ndcg@10']:.4f}" + spread,
                 "Recall@10": f"{mean['recall@10']:.4f}",
-                "NDCG@10, seen removed": f"{mean['ndcg@10, seen removed']:.4f}",
-                "Recall@10, seen removed": f"{mean['recall@10, seen removed']:.4f}",
-                "best epoch": f"{mean['best epoch']:.1f}" if trained else "",
-                "seconds per epoch": f"{mean['seconds per epoch']:.1f}" if trained else "",
-                **({"seconds per step": f"{mean['seconds per step']:.3f}" if trained else ""} if timed else {}),
+                "NDCG@10, seen removed": f"{mean['ndcg@10_filtered']:.4f}",
+                "Recall@10, seen removed": f"{mean['recall@10_filtered']:.4f}",
+                "best_epoch": f"{mean['best_epoch']:.1f}" if trained else "",
+                "seconds_per_epoch": f"{mean['seconds_per_epoch']:.1f}" if trained else "",
+                **({"seconds_per_step": f"{mean['seconds_per_step']:.3f}" if trained else ""} if timed else {}),
                 "parameters": f"{mean['parameters']:,.0f}" if trained else "",
                 "seeds": f"{group['seed'].nunique()}" if trained else "",
                 **({"NDCG@10, published": beside.get(key[0], "")} if beside else {}),

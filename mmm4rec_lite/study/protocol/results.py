@@ -40,9 +40,9 @@ def lines(experiment, frame, task=None):
     about = dict(experiment="longer" if longer else NAMES.get(experiment, experiment), cores=os.cpu_count())
     if task:
         about["items"] = len(task.dataset.items)
-    left = frame.attrs.get("left out", {})
+    left = frame.attrs.get("left_out", {})
     name = task.dataset.name if task else frame["dataset"].iloc[0] if len(frame) else "?"
-    out = [frame, pd.DataFrame([{"dataset": name, "label": label, "left out": why} for label, why in left.items()])]
+    out = [frame, pd.DataFrame([{"dataset": name, "label": label, "left_out": why} for label, why in left.items()])]
     return pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about)
 
 
@@ -104,4 +104,4 @@ def tidy(runs):
 def cut(runs):
     """Which runs ended before their patience had run out: their best epoch is not known to be the best."""
     patience = [SCALES.get(scale, {}).get("patience", MATCHED.patience) for scale in runs["scale"]]
-    return runs["epochs"] - runs["best epoch"] < patience
+    return runs["epochs"] - runs["best_epoch"] < patience

@@ -193,14 +193,14 @@ def run(task, name, config, training, first=None, about=None, progress=False):
         "seed": training.seed,
         **(about or {}),
         **metrics(ranked[0]),
-        **{f"{key}, seen removed": value for key, value in metrics(ranked[1]).items()},
-        "best epoch": int(best["epoch"]),
+        **{f"{key}_filtered": value for key, value in metrics(ranked[1]).items()},
+        "best_epoch": int(best["epoch"]),
         "epochs": len(history),
-        "seconds per epoch": history["train_seconds"].median(),
+        "seconds_per_epoch": history["train_seconds"].median(),
         "seconds": history[["train_seconds", "valid_seconds"]].to_numpy().sum(),
-        "pre-training seconds": spent,
+        "pretraining_seconds": spent,
         "parameters": count_parameters(model),
-        "test rows": len(rows.test),
+        "n_test_rows": len(rows.test),
         "width": config.d_model,
         "window": model.window,
         "device": str(device()),
@@ -249,7 +249,7 @@ def sweep(task, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=None, 
     ``reads``: what to take from each ``Run``, a list of records (its ``line`` by default; in other processes, so a
     function of a module). Runs through joblib: on this machine by default, one thread per run; ``backend`` names a
     Ray or Dask cluster. What is already there is read, so a killed sweep goes on. A system that the data cannot feed
-    gives no line; it stands, with the reason, in the frame's ``attrs["left out"]``.
+    gives no line; it stands, with the reason, in the frame's ``attrs["left_out"]``.
     """
     setting = setting or Protocol(scale=scale())
     left = {label: why for label, name, more in wanted if (why := refused(task, name, more))}
@@ -266,7 +266,7 @@ def sweep(task, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=None, 
         bar = tqdm(runs, total=len(tasks), desc=task.dataset.name, leave=False)
         lines = [line for run in bar for line in run]
     frame = pd.DataFrame(lines)
-    frame.attrs["left out"] = left
+    frame.attrs["left_out"] = left
     return frame
 
 

@@ -34,7 +34,7 @@ def step_seconds(task, systems, seeds=(0, 1, 2), setting=None, rounds=ROUNDS):
                 if turn >= 2:
                     spent[name].append(seconds)
         lines += [
-            {"system": name, "seed": seed, "seconds per step": pd.Series(values).median()}
+            {"system": name, "seed": seed, "seconds_per_step": pd.Series(values).median()}
             for name, values in spent.items()
         ]
     return pd.DataFrame(lines)

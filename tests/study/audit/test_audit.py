@@ -39,8 +39,8 @@ def test_the_papers_cells_and_their_logs():
     finding = prints.cells_and_logs()
     odd = finding.table[~finding.table["agrees"]]
     assert sorted(zip(odd["dataset"], odd["row"])) == [
-        ("arts", "seconds per epoch"),
-        ("pantry", "seconds per epoch"),
+        ("arts", "seconds_per_epoch"),
+        ("pantry", "seconds_per_epoch"),
         ("scientific", "ndcg@50"),
     ]
     assert odd.set_index("dataset").loc["arts", "without_id"] == pytest.approx(14.92, abs=0.02)
@@ -127,9 +127,9 @@ def test_a_trial_is_kept_and_is_its_own(lamps, monkeypatch):
 def test_differences_are_paired():
     base = torch.tensor([[0.0, 1, 0, 1], [0, 1, 1, 1]])
     table = paired({"base": base, "more": base + 0.25, "other": base.flip(1)}, "base").set_index("form")
-    assert table.loc["more", ["difference", "standard error"]].tolist() == [0.25, 0]
-    assert table.loc["other", "difference"] == 0 and table.loc["other", "standard error"] > 0.1
-    assert table.loc["base", "spread over seeds"] == pytest.approx(torch.tensor([0.5, 0.75]).std().item())
+    assert table.loc["more", ["difference", "standard_error"]].tolist() == [0.25, 0]
+    assert table.loc["other", "difference"] == 0 and table.loc["other", "standard_error"] > 0.1
+    assert table.loc["base", "seed_spread"] == pytest.approx(torch.tensor([0.5, 0.75]).std().item())
 
 
 def test_only_the_targets_time_is_exchanged(lamps):

@@ -39,13 +39,13 @@ def runs(means, dataset="scientific", seeds=(0, 1, 2), experiment="comparison", 
             "seed": seed,
             "ndcg@10": mean + 0.0005 * (seed - 1),
             "recall@10": 2 * mean,
-            "best epoch": 6,
+            "best_epoch": 6,
             "epochs": 6,
-            "seconds per epoch": 2.0,
-            "seconds per step": 2.0 + 0.01 * seed,
+            "seconds_per_epoch": 2.0,
+            "seconds_per_step": 2.0 + 0.01 * seed,
             "seconds": 20.0,
             "parameters": 1000,
-            "test rows": users,
+            "n_test_rows": users,
             "config": f"{dataset}{experiment}{label}{seed}",
             **more,
         }
@@ -64,7 +64,7 @@ def pair(form, against, difference, error, dataset="scientific", seeds=3):
         "form": form,
         "against": against,
         "difference": difference,
-        "standard error": error,
+        "standard_error": error,
         "seeds": seeds,
     }
 
@@ -157,11 +157,11 @@ def test_epochs_do_not_count_where_training_was_cut_and_seconds_do():
     systems = dict.fromkeys(("mmsrec", "missrec+id", "mmm4rec+id"), 0.05)
     frame = runs(systems, experiment="table4")
     slow = frame["system"] != "mmm4rec+id"
-    frame.loc[slow, "seconds per step"] += [1 + 0.01 * seed for seed in frame.loc[slow, "seed"]]
+    frame.loc[slow, "seconds_per_step"] += [1 + 0.01 * seed for seed in frame.loc[slow, "seed"]]
     assert told(frame, "MMM4Rec needs the fewest seconds")["verdict"] == REPRODUCED
     line = told(frame, "MMM4Rec needs the fewest epochs")
     assert line["verdict"] == UNTESTABLE and "training was cut" in line["numbers"]
-    done = frame.assign(epochs=30, scale="full", **{"best epoch": slow * 10.0 + 5})
+    done = frame.assign(epochs=30, scale="full", **{"best_epoch": slow * 10.0 + 5})
     assert told(done, "MMM4Rec needs the fewest epochs")["verdict"] == REPRODUCED
     assert cut(frame).all() and not cut(done).any()
 
@@ -172,7 +172,7 @@ def test_dearer_with_the_catalogue_needs_two_of_them():
         runs(systems, name, experiment="table4", items=items)
         for name, items in (("scientific", 1000), ("instruments", 9000))
     )
-    large.loc[large["system"] == "mmsrec", "seconds per step"] *= 3
+    large.loc[large["system"] == "mmsrec", "seconds_per_step"] *= 3
     assert told(small, "MMSRec and MISSRec grow")["verdict"] == UNTESTABLE
     assert told(pd.concat([small, large]), "MMSRec and MISSRec grow")["verdict"] == PARTLY
 
@@ -191,7 +191,7 @@ def test_ablation_truncation_and_missing_pictures_are_read_by_their_own_labels()
     assert table["A second layer loses on small data"] == REPRODUCED
     assert table.filter(like="SASRec with the latest 5").tolist() == [REPRODUCED]
     assert table.filter(like="Without pictures").tolist() == [REPRODUCED]
-    big = verdicts(table5.assign(**{"test rows": 500_000})).set_index("claim")["verdict"]
+    big = verdicts(table5.assign(**{"n_test_rows": 500_000})).set_index("claim")["verdict"]
     assert big["A second layer loses on small data"] == UNTESTABLE
 
 
@@ -219,12 +219,12 @@ def test_the_page_comes_from_frames_and_again_from_csv(tmp_path):
                 "system": "popularity",
                 "ndcg@10": 0.03,
                 "recall@10": 0.05,
-                "test rows": 8000,
+                "n_test_rows": 8000,
             }
         ]
     )
     swept = pd.concat([floor, frame], ignore_index=True)
-    swept.attrs["left out"] = {"TiM4Rec": "tim4rec reads time; these data have no time"}
+    swept.attrs["left_out"] = {"TiM4Rec": "tim4rec reads time; these data have no time"}
     pairs = pd.DataFrame([pair("MMSRec", "SASRec", -0.03, 0.001)])
     write_page(tmp_path / "comparison.md", lines("table2", swept), pairs)
     text = (tmp_path / "comparison.md").read_text()
@@ -256,7 +256,7 @@ def test_compared_pairs_kept_runs_of_the_seeds_that_all_have(toy, random_feature
     frame = frame[(frame["system"] != "sasrec_t") | (frame["seed"] < 2)]
     table = compared("table2", frame).query("against == 'SASRec'")
     assert table[["form", "against", "seeds"]].to_numpy().tolist() == [["SASRec_T", "SASRec", 2]]
-    assert table["standard error"].iloc[0] > 0 and table["scale"].iloc[0] == "quick"
+    assert table["standard_error"].iloc[0] > 0 and table["scale"].iloc[0] == "quick"
     assert table["dataset"].iloc[0] == toy.name and compared("table4", frame).empty
     shutil.rmtree(tmp_path / "runs")
     assert compared("table2", frame).empty

@@ -47,7 +47,7 @@ def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason
     assert order_only(plain)
     frame = experiments.comparison(Task(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
     assert "tim4rec" not in set(frame["system"])
-    assert frame.attrs["left out"] == {"TiM4Rec": "tim4rec reads id, time; these data have no time"}
+    assert frame.attrs["left_out"] == {"TiM4Rec": "tim4rec reads id, time; these data have no time"}
 
 
 def test_truncation_trains_at_every_window(task):
@@ -70,7 +70,7 @@ def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, rand
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
     task = Task(first, features, Task(second, features))
     frame = experiments.sweep(task, [("with", "mmm4rec", dict(pretrained=True)), ("without", "mmm4rec", {})], **HOW)
-    assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pre-training seconds"].iloc[0] > 0
+    assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pretraining_seconds"].iloc[0] > 0
 
 
 def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random_features):
@@ -91,19 +91,19 @@ def test_some_rows_alone_where_there_is_a_choice(task):
 
 def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(task):
     curves = experiments.convergence(task, systems=("mmm4rec",), **HOW)
-    assert curves["epoch"].tolist() == [1, 2] and curves["training seconds"].is_monotonic_increasing
+    assert curves["epoch"].tolist() == [1, 2] and curves["training_seconds"].is_monotonic_increasing
     table = experiments.efficiency(task, systems=("mmm4rec",), **HOW)
-    assert table["best epoch"].iloc[0] == curves.loc[curves["best"], "epoch"].iloc[0]
-    assert table["seconds per step"].gt(0).all()
+    assert table["best_epoch"].iloc[0] == curves.loc[curves["best"], "epoch"].iloc[0]
+    assert table["seconds_per_step"].gt(0).all()
 
 
 def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(task):
     bare = replace(task.features, has_image=torch.zeros(len(task.features.items), dtype=torch.bool))
     bare = Task(task.dataset, bare)
     some = experiments.efficiency(bare, systems=("sasrec", "mmm4rec"), **HOW)
-    assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left out"]) == ["MMM4Rec"]
+    assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left_out"]) == ["MMM4Rec"]
     none = experiments.reproduce("table4", bare, **HOW)
-    assert none.empty and len(none.attrs["left out"]) == len(experiments.TRANSFERABLE)
+    assert none.empty and len(none.attrs["left_out"]) == len(experiments.TRANSFERABLE)
 
 
 def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task):

@@ -106,16 +106,16 @@ def test_a_line_says_where_its_numbers_come_from(task):
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "changes": "{}",
-        "test rows": len(rows.test),
+        "n_test_rows": len(rows.test),
         "epochs": 2,
     }
     assert known.items() <= line.items()
-    assert {"machine", "date", "config", "parameters", "best epoch", "seconds per epoch"} <= set(line)
+    assert {"machine", "date", "config", "parameters", "best_epoch", "seconds_per_epoch"} <= set(line)
     assert line["seconds"] == pytest.approx(done.history[["train_seconds", "valid_seconds"]].to_numpy().sum())
     assert metrics(done.ranks).items() <= line.items() and len(done.ranks) == len(rows.test)
-    assert {f"{key}, seen removed": value for key, value in metrics(done.removed).items()}.items() <= line.items()
+    assert {f"{key}_filtered": value for key, value in metrics(done.removed).items()}.items() <= line.items()
     assert (done.removed <= done.ranks).all() and (done.removed < done.ranks).any()
-    assert line["best epoch"] == done.history["ndcg@10"].idxmax() + 1
+    assert line["best_epoch"] == done.history["ndcg@10"].idxmax() + 1
     assert json.loads(json.dumps(line)) == line
 
 
@@ -156,7 +156,7 @@ def test_a_pre_trained_trial_differs_from_scratch(name, task, epochs):
         ("finetune", 1),
     ]
     assert (scratch.line["stage"], tuned.line["stage"]) == ("scratch", "finetune")
-    assert tuned.line["pre-training seconds"] > 0.01 > scratch.line["pre-training seconds"]
+    assert tuned.line["pretraining_seconds"] > 0.01 > scratch.line["pretraining_seconds"]
     assert tuned.history["loss"].iloc[0] != scratch.history["loss"].iloc[0]
     assert trial(task, name, setting=SETTING, pretrained=True).line == tuned.line and len(epochs) == 6
 
@@ -213,7 +213,7 @@ def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(task, 
     assert list(zip(frame["label"], frame["seed"])) == [
         (label, seed) for seed in (0, 1) for label in ("ids", "thin", "order", "tuned")
     ]
-    assert frame.attrs["left out"] == {"times": "tim4rec reads id, time; these data have no time"}
+    assert frame.attrs["left_out"] == {"times": "tim4rec reads id, time; these data have no time"}
     assert frame["config"].nunique() == len(frame)
     count = len(epochs)
     pd.testing.assert_frame_equal(sweep(timeless, wanted, seeds=(0, 1), setting=SETTING, jobs=1), frame)
@@ -224,7 +224,7 @@ def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(task, 
 def test_a_sweep_without_anything_it_can_run_is_empty(task):
     blind = replace(task, features=replace(task.features, has_image=torch.zeros_like(task.features.has_image)))
     frame = sweep(blind, [("pictures", "missrec", {})], seeds=(0,), setting=SETTING, jobs=1)
-    assert frame.empty and list(frame.attrs["left out"]) == ["pictures"]
+    assert frame.empty and list(frame.attrs["left_out"]) == ["pictures"]
 
 
 def test_a_backend_that_is_not_there_is_named(task, monkeypatch):
