@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ _UMASK = os.umask(0)  # it can only be read by setting it, for all threads: so o
 os.umask(_UMASK)
 
 
-def cache_dir(*parts):
+def cache_dir(*parts: str) -> Path:
     """The user's cache folder (or ``$MMM4REC_CACHE``) with ``parts`` below it, made if absent."""
     root = os.environ.get("MMM4REC_CACHE") or platformdirs.user_cache_dir("mmm4rec_lite")
     folder = Path(root).joinpath(*parts)
@@ -19,7 +20,7 @@ def cache_dir(*parts):
     return folder
 
 
-def workspace(*parts):
+def workspace(*parts: str) -> Path:
     """A folder for results: ``parts`` below the nearest folder upwards that has ``notebooks/`` in it, or here."""
     here = Path.cwd()
     root = next((folder for folder in (here, *here.parents) if (folder / "notebooks").is_dir()), here)
@@ -29,7 +30,7 @@ def workspace(*parts):
 
 
 @contextmanager
-def atomic(path):
+def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it takes ``path``'s place, on failure it goes.
 
     A reader therefore never meets half a file. A kill in the middle leaves the temporary one, a hidden file.

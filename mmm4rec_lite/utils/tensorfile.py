@@ -5,19 +5,22 @@ Nothing is ever unpickled. safetensors itself notices a cut file; the checksum n
 
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from mmm4rec_lite.utils.digest import raw
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
+from mmm4rec_lite.utils.typing import Tensor
 
 _KEY = "mmm4rec_lite"
 
 
-def save_tensors(path, kind, tensors, **notes):
+def save_tensors(path: Path | str, kind: str, tensors: Mapping[str, Tensor], **notes: Any) -> None:
     """Write tensors (name -> tensor) and JSON notes as a file of a ``kind`` ("model", ...): whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     notes = {"kind": kind, **notes}
@@ -26,8 +29,8 @@ def save_tensors(path, kind, tensors, **notes):
         save_file(tensors, temporary, {_KEY: json.dumps(notes)})
 
 
-def load_tensors(path, kind, again):
-    """(tensors, notes) of such a file; ``again`` says in a InputError how to make one."""
+def load_tensors(path: Path | str, kind: str, again: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(tensors, notes) of such a file; ``again`` says in an InputError how to make one."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such {kind} file; {again}")
@@ -50,5 +53,5 @@ def _checksum(tensors, notes):
     about = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
     crc = zlib.crc32(json.dumps([about, notes], sort_keys=True).encode())
     for name in sorted(tensors):
-        crc = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), crc)
+        crc = zlib.crc32(raw(tensors[name]), crc)
     return crc

@@ -1,0 +1,36 @@
+"""One hash for whatever is told apart by its content: encoders, parts, runs, folders of a cache."""
+
+import hashlib
+import json
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmm4rec_lite.utils.typing import Tensor
+
+
+def digest(*parts: Any) -> str:
+    """SHA-256 of the parts, one after the other, in hexadecimal.
+
+    Bytes count as they are, texts as UTF-8, tensors by their numbers' bytes (neither shape nor type). All else counts
+    as JSON with sorted keys: dataclasses by their fields, what JSON does not know by its ``str``.
+    """
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            part = raw(part)
+        elif not isinstance(part, bytes):
+            part = (part if isinstance(part, str) else json.dumps(part, sort_keys=True, default=_plain)).encode()
+        found.update(part)
+    return found.hexdigest()
+
+
+def raw(tensor: Tensor) -> np.ndarray:
+    """The bytes of a tensor's numbers, row by row, of any type and on any device."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+
+
+def _plain(value):
+    return asdict(value) if is_dataclass(value) else str(value)
