@@ -1,9 +1,12 @@
 """The one style of all figures, safe for colour-blind readers and readable in print."""
 
 from functools import partial, wraps
+from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100, "font.size": 10}
@@ -22,6 +25,17 @@ def empty_figure(width, height):
     figure = plt.figure(figsize=(width, height), layout="constrained")
     plt.close(figure)
     return figure
+
+
+def panel_row(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
+    """(figure, axes): ``count`` panels side by side in a figure of that size (inches), heights shared by default."""
+    figure = empty_figure(width, height)
+    return figure, list(figure.subplots(1, count, squeeze=False, **{"sharey": True, **shared})[0])
+
+
+def legend_beside(axis: Axes, **look: Any) -> None:
+    """The legend to the right of an axis, at its top."""
+    axis.legend(**{"frameon": False, "fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
 
 
 def span(seconds, digits=0):
