@@ -1,5 +1,7 @@
-"""The one style of all figures, safe for colour-blind readers and readable in print."""
+"""What all figures share: one style, safe for colour-blind readers and readable in print, and its small parts."""
 
+import textwrap
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
 from typing import Any
 
@@ -11,50 +13,10 @@ from matplotlib.ticker import LogLocator
 
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100, "font.size": 10}
 COLOURS = sns.color_palette("colorblind")
+MARKERS = "os^Dv<>"
 
 
-def captioned(figure, caption):
-    """The figure with a line above it: what was measured, on what data, at which scale; nothing if there is none."""
-    if caption:
-        figure.suptitle(caption, fontsize=9, x=0.01, ha="left")
-    return figure
-
-
-def empty_figure(width, height):
-    """An empty figure that notebooks show when it is returned, and only then."""
-    figure = plt.figure(figsize=(width, height), layout="constrained")
-    plt.close(figure)
-    return figure
-
-
-def panel_row(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """(figure, axes): ``count`` panels side by side in a figure of that size (inches), heights shared by default."""
-    figure = empty_figure(width, height)
-    return figure, list(figure.subplots(1, count, squeeze=False, **{"sharey": True, **shared})[0])
-
-
-def legend_beside(axis: Axes, **look: Any) -> None:
-    """The legend to the right of an axis, at its top."""
-    axis.legend(**{"frameon": False, "fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
-
-
-def span(seconds, digits=0):
-    """A gap in the unit a reader would use, with so many digits after the point."""
-    for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.{digits}f} {unit}"
-    return f"{seconds:.{digits}f} s"
-
-
-def log_axis(axis):
-    """A logarithmic axis of plain numbers."""
-    axis.set_xscale("log")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
-    axis.xaxis.set_major_formatter("{x:g}")
-    axis.minorticks_off()
-
-
-def styled(figure=None, *, grid=True):
+def styled(figure: Callable[..., Any] | None = None, *, grid: bool = True) -> Callable[..., Any]:
     """Decorator of a figure function: it draws in the one style, on a grid of grey lines unless ``grid=False``."""
     if figure is None:
         return partial(styled, grid=grid)
@@ -65,3 +27,64 @@ def styled(figure=None, *, grid=True):
             return figure(*args, **kwargs)
 
     return drawn
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """An empty figure of that size (inches) that notebooks show when it is returned, and only then."""
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    plt.close(figure)
+    return figure
+
+
+def panel(width: float, height: float) -> tuple[Figure, Axes]:
+    """(figure, axis): a figure of that size (inches) with one panel."""
+    figure = empty_figure(width, height)
+    return figure, figure.subplots()
+
+
+def panel_row(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
+    """(figure, axes): ``count`` panels side by side in a figure of that size (inches), heights shared by default."""
+    figure = empty_figure(width, height)
+    return figure, list(figure.subplots(1, count, squeeze=False, **{"sharey": True, **shared})[0])
+
+
+def captioned(figure: Figure, caption: str, size: float = 9) -> Figure:
+    """The figure with a line above it: what was measured, on what data, at which scale; nothing if there is none."""
+    if caption:
+        figure.suptitle(caption, fontsize=size, x=0.01, ha="left")
+    return figure
+
+
+def legend_beside(axis: Axes, **look: Any) -> None:
+    """The legend to the right of an axis, at its top."""
+    axis.legend(**{"frameon": False, "fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
+
+
+def grouped_bars(axis: Axes, groups: Mapping[str, Iterable[float]], first: int = 0, **look: Any) -> None:
+    """Bars side by side at the places ``first``, ``first`` + 1, ...: a colour and a line of the legend per group."""
+    width = 0.8 / len(groups)
+    for i, (name, heights) in enumerate(groups.items()):
+        heights = [float(height) for height in heights]
+        places = [place + (i + 0.5) * width - 0.4 for place in range(first, first + len(heights))]
+        axis.bar(places, heights, width, color=COLOURS[i % len(COLOURS)], label=name, **look)
+
+
+def log_axis(axis: Axes) -> None:
+    """A logarithmic x axis of plain numbers."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
+
+
+def shortened(titles: Iterable[str], width: int = 22) -> list[str]:
+    """Titles cut to ``width`` letters, at the end of a word."""
+    return [textwrap.shorten(title, width, placeholder="...") for title in titles]
+
+
+def span(seconds: float, digits: int = 0) -> str:
+    """A gap in the unit a reader would use, with so many digits after the point."""
+    for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.{digits}f} s"
