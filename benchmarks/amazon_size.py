@@ -36,7 +36,7 @@ def main():
         return make(raw, given.ratings, given.items)
     if not (raw / f"meta_{NAME}.json.gz").exists():  # in a child: this process stays small, see wait4 below
         subprocess.run([sys.executable, *sys.argv, "--make-only"], check=True)
-    command = "from mmm4rec_lite.cli import main; main()"
+    command = "from mmm4rec_lite.study.cli import main; main()"
     out = given.folder / "out"
     began = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-c", command, "data", "amazon", NAME, "--raw", raw, "--out", out])

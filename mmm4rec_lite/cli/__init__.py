@@ -1,6 +1,6 @@
 """The library's command line: parses, calls, prints. ``--json`` prints one JSON object for machines.
 
-The study's commands are added in ``mmm4rec_lite.study.cli``, whose ``main`` is the program ``mmm4rec-lite``.
+The study's commands are added in ``mmm4rec_lite.study.cli``, which is the program ``mmm4rec-lite``.
 """
 
 from pathlib import Path

@@ -11,13 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import polars as pl
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.amazon_meta import FIELDS, ID, lines, metadata, record
 from mmm4rec_lite.data.dataset import Dataset, dataset_statistics, in_core, union
 from mmm4rec_lite.data.tables import LATEST
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.optional import extra
+
+with extra("data"):
+    import polars as pl
 
 CATEGORIES = {  # the paper's name of a domain -> Amazon's name of its files
     "Food": "Grocery_and_Gourmet_Food",

@@ -12,10 +12,13 @@ import warnings
 import zlib
 
 import pandas as pd
-from bs4 import BeautifulSoup
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.optional import extra
+
+with extra("data"):
+    from bs4 import BeautifulSoup
 
 FIELDS = {  # what a text can be made of -> the keys that hold it, the newer dump's first
     "title": ("title",),

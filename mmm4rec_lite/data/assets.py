@@ -2,7 +2,8 @@
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+
+from mmm4rec_lite.utils.optional import extra
 
 SIZE = 64
 SHAPES = (("round", "circular"), ("square", "boxy"), ("triangular", "three-cornered"), ("ring-shaped", "hooped"))
@@ -47,6 +48,8 @@ def draw(shelf, images, folder, number, rng):
 
     Place, size, tilt, shade and pattern (plain, striped, dotted) are drawn by ``rng`` and tell nothing.
     """
+    with extra("data"):
+        from PIL import Image
     nuisance = rng.random((len(shelf), 7))
     for shape, colour, image, u in zip(shelf["picture_shape"], shelf["picture_colour"], images, nuisance):
         if image is not None:

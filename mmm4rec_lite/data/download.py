@@ -15,14 +15,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
-import urllib3
-from PIL import Image
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data.dataset import load_dataset
 from mmm4rec_lite.data.tables import read_table
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
+from mmm4rec_lite.utils.optional import extra
+
+with extra("data"):
+    import urllib3
+    from PIL import Image
 
 URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]

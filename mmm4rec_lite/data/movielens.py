@@ -16,11 +16,11 @@ from itertools import compress
 from pathlib import Path
 
 import pandas as pd
-import pooch
 
 from mmm4rec_lite.data.dataset import Dataset, k_core
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic, cache_dir
+from mmm4rec_lite.utils.optional import extra
 
 HOME = "https://grouplens.org/datasets/movielens/100k/"
 URL = "https://files.grouplens.org/datasets/movielens/ml-100k.zip"
@@ -119,6 +119,8 @@ def _tables(folder):
 
 
 def _from_grouplens(work):
+    with extra("data"):
+        import pooch
     quick = pooch.HTTPDownloader(timeout=(5, 20))  # seconds to connect, and between two pieces
     try:
         return Path(pooch.retrieve(URL, ZIP_SHA256, fname="ml-100k.zip", path=work, downloader=quick))

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.features.hub import first_line, offline, quiet, require_hub
 from mmm4rec_lite.features.torchvision_guard import import_torchvision
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.optional import extra
 
 ENCODERS = ("packaged", "siglip", "random")
 _SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
@@ -132,7 +133,7 @@ def load_encoder(name, device="cpu"):
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'") from error
-    with quiet():
+    with extra("encoders"), quiet():
         import_torchvision()
         if name == "packaged":
             from mmm4rec_lite.features.packaged import packaged_folder

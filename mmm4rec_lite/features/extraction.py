@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
 MISSING = ("zeros", "white")
@@ -111,6 +111,8 @@ def _merge(items, parts, encoder, about, source):
     rows = torch.tensor([row[item.id] for item in items])
     tables = {name: table[rows] for name, table in tables.items()}
     if about["missing"] == "white" and not tables["has_image"].all():
+        with extra("encoders"):
+            from PIL import Image
         white = Image.new("RGB", (200, 200), "white")
         tables["image"][~tables["has_image"]] = encoder.encode_images([white])
     bad = {item: reason for part in parts for item, reason in part.bad_images.items()}
@@ -183,6 +185,8 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
 
 
 def _open(file):
+    with extra("encoders"):
+        from PIL import Image
     with Image.open(file) as picture:
         return picture.convert("RGB")
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmm4rec_lite.study import cli
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import toy as make_toy
 
@@ -20,7 +21,7 @@ TOY = str(make_toy.FOLDER)
 
 def run(*arguments):
     """What a command prints on stdout."""
-    result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 

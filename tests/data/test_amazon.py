@@ -14,7 +14,7 @@ from mmm4rec_lite.data import Dataset, load_dataset
 from mmm4rec_lite.data.amazon import AMAZON_SOURCES, amazon, differences, domain, table_1, union_domains
 from mmm4rec_lite.data.amazon_meta import LONGEST_TEXT, clean, field_text, image_url, lines, record
 from mmm4rec_lite.data.download import save_with_urls
-from mmm4rec_lite.study.cli import app
+from mmm4rec_lite.study.cli.commands import app
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 GRID = [(f"B{item}", f"U{user}", 5.0, 86_400 * (100 + (user * item) % 3)) for user in range(6) for item in range(6)]

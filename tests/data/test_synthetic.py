@@ -30,7 +30,7 @@ from mmm4rec_lite.data.synthetic import (
     truth_of,
 )
 from mmm4rec_lite.evaluation import ndcg_per_row, rank_rows
-from mmm4rec_lite.study.cli import app
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 
 SAMPLE = Path(__file__).parents[2] / "data_samples" / "store"

@@ -15,6 +15,7 @@ from mmm4rec_lite.data import import_tables, load_dataset, order_only, union
 from mmm4rec_lite.data.tabular import LONGEST, report
 from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.study import cli
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from tests.support import toy as make_toy
 
@@ -44,7 +45,7 @@ def dropped(dataset, part="interactions"):
 
 
 def run(*arguments):
-    result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 

@@ -28,7 +28,7 @@ from mmm4rec_lite.features import (
     with_table,
 )
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study import cli
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from tests.support import toy as make_toy
 
@@ -231,7 +231,7 @@ def test_a_bare_array_takes_the_ids_given_with_it(tmp_path, vectors):
         read_table(tmp_path / "t.npy", "audio")
     with pytest.raises(InputError, match="4 vectors for 3 items; .*in the order of the dataset's items.parquet"):
         read_table(tmp_path / "t.npy", "audio", items=IDS[:3])
-    told = CliRunner().invoke(cli.app, ["features-table", "--help"], env={"COLUMNS": "300"}).stdout
+    told = CliRunner().invoke(app, ["features-table", "--help"], env={"COLUMNS": "300"}).stdout
     assert "npy, its rows in the order of the dataset's items.parquet" in told
 
 
@@ -328,7 +328,7 @@ def test_a_table_takes_the_place_of_image_or_text(whole, tmp_path):
 
 def test_the_command_line_makes_tables(tmp_path, toy, whole):
     def run(*arguments):
-        result = CliRunner().invoke(cli.app, [str(a) for a in arguments], catch_exceptions=False)
+        result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
 

@@ -14,7 +14,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmm4rec_lite.study import cli, site
+from mmm4rec_lite.study import site
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 
 PROSE = r"""# 07 Steps & masks
@@ -223,7 +224,7 @@ def test_transparent_and_already_small_pictures_stay():
 
 def test_the_command_notebooks_writes_outputs_in_place_without_bars_and_times_of_day(book):
     path = book("from tqdm.auto import tqdm\nfor _ in tqdm(range(3)):\n    pass", "6 * 7")
-    result = CliRunner().invoke(cli.app, ["notebooks", str(path)], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["notebooks", str(path)], catch_exceptions=False)
     assert result.exit_code == 0
     notebook = nbformat.read(path, 4)
     nbformat.validate(notebook)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mmm4rec_lite.data import load_dataset
-from mmm4rec_lite.study import cli
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
 
@@ -23,7 +23,7 @@ def store():
 
 
 def test_the_committed_page_is_what_the_command_writes(tmp_path):
-    result = CliRunner().invoke(cli.app, ["explorer", "--data", str(STORE), "--out", str(tmp_path / "page.html")])
+    result = CliRunner().invoke(app, ["explorer", "--data", str(STORE), "--out", str(tmp_path / "page.html")])
     assert result.exit_code == 0, result.output
     written = (tmp_path / "page.html").read_bytes()
     assert written == (ROOT / "notebooks" / "decay_mask.html").read_bytes(), (

@@ -1,0 +1,34 @@
+"""All commands of the program ``mmm4rec-lite``: the library's, and those of the study on top."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmm4rec_lite.cli import app
+from mmm4rec_lite.study.cli.audit import audit_command
+from mmm4rec_lite.study.cli.experiments import experiment_app, report_command, reproduce_command
+
+app.add_typer(experiment_app, name="experiment")
+app.command("audit")(audit_command)
+app.command("reproduce")(reproduce_command)
+app.command("report")(report_command)
+
+
+@app.command("tour")
+def tour_command(
+    posters: Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")] = None,
+):
+    """Everything once, on MovieLens-100K: data, features, both stages, evaluation, notebooks, site."""
+    from mmm4rec_lite.study.tour import tour
+
+    tour(posters)
+
+
+@app.command("notebooks")
+def notebooks_command(paths: list[Path]):
+    """Execute notebooks in place, outputs included (for those who change them)."""
+    from mmm4rec_lite.study.site import execute, write
+
+    for path in paths:
+        write(execute(path), path)
