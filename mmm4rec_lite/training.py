@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -16,60 +16,17 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import batch, epoch
 from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
-from mmm4rec_lite.models.base import STAGES
+from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.utils.devices import fabric
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 GAP_VECTOR_LR = 5  # gap and request vectors start at zero and learn this much faster than the rest
-METRICS = tuple(metrics(torch.ones(1)))
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
-
-    stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
-    epochs: int = 20  # at most
-    batch_size: int = 512  # rows (one history and its target) per step of the loss
-    rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
-    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used
-    optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
-    lr: float = 2e-3
-    weight_decay: float = 5e-3  # L2 in the gradient; decoupled with adamw
-    clip: float | None = None  # largest norm of the whole gradient
-    decay_all: bool = False  # True: on every parameter, as in the public code (it kills the time branch)
-    patience: int = 3  # epochs without a better metric before stopping
-    metric: str = "ndcg@10"  # on the validation rows
-    seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
-
-    def __post_init__(self):
-        for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"training: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if self.stage == "pretrain" and self.batch_size < 2:
-            raise InputError("training: pre-training's in-batch loss needs batch_size of 2 or more")
-        for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"training: {name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise InputError(f"training: seed must be at least 0, not {self.seed}")
-        if not (self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)):
-            raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
-
-    @classmethod
-    def paper(cls, stage, **changes):
-        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
-        own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
-        return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
-
-    def replace(self, **changes):
-        return replace(self, **changes)
-
-
-def parameter_groups(model, config):
+def parameter_groups(model, config: TrainConfig):
     """The optimiser's groups, without what is frozen.
 
     No decay for norms, biases, A (a matrix in Mamba-1), D, the time branch and the gap vectors, unless ``decay_all``.
@@ -93,7 +50,7 @@ def parameter_groups(model, config):
     return [g for g in groups if g["params"]]
 
 
-def fit(model, sequences, rows, config, valid=None, folder=None, progress=True):
+def fit(model, sequences, rows, config: TrainConfig, valid=None, folder=None, progress=True):
     """Train ``model`` in place on the targets at ``rows``; returns the history, one line per epoch.
 
     ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and

@@ -364,7 +364,7 @@ def test_a_run_folder_below_a_file_is_refused_before_training(run, tmp_path, mon
 
 def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):
     def diverged(model, batch, stage):
-        return {"cross-entropy": model.users(batch).sum() * float("nan")}
+        return {"cross_entropy": model.users(batch).sum() * float("nan")}
 
     monkeypatch.setattr(MMM4Rec, "losses", diverged)
     with pytest.raises(InputError, match="^training: the loss is nan in epoch 1; lower lr [^\n]*$"):

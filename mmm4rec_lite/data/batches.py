@@ -1,28 +1,10 @@
 """Right-padded batches cut from flat sequences by tensor indexing, and reproducible epochs of rows."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
+from mmm4rec_lite.models.base import Batch
 from mmm4rec_lite.utils.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """items [B, L] int64 (0 = padding, on the right), lengths [B], times [B, L] int64 seconds (padding: 0),
-    targets [B] int64, requests [B] int64 seconds: when the target happened, which only a model with
-    ``query_time`` may read."""
-
-    items: torch.Tensor
-    lengths: torch.Tensor
-    times: torch.Tensor
-    targets: torch.Tensor
-    requests: torch.Tensor
-
-    def to(self, device):
-        """The same batch on ``device``."""
-        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def batch(sequences, rows, max_len, target_time=False):

@@ -19,8 +19,25 @@ from torch import nn
 
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Int, Tensor
 
-STAGES = ("scratch", "pretrain", "finetune")
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Histories with what comes next, padded on the right.
+
+    ``requests`` is when the target happened, which only a model with ``query_time`` may read.
+    """
+
+    items: Int[Tensor, "B L"]  # ids of items, 0 for padding
+    lengths: Int[Tensor, " B"]
+    times: Int[Tensor, "B L"]  # seconds, 0 for padding
+    targets: Int[Tensor, " B"]
+    requests: Int[Tensor, " B"]  # seconds
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on ``device``."""
+        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +110,7 @@ class Recommender(nn.Module):
 
     def losses(self, batch, stage):
         """Named terms of the loss, each already weighted. Here: cross-entropy over all items at the last step."""
-        return {"cross-entropy": full_loss(self, self.users(batch), batch.targets)}
+        return {"cross_entropy": full_loss(self, self.users(batch), batch.targets)}
 
     def frozen(self, stage):
         """Beginnings of the names of parameters that ``stage`` does not train."""

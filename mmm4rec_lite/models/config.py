@@ -1,10 +1,13 @@
-"""Every size and switch of the model, with the paper's symbol."""
+"""Every size and switch of the model, with the paper's symbol, and how it is trained."""
 
 import os
 from dataclasses import dataclass, field, fields, replace
 
 from mmm4rec_lite.utils.errors import InputError
 
+STAGES = ("scratch", "pretrain", "finetune")
+OPTIMIZERS = ("nadam", "adam", "adamw")
+METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
 SCALES = ("quick", "longer", "full")  # "longer" is for the comparison alone
 
 
@@ -104,6 +107,48 @@ class ModelConfig:
 
     def replace(self, **changes):
         """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
+
+    stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
+    epochs: int = 20  # at most
+    batch_size: int = 512  # rows (one history and its target) per step of the loss
+    rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
+    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used
+    optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
+    lr: float = 2e-3
+    weight_decay: float = 5e-3  # L2 in the gradient; decoupled with adamw
+    clip: float | None = None  # largest norm of the whole gradient
+    decay_all: bool = False  # True: on every parameter, as in the public code (it kills the time branch)
+    patience: int = 3  # epochs without a better metric before stopping
+    metric: str = "ndcg@10"  # on the validation rows
+    seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
+
+    def __post_init__(self):
+        for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
+            if getattr(self, name) not in known:
+                raise InputError(f"training: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.stage == "pretrain" and self.batch_size < 2:
+            raise InputError("training: pre-training's in-batch loss needs batch_size of 2 or more")
+        for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"training: {name} must be at least 1, not {getattr(self, name)}")
+        if self.seed < 0:
+            raise InputError(f"training: seed must be at least 0, not {self.seed}")
+        if not (self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)):
+            raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
+
+    @classmethod
+    def paper(cls, stage, **changes):
+        """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
+        own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
+        return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
+
+    def replace(self, **changes):
         return replace(self, **changes)
 
 

@@ -169,15 +169,15 @@ class MISSRec(Recommender):
         weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
         if stage != "pretrain":
             return {
-                "cross-entropy": F.cross_entropy(self.score(users), targets),
-                "norm penalty": weight * penalty.mean(),
+                "cross_entropy": F.cross_entropy(self.score(users), targets),
+                "norm_penalty": weight * penalty.mean(),
             }
         others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
         phi = self.phi[targets] if self.config.fusion == "item" else self.phi
         return {
-            "sequence-item": in_batch(self.match(users, self.candidates(targets), phi), targets),
-            "sequence-sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
-            "norm penalty": weight * (penalty + penalty_of_others).mean(),
+            "sequence_item": in_batch(self.match(users, self.candidates(targets), phi), targets),
+            "sequence_sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
+            "norm_penalty": weight * (penalty + penalty_of_others).mean(),
         }
 
     def frozen(self, stage):

@@ -250,7 +250,7 @@ class MMM4Rec(Recommender):
     def losses(self, batch, stage):
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
         loss = in_batch_loss if stage == "pretrain" else full_loss
-        return {"cross-entropy": loss(self, self.users(batch), batch.targets)}
+        return {"cross_entropy": loss(self, self.users(batch), batch.targets)}
 
 
 def initialise(model):

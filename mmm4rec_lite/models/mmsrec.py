@@ -24,7 +24,7 @@ from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, SelfAttentio
 from mmm4rec_lite.models.losses import full_loss
 
 # whether a view shows an item's picture, its text: the order of the two tokens everywhere
-VIEWS = {"vision": (True, False), "text": (False, True), "both": (True, True)}
+VIEWS = {"image": (True, False), "text": (False, True), "both": (True, True)}
 
 
 @dataclass(frozen=True)
@@ -145,14 +145,14 @@ class MMSRec(Recommender):
         """
         pictured = self.present[items, 0]
         first, again = (
-            {view: self.candidates(items[pictured] if view == "vision" else items, view) for view in VIEWS}
+            {view: self.candidates(items[pictured] if view == "image" else items, view) for view in VIEWS}
             for _ in range(2)
         )
         pairs = {
-            "vision and vision": (first["vision"], again["vision"]),
-            "vision and text": (first["vision"], first["text"][pictured]),
-            "text and text": (first["text"], again["text"]),
-            "both and both": (first["both"], again["both"]),
+            "image_and_image": (first["image"], again["image"]),
+            "text_and_image": (first["image"], first["text"][pictured]),
+            "text_and_text": (first["text"], again["text"]),
+            "both_and_both": (first["both"], again["both"]),
         }
         return {name: symmetric_nce(*pair, self.config.temperature) / 4 for name, pair in pairs.items() if len(pair[0])}
 

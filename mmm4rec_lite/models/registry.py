@@ -10,9 +10,8 @@ import torch
 
 from mmm4rec_lite.models import bsarec, mamba4rec, missrec, mmsrec, sasrec, tim4rec, unisrec
 from mmm4rec_lite.models.base import Catalogue, SystemConfig, count_parameters
-from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.config import ModelConfig, TrainConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils.errors import InputError
 
 

@@ -88,12 +88,12 @@ class UniSRec(Recommender):
         """Pre-training: two contrasts in the batch, with items and with other views; else cross-entropy."""
         users = self.users(batch)
         if stage != "pretrain":
-            return {"cross-entropy": full_loss(self, users, batch.targets)}
+            return {"cross_entropy": full_loss(self, users, batch.targets)}
         others = self.users(*another_view(batch, self.catalogue))
         contrast = in_batch(users @ others.T / self.config.temperature, batch.targets)
         return {
-            "sequence-item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
-            "sequence-sequence": self.config.sequence_weight * contrast,
+            "sequence_item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
+            "sequence_sequence": self.config.sequence_weight * contrast,
         }
 
     def frozen(self, stage):

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pandas as pd
 
 from mmm4rec_lite import published
+from mmm4rec_lite.models.config import METRICS
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.experiments import FULL, convergence
 from mmm4rec_lite.study.protocol.results import TITLES, cut, tidy
-from mmm4rec_lite.training import METRICS
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, log_axis, styled
 

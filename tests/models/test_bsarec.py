@@ -82,7 +82,7 @@ def test_neither_padding_nor_other_rows_reach_a_user(model, one):
     torch.testing.assert_close(model.users(replace(one, items=torch.where(hidden, 3, one.items))), users)
     for i in range(len(users)):  # alone and without padding
         row = type(one)(**{name: value[i : i + 1] for name, value in vars(one).items()})
-        row = replace(row, items=row.items[:, : row.lengths])
+        row = replace(row, items=row.items[:, : row.lengths], times=row.times[:, : row.lengths])
         torch.testing.assert_close(model.users(row), users[i : i + 1])
     assert (model.score(users)[:, 0] == -torch.inf).all() and model.score(users)[:, 1:].isfinite().all()
 

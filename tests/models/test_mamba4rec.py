@@ -131,7 +131,7 @@ def test_neither_padding_nor_other_rows_reach_a_user(model, toy_split):
     hidden = torch.arange(SMALL.max_len) >= one.lengths[:, None]
     assert hidden.any()
     junk = replace(one, items=torch.where(hidden, 3, one.items))
-    longer = replace(one, items=F.pad(one.items, (0, 5)))
+    longer = replace(one, items=F.pad(one.items, (0, 5)), times=F.pad(one.times, (0, 5)))
     for other in (junk, longer):
         torch.testing.assert_close(model.users(other), users)
     alone = type(one)(**{name: value[4:5] for name, value in vars(one).items()})

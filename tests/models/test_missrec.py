@@ -113,15 +113,15 @@ def test_users_penalty_scores_and_losses_are_the_pages(double, changes):
 
         terms = model.losses(batch, "scratch")
         wanted = [scores[i].logsumexp(0) - scores[i, t - 1] for i, t in enumerate(batch.targets)]
-        torch.testing.assert_close(terms["cross-entropy"], torch.stack(wanted).mean())
-        torch.testing.assert_close(terms["norm penalty"], 1e-4 * r.mean())
+        torch.testing.assert_close(terms["cross_entropy"], torch.stack(wanted).mean())
+        torch.testing.assert_close(terms["norm_penalty"], 1e-4 * r.mean())
 
         torch.manual_seed(1)
         terms, wanted = model.losses(batch, "pretrain"), []
         for i, t in enumerate(batch.targets):
             rivals = [scores[i, o - 1] for j, o in enumerate(batch.targets) if j == i or o != t]
             wanted.append(torch.stack(rivals).logsumexp(0) - scores[i, t - 1])
-        torch.testing.assert_close(terms["sequence-item"], torch.stack(wanted).mean())
+        torch.testing.assert_close(terms["sequence_item"], torch.stack(wanted).mean())
 
 
 def test_a_reworded_text_replaces_the_text_alone(double):
@@ -226,9 +226,9 @@ def test_padding_and_other_rows_reach_no_user(double):
 @pytest.mark.parametrize(
     "stage,terms",
     [
-        ("scratch", {"cross-entropy", "norm penalty"}),
-        ("finetune", {"cross-entropy", "norm penalty"}),
-        ("pretrain", {"sequence-item", "sequence-sequence", "norm penalty"}),
+        ("scratch", {"cross_entropy", "norm_penalty"}),
+        ("finetune", {"cross_entropy", "norm_penalty"}),
+        ("pretrain", {"sequence_item", "sequence_sequence", "norm_penalty"}),
     ],
 )
 @pytest.mark.parametrize("fusion", ["shared", "item"])
@@ -243,7 +243,7 @@ def test_losses_are_named_and_reach_what_trains(stage, terms, fusion):
     sum(losses.values()).backward()
     for name, p in model.named_parameters():
         assert (p.grad is None) if name.startswith(frozen) else (p.grad.abs().sum() > 0), name
-    assert losses["norm penalty"].requires_grad == (stage != "finetune")
+    assert losses["norm_penalty"].requires_grad == (stage != "finetune")
 
 
 def test_it_says_what_it_needs():
@@ -318,4 +318,4 @@ def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy
     resumed, history_resumed = run(tmp_path)
     assert all(torch.equal(v, resumed.state_dict()[k]) for k, v in whole.state_dict().items())
     assert history["loss"].tolist() == history_resumed["loss"].tolist()
-    assert (history["loss_sequence-sequence"] > 0).all()
+    assert (history["loss_sequence_sequence"] > 0).all()

@@ -36,11 +36,11 @@ PAGES = {
 
 # what a page names beside, or instead of, one cross-entropy
 TERMS = {
-    ("unisrec", "pretrain"): {"sequence-item", "sequence-sequence"},
-    ("missrec", "pretrain"): {"sequence-item", "sequence-sequence", "norm penalty"},
-    ("missrec", "scratch"): {"cross-entropy", "norm penalty"},
-    ("missrec", "finetune"): {"cross-entropy", "norm penalty"},
-    ("mmsrec", "pretrain"): {"vision and vision", "vision and text", "text and text", "both and both"},
+    ("unisrec", "pretrain"): {"sequence_item", "sequence_sequence"},
+    ("missrec", "pretrain"): {"sequence_item", "sequence_sequence", "norm_penalty"},
+    ("missrec", "scratch"): {"cross_entropy", "norm_penalty"},
+    ("missrec", "finetune"): {"cross_entropy", "norm_penalty"},
+    ("mmsrec", "pretrain"): {"image_and_image", "text_and_image", "text_and_text", "both_and_both"},
 }
 FROZEN = {
     ("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),

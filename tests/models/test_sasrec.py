@@ -67,7 +67,7 @@ def test_it_equals_torchs_own_encoder():
     scores = users @ model.items.ids.weight.T
     torch.testing.assert_close(model.score(users)[:, 1:], scores[:, 1:])
     wanted = sum(scores[i, 1:].logsumexp(0) - scores[i, t] for i, t in enumerate(BATCH.targets)) / 4
-    torch.testing.assert_close(model.losses(BATCH, "scratch"), {"cross-entropy": wanted})
+    torch.testing.assert_close(model.losses(BATCH, "scratch"), {"cross_entropy": wanted})
 
 
 def test_a_step_sees_itself_and_what_came_before():
@@ -89,7 +89,9 @@ def test_neither_padding_nor_other_rows_reach_a_user(build):
     torch.testing.assert_close(model.users(replace(BATCH, items=torch.where(REAL, ITEMS, 3))), users)
     for row, n in enumerate(LENGTHS):  # alone and without padding
         alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
-        torch.testing.assert_close(model.users(replace(alone, items=alone.items[:, :n]))[0], users[row])
+        torch.testing.assert_close(
+            model.users(replace(alone, items=alone.items[:, :n], times=alone.times[:, :n]))[0], users[row]
+        )
 
 
 def test_text_equals_ids_when_features_are_one_hot():
@@ -100,7 +102,7 @@ def test_text_equals_ids_when_features_are_one_hot():
         text.items.linear.bias.zero_()
     torch.testing.assert_close(text.candidates(), ids.candidates())
     torch.testing.assert_close(text.users(BATCH), ids.users(BATCH))
-    one, other = (model.losses(BATCH, "scratch")["cross-entropy"] for model in (ids, text))
+    one, other = (model.losses(BATCH, "scratch")["cross_entropy"] for model in (ids, text))
     torch.testing.assert_close(one, other)
 
 

@@ -91,8 +91,8 @@ def test_scores_and_losses_are_those_of_a_plain_loop(item_ids):
     wanted = sum(logits[i].exp().sum().log() - logits[i, t - 1] for i, t in enumerate(BATCH.targets)) / 4
     for stage in ("scratch", "finetune"):
         terms = model.losses(BATCH, stage)
-        assert list(terms) == ["cross-entropy"]
-        torch.testing.assert_close(terms["cross-entropy"], wanted)
+        assert list(terms) == ["cross_entropy"]
+        torch.testing.assert_close(terms["cross_entropy"], wanted)
 
     torch.manual_seed(3)
     terms = model.losses(BATCH, "pretrain")
@@ -105,9 +105,9 @@ def test_scores_and_losses_are_those_of_a_plain_loop(item_ids):
         item += (sum(own[j].exp() for j in rivals).log() - own[i]) / 4
         other = users[i] @ others.T / 0.07
         sequence += (sum(other[j].exp() for j in rivals).log() - other[i]) / 4
-    assert list(terms) == ["sequence-item", "sequence-sequence"]
-    torch.testing.assert_close(terms["sequence-item"], item)
-    torch.testing.assert_close(terms["sequence-sequence"], 1e-3 * sequence)
+    assert list(terms) == ["sequence_item", "sequence_sequence"]
+    torch.testing.assert_close(terms["sequence_item"], item)
+    torch.testing.assert_close(terms["sequence_sequence"], 1e-3 * sequence)
 
 
 def test_a_batch_of_one_target_has_no_negatives():
