@@ -156,9 +156,9 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
 
 def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
     text = run("audit", "--only", "arithmetic,dual-channel", "--out", tmp_path / "a.json")
-    assert "arithmetic: HOLDS PARTLY" in text and "Again:       mmm4rec-lite audit --only dual-channel" in text
+    assert "arithmetic: PARTLY SUPPORTED" in text and "Again:       mmm4rec-lite audit --only dual-channel" in text
     found = json.loads(run("audit", "--only", "dual-channel", "--json"))["findings"]
-    assert [(f["name"], f["verdict"]) for f in found] == [("dual-channel", "does not hold")]
+    assert [(f["name"], f["verdict"]) for f in found] == [("dual-channel", "contradicted")]
     assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 2
     assert "--data and --features go together" in failed("audit", "--data", TOY)
     assert "no finding is called nonsense" in failed("audit", "--only", "nonsense")

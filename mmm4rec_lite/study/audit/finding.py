@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from mmm4rec_lite.study.protocol.verdict import INKS
 from mmm4rec_lite.viz.tables import text_table
-
-HOLDS, PARTLY, FAILS, UNKNOWN = "holds", "holds partly", "does not hold", "cannot be told"
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,7 +13,7 @@ class Finding:
     """One claim, weighed.
 
     claim: what the paper says or implies, with its place. evidence: one paragraph with the numbers. verdict: one of
-    the four above, "-" where nothing was claimed. kind: "measured" or "published". table: the numbers in full.
+    ``verdict.VERDICTS``, "-" where nothing was claimed. kind: "measured" or "published". table: the numbers in full.
     data: what they were measured on, with seeds and device. options: of the command line that measures it so.
     """
 
@@ -23,7 +22,7 @@ class Finding:
     evidence: str
     verdict: str
     kind: str
-    table: pd.DataFrame = field(repr=False)
+    table: pd.DataFrame | None = field(repr=False)
     data: str = ""
     options: str = ""
 
@@ -45,11 +44,6 @@ def short(findings):
     return "\n".join([*lines, *(f"| {f.claim} | {f.verdict} | `{f.name}` |" for f in findings if f.verdict != "-")])
 
 
-def graded(holding, of):
-    """The verdict when a claim holds in ``holding`` of ``of`` cases."""
-    return HOLDS if holding == of else FAILS if holding == 0 else PARTLY
-
-
 def page(findings):
     """The findings as a table to read: wrapped text, the verdict coloured. A pandas Styler."""
     table = summary(findings)
@@ -57,5 +51,4 @@ def page(findings):
     table = table[["name", "claim", "evidence", "verdict", "data"]].set_axis(
         ["finding", "claim", "evidence", "verdict", "measured on, and again by"], axis=1
     )
-    ink = {HOLDS: "#1b7837", PARTLY: "#8a5a00", FAILS: "#b2182b", UNKNOWN: "#555555"}
-    return text_table(table, "verdict", ink, ["evidence"])
+    return text_table(table, "verdict", INKS, ["evidence"])

@@ -9,7 +9,8 @@ from mmm4rec_lite import published
 from mmm4rec_lite.analysis import relative_change
 from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study.audit.finding import FAILS, HOLDS, Finding, graded
+from mmm4rec_lite.study.audit.finding import Finding
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, SUPPORTED, graded
 
 
 def dual_channel():
@@ -123,7 +124,7 @@ def shared_weights():
         f"feed-forward at all ({of('feed-forward of eq. 11, image'):,} parameters). Sharing also makes the two time "
         f"signals one (see dual-channel). The paper's own gain in NDCG@10: {drop['scientific']:.4f} on Scientific, "
         f"{drop['office']:.4f} on Office, one run each",
-        HOLDS if shared == whole else FAILS,
+        SUPPORTED if shared == whole else CONTRADICTED,
         "measured",
         table,
         "parameter counts at the paper's sizes, 768-d features; Table 5 as published",

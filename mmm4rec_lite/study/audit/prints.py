@@ -3,7 +3,8 @@
 import pandas as pd
 
 from mmm4rec_lite import published
-from mmm4rec_lite.study.audit.finding import FAILS, HOLDS, Finding, graded
+from mmm4rec_lite.study.audit.finding import Finding
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, SUPPORTED, graded
 
 SHOWN = 1e-4  # tables print four decimals, some cut instead of rounded
 
@@ -187,7 +188,7 @@ def quoted_columns():
         )
         + f". Columns that agree in every digit were quoted, not run. The other {len(table) - len(known)} columns were "
         "not compared: their first publications were not at hand",
-        FAILS if (known["equal"] == known["compared"]).any() else HOLDS,
+        CONTRADICTED if (known["equal"] == known["compared"]).any() else SUPPORTED,
         "published",
         table.reset_index(),
     )

@@ -9,8 +9,9 @@ from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, paired, rank_row
 from mmm4rec_lite.models.losses import LOSSES
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.audit.finding import FAILS, HOLDS, Finding
+from mmm4rec_lite.study.audit.finding import Finding
 from mmm4rec_lite.study.audit.trials import QUIRKS, fresh, trial, trials
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, SUPPORTED
 
 ROWS = 256
 
@@ -65,7 +66,7 @@ def pad_item(task):
         f"In the public code padding is one of them, in the loss and in the ranking. Trained so, it outranks the "
         f"target in {mean.iloc[1]:.1%} of the test rows; taking it out moves NDCG@10 by "
         f"{mean.iloc[3] - mean.iloc[2]:+.5f}",
-        FAILS if max(above) > 0 else HOLDS,
+        CONTRADICTED if max(above) > 0 else SUPPORTED,
         "measured",
         table,
         *task.origin,

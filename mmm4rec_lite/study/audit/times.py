@@ -12,8 +12,9 @@ from mmm4rec_lite.evaluation import metrics, model_scorer, ndcg_per_row, paired,
 from mmm4rec_lite.models.blocks import StepSize, TimeDifferences
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.audit.finding import FAILS, HOLDS, PARTLY, UNKNOWN, Finding, graded
+from mmm4rec_lite.study.audit.finding import Finding
 from mmm4rec_lite.study.audit.trials import FORMS, fresh, trial, trials
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, STANDARD_ERRORS, SUPPORTED, graded
 from mmm4rec_lite.training import parameter_groups
 
 ROWS = 512  # test rows looked at where no ranking is needed
@@ -58,7 +59,7 @@ def time_leak(task):
         f"{moves['published']} as published, and by {moves['revived']} with the time branch revived. What the true "
         f"time is worth in NDCG@10, against another user's delay: {told}. A leak, "
         + (f"and used ({', '.join(used)})" if used else "but one that these models make nothing of"),
-        FAILS if seen(rows.test) > 0 else HOLDS,
+        CONTRADICTED if seen(rows.test) > 0 else SUPPORTED,
         "measured",
         table,
         *task.origin,
@@ -76,7 +77,7 @@ def padded_times(task):
             "padded-times",
             claim,
             "No history here has both two gaps and padding",
-            UNKNOWN,
+            INCONCLUSIVE,
             "measured",
             pd.DataFrame(),
             *task.origin,
@@ -101,7 +102,7 @@ def padded_times(task):
         f"Padded times of 0 make one gap of minus {one.times.max() / 1e9:.1f} billion seconds, and LayerNorm maps the "
         f"rest to almost one value: over a history D spans {flat:.1g} (median of {len(short)} histories shorter than "
         f"the window) instead of {real:.2f} with real gaps only",
-        FAILS if flat < 0.1 * real else PARTLY if flat < 0.5 * real else HOLDS,
+        CONTRADICTED if flat < 0.1 * real else PARTLY if flat < 0.5 * real else SUPPORTED,
         "measured",
         table,
         *task.origin,
@@ -163,7 +164,7 @@ def dead_branch(task):
     table = pd.DataFrame(lines)
     at = lambda form, when, what: table.query("form == @form and `when` == @when")[what].item()
     start, after = (at("published", when, "users moved by other gaps") for when in ("fresh", "trained"))
-    verdict = FAILS if max(start, after) < 1e-4 else HOLDS if min(start, after) > 1e-2 else PARTLY
+    verdict = CONTRADICTED if max(start, after) < 1e-4 else SUPPORTED if min(start, after) > 1e-2 else PARTLY
     return Finding(
         "dead-branch",
         "Time-awareness from gaps shapes the decay masks (section 3.3.1)",
@@ -191,13 +192,13 @@ def revived(task):
     table = paired(scores, NO_TIME)
     of = table.set_index("form")
     as_published = paired({name: scores[name] for name in (STARTED, "published")}, STARTED).iloc[1]
-    sure = lambda name: of.loc[name, "difference"] > 2 * of.loc[name, "standard_error"]
+    sure = lambda name: of.loc[name, "difference"] >= STANDARD_ERRORS * of.loc[name, "standard_error"]
     live = [name for name in forms if name.startswith(("revived", "log-gaps"))]
     better = [name for name in live if sure(name)]
     cells = published.paper(5, row="ndcg@10").pivot(index="column", columns="dataset", values="value")
     claimed = cells.loc["MMM4Rec"] - cells.loc["w/o Time"]
     # nothing found, but a gain as small as the printed one could hide in the noise
-    highest = max(of.loc[name, "difference"] + 2 * of.loc[name, "standard_error"] for name in live)
+    highest = max(of.loc[name, "difference"] + STANDARD_ERRORS * of.loc[name, "standard_error"] for name in live)
     open_ = len(task.seeds) < 2 or (not better and highest >= claimed.min())
     told = "; ".join(
         f"{name} {of.loc[name, 'difference']:+.4f} +- {of.loc[name, 'standard_error']:.4f}" for name in live
@@ -209,7 +210,7 @@ def revived(task):
         f"start: {as_published['difference']:+.4f} +- {as_published['standard_error']:.4f} (errors over "
         f"users{' and seeds' if len(task.seeds) > 1 else ' alone'}). Printed gain: {claimed['scientific']:.4f} "
         f"(Scientific), {claimed['office']:.4f} (Office), one run each",
-        UNKNOWN if open_ else graded(len(better), len(live)),
+        INCONCLUSIVE if open_ else graded(len(better), len(live)),
         "measured",
         table,
         *task.origin,
@@ -235,7 +236,7 @@ def same_day_order(task):
     noise = 2**0.5 * spread["ndcg@10"].max()  # of a difference between two runs
     several = len(task.seeds) > 1
     above = int((ablation > 2 * noise).sum())
-    verdict = HOLDS if above == len(ablation) else PARTLY if above else UNKNOWN
+    verdict = SUPPORTED if above == len(ablation) else PARTLY if above else INCONCLUSIVE
     return Finding(
         "same-day-order",
         "Differences between variants in Table 5 come from the variants",
@@ -251,7 +252,7 @@ def same_day_order(task):
             if several
             else "One seed tells no spread"
         ),
-        verdict if several else UNKNOWN,
+        verdict if several else INCONCLUSIVE,
         "measured",
         table,
         *task.origin,
