@@ -11,7 +11,7 @@ def test_table_1_adds_up():
     assert len(sources) == 5
     for column in ("users", "items", "images", "interactions"):
         assert sources[column].sum() == counts.loc["sources", column]
-    assert (counts["images"] / counts["items"] * 100 - counts["coverage %"]).abs().max() < 0.01
+    assert (counts["images"] / counts["items"] * 100 - counts["coverage_percent"]).abs().max() < 0.01
 
 
 @pytest.mark.parametrize("table, cells", [(1, 66), (4, 30), (5, 56), (6, 24)])

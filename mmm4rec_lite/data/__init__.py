@@ -12,18 +12,10 @@ look       numbers about data and features before any model: gaps, popularity, c
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch
-from mmm4rec_lite.data.dataset import (
-    Dataset,
-    augmented_text,
-    dataset_statistics,
-    k_core,
-    load_dataset,
-    order,
-    tie_share,
-    union,
-)
+from mmm4rec_lite.data.dataset import Dataset, augmented_text, k_core, load_dataset, order, tie_share, union
 from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
 from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
+from mmm4rec_lite.data.statistics import dataset_statistics
 from mmm4rec_lite.data.tabular import import_tables, order_only
 
 __all__ = [

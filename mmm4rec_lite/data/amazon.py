@@ -14,7 +14,8 @@ import pandas as pd
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.amazon_meta import FIELDS, ID, lines, metadata, record
-from mmm4rec_lite.data.dataset import Dataset, dataset_statistics, in_core, union
+from mmm4rec_lite.data.dataset import Dataset, in_core, union
+from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
 from mmm4rec_lite.data.tables import LATEST
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.optional import extra
@@ -35,7 +36,6 @@ CATEGORIES = {  # the paper's name of a domain -> Amazon's name of its files
     "Office": "Office_Products",
 }
 AMAZON_SOURCES = ("Food", "CDs", "Kindle", "Movies", "Home")
-COUNTS = ("users", "items", "images", "interactions")
 INFO = {
     "source": "Amazon Reviews 2018, https://nijianmo.github.io/amazon/index.html",
     "terms": "research use; not to be redistributed",
@@ -152,9 +152,9 @@ def union_domains(parts, name):
 def table_1(datasets):
     """`statistics` of datasets of `amazon` or `union_domains`, with image URLs and the paper's counts beside."""
     table = dataset_statistics(datasets)
-    table.insert(3, "image URLs", [_urls(dataset) for dataset in datasets])
+    table.insert(3, "image_urls", [_urls(dataset) for dataset in datasets])
     for column, values in zip(COUNTS, zip(*(_paper(dataset) or [None] * 4 for dataset in datasets))):
-        table[f"paper {column}"] = pd.array(values, dtype="Int64")
+        table[f"paper_{column}"] = pd.array(values, dtype="Int64")
     return table
 
 

@@ -203,25 +203,6 @@ def union(datasets, name):
     return Dataset(name, order(pd.concat(parts, ignore_index=True)), items, folder, info)
 
 
-def dataset_statistics(datasets):
-    """The paper's Table 1 with the share of ties: one row per dataset; coverage and ties in percent."""
-    return pd.DataFrame(
-        [
-            {
-                "dataset": d.name,
-                "users": d.interactions["user"].nunique(),
-                "items": len(d.items),
-                "images": int(d.items["image"].notna().sum()),
-                "coverage %": 100 * d.items["image"].notna().mean(),
-                "interactions": len(d.interactions),
-                "average length": len(d.interactions) / d.interactions["user"].nunique(),
-                "ties %": 100 * tie_share(d.interactions),
-            }
-            for d in datasets
-        ]
-    )
-
-
 def _below(dataset, folder):
     """The items with image paths relative to ``folder``, which holds the dataset's own."""
     if not dataset.folder or dataset.folder.absolute() == folder:

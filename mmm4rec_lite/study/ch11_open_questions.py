@@ -227,10 +227,10 @@ def gap_tells(datasets, parts=4):
 
 
 def gap_table(runs, datasets):
-    """``look.gap_statistics`` of ``datasets`` (name -> dataset), and above them those kept with stored runs."""
+    """``statistics.gap_statistics`` of ``datasets`` (name -> dataset), and above them those kept with stored runs."""
     own = tidy(runs).query("experiment == 'time-benefit'")
     here = pd.concat([statistics.gap_statistics([dataset]).assign(dataset=name) for name, dataset in datasets.items()])
-    kept = own[[name for name in here if name in own]].drop_duplicates("dataset") if "gaps" in own else own[:0]
+    kept = own[[name for name in here if name in own]].drop_duplicates("dataset") if "n_gaps" in own else own[:0]
     kept = kept[~kept["dataset"].isin(list(datasets))].reindex(columns=here.columns)
     return pd.concat([kept, here] if len(kept) else [here], ignore_index=True)
 

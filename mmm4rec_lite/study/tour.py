@@ -24,7 +24,7 @@ def tour(posters=None):
     films = presets.dataset()
     print(
         dataset_statistics([films, *map(films.select, films.domains)]).to_string(
-            index=False, float_format="{:.1f}".format
+            index=False, float_format="{:.2f}".format
         )
     )
     step("Features: pretrained encoders, packaged with pip")

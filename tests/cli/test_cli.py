@@ -105,8 +105,8 @@ def failed(monkeypatch, capsys, tmp_path):
 def test_data_check_describes_the_dataset_and_its_domains():
     text, found = both("data", "check", TOY)
     assert [row["dataset"] for row in found["rows"]] == ["toy", "toy-lamps", "toy-mugs"]
-    assert found["rows"][0] | {"users": 80, "items": 60, "images": 48, "coverage %": 80.0} == found["rows"][0]
-    assert "toy-mugs" in text and "ties %" in text and len(text.splitlines()) == 4
+    assert found["rows"][0] | {"users": 80, "items": 60, "images": 48, "coverage_percent": 80.0} == found["rows"][0]
+    assert "toy-mugs" in text and "tie_share" in text and len(text.splitlines()) == 4
     assert json.loads(run("data", "table", TOY, TOY, "--json"))["rows"] == 2 * found["rows"]
 
 

@@ -81,7 +81,7 @@ def test_scientific_has_the_papers_counts_and_text_form(tmp_path):
     dataset, _ = amazon("Scientific", folder, progress=False)
     table = table_1([dataset]).iloc[0]
     for column in ("users", "items", "interactions"):
-        assert table[column] == table[f"paper {column}"]
+        assert table[column] == table[f"paper_{column}"]
     assert differences(dataset)[0] == "Scientific: users, items and interactions equal Table 1."
     assert amazon("Industrial_and_Scientific", folder, progress=False)[0].name == "Scientific"
 
@@ -357,7 +357,7 @@ def test_the_sources_are_united_with_users_apart(tmp_path):
     assert told["info"]["sources"]["items shared by domains"] == 1
     urls = pd.read_parquet(out / "sources" / "image_urls.parquet")
     assert set(urls["item"]) == set(union.items["item"])
-    assert told["rows"][-1]["paper users"] == 1_361_408
+    assert told["rows"][-1]["paper_users"] == 1_361_408
     assert told["info"]["Home"]["fields"] == ["title", "brand"]
     assert "Food: 115,343 users fewer, 39,664 items fewer, 1,027,377 interactions fewer than Table 1." in told["notes"]
     clash = CliRunner().invoke(app, ["data", "amazon", "Food", "--raw", ".", "--out", str(out), "--union", "Food"])

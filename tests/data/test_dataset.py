@@ -175,10 +175,10 @@ def test_statistics():
         "users": 2,
         "items": 4,
         "images": 0,
-        "coverage %": 0,
+        "coverage_percent": 0,
         "interactions": 4,
-        "average length": 2,
-        "ties %": 50,
+        "average_length": 2,
+        "tie_share": 0.5,
     }
 
 

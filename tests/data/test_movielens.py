@@ -60,7 +60,7 @@ def pack(path, content):
 def test_the_whole_set(whole):
     row = dataset_statistics([whole]).iloc[0]
     assert (row["users"], row["items"], row["interactions"]) == (943, 1349, 99287)
-    assert row["ties %"] == pytest.approx(50.85, abs=0.01) and row["images"] == 0
+    assert row["tie_share"] == pytest.approx(0.5085, abs=1e-4) and row["images"] == 0
     first = whole.items.iloc[0]
     assert (first["item"], first["title"], first["domain"]) == ("1", "Toy Story (1995)", "adventure")
     assert first["text"] == "Toy Story (1995). Animation, Children's, Comedy."

@@ -50,12 +50,12 @@ def test_gaps_are_those_within_users():
 
 def test_histogram_has_zeros_apart_and_loses_no_gap():
     table = statistics.gap_histogram([shop({"u": np.cumsum([0, 0, 0, 1, 10, 1000, 1000]).tolist()})])
-    zero, rest = table.iloc[0], table[table["to"] > 0]
-    assert zero["to"] == 0 and zero["share"] == pytest.approx(2 / 6)
+    zero, rest = table.iloc[0], table[table["to_s"] > 0]
+    assert zero["to_s"] == 0 and zero["share"] == pytest.approx(2 / 6)
     assert table["share"].sum() == pytest.approx(1)
-    assert np.allclose(np.diff(np.log10(rest["to"])), 1 / statistics.PER_DECADE)
+    assert np.allclose(np.diff(np.log10(rest["to_s"])), 1 / statistics.PER_DECADE)
     for gap, share in ((1, 1 / 6), (10, 1 / 6), (1000, 2 / 6)):
-        assert rest[(rest["from"] <= gap) & (gap < rest["to"])]["share"].tolist() == [pytest.approx(share)]
+        assert rest[(rest["from_s"] <= gap) & (gap < rest["to_s"])]["share"].tolist() == [pytest.approx(share)]
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_histogram_has_zeros_apart_and_loses_no_gap():
 )
 def test_entropy_in_bits(gaps, bits):
     table = statistics.gap_statistics([shop({"u": np.cumsum([0, *gaps]).tolist()})])
-    assert table["entropy of log-gaps (bits)"].item() == pytest.approx(bits)
+    assert table["log_gap_entropy_bits"].item() == pytest.approx(bits)
 
 
 def test_gap_statistics_by_hand():
     one = shop({"u": [0, 0, DAY], "v": [0, 2 * DAY, 4 * DAY, 4 * DAY, 5 * DAY]}, name="one")
     row = line(statistics.gap_statistics([one, shop({"u": [1, 2]})]), dataset="one")
-    assert row["gaps"] == 6 and row["zero gaps (%)"] == pytest.approx(100 * 2 / 6)
-    assert row["gap, median (s)"] == DAY and row["gap, lower quartile (s)"] == DAY / 4  # of 0 0 1 1 2 2 days
-    assert row["median history length"] == 4
-    spans = [row[f"span, {part} (days)"] for part in ("lower quartile", "median", "upper quartile")]
+    assert row["n_gaps"] == 6 and row["zero_gap_share"] == pytest.approx(2 / 6)
+    assert row["gap_median_s"] == DAY and row["gap_q25_s"] == DAY / 4  # of 0 0 1 1 2 2 days
+    assert row["median_history_length"] == 4
+    spans = [row[f"span_{part}_days"] for part in ("q25", "median", "q75")]
     assert spans == pytest.approx([2, 3, 4])  # of 1 and 5 days
 
 
@@ -91,31 +91,31 @@ def test_no_user_with_two_interactions_is_told():
 def test_popularity_by_hand():
     one = shop({"u": range(10)}, bought=[3] * 6 + [1] * 3 + [0])  # counts 6, 3, 1, 0
     curve = statistics.popularity([one])
-    assert curve["items (%)"].tolist() == [0, 25, 50, 75, 100]
-    assert curve["interactions (%)"].tolist() == [0, 60, 90, 100, 100]
+    assert curve["item_share"].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert curve["interaction_share"].tolist() == [0, 0.6, 0.9, 1, 1]
     row = statistics.popularity_statistics([one]).iloc[0]
-    assert [row[f"top {share} % of items: interactions (%)"] for share in (1, 10, 50)] == [60, 60, 90]
+    assert [row[f"top_{percent}_percent_share"] for percent in (1, 10, 50)] == [0.6, 0.6, 0.9]
     pairs = np.abs(np.subtract.outer([6, 3, 1, 0], [6, 3, 1, 0]))
-    assert row["Gini"] == pytest.approx(pairs.mean() / 2 / 2.5)
+    assert row["gini"] == pytest.approx(pairs.mean() / 2 / 2.5)
 
 
 def test_gini_is_0_for_equals():
-    assert statistics.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["Gini"].item() == 0
+    assert statistics.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["gini"].item() == 0
 
 
 def test_coverage_counts_items_and_what_was_bought():
     table = statistics.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
     a, b, both = (line(table, domain=name) for name in ("a", "b", "all"))
-    assert (a["items"], a["images"], a["items with an image (%)"]) == (2, 1, 50)
-    assert a["interactions with an image (%)"] == 75 and b["interactions with an image (%)"] == 0
-    assert both["items with an image (%)"] == 25 and both["interactions with an image (%)"] == pytest.approx(60)
+    assert (a["items"], a["images"], a["item_image_share"]) == (2, 1, 0.5)
+    assert a["interaction_image_share"] == 0.75 and b["interaction_image_share"] == 0
+    assert both["item_image_share"] == 0.25 and both["interaction_image_share"] == pytest.approx(0.6)
 
 
 def test_measured_and_published_numbers_are_kept_apart(toy):
     table = statistics.beside_paper([toy])
     assert line(table, numbers="measured")["users"] == toy.interactions["user"].nunique()
     office = line(table, numbers="published", dataset="office")
-    assert (office["users"], office["coverage %"]) == (87436, 63.99)
+    assert (office["users"], office["coverage_percent"]) == (87436, 63.99)
     assert (table["numbers"] == "published").sum() == 11
 
 
@@ -168,8 +168,8 @@ def near(pairs):
 
 def test_agreement_beside_chance():
     one, other = near(["ab", "ac", "ba", "bc"]), near(["ad", "ab", "bd", "be"])
-    assert statistics.agreement(one, one, 5).tolist() == [100, 50]
-    assert statistics.agreement(one, other, 5)["shared (%)"] == 25  # only a-b, at another rank
+    assert statistics.agreement(one, one, 5).tolist() == [1, 0.5]
+    assert statistics.agreement(one, other, 5)["shared"] == 0.25  # only a-b, at another rank
     with pytest.raises(InputError, match="different items"):
         statistics.agreement(one, near(["ab", "ac"]), 5)
 
@@ -178,9 +178,9 @@ def test_matches_by_hand():
     items = pd.DataFrame({"item": list("abcd"), "colour": ["red", "red", "red", "blue"]})
     table = statistics.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
     row = line(table, modality="text", attribute="colour")
-    assert row["found (%)"] == pytest.approx(100 * (1 + 0.5 + 0.5) / 3)
-    assert row["standard_error"] == pytest.approx(np.std([100, 50, 50], ddof=1) / np.sqrt(3))
-    assert row["by chance (%)"] == pytest.approx(100 * 2 / 3)  # of three others two are red
+    assert row["match_share"] == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert row["standard_error"] == pytest.approx(np.std([1, 0.5, 0.5], ddof=1) / np.sqrt(3))
+    assert row["chance_share"] == pytest.approx(2 / 3)  # of three others two are red
 
 
 def test_matches_of_random_neighbours_are_chance():
@@ -188,7 +188,7 @@ def test_matches_of_random_neighbours_are_chance():
     items = pd.DataFrame({"item": range(400), "kind": g.integers(0, 4, 400)})
     found = statistics.neighbours(range(400), torch.from_numpy(g.normal(size=(400, 16))), k=10)
     row = statistics.matches({"noise": found}, items, ["kind"]).iloc[0]
-    assert abs(row["found (%)"] - row["by chance (%)"]) < 4 * row["standard_error"]
+    assert abs(row["match_share"] - row["chance_share"]) < 4 * row["standard_error"]
 
 
 def test_matches_with_unknown_items_are_told():
@@ -198,23 +198,23 @@ def test_matches_with_unknown_items_are_told():
 
 def test_without_a_picture_zeros_tie_with_all():
     vectors, has = torch.cat([VECTORS, torch.zeros(3, 2)]), [True] * 5 + [False] * 3
-    told = statistics.without_picture(vectors, has, k=2)
-    assert told["without a picture"] == 3 and told["different vectors among these"] == 1
-    assert told["items that tie as their nearest"] == 7 and told["the same for items with a picture"] == 1
-    assert told["their cosine to one another"] == told["their cosine to pictures, highest"] == 0
+    told = statistics.without_image(vectors, has, k=2)
+    assert told["without_image"] == 3 and told["different_vectors"] == 1
+    assert told["nearest_ties"] == 7 and told["nearest_ties_of_images"] == 1
+    assert told["cosine_to_one_another"] == told["highest_cosine_to_images"] == 0
 
 
 def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
     vectors, has = torch.cat([VECTORS, torch.tensor([[1.0, 1.0]]).expand(3, 2)]), [True] * 5 + [False] * 3
-    told = statistics.without_picture(vectors, has, k=2)
-    assert told["items that tie as their nearest"] == 2
-    assert told["their cosine to one another"] == pytest.approx(1)
-    assert told["their cosine to pictures, highest"] == pytest.approx(1.1 / np.sqrt(2 * 1.01))
-    met = told["pictures with one of them among the 2 nearest (%)"]
-    assert met == 80  # a, b, c, d have one nearer picture; e points away from it
+    told = statistics.without_image(vectors, has, k=2)
+    assert told["nearest_ties"] == 2
+    assert told["cosine_to_one_another"] == pytest.approx(1)
+    assert told["highest_cosine_to_images"] == pytest.approx(1.1 / np.sqrt(2 * 1.01))
+    met = told["images_near_them_share"]
+    assert met == 0.8  # a, b, c, d have one nearer picture; e points away from it
 
 
 @pytest.mark.parametrize("has", [[True] * 5, [False] * 5, [True, False], [True] * 4 + [False]])
-def test_without_picture_needs_both_sorts(has):
+def test_without_image_needs_both_sorts(has):
     with pytest.raises(InputError, match="two of them or more without a picture"):
-        statistics.without_picture(VECTORS, has)
+        statistics.without_image(VECTORS, has)

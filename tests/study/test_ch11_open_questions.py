@@ -130,14 +130,14 @@ def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
                         "seed": 0,
                         "ndcg@10": 0.1,
                         "config": "c",
-                        "gaps": 7,
+                        "n_gaps": 7,
                     }
                 ]
             ),
         ),
         sets,
     )
-    assert statistics["dataset"].tolist() == ["kept", "1", "0"] and statistics["gaps"].iloc[0] == 7
+    assert statistics["dataset"].tolist() == ["kept", "1", "0"] and statistics["n_gaps"].iloc[0] == 7
     assert statistics.iloc[1, 1:].equals(statistics.iloc[2, 1:])
 
 

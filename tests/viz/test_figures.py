@@ -112,8 +112,8 @@ def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
     table = pd.DataFrame(
         {
             "dataset": ["one"] * 3 + ["two"] * 2,
-            "from": [0, 1, 10, 0, 1],
-            "to": [0, 10, 100, 0, 10],
+            "from_s": [0, 1, 10, 0, 1],
+            "to_s": [0, 10, 100, 0, 10],
             "share": [0.5, 0.2, 0.3, 0, 1],
         }
     )
@@ -128,7 +128,7 @@ def test_a_gap_histogram_has_a_panel_per_dataset_and_zeros_apart():
 
 def test_a_popularity_curve_has_a_line_per_dataset_beside_the_diagonal():
     table = pd.DataFrame(
-        {"dataset": ["a"] * 3 + ["b"] * 2, "items (%)": [0, 50, 100, 0, 100], "interactions (%)": [0, 80, 100, 0, 100]}
+        {"dataset": ["a"] * 3 + ["b"] * 2, "item_share": [0, 0.5, 1, 0, 1], "interaction_share": [0, 0.8, 1, 0, 1]}
     )
     (axis,) = drawn(ch01.plot_popularity_curve(table))
     names = [text.get_text() for text in axis.get_legend().get_texts()]
@@ -167,14 +167,14 @@ def test_match_bars_show_every_modality_and_chance():
         {
             "modality": ["text", "text", "both", "both"],
             "attribute": ["shape", "colour"] * 2,
-            "found (%)": [40, 30, 70, 50],
-            "standard_error": 2,
-            "by chance (%)": [25, 20, 25, 20],
+            "match_share": [0.4, 0.3, 0.7, 0.5],
+            "standard_error": 0.02,
+            "chance_share": [0.25, 0.2, 0.25, 0.2],
         }
     )
     (axis,) = drawn(ch01.plot_match_bars(table))
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["by chance", "by text", "by both"]
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["same shape", "same colour"]
-    assert [bar.get_height() for bar in axis.patches] == [40, 30, 70, 50] and "%" in axis.get_ylabel()
+    assert [bar.get_height() for bar in axis.patches] == pytest.approx([40, 30, 70, 50]) and "%" in axis.get_ylabel()
     (chance,) = [lines for lines in axis.collections if lines.get_label() == "by chance"]
     assert [start[1] for start, _ in chance.get_segments()] == [25, 20]

@@ -54,9 +54,9 @@ def arithmetic():
     users = published.log_tests(with_id=True).set_index("dataset")["users"]
     counts["users in the logs"] = users
     counts["length with these"] = counts["interactions"] / users
-    wrong = counts[(counts["recomputed length"] - counts["average length"]).abs() > 0.0101]
+    wrong = counts[(counts["recomputed length"] - counts["average_length"]).abs() > 0.0101]
     lengths = "; ".join(
-        f"{r.Index} {r[counts.columns.get_loc('average length') + 1]:.2f} printed, "
+        f"{r.Index} {r[counts.columns.get_loc('average_length') + 1]:.2f} printed, "
         f"{r[counts.columns.get_loc('recomputed length') + 1]:.2f} by its own counts"
         for r in wrong.itertuples()
     )
@@ -67,7 +67,7 @@ def arithmetic():
         "Table 1's counts are consistent",
         f"The five source domains {'add up' if adds_up else 'do not add up'} to the pre-training row. Average length: "
         f"{lengths or 'all agree'}. Office users: {office['users']:,.0f} printed, {office['users in the logs']:,.0f} "
-        f"in the authors' log, and only the latter gives the printed length of {office['average length']:.2f} "
+        f"in the authors' log, and only the latter gives the printed length of {office['average_length']:.2f} "
         f"({office['length with these']:.2f}, not {office['recomputed length']:.2f})",
         graded(len(counts) - len(wrong) - swapped, len(counts)),
         "published",

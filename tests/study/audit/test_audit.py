@@ -59,7 +59,7 @@ def test_a_verdict_follows_the_numbers(monkeypatch):
 def test_the_papers_arithmetic():
     finding = prints.arithmetic()
     table = finding.table.set_index("dataset")
-    wrong = (table["recomputed length"] - table["average length"]).abs() > 0.0101
+    wrong = (table["recomputed length"] - table["average_length"]).abs() > 0.0101
     assert sorted(table.index[wrong]) == ["cds", "sources"]
     assert table.loc["office", "users in the logs"] == 87_346 != table.loc["office", "users"]
     given = prints.improvements().table.dropna(subset="printed %")
