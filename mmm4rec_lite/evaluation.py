@@ -1,47 +1,66 @@
 """Full ranking: the target's rank among all items, by counting, and the metrics made of it.
 
-Protocol. Every item of the catalogue competes, padding never (its score is -inf). A tie counts against the
-target: an item with the same score ranks before it, so a model that scores all items alike finds nothing.
-``seen="kept"`` (the default, as in the paper's field) leaves items of the user's own history in the ranking,
-``seen="removed"`` takes them out, save the target itself.
+Every item of the catalogue competes, padding never (its score is -inf). A tie counts against the target: an item with
+the same score ranks before it, so a model that scores all items alike finds nothing. Items of the user's own history
+compete too, as in the paper's field; ``filter_seen`` takes them out, save the target itself.
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.data import batch
+from mmm4rec_lite.data import Dataset, Sequences, Split, batch
+from mmm4rec_lite.models.base import Batch, Recommender
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Float, Int, Tensor
+
+Scorer = Callable[[Batch], Float[Tensor, "B K"]]  # K = I + 1 rows of the catalogue, row 0 for padding
+STANDARD_ERRORS = 2  # from so many on a difference is significant, everywhere in the project
 
 
-def count_ranks(scores, targets):
-    """Rank (1 = best) of each target: scores [B, I + 1], targets [B] -> [B] int64, without sorting."""
+def count_ranks(scores: Float[Tensor, "B K"], targets: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
+    """Rank of each target, 1 is best, without sorting.
+
+    >>> count_ranks(torch.tensor([[-math.inf, 1.0, 3.0, 3.0]]), torch.tensor([2]))  # a tie counts against it
+    tensor([2])
+    """
     own = scores.gather(1, targets.unsqueeze(1))
     return (scores >= own).sum(1)  # itself, what is better, and what ties
 
 
 @torch.no_grad()
-def model_scorer(model):
-    """A function batch -> scores [B, I + 1] for ``rank_rows``, with the candidates computed once."""
+def model_scorer(model: Recommender) -> Scorer:
+    """A function of batches for ``rank_rows``, with the model's candidates computed once."""
     model.eval()
     candidates = model.candidates()
-    device = candidates.device
+    device = next(model.parameters()).device
 
     def score(rows):
-        rows = rows.to(device)
         model.eval()
-        return model.score(model.users(rows), candidates)
+        return model.score(model.users(rows.to(device)), candidates)
 
     return score
 
 
 @torch.no_grad()
-def rank_rows(score, sequences, rows, max_len, seen="kept", batch_size=512, target_time=False, progress=False):
-    """Ranks [R] of the targets at ``rows`` (positions in ``sequences``) under ``score(batch)``."""
-    if seen not in ("kept", "removed"):
-        raise InputError(f"seen: 'kept' or 'removed', not {seen!r}")
+def rank_rows(
+    score: Scorer,
+    sequences: Sequences,
+    rows: Int[Tensor, " R"],
+    max_len: int,
+    filter_seen: bool = False,
+    batch_size: int = 512,
+    target_time: bool = False,
+    progress: bool = False,
+) -> Int[Tensor, " R"]:
+    """Ranks of the targets at ``rows`` (positions in ``sequences``), each after its latest ``max_len`` interactions.
+
+    ``target_time``: show the target's own time stamp, as the public code does.
+    """
     if len(rows) == 0:
         raise InputError("evaluate: no rows; no user of this split has a target with a history before it")
     ranks = []
@@ -49,15 +68,23 @@ def rank_rows(score, sequences, rows, max_len, seen="kept", batch_size=512, targ
         one = batch(sequences, chunk, max_len, target_time=target_time)
         scores = score(one)
         targets = one.targets.to(scores.device)
-        if scores.isnan().any() or not scores.gather(1, targets.unsqueeze(1)).isfinite().all():
+        own = scores.gather(1, targets.unsqueeze(1))
+        if scores.isnan().any() or not own.isfinite().all():
             raise InputError("evaluate: the model's scores are not finite; training has diverged, lower lr")
-        if seen == "removed":
+        if filter_seen:
             row, item = _history(sequences, chunk)
-            own = scores.gather(1, targets.unsqueeze(1))
             scores[row.to(scores.device), item.to(scores.device)] = -torch.inf
             scores.scatter_(1, targets.unsqueeze(1), own)
         ranks.append(count_ranks(scores, targets).cpu())
     return torch.cat(ranks)
+
+
+def rank_model(
+    model: Recommender, sequences: Sequences, rows: Int[Tensor, " R"], filter_seen: bool = False
+) -> Int[Tensor, " R"]:
+    """``rank_rows`` by a model, shown what it may see."""
+    shown = dict(max_len=model.window, target_time=model.leaks_target_time)
+    return rank_rows(model_scorer(model), sequences, rows, filter_seen=filter_seen, **shown)
 
 
 def _history(sequences, rows):
@@ -69,13 +96,21 @@ def _history(sequences, rows):
     return row, sequences.items[first.repeat_interleave(counts) + offset]
 
 
-def ndcg_per_row(ranks, k=10):
-    """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64."""
+def ndcg_per_row(ranks: Int[Tensor, " R"], k: int = 10) -> Float[Tensor, " R"]:
+    """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64.
+
+    >>> ndcg_per_row(torch.tensor([1, 3, 11])).tolist()
+    [1.0, 0.5, 0.0]
+    """
     return (ranks <= k).double() * math.log(2) / torch.log1p(ranks.double())
 
 
-def metrics(ranks, ks=(10, 50)):
-    """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``gains``."""
+def metrics(ranks: Int[Tensor, " R"], ks: Sequence[int] = (10, 50)) -> dict[str, float]:
+    """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``ndcg_per_row``.
+
+    >>> metrics(torch.tensor([1, 3, 11]), ks=[10])
+    {'recall@10': 0.6666666666666666, 'ndcg@10': 0.5}
+    """
     result = {}
     for k in ks:
         result[f"recall@{k}"] = (ranks <= k).double().mean().item()
@@ -83,69 +118,88 @@ def metrics(ranks, ks=(10, 50)):
     return result
 
 
-def compare(scorers, sequences, rows, max_len, ks=(10, 50), progress=True):
-    """One line per scorer and seen-item policy: a tidy frame. ``scorers``: name -> function batch -> scores."""
+def compare(
+    scorers: Mapping[str, Scorer],
+    sequences: Sequences,
+    rows: Int[Tensor, " R"],
+    max_len: int,
+    ks: Sequence[int] = (10, 50),
+    progress: bool = True,
+) -> pd.DataFrame:
+    """A line per scorer, with the history kept and filtered: system, filter_seen, the metrics, rows."""
     lines = []
     for name, score in scorers.items():
-        for seen in ("kept", "removed"):
-            ranks = rank_rows(score, sequences, rows, max_len, seen, progress=progress)
-            lines.append({"system": name, "seen_items": seen, **metrics(ranks, ks), "rows": len(rows)})
+        for filter_seen in (False, True):
+            ranks = rank_rows(score, sequences, rows, max_len, filter_seen, progress=progress)
+            lines.append(dict(system=name, filter_seen=filter_seen) | metrics(ranks, ks) | dict(rows=len(rows)))
     return pd.DataFrame(lines)
 
 
-def paired(scores, reference):
-    """Systems (or forms of one) against one of them: mean over users and seeds, and the paired difference.
+def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd.DataFrame:
+    """Systems (or forms of one) against one of them, on the same rows and seeds.
 
-    ``scores``: name -> [seeds, R]. The difference's standard error has the users' part and, from two seeds on, the
-    seeds'; ``spread`` is the standard deviation of a form's own mean over seeds.
+    Parameters
+    ----------
+    scores
+        NDCG@10 by row.
+    reference
+        The name with which all are compared.
+
+    Returns
+    -------
+    DataFrame
+        form, ndcg@10 (mean), seed_spread (standard deviation of the mean over seeds), difference, standard_error (the
+        users' part and, from two seeds on, the seeds'), significant (``STANDARD_ERRORS`` standard errors or more).
+
+    >>> scores = {"a": torch.tensor([[0.0, 0.1, 0.0, 0.1]]), "b": torch.tensor([[0.5, 0.6, 0.5, 0.6]])}
+    >>> paired(scores, "a")[["form", "difference", "significant"]].round(2).to_numpy().tolist()
+    [['a', 0.0, False], ['b', 0.5, True]]
     """
-    base = scores[reference]
     lines = []
     for name, values in scores.items():
-        change, by_seed = (values - base).mean(0), (values - base).mean(1)
-        error = change.var() / len(change) + (by_seed.var() / len(by_seed) if len(by_seed) > 1 else 0)
-        spread = values.mean(1).std().item() if len(values) > 1 else float("nan")
-        lines.append(
-            {
-                "form": name,
-                "ndcg@10": values.mean().item(),
-                "seed_spread": spread,
-                "difference": change.mean().item(),
-                "standard_error": error.sqrt().item(),
-            }
-        )
-    return pd.DataFrame(lines)
+        change, by_seed = (values - scores[reference]).mean(0), (values - scores[reference]).mean(1)
+        several = len(values) > 1
+        error = (change.var() / len(change) + (by_seed.var() / len(by_seed) if several else 0)).sqrt().item()
+        spread = values.mean(1).std().item() if several else float("nan")
+        lines.append((name, values.mean().item(), spread, change.mean().item(), error))
+    columns = ["form", "ndcg@10", "seed_spread", "difference", "standard_error"]
+    table = pd.DataFrame(lines, columns=columns)
+    return table.assign(significant=significant(table["difference"], table["standard_error"]))
 
 
-def counting(split):
-    """Both baselines, counted on the training rows of a ``Split``: name -> scorer, for ``evaluate.compare``."""
+def significant(difference: pd.Series | float, standard_error: pd.Series | float) -> pd.Series | bool:
+    """Whether a difference is at least ``STANDARD_ERRORS`` standard errors.
+
+    >>> significant(-0.03, 0.01), significant(0.01, 0.01), significant(0.0, 0.0)
+    (True, False, False)
+    """
+    return (difference != 0) & (abs(difference) >= STANDARD_ERRORS * standard_error)
+
+
+def counting(split: Split) -> dict[str, Scorer]:
+    """Both baselines, counted on the training rows of a split: name -> scorer, for ``compare``."""
     given = split.sequences, split.train, split.sequences.item_count
     return {"popularity": popularity(*given), "Markov chain": markov(*given)}
 
 
-def popularity(sequences, rows, n_items):
+def popularity(sequences: Sequences, rows: Int[Tensor, " R"], n_items: int) -> Scorer:
     """Score = how often the item is a training target (the one score for everybody)."""
     counts = torch.bincount(sequences.items[rows], minlength=n_items + 1).float()
     counts[0] = -torch.inf
     return lambda batch: counts.repeat(len(batch.items), 1)
 
 
-def markov(sequences, rows, n_items):
+def markov(sequences: Sequences, rows: Int[Tensor, " R"], n_items: int) -> Scorer:
     """First-order Markov chain: how often the item followed the latest one; ties in order of popularity."""
     pairs = torch.zeros(n_items + 1, n_items + 1)
     pairs.index_put_((sequences.items[rows - 1], sequences.items[rows]), torch.ones(len(rows)), accumulate=True)
     counts = torch.bincount(sequences.items[rows], minlength=n_items + 1)
     pairs += counts / (counts.sum() + 1)  # below 1, so that it only breaks ties
     pairs[:, 0] = -torch.inf
-
-    def score(batch):
-        latest = batch.items.gather(1, batch.lengths.unsqueeze(1) - 1).squeeze(1)
-        return pairs[latest]
-
-    return score
+    return lambda batch: pairs[batch.items.gather(1, batch.lengths.unsqueeze(1) - 1).squeeze(1)]
 
 
-def user_history(dataset, user, hide=0):
+def user_history(dataset: Dataset, user: str, hide: int = 0) -> pd.DataFrame:
     """A user's interactions, oldest first, with titles; the latest ``hide`` held back."""
     own = dataset.interactions[dataset.interactions["user"] == user]
     if own.empty:
@@ -157,48 +211,72 @@ def user_history(dataset, user, hide=0):
     return own.merge(dataset.items[["item", "title", "image", "domain"]], on="item", how="left")
 
 
-def as_batch(dataset, history, max_len):
-    """Model input for one history (a frame with item, timestamp): items, lengths, times of batch size 1."""
+def as_batch(
+    dataset: Dataset, history: pd.DataFrame, max_len: int
+) -> tuple[Int[Tensor, "1 L"], Int[Tensor, " 1"], Int[Tensor, "1 L"]]:
+    """Items, lengths and times of one history (a frame with item, timestamp), at most the latest ``max_len``."""
     latest = history.tail(max_len)
-    index = {item: i + 1 for i, item in enumerate(dataset.items["item"])}
-    items = torch.tensor([[index[item] for item in latest["item"]]])
-    return items, torch.tensor([len(latest)]), torch.tensor([latest["timestamp"].tolist()])
+    index = pd.Index(dataset.items["item"]).get_indexer(latest["item"]) + 1
+    times = torch.tensor([latest["timestamp"].tolist()])
+    return torch.tensor(index).unsqueeze(0), torch.tensor([len(latest)]), times
 
 
-def recommend(model, dataset, user, k=10, hide=0, seen=False, at=None):
-    """The k best items for a user as a frame: rank, item, title, score, image.
+def recommend(
+    model: Recommender,
+    dataset: Dataset,
+    user: str,
+    k: int = 10,
+    hide: int = 0,
+    seen: bool = False,
+    at: int | None = None,
+) -> pd.DataFrame:
+    """The k best items for a user: rank, item, title, score, image.
 
-    ``hide`` holds the user's latest interactions back, to compare with what really came next. Items of the
-    history are left out unless ``seen``. ``at``: the moment of the request in seconds since 1970, which a model
-    with ``query_time`` needs.
+    Parameters
+    ----------
+    hide
+        How many of the user's latest interactions to hold back, to compare with what really came next.
+    seen
+        Keep items of the history among the candidates.
+    at
+        The moment of the request in seconds since 1970, which a model with ``query_time`` needs.
     """
     return recommend_after(model, dataset, user_history(dataset, user, hide), k, seen, at)
 
 
 @torch.no_grad()
-def recommend_after(model, dataset, history, k=10, seen=False, at=None, candidates=None):
+def recommend_after(
+    model: Recommender,
+    dataset: Dataset,
+    history: pd.DataFrame,
+    k: int = 10,
+    seen: bool = False,
+    at: int | None = None,
+    candidates: Tensor | None = None,
+) -> pd.DataFrame:
     """``recommend`` after any history: a frame with item, timestamp, oldest first.
 
-    ``candidates`` [I + 1, N]: as ``model.candidates()``, where other ones are wanted.
+    ``candidates``: as ``model.candidates()`` gives them, where other ones are wanted.
     """
     if history.empty:
         raise InputError("recommend: the history is empty; the model needs at least one item")
-    if model.config.query_time != (at is not None):
+    latest = int(history["timestamp"].iloc[-1])
+    if getattr(model.config, "query_time", False) != (at is not None):
+        told = "only a model with query_time may be told when it is asked; leave --at out"
         raise InputError(
-            "recommend: this model is told when it is asked; give the time (--at)"
-            if at is None
-            else "recommend: only a model with query_time may be told when it is asked; leave --at out"
+            f"recommend: {'this model is told when it is asked; give the time (--at)' if at is None else told}"
         )
-    if at is not None and at < history["timestamp"].iloc[-1]:
+    if at is not None and at < latest:
         raise InputError(
-            f"recommend: the request (at {at}) is before the user's latest interaction "
-            f"({history['timestamp'].iloc[-1]}), in seconds since 1970; give a later time"
+            f"recommend: the request (at {at}) is before the user's latest interaction ({latest}), in seconds since "
+            "1970; give a later time"
         )
     model.eval()
-    device = next(model.parameters()).device
-    given = as_batch(dataset, history, model.config.max_len) + (() if at is None else (torch.tensor([at]),))
-    users = model(*(t.to(device) for t in given))
-    scores = model.score(users, candidates)[0, 1:].cpu()
+    items, lengths, times = as_batch(dataset, history, model.window)
+    fill = (0, model.window - items.shape[1])  # the window that the model was trained with
+    asked = torch.tensor([latest if at is None else at])
+    one = Batch(F.pad(items, fill), lengths, F.pad(times, fill), torch.zeros_like(lengths), asked)
+    scores = model.score(model.users(one.to(next(model.parameters()).device)), candidates)[0, 1:].cpu()
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf
     k = min(k, int(scores.isfinite().sum()))
@@ -211,7 +289,7 @@ def recommend_after(model, dataset, history, k=10, seen=False, at=None, candidat
     return frame
 
 
-def moved_ranks(before, after, k=10):
+def moved_ranks(before: pd.DataFrame, after: pd.DataFrame, k: int = 10) -> pd.DataFrame:
     """The first k of ``after`` with the column ``before``: each item's rank in ``before`` (0: not in it)."""
     ranks = before.set_index("item")["rank"]
     return after.head(k).assign(before=lambda top: top["item"].map(ranks).fillna(0).astype(int))

@@ -1,12 +1,10 @@
 """One loop for both stages: seeded, early stopping, resumable after a kill, with a history to plot."""
 
-import hashlib
-import json
 import math
 import time
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -14,19 +12,23 @@ from torch import nn
 from torch.optim import Adam, AdamW, NAdam
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.data import batch, epoch
-from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
+from mmm4rec_lite.data import Sequences, batch, epoch
+from mmm4rec_lite.evaluation import metrics, rank_model
+from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.utils.devices import fabric
+from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.typing import Int, Tensor
 
+STATE = "training.safetensors"  # what a killed run needs, in its folder
 GAP_VECTOR_LR = 5  # gap and request vectors start at zero and learn this much faster than the rest
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
 
 
-def parameter_groups(model, config: TrainConfig):
+def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
     """The optimiser's groups, without what is frozen.
 
     No decay for norms, biases, A (a matrix in Mamba-1), D, the time branch and the gap vectors, unless ``decay_all``.
@@ -50,14 +52,30 @@ def parameter_groups(model, config: TrainConfig):
     return [g for g in groups if g["params"]]
 
 
-def fit(model, sequences, rows, config: TrainConfig, valid=None, folder=None, progress=True):
-    """Train ``model`` in place on the targets at ``rows``; returns the history, one line per epoch.
+def fit(
+    model: Recommender,
+    sequences: Sequences,
+    rows: Int[Tensor, " R"],
+    config: TrainConfig,
+    valid: Int[Tensor, " V"] | None = None,
+    folder: Path | str | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train ``model`` in place on the targets at ``rows``.
 
-    ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and
-    keeps the last. ``folder``: where ``model`` state, optimiser and history go after each epoch; the same call
-    after a kill goes on from there and ends as if it had never stopped, and after the end it returns at once.
-    History columns: epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds,
-    best (is this the epoch kept).
+    Parameters
+    ----------
+    valid
+        Rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and keeps the last.
+    folder
+        Where weights, optimiser and history go after each epoch: the same call after a kill goes on from there and
+        ends as if it had never stopped, and after the end it returns at once.
+
+    Returns
+    -------
+    DataFrame
+        A line per epoch: epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds,
+        best (is this the epoch kept).
     """
     if len(rows) == 0:
         raise InputError("training: no rows; no user has two interactions or more in the training part")
@@ -72,9 +90,8 @@ def fit(model, sequences, rows, config: TrainConfig, valid=None, folder=None, pr
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
     run = _Run(model, sequences, rows, valid, config, folder)
     torch.manual_seed(config.seed)
-    optimizer = OPTIMIZERS[config.optimizer](
-        parameter_groups(model, config), lr=config.lr, foreach=accelerator.device.type == "cuda"
-    )
+    groups, on_gpu = parameter_groups(model, config), accelerator.device.type == "cuda"
+    optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu)
     run.resume(optimizer)
 
     while not run.finished:
@@ -83,9 +100,7 @@ def fit(model, sequences, rows, config: TrainConfig, valid=None, folder=None, pr
         line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
-            line |= metrics(
-                rank_rows(model_scorer(model), sequences, valid, model.window, target_time=model.leaks_target_time)
-            )
+            line |= metrics(rank_model(model, sequences, valid))
             line["valid_seconds"] = time.perf_counter() - began
         run.record(line, optimizer)
     return run.finish()
@@ -103,8 +118,7 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     totals = Counter()
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
     for i, chunk in enumerate(bar):
-        one = batch(sequences, chunk, model.window, target_time=model.leaks_target_time)
-        one = one.to(accelerator.device)
+        one = batch(sequences, chunk, model.window, target_time=model.leaks_target_time).to(accelerator.device)
         terms = model.losses(one, config.stage)
         loss = sum(terms.values())
         start = i - i % config.accumulate
@@ -131,17 +145,10 @@ class _Run:
         self.model, self.config, self.selects = model, config, valid is not None
         self.folder = None if folder is None else Path(folder)
         self.lines, self.best = [], _copy(model)
-        self.identity = _digest(
-            asdict(model.config),
-            asdict(config),
-            sequences.items,
-            sequences.times,
-            sequences.first,
-            rows,
-            valid,
-            *dict(model.named_buffers()).values(),
-            *model.state_dict().values(),
-        )
+        tensors = [sequences.items, sequences.times, sequences.first, rows, *([valid] if self.selects else [])]
+        tensors += [*dict(model.named_buffers()).values(), *model.state_dict().values()]
+        shapes = [list(tensor.shape) for tensor in tensors]
+        self.identity = digest([model.config, config, self.selects, shapes], *tensors)
 
     @property
     def epoch(self):
@@ -171,12 +178,10 @@ class _Run:
         tensors["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random.cuda"] = torch.cuda.get_rng_state()
-        save_tensors(
-            self.folder / "training.safetensors", "training", tensors, identity=self.identity, history=self.lines
-        )
+        save_tensors(self.folder / STATE, "training", tensors, identity=self.identity, history=self.lines)
 
     def resume(self, optimizer):
-        file = None if self.folder is None else self.folder / "training.safetensors"
+        file = None if self.folder is None else self.folder / STATE
         if file is None or not file.exists():
             return
         tensors, notes = load_tensors(file, "training", "delete it to train anew")
@@ -208,12 +213,3 @@ class _Run:
 
 def _copy(model):
     return {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-
-
-def _digest(*parts):
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, torch.Tensor):
-            digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-        digest.update(json.dumps(list(part.shape) if isinstance(part, torch.Tensor) else part).encode())
-    return digest.hexdigest()

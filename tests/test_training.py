@@ -188,11 +188,10 @@ def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(r
 def test_early_stopping_waits_for_patience_and_returns_the_best_epoch(run, toy_split, monkeypatch):
     scores, states = [0.1, 0.3, 0.2, 0.3, 0.25, 0.9], []
 
-    def scorer(model):
+    def rank_model(model, sequences, rows):
         states.append({k: v.clone() for k, v in model.state_dict().items()})
-        return model_scorer(model)
 
-    monkeypatch.setattr(training, "model_scorer", scorer)
+    monkeypatch.setattr(training, "rank_model", rank_model)
     monkeypatch.setattr(training, "metrics", lambda ranks: {"ndcg@10": scores[len(states) - 1]})
     model, history = run(SHORT.replace(epochs=9, patience=3))
     assert history["ndcg@10"].tolist() == scores[:5]  # an equal one is no better

@@ -81,15 +81,15 @@ def choices(task, name="sasrec", others=20, seed=0, **setting):
     trained = trial(task, name, seed, **setting).model
     scorers = {**counting(rows), get_model(name).title: model_scorer(trained)}
     ways = {
-        "as here: all items, history kept": ("kept", None),
-        "history removed": ("removed", None),
-        f"against {others} random items": ("kept", others),
+        "as here: all items, history kept": (False, None),
+        "history removed": (True, None),
+        f"against {others} random items": (False, others),
     }
     lines = []
-    for choice, (seen, few) in ways.items():
+    for choice, (filter_seen, few) in ways.items():
         for system, score in scorers.items():
             score = sampled_candidates(score, few, seed) if few else score
-            ranks = rank_rows(score, rows.sequences, rows.test, trained.window, seen)
+            ranks = rank_rows(score, rows.sequences, rows.test, trained.window, filter_seen)
             lines.append({"choice": choice, "system": system, "ndcg@10": metrics(ranks)["ndcg@10"], "rows": len(ranks)})
     late = split(task.dataset, "global_time")
     for system, score in counting(late).items():

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 
+from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, log_axis, styled
 
 TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds in all": "seconds, pre-training counted"}
@@ -133,14 +134,15 @@ def history_curves(history, metric="ndcg@10", title=""):
 
 @styled
 def metric_bars(table, metric="ndcg@10", title=""):
-    """Systems compared: a frame of ``evaluate.compare``; one bar per system and seen-item policy."""
+    """Systems compared: a frame of ``evaluate.compare``; one bar per system and treatment of the history."""
     figure = empty_figure(6, 2.8)
     axis = figure.subplots()
-    sns.barplot(table, x=metric, y="system", hue="seen_items", palette="colorblind", saturation=1, ax=axis)
+    table = table.assign(history=table["filter_seen"].map({False: "history kept", True: "history filtered"}))
+    sns.barplot(table, x=metric, y="system", hue="history", palette="colorblind", saturation=1, ax=axis)
     for bars in axis.containers:
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
     axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="seen_items", frameon=False)
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False)
     return captioned(figure, title)
 
 
@@ -150,12 +152,14 @@ def differences(table, label="form", reference="no difference", title=""):
     table = table[table["standard_error"] > 0]
     figure = empty_figure(7, 1.2 + 0.34 * len(table))
     axis = figure.subplots()
-    sure = table["difference"].abs() > 2 * table["standard_error"]
+    sure = significant(table["difference"], table["standard_error"])
     for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
         places = [table.index.get_loc(i) for i in rows.index]
-        axis.errorbar(rows["difference"], places, xerr=2 * rows["standard_error"], fmt="o", color=colour, capsize=3)
+        axis.errorbar(
+            rows["difference"], places, xerr=STANDARD_ERRORS * rows["standard_error"], fmt="o", color=colour, capsize=3
+        )
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks(range(len(table)), table[label])
     axis.set_ylim(len(table) - 0.5, -0.5)
-    axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: 2 standard errors)", title=title)
+    axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)", title=title)
     return figure

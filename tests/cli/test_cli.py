@@ -134,7 +134,7 @@ def test_finetune_prints_its_history_with_the_metrics(target):
 def test_evaluate_prints_three_systems_under_both_policies(features, target):
     text, found = both("evaluate", target[0], "--data", TOY, "--domain", "mugs", "--features", features[0])
     assert {row["system"] for row in found["rows"]} == {"MMM4Rec", "popularity", "Markov chain"}
-    assert [row["seen_items"] for row in found["rows"]] == ["kept", "removed"] * 3
+    assert [row["filter_seen"] for row in found["rows"]] == [False, True] * 3
     assert all(0 <= row["ndcg@10"] <= row["recall@10"] <= 1 and row["rows"] == 40 for row in found["rows"])
     assert (found["run"], found["dataset"], found["split"]) == (str(target[0]), "toy-mugs", "leave_one_out")
     assert "Markov chain" in text and "recall@50" in text

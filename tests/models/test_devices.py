@@ -53,9 +53,7 @@ def trains_ranks_and_loses_pictures(name, stage, device, toy, toy_split):
     fit(model, toy_split.sequences, toy_split.train[:64], config, valid, progress=False)
     assert {parameter.device.type for parameter in model.parameters()} == {device}
     model.drop_images(torch.arange(len(catalogue)) % 3 == 0)
-    ranks = rank_rows(
-        model_scorer(model), toy_split.sequences, toy_split.test[:20], model.window, "removed", progress=False
-    )
+    ranks = rank_rows(model_scorer(model), toy_split.sequences, toy_split.test[:20], model.window, True, progress=False)
     assert ranks.min() >= 1 and ranks.max() <= len(toy.items)
 
 

@@ -58,12 +58,12 @@ def test_history_curves_of_a_run_without_validation_show_the_loss_alone():
 
 def test_metric_bars_show_every_system_and_policy_with_its_number():
     table = pd.DataFrame(
-        {"system": ["a", "a", "b", "b"], "seen_items": ["kept", "removed"] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
+        {"system": ["a", "a", "b", "b"], "filter_seen": [False, True] * 2, "ndcg@10": [0.1, 0.2, 0.3, 0.4]}
     )
     (axis,) = drawn(viz.metric_bars(table))
     assert "ndcg@10" in axis.get_xlabel() and ticks(axis) == ["a", "b"]
     assert sorted(text.get_text() for text in axis.texts) == ["0.100", "0.200", "0.300", "0.400"]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["kept", "removed"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["history kept", "history filtered"]
 
 
 def test_a_mask_map_shows_the_mask_between_0_and_1_and_names_the_items():

@@ -90,7 +90,7 @@ def full_modality(task, **how):
 def _floor(task):
     rows, lines = split(task.dataset), []
     for name, score in counting(rows).items():
-        kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in ("kept", "removed"))
+        kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in (False, True))
         lines.append(
             {
                 "label": name,

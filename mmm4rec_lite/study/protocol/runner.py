@@ -183,7 +183,7 @@ def run(task, name, config, training, first=None, about=None, progress=False):
         rank_rows(
             model_scorer(model), rows.sequences, rows.test, model.window, seen, target_time=model.leaks_target_time
         )
-        for seen in ("kept", "removed")
+        for seen in (False, True)
     ]
     best = history[history["best"]].iloc[0]
     line = {

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-STANDARD_ERRORS = 2
+from mmm4rec_lite.evaluation import STANDARD_ERRORS
+
 SUPPORTED, PARTLY, CONTRADICTED = "supported", "partly supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested"
 VERDICTS = (SUPPORTED, PARTLY, CONTRADICTED, INCONCLUSIVE, NOT_TESTED)
