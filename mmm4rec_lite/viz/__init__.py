@@ -4,7 +4,7 @@ from mmm4rec_lite.utils.optional import extra
 
 with extra("viz"):
     from mmm4rec_lite.viz.items import contact_sheet, neighbour_grid, strip, strips, weight_strip
-    from mmm4rec_lite.viz.masks import half_life_bars, mask_difference, mask_map, weight_bars
+    from mmm4rec_lite.viz.masks import half_life_bars, mask_difference, mask_map, picture_mask, weight_bars
     from mmm4rec_lite.viz.results import ablation_bars, convergence_curves, differences, history_curves, metric_bars
     from mmm4rec_lite.viz.spectra import filter_gain, frequency_maps, gap_spectra
     from mmm4rec_lite.viz.tables import plain_table, text_table
@@ -23,6 +23,7 @@ __all__ = [
     "mask_map",
     "metric_bars",
     "neighbour_grid",
+    "picture_mask",
     "plain_table",
     "strip",
     "strips",

@@ -1,39 +1,90 @@
 """Figures of decay masks: the masks themselves, what is left, half-lives."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, span, styled
+from mmm4rec_lite.utils.typing import Float, Tensor
+from mmm4rec_lite.viz.items import CARD, EDGE, load_picture
+from mmm4rec_lite.viz.style import (
+    COLOURS,
+    Numbers,
+    grouped_bars,
+    legend_beside,
+    panel,
+    panel_row,
+    shortened,
+    span,
+    styled,
+)
+
+Mask = Float[Tensor | np.ndarray, "L L"]
+LEFT = r"what is left: $M_{ts}$ (0 to 1)"
 
 
 @styled(grid=False)
-def mask_map(mask, labels, title):
+def mask_map(mask: Mask, labels: Sequence[str], title: str) -> Figure:
     """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row)."""
     size = 1.6 + 0.24 * len(labels)
-    figure = empty_figure(size + 1.6, size)
-    axis = figure.subplots()
-    image = axis.imshow(np.asarray(mask.tolist()), vmin=0, vmax=1, cmap="viridis")
-    names = [textwrap.shorten(label, 22, placeholder="...") for label in labels]
+    figure, axis = panel(size + 1.6, size)
+    image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis")
+    names = shortened(labels)
     axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set(xlabel="past item s", ylabel="read at step t", title=title)
-    figure.colorbar(image, ax=axis, label=r"what is left: $M_{ts}$ (0 to 1)", shrink=0.8)
+    figure.colorbar(image, ax=axis, label=LEFT, shrink=0.8)
+    return figure
+
+
+@styled(grid=False)
+def picture_mask(
+    mask: Mask, items: pd.DataFrame, folder: Path | str | None = None, title: str = "", gaps: Numbers | None = None
+) -> Figure:
+    """A decay mask [L,L] of one head with the items' pictures along both axes, oldest first.
+
+    Parameters
+    ----------
+    mask : how much of item s (column) is left at step t (row), 0 to 1
+    items : the L items; columns item, title, image (a path below ``folder``; None: a card with the title)
+    folder : where the pictures lie
+    title : of the figure
+    gaps : [L] seconds before each item, told below the pictures
+    """
+    n, edge = len(items), 0.5  # inches of a picture
+    figure, axis = panel(edge * (n + 1.2) + 1.3, edge * (n + 1.2) + 0.9)
+    image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis", extent=(0, n, n, 0))
+    figure.colorbar(image, ax=axis, label=LEFT, shrink=0.6)
+    for i, row in enumerate(items.itertuples()):
+        picture = load_picture(folder, row.image, 64)
+        for x, y in ((-1.1, i), (i, n + 0.1)):  # left of its row, below its column
+            axis.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fc=CARD, ec=EDGE))
+            if picture is not None:
+                axis.imshow(picture, extent=(x + 0.06, x + 0.94, y + 0.94, y + 0.06), zorder=2)
+            else:
+                name = "\n".join(textwrap.wrap(row.title, 9)[:4])
+                axis.text(x + 0.5, y + 0.5, name, ha="center", va="center", fontsize=5)
+    for i, gap in enumerate([] if gaps is None else gaps):
+        axis.text(i + 0.5, n + 1.2, f"+{span(gap)}" if i else "first", ha="center", va="top", fontsize=7)
+    axis.set(xlim=(-1.1, n), ylim=(n + 1.1, 0), xticks=[], yticks=[], ylabel="read at step t", title=title)
+    axis.set_xlabel("past item s" if gaps is None else "past item s, and the time since the one before", labelpad=14)
+    axis.spines[:].set_visible(False)
     return figure
 
 
 @styled
-def weight_bars(weights, labels, gaps):
+def weight_bars(weights: Mapping[str, Float[Tensor, " L"]], labels: Sequence[str], gaps: Numbers) -> Figure:
     """What the last step still has of each past item, one bar per item; ``weights``: name -> [L] (0 to 1)."""
-    figure = empty_figure(7, 1.2 + 0.26 * len(labels))
-    axis = figure.subplots()
+    figure, axis = panel(7, 1.2 + 0.26 * len(labels))
     height = 0.8 / len(weights)
     for i, (name, values) in enumerate(weights.items()):
-        places = [place + i * height for place in range(len(labels))]
-        axis.barh(places, values.tolist(), height, label=name, color=COLOURS[i])
-    titles = [textwrap.shorten(label, 34, placeholder="...") for label in labels]
-    names = [f"{title}  (+{span(gap)})" for title, gap in zip(titles, gaps)]
-    axis.set_yticks([place + 0.4 - height / 2 for place in range(len(labels))], names, fontsize=8)
+        axis.barh(np.arange(len(labels)) + i * height, values.tolist(), height, label=name, color=COLOURS[i])
+    names = [f"{title}  (+{span(gap)})" for title, gap in zip(shortened(labels, 34), gaps)]
+    axis.set_yticks(np.arange(len(labels)) + 0.4 - height / 2, names, fontsize=8)
     axis.invert_yaxis()
     axis.set(xlabel="what is left of the item at the last step (mean over heads, 0 to 1)", ylim=(len(labels), -0.3))
     axis.legend(frameon=False, fontsize=8)
@@ -41,45 +92,38 @@ def weight_bars(weights, labels, gaps):
 
 
 @styled(grid=False)
-def mask_difference(before, after, labels, names=("before", "after")):
+def mask_difference(
+    before: Mask, after: Mask, labels: Sequence[str], names: tuple[str, str] = ("before", "after")
+) -> Figure:
     """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first."""
-    figure = empty_figure(9.5, 2.6 + 0.03 * len(labels))
-    axes = figure.subplots(1, 3)
+    n = len(labels)
+    figure, axes = panel_row(3, 9.5, 2.6 + 0.03 * n, sharey=False)
     before, after = (np.asarray(mask.tolist()) for mask in (before, after))
-    titles = [textwrap.shorten(label, 22, placeholder="...") for label in labels]
     for axis, values, name in zip(axes, (before, after, after - before), (*names, "difference (right - left)")):
         change = axis is axes[2]
-        places = (0.5, len(titles) + 0.5, len(titles) + 0.5, 0.5)
-        image = axis.imshow(
-            values, vmin=-1 if change else 0, vmax=1, cmap="PuOr_r" if change else "viridis", extent=places
-        )
+        least, colours = (-1, "PuOr_r") if change else (0, "viridis")
+        image = axis.imshow(values, vmin=least, vmax=1, cmap=colours, extent=(0.5, n + 0.5, n + 0.5, 0.5))
         axis.set(yticks=[], xlabel="past item s", title=name)
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.locator_params("x", integer=True)
         if axis is not axes[0]:  # it has the second one's scale
             figure.colorbar(image, ax=axis, label="change" if change else "what is left (0 to 1)", shrink=0.8)
-    names = [f"{title}  {i}" for i, title in enumerate(titles, 1)]
-    axes[0].set_yticks(range(1, len(titles) + 1), names, fontsize=6.5)
+    axes[0].set_yticks(range(1, n + 1), [f"{title}  {i}" for i, title in enumerate(shortened(labels), 1)], fontsize=6.5)
     axes[0].set_ylabel("read at step t")
     return figure
 
 
 @styled
-def half_life_bars(half_lives, window=None):
+def half_life_bars(half_lives: Mapping[str, Float[Tensor, " H"]], window: int | None = None) -> Figure:
     """Half-lives in steps, a bar per head from one step up or down, log scale; ``half_lives``: name -> [H].
 
     ``window``: how many steps there are, a line.
     """
-    figure = empty_figure(7.5, 2.8)
-    axis = figure.subplots()
-    width = 0.8 / len(half_lives)
-    for i, (name, values) in enumerate(half_lives.items()):
-        values = values.tolist()
-        places = [head + (i + 0.5) * width - 0.4 for head in range(1, len(values) + 1)]
-        axis.bar(places, [value - 1 for value in values], width, bottom=1, color=COLOURS[i], label=name)
+    figure, axis = panel(7.5, 2.8)
+    grouped_bars(axis, {name: values - 1 for name, values in half_lives.items()}, first=1, bottom=1)
     if window is not None:
         axis.axhline(window, color="black", lw=1, ls="--", label=f"the window, {window} steps")
     axis.axhline(1, color="black", lw=1, label="one step")
     axis.set(yscale="log", xlabel="head", ylabel="half-life (steps)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
+    axis.locator_params("x", integer=True)
+    legend_beside(axis, fontsize=9)
     return figure

@@ -81,6 +81,21 @@ def test_mask_difference_shows_both_and_what_changed():
     assert names[0] == "Red desk lamp  1" and len(names[1]) < 30
 
 
+@pytest.mark.parametrize("gaps", [None, [0, 60, 86400 * 45]])
+def test_a_picture_mask_has_every_item_along_both_axes(gaps, tmp_path):
+    Image.new("RGB", (8, 4), "red").save(tmp_path / "a.png")
+    items = pd.DataFrame({"item": ["a", "b", "c"], "title": LABELS, "image": ["a.png", None, None]})
+    axis, bar = drawn(viz.picture_mask(MASK.double().numpy(), items, tmp_path, "one head", gaps))
+    heat, *pictures = axis.images
+    assert heat.get_clim() == (0, 1) and list(heat.get_extent()) == [0, 3, 3, 0] and bar.get_ylabel()
+    torch.testing.assert_close(torch.tensor(heat.get_array().tolist()), MASK)
+    left, below = (picture.get_extent() for picture in pictures)
+    assert left[1] < 0 < left[3] < 1 and 0 < below[0] < 1 and below[3] > 3  # beside row 1, below column 1
+    words = [text.get_text().replace("\n", " ") for text in axis.texts]
+    assert words.count("Blue $5 mug") == 2 and len(axis.patches) == 6 and axis.get_title() == "one head"
+    assert words[4:] == (["first", "+1 min", "+45 d"] if gaps else []) and axis.get_xlabel() and axis.get_ylabel()
+
+
 @pytest.fixture
 def table():
     return pd.DataFrame(
