@@ -1,26 +1,31 @@
-"""What moves to another catalogue, what the two losses see, what fine-tuning changes: what notebook 05 looks at.
+"""Chapter 5: what moves to another catalogue, what the two losses see, and what fine-tuning changes.
 
 The models are the quickstart's, pre-trained on its source domains; nothing is trained here.
 """
 
 import math
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.checkpoint import load_model
-from mmm4rec_lite.data import batch, epoch
+from mmm4rec_lite.data import Batch, Dataset, Split, batch, epoch
 from mmm4rec_lite.evaluation import compare, counting, metrics, model_scorer, rank_rows
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import fit_gaps, split
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, styled
+from mmm4rec_lite.utils.typing import Float, Tensor
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
 
 PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first that fits counts
     (r"adapter_text", "adapter, text (eq. 2)"),
@@ -38,114 +43,91 @@ PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first 
     (r"layers\.\d+\.ffn", "feed-forward (eq. 11, 19)"),
     (r".*norm", "norms"),
 )
+Scorer = Callable[[Batch], Float[Tensor, "B K"]]
+LOSSES = {"in_batch": "in-batch (eq. 21)", "catalogue": "whole catalogue (eq. 22)"}
 
 
-def part_of(name):
+def part_of(name: str) -> str:
     """The part that a tensor of MMM4Rec's state belongs to."""
     return next(title for pattern, title in PARTS if re.match(pattern, name))
 
 
-def parts(source, target, features, config=presets.CONFIG):
-    """What ``Recommender.transfer`` moves, found by doing it: part, its numbers in source and target, moves, why not.
+def parts(source: Dataset, target: Dataset, features: Features, config: ModelConfig = presets.CONFIG) -> pd.DataFrame:
+    """What a transfer moves, found by doing it: a row per part that the model can have.
 
-    With every part that the model can have; ``source`` and ``target`` are datasets, ``features`` of all their items.
+    Columns: part, source_parameters, target_parameters, moves, why_not. ``features``: of the items of both datasets.
     """
-    config = config.replace(fusion="item", query_time=True)
+    config, rows = config.replace(fusion="item", query_time=True), []
     one, other = (MMM4Rec(config, *features.align(data.items["item"])) for data in (source, target))
     state = {name: torch.randn_like(tensor) for name, tensor in one.state_dict().items()}
     other.transfer(state)
-    lines = {}
+    reasons = {"has a row per item": other.item_specific, "belongs to one domain": other.reset_on_transfer}
     for name, tensor in other.state_dict().items():
-        why = (
-            "has a row per item"
-            if name.startswith(other.item_specific)
-            else "belongs to one domain"
-            if name.startswith(other.reset_on_transfer)
-            else ""
-        )
-        start = {"numbers, source": 0, "numbers, target": 0, "moves": True, "why not": why}
-        line = lines.setdefault(part_of(name), start)
-        line["numbers, source"] += state[name].numel()
-        line["numbers, target"] += tensor.numel()
-        line["moves"] &= state[name].shape == tensor.shape and torch.equal(state[name], tensor)
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("part").reset_index()
+        why = next((why for why, beginnings in reasons.items() if name.startswith(beginnings)), "")
+        moves = state[name].shape == tensor.shape and torch.equal(state[name], tensor)
+        rows.append((part_of(name), state[name].numel(), tensor.numel(), moves, why))
+    table = pd.DataFrame(rows, columns=["part", "source_parameters", "target_parameters", "moves", "why_not"])
+    sums = dict(source_parameters="sum", target_parameters="sum", moves="all", why_not="first")
+    return table.groupby("part", sort=False).agg(sums).reset_index()
 
 
-def zero_shot(start, target, features, config=presets.CONFIG):
+def zero_shot(start: Path | str, target: Dataset, features: Features, config: ModelConfig = presets.CONFIG) -> MMM4Rec:
     """The pre-trained model of run folder ``start`` over ``target``'s items, before any fine-tuning."""
-    return load_model(
-        Path(start) / "model.safetensors",
-        features,
-        target.items["item"],
-        keep_items=False,
-        item_bias=config.item_bias,
-        query_time=config.query_time,
-    )[0].eval()
+    path, own = Path(start) / "model.safetensors", dict(item_bias=config.item_bias, query_time=config.query_time)
+    return load_model(path, features, target.items["item"], keep_items=False, **own)[0].eval()
 
 
-def fresh(target, features, config=presets.CONFIG, seed=presets.FINETUNE.seed):
-    """The random model from which ``quickstart.finetuned`` starts without pre-training."""
+def fresh(
+    target: Dataset, features: Features, config: ModelConfig = presets.CONFIG, seed: int = presets.FINETUNE.seed
+) -> MMM4Rec:
+    """The random model from which ``presets.finetuned`` starts without pre-training."""
     torch.manual_seed(seed)
     model = MMM4Rec(config, *features.align(target.items["item"]))
     fit_gaps(model, split(target))
     return model.eval()
 
 
-def negatives(rows, batch_size=presets.PRETRAIN.batch_size):
-    """How often each item is a negative in one epoch under either loss: a row per item that is ever a target.
+def negatives(rows: Split, batch_size: int = presets.PRETRAIN.batch_size) -> pd.DataFrame:
+    """How often each item is a negative in one epoch of training under either loss, of all that are ever a target.
 
-    ``rows``: a ``data.Split``; its training rows are used. Columns: item (index), popularity (training targets), and
-    per loss for how many of 1,000 rows the item is a negative; several copies in a batch count as several.
+    Columns: item (index), popularity (training targets), and in_batch, catalogue: for how many of 1,000 rows the item
+    is a negative; several copies in a batch count as several.
     """
-    targets, items = rows.sequences.items, rows.sequences.item_count + 1
+    targets, items, n = rows.sequences.items, rows.sequences.item_count + 1, len(rows.train)
     inside = torch.zeros(items, dtype=torch.float64)
     for chunk in epoch(rows.train, batch_size, 0, 0):
         copies = torch.bincount(targets[chunk], minlength=items).double()
         inside += copies * (len(chunk) - copies)  # own copies are no negatives
-    count, n = torch.bincount(targets[rows.train], minlength=items).double(), len(rows.train)
-    table = pd.DataFrame(
-        {
-            "item": range(items),
-            "popularity": count,
-            "in-batch (eq. 21)": 1000 * inside / n,
-            "whole catalogue (eq. 22)": 1000 * (n - count) / n,
-        }
-    )
+    count = _popularity(rows).double()
+    counts = dict(popularity=count, in_batch=1000 * inside / n, catalogue=1000 * (n - count) / n)
+    table = pd.DataFrame({"item": range(items), **counts})
     return table[table["popularity"] > 0].reset_index(drop=True)
 
 
 @torch.no_grad()
-def candidate_losses(models, rows, sizes=(8, 32, 128, 512), sample=2048, seed=0):
-    """Both losses of models (name -> model) on the same sample of training rows, by the number of candidates.
+def candidate_losses(
+    models: dict[str, MMM4Rec], rows: Split, sizes: Sequence[int] = (8, 32, 128, 512), sample: int = 2048, seed: int = 0
+) -> pd.DataFrame:
+    """Both losses of models (by name) on the same sample of training rows, by the number of candidates.
 
-    Columns: model, loss ("in-batch" or "whole catalogue"), candidates, different (mean number of different items among
-    them), nats, known (nats below the ln(candidates) of who knows nothing).
+    Columns: model, loss ("in_batch" or "catalogue"), candidates, distinct (mean number of different items among
+    them), nats, known_nats (below the ln(candidates) of a model that knows nothing).
     """
     order = torch.randperm(len(rows.train), generator=torch.Generator().manual_seed(seed))
-    picked, items = rows.train[order[:sample]], rows.sequences.item_count
-    lines = []
+    picked, items, lines = rows.train[order[:sample]], rows.sequences.item_count, []
     for name, model in models.items():
         model.eval()
         window, device = model.window, next(model.parameters()).device
         users = torch.cat([model.users(batch(rows.sequences, chunk, window).to(device)) for chunk in picked.split(512)])
         targets = rows.sequences.items[picked].to(device)
-        whole = full_loss(model, users, targets).item()
         for size in sizes:
             chunks = [chunk for chunk in torch.arange(len(picked)).split(size) if len(chunk) == size]
-            found = [in_batch_loss(model, users[chunk], targets[chunk]).item() for chunk in chunks]
-            different = [len(targets[chunk].unique()) for chunk in chunks]
-            lines.append(
-                {
-                    "model": name,
-                    "loss": "in-batch",
-                    "candidates": size,
-                    "different": sum(different) / len(chunks),
-                    "nats": sum(found) / len(chunks),
-                }
-            )
-        lines.append({"model": name, "loss": "whole catalogue", "candidates": items, "different": items, "nats": whole})
-    table = pd.DataFrame(lines)
-    return table.assign(known=torch.tensor(table["candidates"]).log().numpy() - table["nats"])
+            nats = sum(in_batch_loss(model, users[chunk], targets[chunk]).item() for chunk in chunks)
+            distinct = sum(len(targets[chunk].unique()) for chunk in chunks)
+            lines.append((name, "in_batch", size, distinct / len(chunks), nats / len(chunks)))
+        lines.append((name, "catalogue", items, items, full_loss(model, users, targets).item()))
+    table = pd.DataFrame(lines, columns=["model", "loss", "candidates", "distinct", "nats"])
+    return table.assign(known_nats=torch.tensor(table["candidates"]).log().numpy() - table["nats"])
 
 
 def _popularity(rows):
@@ -153,107 +135,87 @@ def _popularity(rows):
 
 
 @torch.no_grad()
-def popularity_pull(models, rows, sample=512):
-    """Mean place of every item in the rankings of models (name -> model), after a sample of the histories.
+def popularity_pull(models: dict[str, MMM4Rec], rows: Split, sample: int = 512) -> pd.DataFrame:
+    """Mean place of every item in the rankings of models (by name), after a sample of the histories.
 
     Histories before test rows; where there are none (pre-training), before training rows. Columns: model, item (index),
-    popularity (training targets), place (mean over histories, % of the catalogue: 0 is the top).
+    popularity (training targets), place_percent (mean over histories, of the catalogue: 0 is the top).
     """
     count, frames = _popularity(rows)[1:], []
     asked = rows.test if len(rows.test) else rows.train
     asked = asked[torch.randperm(len(asked), generator=torch.Generator().manual_seed(0))[:sample]]
     for name, model in models.items():
-        one = batch(rows.sequences, asked, model.window)
-        scores = model_scorer(model)(one)[:, 1:].cpu()
+        scores = model_scorer(model)(batch(rows.sequences, asked, model.window))[:, 1:].cpu()
         places = 100 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)
-        frames.append(
-            pd.DataFrame({"model": name, "item": range(1, len(count) + 1), "popularity": count, "place": places})
-        )
+        known = dict(model=name, item=range(1, len(count) + 1), popularity=count, place_percent=places)
+        frames.append(pd.DataFrame(known))
     table = pd.concat(frames, ignore_index=True)
     return table[table["popularity"] > 0].reset_index(drop=True)
 
 
-def with_popularity(model, rows, weight=1.0):
+def with_popularity(model: MMM4Rec, rows: Split, weight: float = 1.0) -> Scorer:
     """A scorer: the model's score plus ``weight`` times the log of how often the item is a training target (+ 1)."""
     score, pull = model_scorer(model), weight * torch.log1p(_popularity(rows).double()).float()
     return lambda one: (found := score(one)) + pull.to(found.device)
 
 
-def zero_shot_table(target, models):
-    """Test metrics of models (name -> model), each also with log-popularity added, beside the counting baselines."""
+def zero_shot_table(target: Dataset, models: dict[str, MMM4Rec]) -> pd.DataFrame:
+    """Test metrics of models (by name), each also with log-popularity added, beside the counting baselines."""
     rows = split(target)
-    systems = {}
+    systems = counting(rows)
     for name, model in models.items():
         systems |= {name: model_scorer(model), f"{name}, + log popularity": with_popularity(model, rows)}
-    return compare(counting(rows) | systems, rows.sequences, rows.test, presets.CONFIG.max_len, progress=False)
+    return compare(systems, rows.sequences, rows.test, presets.CONFIG.max_len, progress=False)
 
 
-def curves(target, runs, pretraining):
-    """Validation curves of fine-tuning, epoch 0 (nothing trained yet) included, as ``convergence`` has them.
+def curves(
+    target: Dataset, runs: dict[str, tuple[MMM4Rec, pd.DataFrame, bool]], pretraining: pd.DataFrame
+) -> pd.DataFrame:
+    """Validation curves of fine-tuning as ``viz.convergence_curves`` draws them, epoch 0 (nothing trained) included.
 
-    ``runs``: name -> (model before fine-tuning, history, was it pre-trained); ``pretraining``: the history of that.
-    "seconds in all" has pre-training's seconds on top where there was one.
+    ``runs``: name -> (model before fine-tuning, history, was it pre-trained); ``pretraining``: the history of that,
+    whose seconds are added in ``seconds_with_pretraining`` where there was one.
     """
     rows, frames = split(target), []
-    spent = pretraining["train_seconds"].sum()
     for name, (model, history, pretrained) in runs.items():
         ranked = rank_rows(model_scorer(model), rows.sequences, rows.valid, model.window)
         begun = pd.DataFrame([{"epoch": 0, "train_seconds": 0.0, "best": False, **metrics(ranked)}])
         line = pd.concat([begun, history], ignore_index=True)
-        seconds = line["train_seconds"].cumsum()
-        frames.append(
-            line.assign(
-                panel=target.name,
-                curve=name,
-                numbers="measured",
-                seed=presets.FINETUNE.seed,
-                seconds=seconds,
-                **{"seconds in all": seconds + spent * bool(pretrained)},
-            )
-        )
+        seconds, before = line["train_seconds"].cumsum(), pretraining["train_seconds"].sum() * pretrained
+        line = line.assign(panel=target.name, curve=name, numbers="measured", seed=presets.FINETUNE.seed)
+        frames.append(line.assign(seconds=seconds, seconds_with_pretraining=seconds + before))
     return pd.concat(frames, ignore_index=True)
 
 
-def until(table, level=None, metric="ndcg@10"):
+def until(table: pd.DataFrame, level: float | None = None, metric: str = "ndcg@10") -> pd.DataFrame:
     """Epochs and seconds until each curve of ``curves`` reaches ``level``; by default the lowest of their bests."""
     level = table.groupby("curve")[metric].max().min() if level is None else level
-    over = table[table[metric] >= level].groupby("curve", sort=False)[["epoch", "seconds", "seconds in all"]].first()
-    return over.reindex(table["curve"].unique()).assign(level=level)
+    columns = ["epoch", "seconds", "seconds_with_pretraining"]
+    reached = table[table[metric] >= level].groupby("curve")[columns].first()
+    return reached.reindex(table["curve"].unique()).assign(level=level)
 
 
-def parameter_drift(target, before, after):
+def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.DataFrame:
     """How far fine-tuning moved each part of a model, and what is left of its accuracy when that part is put back.
 
-    ``before``, ``after``: the same model before and after. Columns: part, numbers, length (after), distance (moved,
-    over the length before; nan where that was 0), put back (test NDCG@10 with this part as before);
-    ``attrs["whole"]``: NDCG@10 as it is.
+    ``before``, ``after``: the same model before and after. Columns: part (those that moved), parameters, length
+    (after), relative_distance (over the length before; nan where that was 0), put_back_ndcg@10 (on test rows, with
+    this part as before), ndcg@10 (as it is).
     """
     rows, old = split(target), {name: tensor.cpu() for name, tensor in before.state_dict().items()}
     new = {name: tensor.cpu().clone() for name, tensor in after.state_dict().items()}
     score = lambda: metrics(rank_rows(model_scorer(after), rows.sequences, rows.test, after.window))["ndcg@10"]
     length = lambda tensors: sum(tensor.double().square().sum() for tensor in tensors).sqrt().item()
-    groups, lines, whole = {}, [], score()
-    for name in new:
-        groups.setdefault(part_of(name), []).append(name)
-    for part, names in groups.items():
+    groups, lines, whole = pd.Series(list(new)).groupby([part_of(name) for name in new], sort=False), [], score()
+    for part, names in groups:
         first, last = [old[name] for name in names], [new[name] for name in names]
-        moved = length([b - a for a, b in zip(first, last)])
-        if not moved:
-            continue
-        after.load_state_dict(new | dict(zip(names, first)))
-        lines.append(
-            {
-                "part": part,
-                "numbers": sum(map(torch.numel, last)),
-                "length": length(last),
-                "distance": moved / length(first) if length(first) else float("nan"),
-                "put back": score(),
-            }
-        )
+        if moved := length([b - a for a, b in zip(first, last)]):
+            after.load_state_dict(new | dict(zip(names, first)))
+            relative = moved / length(first) if length(first) else math.nan
+            lines.append((part, sum(map(torch.numel, last)), length(last), relative, score(), whole))
     after.load_state_dict(new)
-    table = pd.DataFrame(lines)
-    table.attrs["whole"] = whole
-    return table
+    columns = ["part", "parameters", "length", "relative_distance", "put_back_ndcg@10", "ndcg@10"]
+    return pd.DataFrame(lines, columns=columns)
 
 
 def without_pretraining(runs, pairs=None):
@@ -305,55 +267,45 @@ def _beside(where, group, pairs):
 
 
 @styled
-def plot_candidate_losses(table, title=""):
-    """Loss by number of candidates; a frame of ``experiments.transfer.candidate_losses``."""
+def plot_candidate_losses(table: pd.DataFrame, title: str = "") -> Figure:
+    """Loss by number of candidates; a frame of ``candidate_losses``."""
     figure = empty_figure(6.5, 3)
     axis = figure.subplots()
-    inside = table[table["loss"] != "whole catalogue"]
-    for i, (name, rows) in enumerate(inside.groupby("model", sort=False)):
-        axis.plot(rows["candidates"], rows["nats"], marker="os^"[i], color=COLOURS[i], label=f"{name}, in-batch")
-        whole = table[(table["loss"] == "whole catalogue") & (table["model"] == name)]
-        axis.plot(
-            whole["candidates"],
-            whole["nats"],
-            marker="*",
-            ms=14,
-            color=COLOURS[i],
-            ls="",
-            label=f"{name}, whole catalogue",
-        )
+    for i, (name, rows) in enumerate(table.groupby("model", sort=False)):
+        inside, whole = (rows[rows["loss"] == loss] for loss in LOSSES)
+        axis.plot(inside["candidates"], inside["nats"], marker="os^"[i], color=COLOURS[i], label=f"{name}, in-batch")
+        star = dict(marker="*", ms=14, ls="", color=COLOURS[i])
+        axis.plot(whole["candidates"], whole["nats"], **star, label=f"{name}, whole catalogue")
     sizes = table["candidates"].drop_duplicates().sort_values()
     axis.plot(sizes, np.log(sizes), color="black", ls=":", label="knows nothing: ln(candidates)")
     axis.set(xscale="log", xlabel="candidates, the right one among them", ylabel="cross-entropy (nats)")
     axis.set_xticks(sizes, [f"{size}" for size in sizes])
     axis.minorticks_off()
-    axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
+    legend_beside(axis)
     return captioned(figure, title)
 
 
 @styled
-def plot_negative_counts(table):
-    """How often each item is a negative under both losses, by its popularity; ``experiments.transfer.negatives``."""
+def plot_negative_counts(table: pd.DataFrame) -> Figure:
+    """How often each item is a negative under both losses, by its popularity; a frame of ``negatives``."""
     figure = empty_figure(6.5, 2.8)
     axis = figure.subplots()
-    for i, name in enumerate(("in-batch (eq. 21)", "whole catalogue (eq. 22)")):
-        axis.plot(table["popularity"], table[name], "os"[i], ms=3, alpha=0.6, color=COLOURS[i], label=name)
-    axis.set(
-        xscale="log", xlabel="how often the item is a training target", ylabel="how often a negative,\nin 1,000 rows"
-    )
-    axis.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left", markerscale=2)
+    for (column, label), colour, marker in zip(LOSSES.items(), COLOURS, "os"):
+        axis.plot(table["popularity"], table[column], marker, ms=3, alpha=0.6, color=colour, label=label)
+    axis.set(xscale="log", xlabel="how often the item is a training target")
+    axis.set_ylabel("how often a negative,\nin 1,000 rows")
+    legend_beside(axis, markerscale=2)
     return figure
 
 
 @styled
-def plot_popularity_pull(table, title=""):
-    """Mean place of items in the rankings by their popularity, a panel per model; ``transfer.popularity_pull``."""
-    names = list(table["model"].unique())
-    figure = empty_figure(0.8 + 2.6 * len(names), 2.7)
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axis, (name, rows) in zip(axes, table.groupby("model", sort=False)):
-        axis.plot(rows["popularity"], rows["place"], "o", ms=3, alpha=0.7, color=COLOURS[0])
-        rho = rows["popularity"].rank().corr(-rows["place"].rank())
+def plot_popularity_pull(table: pd.DataFrame, title: str = "") -> Figure:
+    """Mean place of items in the rankings by their popularity, a panel per model; a frame of ``popularity_pull``."""
+    models = table.groupby("model", sort=False)
+    figure, axes = panel_row(len(models), 0.8 + 2.6 * len(models), 2.7)
+    for axis, (name, rows) in zip(axes, models):
+        axis.plot(rows["popularity"], rows["place_percent"], "o", ms=3, alpha=0.7, color=COLOURS[0])
+        rho = rows["popularity"].rank().corr(-rows["place_percent"].rank())
         axis.set(xscale="log", xlabel="ratings in the training part")
         axis.set_title(f"{name}\nrank correlation {rho:+.2f}", fontsize=9, loc="left")
     axes[0].invert_yaxis()
@@ -362,25 +314,21 @@ def plot_popularity_pull(table, title=""):
 
 
 @styled
-def plot_travel_bars(table, title=""):
+def plot_parameter_drift(table: pd.DataFrame, title: str = "") -> Figure:
     """How far each part moved, and what is left when it is put back; a frame of ``parameter_drift``."""
-    figure = empty_figure(9.5, 1.0 + 0.3 * len(table) + (0.3 if title else 0))
-    left, right = figure.subplots(1, 2, sharey=True)
-    places = range(len(table))
-    left.barh(places, table["distance"].fillna(0), color=COLOURS[0])
-    for place, (distance, length) in enumerate(zip(table["distance"], table["length"])):
-        text = f" began at 0, now of length {length:.2g}" if math.isnan(distance) else f" {distance:.2f}"
-        left.text(0 if math.isnan(distance) else distance, place, text, va="center", fontsize=8)
-    left.set(xlabel="distance moved over length before (no unit)")
-    left.set_xlim(0, max(table["distance"].max() * 1.15, 1e-9))
-    whole = table.attrs["whole"]
-    right.hlines(places, table["put back"], whole, color="#bbbbbb", lw=2)
-    right.plot(table["put back"], places, "o", color=COLOURS[1], label="this part as before")
-    right.axvline(whole, color="black", ls=":", lw=1, label="nothing put back")
-    right.set(xlabel="test NDCG@10")
-    right.xaxis.get_major_locator().set_params(nbins=5)
-    right.legend(frameon=False, fontsize=8, bbox_to_anchor=(1, 1), loc="upper left")
+    figure, (left, right) = panel_row(2, 9.5, 1.0 + 0.3 * len(table) + (0.3 if title else 0))
+    places, distance = range(len(table)), table["relative_distance"]
+    left.barh(places, distance.fillna(0), color=COLOURS[0])
+    for place, moved, length in zip(places, distance, table["length"]):
+        text = f" began at 0, now of length {length:.2g}" if math.isnan(moved) else f" {moved:.2f}"
+        left.text(0 if math.isnan(moved) else moved, place, text, va="center", fontsize=8)
+    left.set(xlabel="distance moved over length before (no unit)", xlim=(0, max(distance.max() * 1.15, 1e-9)))
     left.set_yticks(places, table["part"], fontsize=8)
     left.invert_yaxis()
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    right.hlines(places, table["put_back_ndcg@10"], table["ndcg@10"], color="#bbbbbb", lw=2)
+    right.plot(table["put_back_ndcg@10"], places, "o", color=COLOURS[1], label="this part as before")
+    right.axvline(table["ndcg@10"].max(), color="black", ls=":", lw=1, label="nothing put back")
+    right.set(xlabel="test NDCG@10")
+    right.locator_params(axis="x", nbins=5)
+    legend_beside(right)
+    return captioned(figure, title)

@@ -9,7 +9,7 @@ import seaborn as sns
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, log_axis, styled
 
-TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds in all": "seconds, pre-training counted"}
+TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds_with_pretraining": "seconds, pre-training counted"}
 
 
 @styled

@@ -50,13 +50,13 @@ def test_everything_moves_but_what_belongs_to_items_or_to_one_domain(toy, domain
     table = ch05.parts(toy, domains[1], features, small).set_index("part")
     stays = table[~table["moves"]]
     assert all(word in " ".join(stays.index) for word in ("E^t", "E^v", "two scores", "request")) and len(stays) == 4
-    assert (stays["why not"] != "").all() and (table[table["moves"]]["why not"] == "").all()
-    same = table["numbers, source"] == table["numbers, target"]
+    assert (stays["why_not"] != "").all() and (table[table["moves"]]["why_not"] == "").all()
+    same = table["source_parameters"] == table["target_parameters"]
     assert same[table["moves"]].all() and not same[["item table E^t (section 3.2.3)"]].any()
     rows = len(domains[1].items) + 1
-    assert table["numbers, target"]["item table E^t (section 3.2.3)"] == rows * small.d_model
+    assert table["target_parameters"]["item table E^t (section 3.2.3)"] == rows * small.d_model
     alike = ch05.parts(*domains, features, small).set_index("part")  # tables of one shape stay, too
-    assert alike["moves"].equals(table["moves"]) and (alike["numbers, source"] == alike["numbers, target"]).all()
+    assert alike["moves"].equals(table["moves"]) and (alike["source_parameters"] == alike["target_parameters"]).all()
 
 
 @pytest.mark.parametrize("changes", [{}, dict(shared=False, n_layers=2), dict(gaps="seconds"), dict(time=False)])
@@ -88,10 +88,10 @@ def test_negatives_are_as_many_as_the_losses_have(domains):
     table, n = ch05.negatives(rows, batch_size=len(rows.train)), len(rows.train)
     assert table["popularity"].sum() == n
     expected = 1000 * table["popularity"] * (n - table["popularity"]) / n  # one batch with all rows in it
-    assert table["in-batch (eq. 21)"].tolist() == pytest.approx(expected.tolist())
-    assert table["whole catalogue (eq. 22)"].tolist() == pytest.approx((1000 * (1 - table["popularity"] / n)).tolist())
+    assert table["in_batch"].tolist() == pytest.approx(expected.tolist())
+    assert table["catalogue"].tolist() == pytest.approx((1000 * (1 - table["popularity"] / n)).tolist())
     small = ch05.negatives(rows, batch_size=16)
-    assert small["in-batch (eq. 21)"].sum() < 1000 * 15 + 1
+    assert small["in_batch"].sum() < 1000 * 15 + 1
 
 
 def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, domains, small, features):
@@ -100,12 +100,12 @@ def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, do
     with torch.no_grad():
         blank.adapter_text.weight.zero_(), blank.adapter_image.weight.zero_()  # all items alike
     table = ch05.candidate_losses({"blank": blank, "pre-trained": moved[2]}, rows, sizes=(4, 16), sample=64)
-    whole = table[table["loss"] == "whole catalogue"].set_index("model")
+    whole = table[table["loss"] == "catalogue"].set_index("model")
     assert whole["nats"]["blank"] == pytest.approx(math.log(len(domains[0].items)), abs=1e-5)
     assert table["candidates"].tolist() == [4, 16, len(domains[0].items)] * 2
     known = table[table["model"] == "pre-trained"]
-    assert (known["different"] <= known["candidates"]).all()
-    assert known["known"].tolist() == pytest.approx((known["candidates"].map(math.log) - known["nats"]).tolist())
+    assert (known["distinct"] <= known["candidates"]).all()
+    assert known["known_nats"].tolist() == pytest.approx((known["candidates"].map(math.log) - known["nats"]).tolist())
 
 
 def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
@@ -123,7 +123,7 @@ def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
 def test_places_are_shares_of_the_catalogue(moved):
     target, _, model, _, tuned, _ = moved
     table = ch05.popularity_pull({"fine-tuned": tuned}, split(target))
-    assert table["place"].between(0, 100).all() and (table["popularity"] > 0).all()
+    assert table["place_percent"].between(0, 100).all() and (table["popularity"] > 0).all()
 
 
 def test_zero_shot_table_has_each_model_with_and_without_popularity(moved, features, small, monkeypatch):
@@ -139,14 +139,16 @@ def test_curves_begin_before_training_and_count_pre_training_once(moved, feature
     table = ch05.curves(target, {"a": (fresh, history, False), "b": (zero, history, True)}, spent)
     b = table[table["curve"] == "b"]
     assert b["epoch"].tolist() == [0, 1, 2] and b["seconds"].iloc[0] == 0
-    assert (b["seconds in all"] - b["seconds"]).tolist() == pytest.approx([spent["train_seconds"].sum()] * 3)
+    assert (b["seconds_with_pretraining"] - b["seconds"]).tolist() == pytest.approx([spent["train_seconds"].sum()] * 3)
     a = table[table["curve"] == "a"]
-    assert a["seconds in all"].tolist() == a["seconds"].tolist() and a["ndcg@10"].iloc[0] != b["ndcg@10"].iloc[0]
+    assert (
+        a["seconds_with_pretraining"].tolist() == a["seconds"].tolist() and a["ndcg@10"].iloc[0] != b["ndcg@10"].iloc[0]
+    )
     soon = ch05.until(table, level=0.0)
     assert soon["epoch"].tolist() == [0, 0] and ch05.until(table, level=2.0)["epoch"].isna().all()
 
 
-def test_travelled_puts_each_part_back_and_leaves_the_model_as_it_was(moved, features, small):
+def test_parameter_drift_puts_each_part_back_and_leaves_the_model_as_it_was(moved, features, small):
     target, start, _, _, tuned, _ = moved
     zero = ch05.zero_shot(start, target, features, small)
     before = {name: tensor.clone() for name, tensor in tuned.state_dict().items()}
@@ -157,8 +159,10 @@ def test_travelled_puts_each_part_back_and_leaves_the_model_as_it_was(moved, fea
         tuned.adapter_text.bias - zero.adapter_text.bias
     ).square().sum()
     length = zero.adapter_text.weight.square().sum() + zero.adapter_text.bias.square().sum()
-    assert table["distance"]["adapter, text (eq. 2)"] == pytest.approx((moved_by / length).sqrt().item(), rel=1e-4)
-    assert math.isnan(table["distance"]["item table E^t (section 3.2.3)"])
+    assert table["relative_distance"]["adapter, text (eq. 2)"] == pytest.approx(
+        (moved_by / length).sqrt().item(), rel=1e-4
+    )
+    assert math.isnan(table["relative_distance"]["item table E^t (section 3.2.3)"])
     assert "scale of the log-gaps (not trained)" not in table.index  # it does not move in fine-tuning
     assert ch05.parameter_drift(target, tuned, tuned).empty
 

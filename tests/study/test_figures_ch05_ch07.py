@@ -6,7 +6,7 @@ import pytest
 from mmm4rec_lite import viz
 from mmm4rec_lite.study import ch05_pretraining_and_transfer as ch05
 from mmm4rec_lite.study import ch07_convergence as ch07
-from tests.viz.test_figures import drawn
+from tests.support.figures import drawn
 
 
 def curve(name, values, panel="shop", seed=0, best=2, **more):
@@ -74,7 +74,7 @@ def test_reach_lines_have_a_marker_per_share_hollow_where_training_was_cut():
 
 
 def test_candidate_losses_stand_beside_the_loss_of_who_knows_nothing():
-    lines = [("in-batch", 8, 1.0), ("in-batch", 32, 2.0), ("whole catalogue", 100, 3.0)]
+    lines = [("in_batch", 8, 1.0), ("in_batch", 32, 2.0), ("catalogue", 100, 3.0)]
     table = pd.DataFrame(lines, columns=["loss", "candidates", "nats"]).assign(model="m")
     (axis,) = drawn(ch05.plot_candidate_losses(table))
     assert list(named(axis, "m, in-batch").get_ydata()) == [1, 2]
@@ -83,26 +83,30 @@ def test_candidate_losses_stand_beside_the_loss_of_who_knows_nothing():
 
 
 def test_negative_counts_show_both_losses():
-    table = pd.DataFrame({"popularity": [1, 5], "in-batch (eq. 21)": [4, 20], "whole catalogue (eq. 22)": [999, 995]})
+    table = pd.DataFrame({"popularity": [1, 5], "in_batch": [4, 20], "catalogue": [999, 995]})
     (axis,) = drawn(ch05.plot_negative_counts(table))
     assert [list(line.get_ydata()) for line in axis.lines] == [[4, 20], [999, 995]] and axis.get_xscale() == "log"
 
 
 def test_popularity_pull_tells_the_rank_correlation():
     table = pd.DataFrame(
-        {"model": ["a"] * 3 + ["b"] * 3, "popularity": [1, 2, 3] * 2, "place": [90, 50, 10, 10, 50, 90]}
+        {"model": ["a"] * 3 + ["b"] * 3, "popularity": [1, 2, 3] * 2, "place_percent": [90, 50, 10, 10, 50, 90]}
     )
     up, down = drawn(ch05.plot_popularity_pull(table))
     assert up.get_title(loc="left") == "a\nrank correlation +1.00" and "-1.00" in down.get_title(loc="left")
     assert up.get_ylim()[0] > up.get_ylim()[1]  # the top of the ranking is on top
 
 
-def test_travel_bars_show_distance_and_what_is_left():
+def test_parameter_drift_shows_distance_and_what_is_left():
     table = pd.DataFrame(
-        {"part": ["x", "E"], "distance": [0.5, float("nan")], "length": [1.0, 2.0], "put back": [0.2, 0.1]}
-    )
-    table.attrs["whole"] = 0.25
-    left, right = drawn(ch05.plot_travel_bars(table))
+        {
+            "part": ["x", "E"],
+            "relative_distance": [0.5, float("nan")],
+            "length": [1.0, 2.0],
+            "put_back_ndcg@10": [0.2, 0.1],
+        }
+    ).assign(**{"ndcg@10": 0.25})
+    left, right = drawn(ch05.plot_parameter_drift(table))
     assert [bar.get_width() for bar in left.patches] == [0.5, 0] and "began at 0" in left.texts[1].get_text()
     assert list(named(right, "this part as before").get_xdata()) == [0.2, 0.1]
     assert list(named(right, "nothing put back").get_xdata()) == [0.25, 0.25]
