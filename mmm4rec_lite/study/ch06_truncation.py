@@ -1,47 +1,49 @@
-"""How much of a history is worth keeping (the paper's Figure 2): lengths in the data, quality, weights in the states.
+"""Chapter 6: how much of a history is worth keeping (the paper's Figure 2)? Lengths in the data, quality, weights.
 
 A history here is what stands before a test target (leave-one-out); "n kept" is its latest n items.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from mmm4rec_lite.analysis import effective_weights, steps
-from mmm4rec_lite.data import batch, leave_one_out
+from mmm4rec_lite.data import Dataset, Split, batch, leave_one_out
 from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, rank_rows
+from mmm4rec_lite.models.base import Recommender
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol.experiments import WINDOWS
 from mmm4rec_lite.study.protocol.results import tidy
 from mmm4rec_lite.study.shop import pooled
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, styled
 
 MARKERS = "osD^vP*X"
-WORDS = {"share (%)": "NDCG@10, % of that with the most kept", "gained (%)": "gain in NDCG@10 that is reached (%)"}
-
 DAY = 86400
 
 
-def history_lengths(datasets):
-    """dataset, items (1, 2, ...), histories (%): the share of test histories that have more items than that."""
+def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
+    """dataset, items (0, 1, ...), longer_percent: the share of test histories that have more items than that."""
     parts = []
     for dataset in datasets:
         lengths = _lengths(leave_one_out(dataset))
         items = np.arange(lengths.max() + 1)
-        parts.append(
-            pd.DataFrame(
-                {"dataset": dataset.name, "items": items, "histories (%)": 100 * (lengths[:, None] > items).mean(0)}
-            )
-        )
+        longer = 100 * (lengths[:, None] > items).mean(0)
+        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items, "longer_percent": longer}))
     return pd.concat(parts, ignore_index=True)
 
 
-def thrown_away(datasets, windows=WINDOWS):
+def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS) -> pd.DataFrame:
     """What a window leaves out of the test histories, a line per dataset and window.
 
-    histories: how many; cut (%) of them; dropped (%) of their items; how old what is dropped is, in days before the
-    oldest item kept: median and quartiles over the dropped items (nan where nothing is dropped).
+    Columns: dataset, kept, histories (how many), cut_percent (of them), dropped_percent (of their items), and how long
+    before the oldest item kept the dropped ones were (nan where there are none): age_lower_quartile_days,
+    age_median_days, age_upper_quartile_days.
     """
+    ages = [f"age_{which}_days" for which in ("lower_quartile", "median", "upper_quartile")]
     lines = []
     for dataset in datasets:
         rows = leave_one_out(dataset)
@@ -49,59 +51,37 @@ def thrown_away(datasets, windows=WINDOWS):
         test, first = rows.test.numpy(), rows.sequences.first[rows.test].numpy()
         for kept in windows:
             cut = [times[t - kept] - times[f : t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
-            ages = np.concatenate(cut) / DAY if cut else np.array([np.nan])
-            low, middle, high = np.quantile(ages, (0.25, 0.5, 0.75))
-            lines.append(
-                {
-                    "dataset": dataset.name,
-                    "kept": kept,
-                    "histories": len(lengths),
-                    "cut (%)": 100 * (lengths > kept).mean(),
-                    "dropped (%)": 100 * np.clip(lengths - kept, 0, None).sum() / lengths.sum(),
-                    "older by, lower quartile (days)": low,
-                    "older by, median (days)": middle,
-                    "older by, upper quartile (days)": high,
-                }
-            )
-    return pd.DataFrame(lines)
+            days = np.concatenate(cut) / DAY if cut else np.array([np.nan])
+            shares = 100 * (lengths > kept).mean(), 100 * np.clip(lengths - kept, 0, None).sum() / lengths.sum()
+            lines.append((dataset.name, kept, len(lengths), *shares, *np.quantile(days, (0.25, 0.5, 0.75))))
+    return pd.DataFrame(lines, columns=["dataset", "kept", "histories", "cut_percent", "dropped_percent", *ages])
 
 
 def _lengths(rows):
     return (rows.test - rows.sequences.first[rows.test]).numpy()
 
 
-def curves(runs):
-    """Runs of ``paper.truncation`` (or of ``gathered.stored``) as curves: a line per dataset, system and kept items.
+def curves(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of ``experiments.truncation`` (or all stored ones) as curves: a line per dataset, system and kept items.
 
-    Columns: dataset, system, kept, seeds, ndcg@10 (mean), share (%) of what the same seed has with the longest
-    window, spread (standard deviation of that share over seeds; nan with one).
+    Columns: dataset, system, kept, seeds, ndcg@10 (mean), share_percent (mean, of what the same seed has with the
+    longest window), spread_percent (standard deviation of that share over seeds; nan with one).
     """
     if "experiment" in runs:
         runs = tidy(runs[runs["experiment"] == "figure2"])
     if not len(runs):
         raise InputError("no run of figure2 among these; make some with `mmm4rec-lite reproduce figure2`")
     runs = runs.assign(**{"system": runs["label"].str.partition(", ")[0], "kept": runs["window"].astype(int)})
-    keys = ["dataset", "system", "seed"]
-    whole = runs.sort_values("kept").groupby(keys)["ndcg@10"].transform("last")
-    runs = runs.assign(share=100 * runs["ndcg@10"] / whole)
-    return (
-        runs.groupby(["dataset", "system", "kept"], sort=False)
-        .agg(
-            **{
-                "seeds": ("seed", "nunique"),
-                "ndcg@10": ("ndcg@10", "mean"),
-                "share (%)": ("share", "mean"),
-                "spread": ("share", "std"),
-            }
-        )
-        .reset_index()
-    )
+    whole = runs.sort_values("kept").groupby(["dataset", "system", "seed"])["ndcg@10"].transform("last")
+    by = runs.assign(share=100 * runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
+    table = by.agg(**{"seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "share_percent": ("share", "mean")})
+    return table.assign(spread_percent=by["share"].std()).reset_index()
 
 
-def against_whole(pairs, kept=WINDOWS[-1]):
-    """Paired differences of shorter windows to ``kept``, each within its system; of pairs (``gathered.compared``).
+def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
+    """Paired differences of shorter windows to ``kept``, each within its system; of stored pairs.
 
-    Columns: dataset, form, difference, standard error, seeds.
+    Columns: dataset, form, difference, standard_error, seeds.
     """
     own = pairs[(pairs["experiment"] == "figure2") & pairs["against"].str.endswith(f", {kept} kept")]
     system = {side: own[side].str.partition(", ")[0] for side in ("form", "against")}
@@ -109,32 +89,25 @@ def against_whole(pairs, kept=WINDOWS[-1]):
     return own.loc[system["form"] == system["against"], columns].reset_index(drop=True)
 
 
-@torch.no_grad()
-def shown(model, rows, kept=WINDOWS):
+def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS) -> pd.DataFrame:
     """One trained model, shown the latest n items alone when it is tested: nothing is trained anew.
 
-    ``rows``: a ``data.Split``. Columns: kept, ndcg@10, share (%) of the last, difference to the last and its
-    standard error over users.
+    Columns: kept, ndcg@10, share_percent (of the most kept), difference to that and its standard_error over users.
     """
     found = {n: ndcg_per_row(rank_rows(model_scorer(model), rows.sequences, rows.test, n)) for n in sorted(kept)}
-    whole = found[max(found)]
-    return pd.DataFrame(
-        [
-            {
-                "kept": n,
-                "ndcg@10": values.mean().item(),
-                "share (%)": 100 * (values.mean() / whole.mean()).item(),
-                "difference": (values - whole).mean().item(),
-                "standard_error": ((values - whole).std() / len(values) ** 0.5).item(),
-            }
-            for n, values in found.items()
-        ]
-    )
+    whole, lines = found[max(found)], []
+    for n, values in found.items():
+        change, share = values - whole, 100 * (values.mean() / whole.mean()).item()
+        error = (change.std() / len(values) ** 0.5).item()
+        lines.append((n, values.mean().item(), share, change.mean().item(), error))
+    return pd.DataFrame(lines, columns=["kept", "ndcg@10", "share_percent", "difference", "standard_error"])
 
 
 @torch.no_grad()
-def weights_kept(model, rows, users=200, places=("text", "image", "fusion")):
-    """How much of a state is about the latest n items: place, head, kept, weight (%), the mean over users.
+def state_weights(
+    model: MMM4Rec, rows: Split, users: int = 200, places: Sequence[str] = ("text", "image", "fusion")
+) -> pd.DataFrame:
+    """How much of a state is about the latest n items: place, head, kept, weight_percent, the mean over users.
 
     The first ``users`` test users with a full window; sums of ``analysis.effective_weights`` over the latest n.
     Head "mean" is the mean over heads. ``places``: which scans of the first layer.
@@ -149,77 +122,47 @@ def weights_kept(model, rows, users=200, places=("text", "image", "fusion")):
         dt, A = found[f"layer 1, {place}"]
         weight = 100 * effective_weights(dt, A, one.lengths).flip(-1).cumsum(-1).mean(0).cpu()  # [H, L]
         for head, values in [*enumerate(weight, 1), ("mean", weight.mean(0))]:
-            lines.append(
-                pd.DataFrame(
-                    {"place": place, "head": head, "kept": range(1, window + 1), "weight (%)": values.tolist()}
-                )
-            )
-    return pd.concat(lines, ignore_index=True)
+            lines += [(place, head, n, value) for n, value in enumerate(values.tolist(), 1)]
+    return pd.DataFrame(lines, columns=["place", "head", "kept", "weight_percent"])
 
 
-def planted(lines, share=0.95):
+def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
     """Kept items in the demo store, where the best possible is known; of the lines in ``benchmarks/results/store.csv``.
 
-    Columns: world, system ("gap vector", trained; "best", of any model that knows the store), kept, expected ndcg@10,
-    gained (%) of the way from the fewest items to the most, needed: the fewest that gain ``share`` of it.
+    Columns: world, system ("gap vector", trained; "best", of any model that knows the store), kept, expected_ndcg@10,
+    gained_percent (of the way from the fewest items to the most), needed (the fewest items that gain ``share`` of it).
     """
     table = pooled(lines[lines["part"] == "memory"])
     table = table.assign(system=table["system"].str.partition(",")[0]).sort_values("kept", kind="stable")
-    out = []
-    for (world, system), rows in table.groupby(["world", "system"], sort=False):
-        value = rows["expected_ndcg@10"]
-        gained = (value - value.iloc[0]) / (value.iloc[-1] - value.iloc[0])
-        out.append(
-            pd.DataFrame(
-                {
-                    "world": world,
-                    "system": system,
-                    "kept": rows["kept"],
-                    "expected_ndcg@10": value,
-                    "gained (%)": 100 * gained,
-                    "needed": rows["kept"][gained >= share].min(),
-                }
-            )
-        )
-    return pd.concat(out, ignore_index=True)
+    by = table.groupby(["world", "system"], sort=False)
+    low, high = (by["expected_ndcg@10"].transform(end) for end in ("first", "last"))
+    gained = (table["expected_ndcg@10"] - low) / (high - low)
+    enough = table["kept"].where(gained >= share).groupby([table["world"], table["system"]]).transform("min")
+    columns = ["world", "system", "kept", "expected_ndcg@10", "gained_percent", "needed"]
+    return table.assign(gained_percent=100 * gained, needed=enough)[columns].reset_index(drop=True)
 
 
 @styled
-def plot_length_curves(lengths, dropped):
-    """How long histories are, what windows drop of them and how old that is, a colour per dataset.
-
-    Frames of ``experiments.truncated``: ``history_lengths`` and ``thrown_away`` (bars on the right: quartiles).
-    """
-    figure = empty_figure(11, 3.6)
-    left, middle, right = figure.subplots(1, 3)
-    names = list(dropped["dataset"].unique())
+def plot_length_curves(lengths: pd.DataFrame, dropped: pd.DataFrame) -> Figure:
+    """How long histories are, what windows drop of them and how old that is, a colour per dataset."""
+    figure, (left, middle, right) = panel_row(3, 11, 3.6, sharey=False)
+    windows, names = sorted(dropped["kept"].unique()), list(dropped["dataset"].unique())
     for i, name in enumerate(names):
         look = dict(color=COLOURS[i], marker=MARKERS[i])
         own, kept = (table[table["dataset"] == name] for table in (lengths, dropped))
-        left.plot(own["items"].clip(lower=1), own["histories (%)"], color=COLOURS[i])
-        middle.plot(kept["kept"], kept["dropped (%)"], label=name, **look)
-        low, age, high = (kept[f"older by, {which} (days)"] for which in ("lower quartile", "median", "upper quartile"))
-        right.errorbar(
-            kept["kept"] + 0.5 * (i - (len(names) - 1) / 2), age, yerr=[age - low, high - age], ls="", capsize=3, **look
-        )
-    windows = sorted(dropped["kept"].unique())
+        left.plot(own["items"].clip(lower=1), own["longer_percent"], color=COLOURS[i])
+        middle.plot(kept["kept"], kept["dropped_percent"], label=name, **look)
+        low, age, high = (kept[f"age_{which}_days"] for which in ("lower_quartile", "median", "upper_quartile"))
+        beside = kept["kept"] + 0.5 * (i - (len(names) - 1) / 2)
+        right.errorbar(beside, age, yerr=[age - low, high - age], ls="", capsize=3, **look)
     for window in windows:
         left.axvline(window, color="black", ls=":", lw=1)
-    left.set(
-        xscale="log",
-        xlabel="n items (log scale; dotted: the windows)",
-        ylim=(0, 102),
-        ylabel="histories longer than n (%)",
-    )
+    left.set(xscale="log", xlabel="n items (log scale; dotted: the windows)", ylabel="histories longer than n (%)")
     left.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
-    left.set_xlim(1, lengths["items"].max())
+    left.set(xlim=(1, lengths["items"].max()), ylim=(0, 102))
     middle.set(xlabel="latest items kept", ylabel="items dropped (% of all)", ylim=(0, 100), xticks=windows)
-    right.set(
-        yscale="log",
-        xlabel="latest items kept",
-        xticks=windows,
-        ylabel="age of dropped items\n(before the oldest one kept)",
-    )
+    right.set(yscale="log", xlabel="latest items kept", xticks=windows)
+    right.set(ylabel="age of dropped items\n(before the oldest one kept)")
     right.set_yticks([1 / 1440, 1 / 24, 1, 30, 365], ["1 minute", "1 hour", "1 day", "1 month", "1 year"])
     right.minorticks_off()
     figure.legend(*middle.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
@@ -227,51 +170,53 @@ def plot_length_curves(lengths, dropped):
 
 
 @styled
-def plot_kept_curves(table, value, line="system", panel="dataset", error=None, mark=None, title=""):
-    """Quality by the number of items kept, a line per ``line``, a panel per ``panel``; a frame with a column ``kept``.
+def plot_kept_curves(
+    table: pd.DataFrame,
+    value: str = "share_percent",
+    line: str = "system",
+    panel: str = "dataset",
+    mark: tuple[float, str] | None = None,
+    title: str = "",
+) -> Figure:
+    """Quality by the number of items kept, a line per ``line``, a panel per ``panel``; ``curves`` or ``planted``.
 
-    error: the column with half the length of the bars; mark: (value, label) of a line across.
+    Bars: ``spread_percent``, where the table has it. mark: the value and the label of a line across.
     """
+    words = {"share_percent": "NDCG@10, % of that with the most kept"}
     panels, lines = (list(table[column].unique()) for column in (panel, line))
-    figure = empty_figure(2.4 + 3.2 * len(panels), 3.4)
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure, axes = panel_row(len(panels), 2.4 + 3.2 * len(panels), 3.4)
     for axis, name in zip(axes, panels):
         for i, one in enumerate(lines):
             rows = table[(table[panel] == name) & (table[line] == one)].sort_values("kept")
-            bars = rows[error] if error and rows[error].notna().any() else None
-            axis.errorbar(
-                rows["kept"], rows[value], yerr=bars, marker=MARKERS[i], color=COLOURS[i], capsize=3, label=one
-            )
+            bars = rows["spread_percent"] if "spread_percent" in rows and rows["spread_percent"].notna().any() else None
+            look = dict(marker=MARKERS[i], color=COLOURS[i], capsize=3, label=one)
+            axis.errorbar(rows["kept"], rows[value], yerr=bars, **look)
         if mark:
             axis.axhline(mark[0], color="black", ls=":", lw=1.5, label=mark[1])
         axis.set(xlabel="latest items kept", xticks=sorted(table["kept"].unique()))
         axis.set_title(name, fontsize=10)
-    axes[0].set_ylabel(WORDS.get(value, value))
-    axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
-    figure.suptitle(title, fontsize=10)
-    return figure
+    axes[0].set_ylabel(words.get(value, "gain in NDCG@10 that is reached (%)"))
+    legend_beside(axes[-1], fontsize=9)
+    return captioned(figure, title)
 
 
 @styled
-def plot_weight_curves(table):
+def plot_weight_curves(table: pd.DataFrame) -> Figure:
     """Share of the states' weight on the latest n items: a panel per place, a colour per model, thin lines for heads.
 
-    A frame of ``experiments.truncated.weights_kept`` with a column ``model`` more. Dotted: all items alike.
+    A frame of ``state_weights`` with a column ``model`` more. Dotted: all items alike.
     """
-    places, models = (list(table[column].unique()) for column in ("place", "model"))
-    figure = empty_figure(2.2 + 3 * len(places), 3.2)
-    axes = figure.subplots(1, len(places), sharey=True, squeeze=False)[0]
+    places, window = list(table["place"].unique()), table["kept"].max()
+    figure, axes = panel_row(len(places), 2.2 + 3 * len(places), 3.2)
     for axis, place in zip(axes, places):
-        for model, colour in zip(models, COLOURS):
-            own = table[(table["place"] == place) & (table["model"] == model)]
+        for (model, own), colour in zip(table[table["place"] == place].groupby("model", sort=False), COLOURS):
             for head, rows in own.groupby("head", sort=False):
                 look = dict(lw=3, label=f"{model}, mean") if head == "mean" else dict(lw=0.8, alpha=0.6)
-                axis.plot(rows["kept"], rows["weight (%)"], color=colour, **look)
-        window = table["kept"].max()
+                axis.plot(rows["kept"], rows["weight_percent"], color=colour, **look)
         axis.plot([0, window], [0, 100], color="black", ls=":", lw=1, label="all items alike")
         axis.set(xlabel="latest n items", xlim=(0, window), ylim=(0, 102))
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.locator_params(axis="x", integer=True)
         axis.set_title(f"layer 1, {place}", fontsize=10)
     axes[0].set_ylabel("weight in the state (%)")
-    axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    legend_beside(axes[-1], fontsize=9)
     return figure
