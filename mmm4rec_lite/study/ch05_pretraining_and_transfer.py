@@ -139,15 +139,15 @@ def popularity_pull(models: dict[str, MMM4Rec], rows: Split, sample: int = 512) 
     """Mean place of every item in the rankings of models (by name), after a sample of the histories.
 
     Histories before test rows; where there are none (pre-training), before training rows. Columns: model, item (index),
-    popularity (training targets), place_percent (mean over histories, of the catalogue: 0 is the top).
+    popularity (training targets), place_share (mean over histories, of the catalogue: 0 is the top).
     """
     count, frames = _popularity(rows)[1:], []
     asked = rows.test if len(rows.test) else rows.train
     asked = asked[torch.randperm(len(asked), generator=torch.Generator().manual_seed(0))[:sample]]
     for name, model in models.items():
         scores = model_scorer(model)(batch(rows.sequences, asked, model.window))[:, 1:].cpu()
-        places = 100 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)
-        known = dict(model=name, item=range(1, len(count) + 1), popularity=count, place_percent=places)
+        places = 1 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)
+        known = dict(model=name, item=range(1, len(count) + 1), popularity=count, place_share=places)
         frames.append(pd.DataFrame(known))
     table = pd.concat(frames, ignore_index=True)
     return table[table["popularity"] > 0].reset_index(drop=True)
@@ -304,8 +304,8 @@ def plot_popularity_pull(table: pd.DataFrame, title: str = "") -> Figure:
     models = table.groupby("model", sort=False)
     figure, axes = panel_row(len(models), 0.8 + 2.6 * len(models), 2.7)
     for axis, (name, rows) in zip(axes, models):
-        axis.plot(rows["popularity"], rows["place_percent"], "o", ms=3, alpha=0.7, color=COLOURS[0])
-        rho = rows["popularity"].rank().corr(-rows["place_percent"].rank())
+        axis.plot(rows["popularity"], 100 * rows["place_share"], "o", ms=3, alpha=0.7, color=COLOURS[0])
+        rho = rows["popularity"].rank().corr(-rows["place_share"].rank())
         axis.set(xscale="log", xlabel="ratings in the training part")
         axis.set_title(f"{name}\nrank correlation {rho:+.2f}", fontsize=9, loc="left")
     axes[0].invert_yaxis()

@@ -22,28 +22,28 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, styled
 
 MARKERS = "osD^vP*X"
+SHARES = {"ndcg_share": "NDCG@10, % of that with the most kept", "gained_share": "gain in NDCG@10 that is reached (%)"}
 DAY = 86400
+AGES = ["age_q25_days", "age_median_days", "age_q75_days"]
 
 
 def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
-    """dataset, items (0, 1, ...), longer_percent: the share of test histories that have more items than that."""
+    """dataset, items (0, 1, ...), longer_share: the share of test histories that have more items than that."""
     parts = []
     for dataset in datasets:
         lengths = _lengths(leave_one_out(dataset))
         items = np.arange(lengths.max() + 1)
-        longer = 100 * (lengths[:, None] > items).mean(0)
-        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items, "longer_percent": longer}))
+        longer = (lengths[:, None] > items).mean(0)
+        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items, "longer_share": longer}))
     return pd.concat(parts, ignore_index=True)
 
 
 def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS) -> pd.DataFrame:
     """What a window leaves out of the test histories, a line per dataset and window.
 
-    Columns: dataset, kept, histories (how many), cut_percent (of them), dropped_percent (of their items), and how long
-    before the oldest item kept the dropped ones were (nan where there are none): age_lower_quartile_days,
-    age_median_days, age_upper_quartile_days.
+    Columns: dataset, kept, histories (how many), cut_share (of them), dropped_share (of their items), and how long
+    before the oldest item kept the dropped ones were (nan if none): age_q25_days, age_median_days, age_q75_days.
     """
-    ages = [f"age_{which}_days" for which in ("lower_quartile", "median", "upper_quartile")]
     lines = []
     for dataset in datasets:
         rows = leave_one_out(dataset)
@@ -52,9 +52,9 @@ def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS)
         for kept in windows:
             cut = [times[t - kept] - times[f : t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
             days = np.concatenate(cut) / DAY if cut else np.array([np.nan])
-            shares = 100 * (lengths > kept).mean(), 100 * np.clip(lengths - kept, 0, None).sum() / lengths.sum()
+            shares = (lengths > kept).mean(), np.clip(lengths - kept, 0, None).sum() / lengths.sum()
             lines.append((dataset.name, kept, len(lengths), *shares, *np.quantile(days, (0.25, 0.5, 0.75))))
-    return pd.DataFrame(lines, columns=["dataset", "kept", "histories", "cut_percent", "dropped_percent", *ages])
+    return pd.DataFrame(lines, columns=["dataset", "kept", "histories", "cut_share", "dropped_share", *AGES])
 
 
 def _lengths(rows):
@@ -64,8 +64,8 @@ def _lengths(rows):
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of ``experiments.truncation`` (or all stored ones) as curves: a line per dataset, system and kept items.
 
-    Columns: dataset, system, kept, seeds, ndcg@10 (mean), share_percent (mean, of what the same seed has with the
-    longest window), spread_percent (standard deviation of that share over seeds; nan with one).
+    Columns: dataset, system, kept, seeds, ndcg@10 (mean), ndcg_share (mean, of what the same seed has with the
+    longest window), ndcg_share_spread (its standard deviation over seeds; nan with one).
     """
     if "experiment" in runs:
         runs = tidy(runs[runs["experiment"] == "figure2"])
@@ -73,9 +73,9 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
         raise InputError("no run of figure2 among these; make some with `mmm4rec-lite reproduce figure2`")
     runs = runs.assign(**{"system": runs["label"].str.partition(", ")[0], "kept": runs["window"].astype(int)})
     whole = runs.sort_values("kept").groupby(["dataset", "system", "seed"])["ndcg@10"].transform("last")
-    by = runs.assign(share=100 * runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
-    table = by.agg(**{"seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "share_percent": ("share", "mean")})
-    return table.assign(spread_percent=by["share"].std()).reset_index()
+    by = runs.assign(share=runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
+    table = by.agg(**{"seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "ndcg_share": ("share", "mean")})
+    return table.assign(ndcg_share_spread=by["share"].std()).reset_index()
 
 
 def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
@@ -92,22 +92,22 @@ def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
 def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS) -> pd.DataFrame:
     """One trained model, shown the latest n items alone when it is tested: nothing is trained anew.
 
-    Columns: kept, ndcg@10, share_percent (of the most kept), difference to that and its standard_error over users.
+    Columns: kept, ndcg@10, ndcg_share (of that with the most kept), difference to that, standard_error over users.
     """
     found = {n: ndcg_per_row(rank_rows(model_scorer(model), rows.sequences, rows.test, n)) for n in sorted(kept)}
     whole, lines = found[max(found)], []
     for n, values in found.items():
-        change, share = values - whole, 100 * (values.mean() / whole.mean()).item()
+        change, share = values - whole, (values.mean() / whole.mean()).item()
         error = (change.std() / len(values) ** 0.5).item()
         lines.append((n, values.mean().item(), share, change.mean().item(), error))
-    return pd.DataFrame(lines, columns=["kept", "ndcg@10", "share_percent", "difference", "standard_error"])
+    return pd.DataFrame(lines, columns=["kept", "ndcg@10", "ndcg_share", "difference", "standard_error"])
 
 
 @torch.no_grad()
 def state_weights(
     model: MMM4Rec, rows: Split, users: int = 200, places: Sequence[str] = ("text", "image", "fusion")
 ) -> pd.DataFrame:
-    """How much of a state is about the latest n items: place, head, kept, weight_percent, the mean over users.
+    """How much of a state is about the latest n items: place, head, kept, weight_share, the mean over users.
 
     The first ``users`` test users with a full window; sums of ``analysis.effective_weights`` over the latest n.
     Head "mean" is the mean over heads. ``places``: which scans of the first layer.
@@ -120,17 +120,17 @@ def state_weights(
     lines, found = [], steps(model, one.items, one.lengths, one.times)
     for place in places:
         dt, A = found[f"layer 1, {place}"]
-        weight = 100 * effective_weights(dt, A, one.lengths).flip(-1).cumsum(-1).mean(0).cpu()  # [H, L]
+        weight = effective_weights(dt, A, one.lengths).flip(-1).cumsum(-1).mean(0).cpu()  # [H, L]
         for head, values in [*enumerate(weight, 1), ("mean", weight.mean(0))]:
             lines += [(place, head, n, value) for n, value in enumerate(values.tolist(), 1)]
-    return pd.DataFrame(lines, columns=["place", "head", "kept", "weight_percent"])
+    return pd.DataFrame(lines, columns=["place", "head", "kept", "weight_share"])
 
 
 def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
     """Kept items in the demo store, where the best possible is known; of the lines in ``benchmarks/results/store.csv``.
 
     Columns: world, system ("gap vector", trained; "best", of any model that knows the store), kept, expected_ndcg@10,
-    gained_percent (of the way from the fewest items to the most), needed (the fewest items that gain ``share`` of it).
+    gained_share (of the way from the fewest items to the most), needed (the fewest items that gain ``share`` of it).
     """
     table = pooled(lines[lines["part"] == "memory"])
     table = table.assign(system=table["system"].str.partition(",")[0]).sort_values("kept", kind="stable")
@@ -138,8 +138,8 @@ def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
     low, high = (by["expected_ndcg@10"].transform(end) for end in ("first", "last"))
     gained = (table["expected_ndcg@10"] - low) / (high - low)
     enough = table["kept"].where(gained >= share).groupby([table["world"], table["system"]]).transform("min")
-    columns = ["world", "system", "kept", "expected_ndcg@10", "gained_percent", "needed"]
-    return table.assign(gained_percent=100 * gained, needed=enough)[columns].reset_index(drop=True)
+    columns = ["world", "system", "kept", "expected_ndcg@10", "gained_share", "needed"]
+    return table.assign(gained_share=gained, needed=enough)[columns].reset_index(drop=True)
 
 
 @styled
@@ -150,9 +150,9 @@ def plot_length_curves(lengths: pd.DataFrame, dropped: pd.DataFrame) -> Figure:
     for i, name in enumerate(names):
         look = dict(color=COLOURS[i], marker=MARKERS[i])
         own, kept = (table[table["dataset"] == name] for table in (lengths, dropped))
-        left.plot(own["items"].clip(lower=1), own["longer_percent"], color=COLOURS[i])
-        middle.plot(kept["kept"], kept["dropped_percent"], label=name, **look)
-        low, age, high = (kept[f"age_{which}_days"] for which in ("lower_quartile", "median", "upper_quartile"))
+        left.plot(own["items"].clip(lower=1), 100 * own["longer_share"], color=COLOURS[i])
+        middle.plot(kept["kept"], 100 * kept["dropped_share"], label=name, **look)
+        low, age, high = (kept[column] for column in AGES)
         beside = kept["kept"] + 0.5 * (i - (len(names) - 1) / 2)
         right.errorbar(beside, age, yerr=[age - low, high - age], ls="", capsize=3, **look)
     for window in windows:
@@ -172,7 +172,7 @@ def plot_length_curves(lengths: pd.DataFrame, dropped: pd.DataFrame) -> Figure:
 @styled
 def plot_kept_curves(
     table: pd.DataFrame,
-    value: str = "share_percent",
+    value: str = "ndcg_share",
     line: str = "system",
     panel: str = "dataset",
     mark: tuple[float, str] | None = None,
@@ -180,22 +180,21 @@ def plot_kept_curves(
 ) -> Figure:
     """Quality by the number of items kept, a line per ``line``, a panel per ``panel``; ``curves`` or ``planted``.
 
-    Bars: ``spread_percent``, where the table has it. mark: the value and the label of a line across.
+    value: the share to draw; bars: its spread, where the table has one. mark: a share and the label of a line across.
     """
-    words = {"share_percent": "NDCG@10, % of that with the most kept"}
     panels, lines = (list(table[column].unique()) for column in (panel, line))
     figure, axes = panel_row(len(panels), 2.4 + 3.2 * len(panels), 3.4)
     for axis, name in zip(axes, panels):
         for i, one in enumerate(lines):
             rows = table[(table[panel] == name) & (table[line] == one)].sort_values("kept")
-            bars = rows["spread_percent"] if "spread_percent" in rows and rows["spread_percent"].notna().any() else None
+            spread = rows.get(f"{value}_spread", rows[value] * np.nan)
             look = dict(marker=MARKERS[i], color=COLOURS[i], capsize=3, label=one)
-            axis.errorbar(rows["kept"], rows[value], yerr=bars, **look)
+            axis.errorbar(rows["kept"], 100 * rows[value], yerr=100 * spread if spread.notna().any() else None, **look)
         if mark:
-            axis.axhline(mark[0], color="black", ls=":", lw=1.5, label=mark[1])
+            axis.axhline(100 * mark[0], color="black", ls=":", lw=1.5, label=mark[1])
         axis.set(xlabel="latest items kept", xticks=sorted(table["kept"].unique()))
         axis.set_title(name, fontsize=10)
-    axes[0].set_ylabel(words.get(value, "gain in NDCG@10 that is reached (%)"))
+    axes[0].set_ylabel(SHARES[value])
     legend_beside(axes[-1], fontsize=9)
     return captioned(figure, title)
 
@@ -212,7 +211,7 @@ def plot_weight_curves(table: pd.DataFrame) -> Figure:
         for (model, own), colour in zip(table[table["place"] == place].groupby("model", sort=False), COLOURS):
             for head, rows in own.groupby("head", sort=False):
                 look = dict(lw=3, label=f"{model}, mean") if head == "mean" else dict(lw=0.8, alpha=0.6)
-                axis.plot(rows["kept"], rows["weight_percent"], color=colour, **look)
+                axis.plot(rows["kept"], 100 * rows["weight_share"], color=colour, **look)
         axis.plot([0, window], [0, 100], color="black", ls=":", lw=1, label="all items alike")
         axis.set(xlabel="latest n items", xlim=(0, window), ylim=(0, 102))
         axis.locator_params(axis="x", integer=True)

@@ -123,7 +123,7 @@ def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
 def test_places_are_shares_of_the_catalogue(moved):
     target, _, model, _, tuned, _ = moved
     table = ch05.popularity_pull({"fine-tuned": tuned}, split(target))
-    assert table["place_percent"].between(0, 100).all() and (table["popularity"] > 0).all()
+    assert table["place_share"].between(0, 1).all() and (table["popularity"] > 0).all()
 
 
 def test_zero_shot_table_has_each_model_with_and_without_popularity(moved, features, small, monkeypatch):

@@ -26,10 +26,10 @@ def two_users():
 
 def test_lengths_and_what_a_window_drops(two_users):
     lengths = ch06.history_lengths([two_users])
-    assert lengths["longer_percent"].tolist() == [100, 100, 50, 50, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
+    assert lengths["longer_share"].tolist() == [1, 1, 0.5, 0.5, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
     table = ch06.dropped_items([two_users], (1, 2, 4)).set_index("kept")
-    assert table["cut_percent"].tolist() == [100, 50, 0] and table["histories"].tolist() == [2, 2, 2]
-    assert table["dropped_percent"].tolist() == pytest.approx([100 * 4 / 6, 100 * 2 / 6, 0])
+    assert table["cut_share"].tolist() == [1, 0.5, 0] and table["histories"].tolist() == [2, 2, 2]
+    assert table["dropped_share"].tolist() == pytest.approx([4 / 6, 2 / 6, 0])
     assert table["age_median_days"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
     assert table["age_median_days"][2] == 1.5 and pd.isna(table["age_median_days"][4])
 
@@ -57,10 +57,10 @@ def test_curves_are_shares_of_the_same_seeds_longest_window():
     frame = runs({20: 0.2, 5: 0.1})
     for given in (frame, lines("figure2", frame)):
         table = ch06.curves(given).set_index("kept")
-        assert table["share_percent"].to_dict() == pytest.approx({5: 52.5, 20: 100}) and set(table["seeds"]) == {2}
-        assert table["spread_percent"][5] == pytest.approx(5 * 2**-0.5) and table["spread_percent"][20] == 0
+        assert table["ndcg_share"].to_dict() == pytest.approx({5: 0.525, 20: 1}) and set(table["seeds"]) == {2}
+        assert table["ndcg_share_spread"][5] == pytest.approx(0.05 * 2**-0.5) and table["ndcg_share_spread"][20] == 0
     one = ch06.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
-    assert one["spread_percent"].isna().all()
+    assert one["ndcg_share_spread"].isna().all()
     with pytest.raises(InputError, match="figure2"):
         ch06.curves(lines("table5", frame))
 
@@ -97,16 +97,16 @@ def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):
 def test_weights_add_up_to_everything_and_grow(model, toy_split):
     table = ch06.state_weights(model, toy_split, users=5)
     assert table["place"].unique().tolist() == ["text", "image", "fusion"]
-    whole = table[table["kept"] == model.config.max_len]["weight_percent"]
-    assert whole.tolist() == pytest.approx([100] * len(whole))
-    own = table[(table["place"] == "text") & (table["head"] == "mean")]["weight_percent"]
+    whole = table[table["kept"] == model.config.max_len]["weight_share"]
+    assert whole.tolist() == pytest.approx([1] * len(whole))
+    own = table[(table["place"] == "text") & (table["head"] == "mean")]["weight_share"]
     assert own.is_monotonic_increasing and own.iloc[0] > 0
     assert len(table) == 3 * (model.config.n_heads + 1) * model.config.max_len
 
 
 def test_forgetting_at_every_step_leaves_the_latest_item_alone(model, toy_split):
     table = ch06.state_weights(without_memory(model), toy_split, users=5, places=("text", "fusion"))
-    assert len(table["place"].unique()) == 2 and table[table["kept"] == 1]["weight_percent"].min() > 99.9
+    assert len(table["place"].unique()) == 2 and table[table["kept"] == 1]["weight_share"].min() > 0.999
 
 
 def test_planted_says_how_many_items_are_needed():
@@ -134,4 +134,4 @@ def test_planted_says_how_many_items_are_needed():
     ]
     table = ch06.planted(pd.DataFrame(rows))
     assert table.groupby("system")["needed"].first().to_dict() == {"best": 5, "gap vector": 12}
-    assert table.set_index(["system", "kept"])["gained_percent"]["best", 5] == pytest.approx(95)
+    assert table.set_index(["system", "kept"])["gained_share"]["best", 5] == pytest.approx(0.95)

@@ -90,7 +90,7 @@ def test_negative_counts_show_both_losses():
 
 def test_popularity_pull_tells_the_rank_correlation():
     table = pd.DataFrame(
-        {"model": ["a"] * 3 + ["b"] * 3, "popularity": [1, 2, 3] * 2, "place_percent": [90, 50, 10, 10, 50, 90]}
+        {"model": ["a"] * 3 + ["b"] * 3, "popularity": [1, 2, 3] * 2, "place_share": [0.9, 0.5, 0.1, 0.1, 0.5, 0.9]}
     )
     up, down = drawn(ch05.plot_popularity_pull(table))
     assert up.get_title(loc="left") == "a\nrank correlation +1.00" and "-1.00" in down.get_title(loc="left")

@@ -11,24 +11,24 @@ from tests.support.figures import drawn, legend
 def test_length_curves_draw_lengths_drops_and_ages(toy):
     dropped = ch06.dropped_items([toy], (2, 5))
     left, middle, right = drawn(ch06.plot_length_curves(ch06.history_lengths([toy]), dropped))
-    assert middle.lines[0].get_ydata().tolist() == dropped["dropped_percent"].tolist()
+    assert middle.lines[0].get_ydata().tolist() == (100 * dropped["dropped_share"]).tolist()
     assert [line.get_xdata()[0] for line in left.lines[1:]] == [2, 5]  # the windows
     assert right.lines[0].get_ydata().tolist() == dropped["age_median_days"].tolist()
     assert all(axis.get_xlabel() and axis.get_ylabel() for axis in (left, middle, right))
 
 
-@pytest.mark.parametrize("spread, bars", [([1.0, 2.0, 0.5, 0.0], True), ([None] * 4, False)])
+@pytest.mark.parametrize("spread, bars", [([0.01, 0.02, 0.005, 0.0], True), ([None] * 4, False)])
 def test_kept_curves_have_a_panel_per_dataset_and_bars_only_where_there_is_a_spread(spread, bars):
     table = pd.DataFrame(
         {
             "dataset": ["a", "a", "b", "b"],
             "system": "SASRec",
             "kept": [5, 20, 5, 20],
-            "share_percent": [90.0, 100.0, 95.0, 100.0],
-            "spread_percent": spread,
+            "ndcg_share": [0.9, 1.0, 0.95, 1.0],
+            "ndcg_share_spread": spread,
         }
     )
-    figure = ch06.plot_kept_curves(table, mark=(97, "97 %"), title="made up")
+    figure = ch06.plot_kept_curves(table, mark=(0.97, "97 %"), title="made up")
     a, b = drawn(figure)
     assert [axis.get_title() for axis in (a, b)] == ["a", "b"] and figure.get_suptitle() == "made up"
     assert b.lines[0].get_ydata().tolist() == [95, 100] and legend(b) == ["97 %", "SASRec"]
@@ -38,7 +38,7 @@ def test_kept_curves_have_a_panel_per_dataset_and_bars_only_where_there_is_a_spr
 def test_weight_curves_draw_heads_thin_and_their_mean_thick():
     table = pd.DataFrame(
         [
-            {"place": "text", "head": head, "kept": kept, "model": model, "weight_percent": 50}
+            {"place": "text", "head": head, "kept": kept, "model": model, "weight_share": 0.5}
             for model in ("fresh", "trained")
             for head in (1, 2, "mean")
             for kept in (1, 2)
