@@ -17,7 +17,7 @@ from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol.experiments import WINDOWS
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.study.shop import pooled
+from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, styled
 
@@ -132,8 +132,7 @@ def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
     Columns: world, system ("gap vector", trained; "best", of any model that knows the store), kept, expected_ndcg@10,
     gained_share (of the way from the fewest items to the most), needed (the fewest items that gain ``share`` of it).
     """
-    table = pooled(lines[lines["part"] == "memory"])
-    table = table.assign(system=table["system"].str.partition(",")[0]).sort_values("kept", kind="stable")
+    table = pooled(lines[lines["part"] == "memory"]).sort_values("kept", kind="stable")
     by = table.groupby(["world", "system"], sort=False)
     low, high = (by["expected_ndcg@10"].transform(end) for end in ("first", "last"))
     gained = (table["expected_ndcg@10"] - low) / (high - low)

@@ -16,7 +16,8 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol.experiments import VARIANTS
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.study.shop import expected_ndcg, pooled
+from mmm4rec_lite.study.shop import expected_ndcg
+from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.errors import InputError
 
 WHOLE, MEASURED = "MMM4Rec", "measured: "
@@ -230,7 +231,6 @@ def stored_time(lines, form="revived time branch", without="no time"):
     out = []
     for world in table.index.unique("world"):
         whole, bare = table.loc[(world, form)], table.loc[(world, without)]
-        error = max(whole["se"], whole["seed_se"])
         out.append(
             {
                 "world": world,
@@ -239,7 +239,7 @@ def stored_time(lines, form="revived time branch", without="no time"):
                 "whole": whole["expected_ndcg@10"],
                 "w/o Time": bare["expected_ndcg@10"],
                 "change (%)": -100 * whole["difference"] / whole["expected_ndcg@10"],
-                "error (%)": 100 * error / whole["expected_ndcg@10"],
+                "error (%)": 100 * whole["error"] / whole["expected_ndcg@10"],
             }
         )
     return pd.DataFrame(out)

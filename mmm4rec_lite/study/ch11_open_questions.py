@@ -14,14 +14,12 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite.analysis import half_lives, steps, without_memory
-from mmm4rec_lite.data import batch, statistics
+from mmm4rec_lite.data import statistics
 from mmm4rec_lite.evaluation import counting, model_scorer, rank_rows, recommend_after, user_history
-from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import fit_gaps, split
-from mmm4rec_lite.study import ch03_decay_masks as ch03
-from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
+from mmm4rec_lite.stages import split
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.study.shop import MODEL, SHORTEST, STORE, Table, World, expected_ndcg, pooled, shown, train
+from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
+from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, span, styled
 
 MARKERS = "osD^Pv"
@@ -57,24 +55,24 @@ def third_features(truth, dataset, text=False, picture=False):
 
 
 def third_modality(seeds=2):
-    """What a third vector is worth, by where it is joined: a frame as those of ``experiments.store``.
+    """What a third vector is worth, by where it is joined: a frame as those of `shop`.
 
     No gaps are at issue here, so all else is as in its modality part: no item tables (but in one form), short training.
     Bounds: the store's own best, judging items by their shape alone, and knowing all.
     """
     lines = []
     for seed in range(seeds):
-        world = World(STORE.replace(seed=seed))
-        table = Table("third modality", "colours in a third vector", world, MODEL.max_len)
+        shop = World(STORE.replace(seed=seed))
+        table = Table("third modality", "colours in a third vector", shop)
         forms = {name: (to, False) for name, to in JOINED.items()} | {LEARNED: (JOINED[WITHOUT], True)}
         for name, (to, learned) in forms.items():
-            features = third_features(world.truth, world.dataset, *to)
+            features = third_features(shop.truth, shop.dataset, *to)
             trained, notes = train(
-                world, MODEL.replace(item_bias=learned), SHORTEST.replace(seed=seed), features=features
+                shop, NO_ID.replace(item_bias=learned), SHORTEST.replace(seed=seed), features=features
             )
             table.add(name, model_scorer(trained), **notes)
-        table.add("best by shapes alone", world.best(knows="shape"))
-        table.add("best", world.best())
+        table.add("best by shapes alone", shop.best(knows="shape"))
+        table.add("best", shop.best())
         lines += table.compared(WITHOUT)
     return pd.DataFrame(lines)
 
@@ -125,16 +123,17 @@ def missing(runs):
 
 
 def lost_where(shares=(0, 0.25, 0.5, 0.75, 1.0), seed=0):
-    """The store's model (``fusion.trained``) when pictures are lost: given, missing (share of items), ndcg@10.
+    """The store's model (its model at this scale) when pictures are lost: given, missing (share of items), ndcg@10.
 
     Expected NDCG@10. given: lost in the history alone, among the candidates alone, in both; and "trained without
     pictures", the same model that never had any.
     """
-    world, model = ch04.world(seed), ch04.trained(seed=seed)
+    shop, training = world(seed), scale()[0]
+    model = shop.trained(NO_ID, training)
     order = torch.rand(len(model.image_features), generator=torch.Generator().manual_seed(seed)).argsort().argsort()
     lines = []
     for share in shares:
-        poor = ch04.trained(seed=seed)
+        poor = shop.trained(NO_ID, training)
         poor.drop_images(order < round(share * len(order)))
         for given, asks, shelf in (
             ("lost in the history", poor, model),
@@ -143,11 +142,10 @@ def lost_where(shares=(0, 0.25, 0.5, 0.75, 1.0), seed=0):
         ):
             candidates = shelf.candidates().detach()
             score = lambda rows, asks=asks, candidates=candidates: model.score(asks.users(rows), candidates).detach()
-            value = expected_ndcg(score, world, model.config.max_len).mean().item()
+            value = shop.accuracy(score)
             lines.append({"given": given, "missing": share, "ndcg@10": value})
-    training = ch04.scale()[0].replace(seed=seed)
-    never = train(world, ch04.CONFIG, training, off=("picture",))[0].cpu()
-    value = expected_ndcg(model_scorer(never), world, never.config.max_len).mean().item()
+    never = train(shop, NO_ID, training.replace(seed=seed), off=("picture",))[0].cpu()
+    value = shop.accuracy(model_scorer(never))
     lines += [{"given": "trained without pictures", "missing": share, "ndcg@10": value} for share in shares]
     return pd.DataFrame(lines)
 
@@ -191,8 +189,7 @@ def time_gains(runs, pairs, made_up):
     for row in table[table["system"].isin(["revived time branch", "gap vector", "published time branch"])].to_dict(
         orient="records"
     ):
-        error = max(row["se"], row["seed_se"] if row["seeds"] > 1 else 0)
-        lines.append((f"store, {row['world']}", row["system"], row["difference"], error, row["seeds"]))
+        lines.append((f"store, {row['world']}", row["system"], row["difference"], row["error"], row["seeds"]))
     out = pd.DataFrame(lines, columns=["data", "system", "gain", "standard_error", "seeds"])
     return out.assign(difference=out["gain"], form=out["data"] + ": " + out["system"])
 
@@ -237,7 +234,7 @@ def gap_table(runs, datasets):
 
 # memory
 
-LONG = ch03.TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
+LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
 @cache
@@ -252,11 +249,8 @@ def memory_worlds():
 def memory_models():
     """Shop -> (when -> model): "start" and "trained" (10 s each on a core, kept), without convolution."""
     out = {}
-    for name, world in memory_worlds().items():
-        torch.manual_seed(0)
-        start = MMM4Rec(LONG, *shown(world.truth, world.dataset).align(world.dataset.items["item"]))
-        fit_gaps(start, world.split)
-        out[name] = {"start": start.eval(), "trained": train(world, LONG, SHORTEST)[0].cpu().eval()}
+    for name, shop in memory_worlds().items():
+        out[name] = {"start": shop.fresh(LONG), "trained": shop.trained(LONG, SHORTEST)}
     return out
 
 
@@ -280,17 +274,15 @@ def half_life_table(models, batches):
 
 def memory_batches():
     """Shop -> the test users' histories, as ``half_life_table`` wants them."""
-    return {
-        name: batch(world.split.sequences, world.split.test, LONG.max_len) for name, world in memory_worlds().items()
-    }
+    return {name: shop.histories(LONG.max_len) for name, shop in memory_worlds().items()}
 
 
 def memory_worth(models, few=3):
     """What memory is worth: data, system, ndcg@10 (expected): trained, its states wiped, told the last ``few`` items
     alone, and the best that can be had from so many and from all twelve."""
     lines = []
-    for name, world in memory_worlds().items():
-        model, best = models[name]["trained"], world.best()
+    for name, shop in memory_worlds().items():
+        model, best = models[name]["trained"], shop.best()
         given = {
             "trained": (model_scorer(model), None),
             f"trained, last {few} items": (model_scorer(model), few),
@@ -299,7 +291,7 @@ def memory_worth(models, few=3):
             f"the best, last {few} items": (best, few),
         }
         lines += [
-            {"data": name, "system": system, "ndcg@10": expected_ndcg(score, world, LONG.max_len, kept).mean().item()}
+            {"data": name, "system": system, "ndcg@10": shop.accuracy(score, LONG.max_len, kept)}
             for system, (score, kept) in given.items()
         ]
     return pd.DataFrame(lines)
@@ -308,8 +300,8 @@ def memory_worth(models, few=3):
 def memory_curves(made_up):
     """Stored expected NDCG@10 by how many items are kept: world, who ("best", "trained"), kept, ndcg@10."""
     table = pooled(made_up[made_up["part"] == "memory"])
-    who = table["system"].str.startswith("best").map({True: "best", False: "trained"})
-    return table.assign(who=who, **{"ndcg@10": table["expected_ndcg@10"]})[["world", "who", "kept", "ndcg@10"]]
+    table = table.drop(columns="ndcg@10").rename(columns={"expected_ndcg@10": "ndcg@10"})
+    return table.assign(who=table["system"].replace("gap vector", "trained"))[["world", "who", "kept", "ndcg@10"]]
 
 
 @styled
@@ -378,14 +370,14 @@ def plot_gap_dependence(table, title=""):
 
 @styled
 def plot_third_modality(table, title=""):
-    """Expected NDCG@10 by where a third vector goes; a frame of ``experiments.store.pooled``.
+    """Expected NDCG@10 by where a third vector goes; a frame of `shop_report.pooled`.
 
     Lines across: bounds, named "best ..."; a bar is two standard errors of the difference to the form compared with,
     the larger of the users' and the seeds'.
     """
     bounds = table["system"].str.startswith("best")
     forms = table[~bounds].reset_index(drop=True)
-    error = 2 * forms[["se", "seed_se"]].max(axis=1)
+    error = 2 * forms["error"]
     figure = empty_figure(8, 1.1 + 0.36 * len(forms))
     axis = figure.subplots()
     axis.errorbar(forms["expected_ndcg@10"], forms.index, xerr=error, fmt="o", color=COLOURS[0], capsize=3)

@@ -179,13 +179,6 @@ def test_a_gap_spectrum_says_when_histories_are_too_short(toy):
         statistics.gap_spectrum([toy], 500)
 
 
-def test_scales_are_known_by_name(monkeypatch):
-    monkeypatch.setenv("MMM4REC_SCALE", "full")
-    assert ch04.scale() == ch04.SCALES["full"] != ch04.scale("quick")
-    with pytest.raises(InputError, match="'huge' is not known"):
-        ch04.scale("huge")
-
-
 def test_filters_are_shown_signal_by_signal():
     signals = {"five": ch04.signal(ch04.rhythm(5, L)), "four": ch04.signal(ch04.rhythm(4, L))}
     layer = ch04.pass_bins([4, 8], L)

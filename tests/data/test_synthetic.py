@@ -3,7 +3,6 @@
 import filecmp
 import json
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -392,7 +391,7 @@ def test_other_faults_are_told_in_one_line(toy):
         read_knobs(["users=many"])
 
 
-# ---- commands and experiment ----
+# ---- commands ----
 
 
 def test_the_command_makes_a_dataset_folder(tmp_path):
@@ -429,53 +428,3 @@ def test_the_seed_is_given_once_and_the_help_names_every_knob(tmp_path):
     assert truth_of(load_dataset(tmp_path / "s")).config.seed == 7
     told = CliRunner().invoke(app, ["data", "store", "--help"], env={"COLUMNS": "1000"}).stdout
     assert "Of the whole store" in told and all(f"{f.name}={f.default}" in told for f in fields(StoreConfig))
-
-
-def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monkeypatch):
-    from mmm4rec_lite.study import shop as experiment
-    from mmm4rec_lite.study.cli.experiments import experiment_app
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(experiment, "STORE", SMALL.replace(users=50, items=20))
-    short = experiment.TRAINING.replace(epochs=1, rows_per_epoch=256)
-    monkeypatch.setattr(experiment, "TRAINING", short)
-    monkeypatch.setattr(experiment, "SHORTER", short)
-    # a few of all the runs, in which the same things happen
-    gaps = partial(experiment.gap_part, effects=(1.0,), forms=("no time", "gap vector", *list(experiment.FORMS)[-2:]))
-    monkeypatch.setitem(experiment.PARTS, "gaps", gaps)
-    monkeypatch.setitem(experiment.PARTS, "memory", partial(experiment.memory_part, kept=(1, 3)))
-    monkeypatch.delitem(experiment.TELLING, "text")
-    monkeypatch.setattr(experiment, "MEMORIES", {"long memory": dict(seasons=2)})
-    call = ["store", "--out", "store.csv", "--seeds", "1", "--json"]
-    done = CliRunner().invoke(experiment_app, call)
-    assert done.exit_code == 0, done.output
-    frame = pd.read_csv("store.csv")
-    assert set(frame["part"]) == {"gaps", "modality", "memory"}
-    for column in ("seed", "device", "torch", "mmm4rec_lite", "store", "date", "machine", "difference", "se", "closed"):
-        assert column in frame
-    best_one = frame[(frame["part"] == "gaps") & (frame["system"] == "best")]
-    assert (best_one["closed"] == 1).all()
-    others = frame[frame["part"] == "gaps"].merge(best_one, on=["world", "seed"], suffixes=("", " best"))
-    assert (others["expected_ndcg@10"] <= others["expected ndcg@10 best"] + 1e-12).all()
-    dead = frame[frame["system"] == "published time branch"]
-    assert (dead["moved"] < 1e-5).all() and (frame[frame["system"] == "gap vector"]["moved"] > 1e-3).all()
-    text = Path("store.md").read_text()
-    assert "the branch is dead" in text and "The picture tells" in text
-
-    monkeypatch.setattr(experiment, "finetune", refuse(experiment.finetune))
-    assert CliRunner().invoke(experiment_app, call).exit_code == 0
-    assert CliRunner().invoke(experiment_app, [*call[:2], "part.csv", *call[3:], "--part", "modality"]).exit_code == 0
-    failed = CliRunner().invoke(experiment_app, [*call, "--part", "sound"])
-    assert failed.exit_code and "one of gaps, modality, memory" in str(failed.exception)
-    again = pd.read_csv("store.csv")
-    pd.testing.assert_frame_equal(again.drop(columns="date"), frame.drop(columns="date"))
-
-
-def refuse(finetune):
-    """finetune that is called only where a finished run lies."""
-
-    def read(dataset, features, folder, **settings):
-        assert (folder / "model.safetensors").exists()
-        return finetune(dataset, features, folder, **settings)
-
-    return read

@@ -11,6 +11,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study import ch06_truncation as ch06
 from mmm4rec_lite.study.protocol.results import lines
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.rows import store_row
 
 DAY = 86400
 
@@ -112,22 +113,7 @@ def test_forgetting_at_every_step_leaves_the_latest_item_alone(model, toy_split)
 def test_planted_says_how_many_items_are_needed():
     values = {"best": (0.1, 0.29, 0.3), "gap vector": (0.1, 0.12, 0.2)}
     rows = [
-        {
-            "part": "memory",
-            "world": "w",
-            "seed": seed,
-            "system": f"{name}, {kept} kept",
-            "kept": kept,
-            "against": "x",
-            "expected_ndcg@10": value,
-            "ndcg@10": value,
-            "difference": 0.0,
-            "se": 0.1,
-            "drawn_difference": 0.0,
-            "drawn_se": 0.1,
-            "closed": 0.0,
-            "seconds": 1.0,
-        }
+        store_row(part="memory", seed=seed, system=name, kept=kept, **{"expected_ndcg@10": value})
         for name, found in values.items()
         for kept, value in zip((1, 5, 12), found)
         for seed in (0, 1)

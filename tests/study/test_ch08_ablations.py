@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from mmm4rec_lite.study import audit
-from mmm4rec_lite.study import ch03_decay_masks as ch03
 from mmm4rec_lite.study import ch08_ablations as ch08
 from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.shop import NO_TIME, STORE, World
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.rows import store_row
 
 
 def test_what_each_variant_lacks(small):
@@ -114,29 +115,18 @@ def test_the_stored_audit_gives_the_same_count_as_its_own_sentence():
 
 
 def test_planted_compares_models_on_the_same_customers():
-    shop = ch03.shop(users=150)
-    table = ch08.planted(shop, {"MMM4Rec": shop.fresh(), "w/o Time": shop.fresh(ch03.NO_TIME)}).set_index("form")
+    shop = World(STORE.replace(users=150))
+    table = ch08.planted(shop, {"MMM4Rec": shop.fresh(), "w/o Time": shop.fresh(NO_TIME)}).set_index("form")
     assert list(table.index) == ["MMM4Rec", "w/o Time", "the best without gaps", "the best with gaps"]
     assert table["change (%)"]["MMM4Rec"] == 0 and table["change (%)"]["the best with gaps"] > 0
     assert (table["standard_error"].iloc[1:] > 0).all()
 
 
 def test_time_in_the_stored_runs_of_the_demo_store():
-    common = {
-        "part": "gaps",
-        "world": "gap effect 1",
-        "kept": 8,
-        "against": "no time",
-        "store": '{"gap_effect": 1.0}',
-        "ndcg@10": 0.1,
-        "drawn_difference": 0.0,
-        "drawn_se": 0.1,
-        "closed": 0.0,
-        "seconds": 1.0,
-    }
+    common = dict(world="gap effect 1", store='{"gap_effect": 1.0}', standard_error=0.001)
     frame = pd.DataFrame(
         [
-            {**common, "seed": seed, "system": name, "expected_ndcg@10": value, "difference": value - 0.4, "se": 0.001}
+            store_row(**common, seed=seed, system=name, difference=value - 0.4, **{"expected_ndcg@10": value})
             for seed in (0, 1)
             for name, value in (("no time", 0.4), ("revived time branch", 0.5 + 0.02 * seed))
         ]

@@ -7,11 +7,12 @@ import torch
 from mmm4rec_lite.evaluation import metrics, rank_rows
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
 from mmm4rec_lite.study import ch11_open_questions as ch11
+from mmm4rec_lite.study import shop
 from mmm4rec_lite.study.protocol.results import lines
 from mmm4rec_lite.study.shop import STORE, World, shown
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.rows import store_row
 
 SMALL = STORE.replace(users=400)
 
@@ -27,9 +28,9 @@ def short(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ch11, "STORE", STORE.replace(users=150))
     monkeypatch.setattr(ch11, "SHORTEST", ch11.SHORTEST.replace(epochs=1, rows_per_epoch=256))
-    monkeypatch.setattr(ch04, "SCALES", {"quick": (ch04.TRAINING.replace(epochs=1, rows_per_epoch=256), 1)})
+    monkeypatch.setattr(shop, "SCALES", {"quick": (shop.TRAINING.replace(epochs=1, rows_per_epoch=256), 1)})
     tiny = {}
-    monkeypatch.setattr(ch04, "world", lambda seed=0: tiny.setdefault(seed, World(STORE.replace(users=150, seed=seed))))
+    monkeypatch.setattr(ch11, "world", lambda seed=0: tiny.setdefault(seed, World(STORE.replace(users=150, seed=seed))))
     ch11.memory_worlds.cache_clear()
     yield
     ch11.memory_worlds.cache_clear()
@@ -65,7 +66,7 @@ def test_the_third_modality_is_measured_in_every_form_against_not_given(short):
     table = ch11.third_modality(seeds=1).set_index("system")
     assert list(table.index) == [*ch11.JOINED, ch11.LEARNED, "best by shapes alone", "best"]
     assert table["difference"][ch11.WITHOUT] == 0 and table["closed"]["best"] == pytest.approx(1)
-    assert table["run"].nunique() == 5 and table["expected_ndcg@10"].max() == table["expected_ndcg@10"]["best"]
+    assert table["run_id"].nunique() == 5 and table["expected_ndcg@10"].max() == table["expected_ndcg@10"]["best"]
 
 
 def test_parts_for_two_are_counted_on_the_model():
@@ -105,8 +106,8 @@ def test_losing_nothing_costs_nothing_wherever(short):
     assert whole.nunique() == 1
     lost = table.xs(1.0, level="missing")
     assert lost["lost in the history"] != whole.iloc[0] != lost["lost in the shop"]
-    world = ch04.world()
-    rows = ch11.dialled(ch04.trained(), world.dataset, k=4)
+    tiny = ch11.world()
+    rows = ch11.dialled(tiny.trained(shop.NO_ID, shop.scale()[0]), tiny.dataset, k=4)
     assert [len(items) for items in rows.values()] == [4, 4, 4]
 
 
@@ -181,22 +182,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
     )
     made = pd.DataFrame(
         [
-            {
-                "part": "gaps",
-                "world": "gap effect 1",
-                "system": "gap vector",
-                "kept": 8,
-                "seed": seed,
-                "against": "no time",
-                "difference": 0.03 + seed * 0.02,
-                "se": 0.001,
-                "closed": 0.5,
-                "expected_ndcg@10": 0.4,
-                "ndcg@10": 0.4,
-                "drawn_difference": 0,
-                "drawn_se": 0,
-                "seconds": 1,
-            }
+            store_row(world="gap effect 1", seed=seed, difference=0.03 + seed * 0.02, standard_error=0.001)
             for seed in (0, 1)
         ]
     )
@@ -221,22 +207,7 @@ def test_memory_is_measured_from_start_to_trained(short):
 def test_memory_curves_tell_the_best_from_the_trained():
     made = pd.DataFrame(
         [
-            {
-                "part": "memory",
-                "world": "w",
-                "system": f"{who}, {n} kept",
-                "kept": n,
-                "seed": 0,
-                "against": "x",
-                "difference": 0,
-                "se": 0,
-                "closed": 0,
-                "expected_ndcg@10": n / 10,
-                "ndcg@10": 0,
-                "drawn_difference": 0,
-                "drawn_se": 0,
-                "seconds": 0,
-            }
+            store_row(part="memory", system=who, kept=n, **{"expected_ndcg@10": n / 10})
             for who in ("best", "gap vector")
             for n in (1, 2)
         ]

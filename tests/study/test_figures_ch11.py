@@ -53,8 +53,7 @@ def test_third_modality_has_bounds_as_lines():
         {
             "system": ["not given", "joined to the text", "best by shapes alone", "best"],
             "expected_ndcg@10": [0.3, 0.35, 0.25, 0.4],
-            "se": [0, 0.001, 0, 0],
-            "seed_se": [0, 0.01, 0, 0],
+            "error": [0, 0.01, 0, 0],
         }
     )
     (axis,) = drawn(ch11.plot_third_modality(table, "t"))

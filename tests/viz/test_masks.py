@@ -133,7 +133,12 @@ def test_gap_response_draws_a_line_per_head_and_the_truth(places):
 
 def test_influence_bars_show_both_histories_and_their_errors():
     table = pd.DataFrame(
-        {"history": ["a", "a", "b", "b"], "item": [1, 2, 1, 2], "influence": [0.1, 0.2, 0.3, 0.4], "se": 0.05}
+        {
+            "history": ["a", "a", "b", "b"],
+            "item": [1, 2, 1, 2],
+            "influence": [0.1, 0.2, 0.3, 0.4],
+            "standard_error": 0.05,
+        }
     )
     (axis,) = drawn(ch03.plot_influence_bars(table, marked=2))
     assert [bar.get_height() for bar in axis.patches] == [0.1, 0.2, 0.3, 0.4]

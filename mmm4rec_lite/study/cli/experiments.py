@@ -27,7 +27,8 @@ def experiment_store(
     """What the model finds of the demo store's truth: OUT as csv, and in words beside it (.md)."""
     import pandas as pd
 
-    from mmm4rec_lite.study.shop import PARTS, pooled, report
+    from mmm4rec_lite.study.shop import PARTS
+    from mmm4rec_lite.study.shop_report import pooled, report
     from mmm4rec_lite.utils.files import atomic
 
     names = [name.strip() for name in part.split(",")]

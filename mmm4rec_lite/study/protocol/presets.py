@@ -19,8 +19,9 @@ import torch
 from mmm4rec_lite import data
 from mmm4rec_lite.evaluation import compare, counting, model_scorer
 from mmm4rec_lite.features import extract, load_encoder
-from mmm4rec_lite.models.config import ModelConfig, scale
-from mmm4rec_lite.stages import finetune, pretrain, split
+from mmm4rec_lite.models.config import ModelConfig, Quirks, scale
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.stages import finetune, fit_gaps, pretrain, split
 from mmm4rec_lite.study.protocol.runner import Protocol, Task
 from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils.devices import device
@@ -121,6 +122,30 @@ def film_task():
     whole = dataset()
     rows = features(whole)
     return Task(whole.select(TARGET), rows, Task(source_domains(whole), rows))
+
+
+@cache
+def film_models() -> dict[str, MMM4Rec]:
+    """The first notebook's model: when ("as published, fresh", "fresh", "trained") -> model.
+
+    The fresh ones have its sizes and start values of their own. The trained one is made if it is not there.
+    """
+    films = dataset()
+    target, rows = films.select(TARGET), features(films)
+    start, _, _ = pretrained(films, rows)
+    models = {"trained": finetuned(target, rows, start)[1].cpu().eval()}
+    for when, quirks in (("fresh", Quirks()), ("as published, fresh", Quirks(published_init=True))):
+        torch.manual_seed(0)
+        models[when] = MMM4Rec(CONFIG.replace(quirks=quirks), *rows.align(target.items["item"])).eval()
+        fit_gaps(models[when], split(target))
+    return dict(reversed(models.items()))
+
+
+def film_batch() -> data.Batch:
+    """The test users of the target domain whose history fills the window."""
+    rows = split(dataset().select(TARGET))
+    full = rows.test[rows.test - rows.sequences.first[rows.test] >= CONFIG.max_len]
+    return data.batch(rows.sequences, full, CONFIG.max_len)
 
 
 def sweep_options():
