@@ -1,7 +1,7 @@
 """Figures of items: strips, sheets and neighbours, with pictures where there are any."""
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,15 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import (
-    COLOURS,
-    Numbers,
-    captioned,
-    empty_figure,
-    grouped_bars,
-    legend_beside,
-    panel,
-    span,
-    styled,
-)
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, grouped_bars, legend_beside, panel, span, styled
 
+Folder = Path | str | None  # below which pictures lie
+Numbers = Iterable[Any]  # a row of them: a list, a tensor, a Series
+Shares = Mapping[str, Float[Tensor, " L"]]  # of L items, 0 to 1, by name
 CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every item
 
 
-def load_picture(folder: Path | str | None, image: Any, edge: int | None = None) -> Image.Image | None:
+def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.Image | None:
     """The picture ``image`` (a path below ``folder``), made square with white edges if ``edge`` (pixels) is given.
 
     None where ``image`` is no text, as in the frames of items that have none.
@@ -39,9 +32,7 @@ def load_picture(folder: Path | str | None, image: Any, edge: int | None = None)
 
 
 @styled(grid=False)
-def strip(
-    items: pd.DataFrame, folder: Path | str | None = None, title: str = "", marked: Collection[str] = ()
-) -> Figure:
+def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: Collection[str] = ()) -> Figure:
     """Items in a row: their pictures, or cards with the title. ``items``: frame with item, title, image.
 
     ``marked``: item ids that get a frame of another colour.
@@ -57,7 +48,7 @@ def strip(
 
 @styled(grid=False)
 def strips(
-    rows: Mapping[str, pd.DataFrame], folder: Path | str | None = None, marked: Collection[str] = (), title: str = ""
+    rows: Mapping[str, pd.DataFrame], folder: Folder = None, marked: Collection[str] = (), title: str = ""
 ) -> Figure:
     """Several rows of items, one under the other, such as what systems recommend: name -> frame as for ``strip``."""
     most = max(len(items) for items in rows.values())
@@ -91,13 +82,7 @@ def _tile(axis, item, folder, marked=False, below="", interpolation=None):
 
 
 @styled(grid=False)
-def weight_strip(
-    items: pd.DataFrame,
-    weights: Mapping[str, Float[Tensor, " L"]],
-    gaps: Numbers,
-    folder: Path | str | None = None,
-    title: str = "",
-) -> Figure:
+def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Folder = None, title: str = "") -> Figure:
     """A history's pictures, oldest first, with bars of each item's weight above and the gap before it below.
 
     ``items``: frame with item, title, image; ``weights``: name -> [L] shares (0 to 1); ``gaps``: [L] seconds.
@@ -115,7 +100,7 @@ def weight_strip(
 
 
 @styled(grid=False)
-def contact_sheet(items: pd.DataFrame, folder: Path | str | None, columns: int = 12, title: str = "") -> Figure:
+def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title: str = "") -> Figure:
     """The first items of every domain, a row each, small; grey: no picture. ``items``: frame with domain, image."""
     shelves = {name: rows["image"].head(columns) for name, rows in items.groupby("domain", sort=False)}
     edge, room = 64, 70  # pixels: a picture, and with the gap around it
@@ -136,7 +121,7 @@ def contact_sheet(items: pd.DataFrame, folder: Path | str | None, columns: int =
 
 @styled(grid=False)
 def neighbour_grid(
-    near: Mapping[str, pd.DataFrame], items: pd.DataFrame, folder: Path | str | None, same: str | None = None
+    near: Mapping[str, pd.DataFrame], items: pd.DataFrame, folder: Folder, same: str | None = None
 ) -> Figure:
     """Items on the left, their nearest neighbours beside them, a row per modality, with the cosine below.
 

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,18 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.items import CARD, EDGE, load_picture
-from mmm4rec_lite.viz.style import (
-    COLOURS,
-    Numbers,
-    grouped_bars,
-    legend_beside,
-    panel,
-    panel_row,
-    shortened,
-    span,
-    styled,
-)
+from mmm4rec_lite.viz.items import CARD, EDGE, Folder, Numbers, Shares, load_picture
+from mmm4rec_lite.viz.style import COLOURS, grouped_bars, legend_beside, panel, panel_row, shortened, span, styled
 
 Mask = Float[Tensor | np.ndarray, "L L"]
 LEFT = r"what is left: $M_{ts}$ (0 to 1)"
@@ -43,7 +32,7 @@ def mask_map(mask: Mask, labels: Sequence[str], title: str) -> Figure:
 
 @styled(grid=False)
 def picture_mask(
-    mask: Mask, items: pd.DataFrame, folder: Path | str | None = None, title: str = "", gaps: Numbers | None = None
+    mask: Mask, items: pd.DataFrame, folder: Folder = None, title: str = "", gaps: Numbers | None = None
 ) -> Figure:
     """A decay mask [L,L] of one head with the items' pictures along both axes, oldest first.
 
@@ -77,7 +66,7 @@ def picture_mask(
 
 
 @styled
-def weight_bars(weights: Mapping[str, Float[Tensor, " L"]], labels: Sequence[str], gaps: Numbers) -> Figure:
+def weight_bars(weights: Shares, labels: Sequence[str], gaps: Numbers) -> Figure:
     """What the last step still has of each past item, one bar per item; ``weights``: name -> [L] (0 to 1)."""
     figure, axis = panel(7, 1.2 + 0.26 * len(labels))
     height = 0.8 / len(weights)

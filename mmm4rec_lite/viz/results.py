@@ -1,15 +1,24 @@
 """Figures of results: curves of training, systems compared, paired differences, ablations."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.figure import Figure
 
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, log_axis, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, empty_figure, log_axis, panel_row, styled
 
-TIMES = {"epoch": "epoch", "seconds": "seconds of training", "seconds_with_pretraining": "seconds, pre-training counted"}
+RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
+TIMES = {
+    "epoch": "epoch",
+    "seconds": "seconds of training",
+    "seconds_with_pretraining": "seconds, pre-training counted",
+}
 
 
 @styled
@@ -54,20 +63,31 @@ def ablation_bars(table, value="change (%)", error="error (%)", band=None, whole
 
 
 @styled
-def convergence_curves(curves, by=("epoch", "seconds"), metric="ndcg@10", log=False, title=""):
-    """Validation metric by epoch and by seconds, a panel per data; a frame of ``experiments.convergence``.
+def convergence_curves(
+    curves: pd.DataFrame,
+    by: Sequence[str] = ("epoch", "seconds"),
+    metric: str = "ndcg@10",
+    log: bool = False,
+    title: str = "",
+) -> Figure:
+    """Validation metric by epoch and by seconds, a panel per data.
 
     Lines: means over seeds, as far as all seeds got; bands: from the lowest seed to the highest. Rings: the best epoch
     (its mean over seeds). Published and measured numbers never share a panel, for they share no scale.
+
+    Parameters
+    ----------
+    curves : a row per epoch of a run: panel, numbers ("published", ...), curve, seed, epoch, best, the columns of
+        ``by`` (they are in `TIMES`), the metric
+    log : whether time stands on a logarithmic axis
     """
-    panels = list(curves["panel"].unique())
-    names = list(curves["curve"].unique())
+    panels, names = (list(curves[column].unique()) for column in ("panel", "curve"))
     one = len(panels) == 1
     rows, columns = (1, len(by)) if one else (len(by), len(panels))
     figure = empty_figure(max(min(3.2 * columns, 10), 5), 0.8 + 2.0 * rows + (0.3 if title else 0))
     axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if one else "col")
-    for i, panel in enumerate(panels):
-        own = curves[curves["panel"] == panel]
+    for i, panel_name in enumerate(panels):
+        own = curves[curves["panel"] == panel_name]
         for j, time in enumerate(by):
             axis = axes[(0, j) if one else (j, i)]
             for name, runs in own.groupby("curve", sort=False):
@@ -76,21 +96,14 @@ def convergence_curves(curves, by=("epoch", "seconds"), metric="ndcg@10", log=Fa
             if log:
                 log_axis(axis)
             elif time == "epoch":
-                axis.xaxis.get_major_locator().set_params(integer=True)
-            if one or not j:
-                axis.set_title("" if one and j else f"{panel}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
+                axis.locator_params("x", integer=True)
+            if j == 0:
+                axis.set_title(f"{panel_name}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
-    ring = plt.Line2D([], [], marker="o", ms=9, mfc="none", color="black", ls="")
-    figure.legend(
-        [*handles.values(), ring],
-        [*handles, "best_epoch"],
-        frameon=False,
-        fontsize=8,
-        loc="outside lower center",
-        ncols=min(len(handles) + 1, 6),
-    )
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    handles["best epoch"] = plt.Line2D([], [], ms=9, **RING)
+    look = dict(frameon=False, fontsize=8, ncols=min(len(handles), 6))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", **look)
+    return captioned(figure, title, 10)
 
 
 def _line(axis, runs, time, metric, place, name):
@@ -100,35 +113,26 @@ def _line(axis, runs, time, metric, place, name):
     by = runs.groupby("epoch")
     x, values = by[time].mean(), by[metric]
     colour = COLOURS[place % len(COLOURS)]
-    marker = "os^Dv<>"[place % 7] if len(x) <= 30 else None
+    marker = MARKERS[place % len(MARKERS)] if len(x) <= 30 else None
     axis.plot(x, values.mean(), color=colour, marker=marker, ms=3.5, lw=1.4, label=name)
     if runs["seed"].nunique() > 1:
         axis.fill_between(x, values.min(), values.max(), color=colour, alpha=0.2, lw=0)
     if not math.isnan(best):
-        axis.plot(
-            np.interp(best, x.index, x),
-            np.interp(best, x.index, values.mean()),
-            marker="o",
-            ms=9,
-            mfc="none",
-            color="black",
-            ls="",
-        )
+        axis.plot(np.interp(best, x.index, x), np.interp(best, x.index, values.mean()), ms=9, **RING)
 
 
 @styled
-def history_curves(history, metric="ndcg@10", title=""):
-    """Training loss and a validation metric by epoch; a history of ``train.fit``, the kept epoch marked."""
-    panels = ["loss", metric] if metric in history else ["loss"]
-    figure = empty_figure(4 * len(panels), 2.8)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axis, column, colour in zip(axes, panels, COLOURS):
+def history_curves(history: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -> Figure:
+    """Training loss and a validation metric by epoch; a history of ``training.fit``, the kept epoch marked."""
+    columns = ["loss", metric] if metric in history else ["loss"]
+    figure, axes = panel_row(len(columns), 4 * len(columns), 2.8, sharey=False)
+    best = history[history["best"]]
+    for axis, column, colour in zip(axes, columns, COLOURS):
         axis.plot(history["epoch"], history[column], marker="o", color=colour)
-        best = history[history["best"]]
-        axis.plot(best["epoch"], best[column], marker="o", ms=11, mfc="none", color="black", ls="", label="kept")
+        axis.plot(best["epoch"], best[column], ms=11, label="kept", **RING)
         axis.set(xlabel="epoch", ylabel="training loss (nats)" if column == "loss" else f"validation {column}")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(frameon=False)
+        axis.locator_params("x", integer=True)
+    axes[-1].legend(frameon=False)
     return captioned(figure, title)
 
 

@@ -15,8 +15,6 @@ STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100
 COLOURS = sns.color_palette("colorblind")
 MARKERS = "os^Dv<>"
 
-Numbers = Iterable[Any]  # a row of them: a list, a tensor, a Series
-
 
 def styled(figure: Callable[..., Any] | None = None, *, grid: bool = True) -> Callable[..., Any]:
     """Decorator of a figure function: it draws in the one style, on a grid of grey lines unless ``grid=False``."""
@@ -62,7 +60,7 @@ def legend_beside(axis: Axes, **look: Any) -> None:
     axis.legend(**{"frameon": False, "fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
 
 
-def grouped_bars(axis: Axes, groups: Mapping[str, Numbers], first: int = 0, **look: Any) -> None:
+def grouped_bars(axis: Axes, groups: Mapping[str, Iterable[Any]], first: int = 0, **look: Any) -> None:
     """Bars side by side at the places ``first``, ``first`` + 1, ...: a colour and a line of the legend per group."""
     width = 0.8 / len(groups)
     for i, (name, heights) in enumerate(groups.items()):

@@ -1,7 +1,12 @@
 """Tables to read on a page: text wrapped, a column of verdicts coloured. pandas Stylers, their frame in ``.data``."""
 
+from collections.abc import Mapping, Sequence
 
-def plain_table(table, precision=3):
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+
+def plain_table(table: pd.DataFrame, precision: int = 3) -> Styler:
     """A frame with words in it as a Styler: cells wrapped, all to the left, no index, nothing where a cell is empty."""
     return (
         table.style.hide(axis="index")
@@ -11,7 +16,9 @@ def plain_table(table, precision=3):
     )
 
 
-def text_table(table, verdicts, inks, wide=(), width="30em"):
+def text_table(
+    table: pd.DataFrame, verdicts: str, inks: Mapping[str, str], wide: Sequence[str] = (), width: str = "30em"
+) -> Styler:
     """A frame of text as a Styler: cells wrapped, line breaks kept, no index.
 
     verdicts: the column in bold; inks: its values -> colour. wide: columns that get at least ``width``.
