@@ -8,22 +8,25 @@
 | ``random`` | a tiny untrained CLIP (32, 32) for tests | nothing |
 """
 
-import hashlib
 import json
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.features.hub import first_line, offline, quiet, require_hub
 from mmm4rec_lite.features.torchvision_guard import import_torchvision
+from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.optional import extra
+from mmm4rec_lite.utils.typing import Float, Tensor
 
 ENCODERS = ("packaged", "siglip", "random")
 _SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
-_RANDOM = {
+_RANDOM: dict[str, Any] = {
     "embed_dim": 32,
     "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "head_width": 32, "layers": 2},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
@@ -34,22 +37,32 @@ _PROBES = ["", "Toy Story (1995)", "L'ÉTÉ, 3rd cut & 2 more: naïve_ＣＤ 日
 
 
 class Encoder:
-    """A frozen pair of towers: pictures and texts in, unit-length rows out.
+    """A frozen pair of towers: pictures and texts in, rows of length 1 out. Made by `load_encoder`.
 
-    Attributes:
-        name: the name it was loaded by (of a folder: the folder's name).
-        image_dim, text_dim: widths of the two outputs; they may differ.
-        text_context: tokens a text is cut at.
-        aligned: whether pictures and texts share one space, so that comparing them has a meaning.
-        preprocessing: open_clip's picture settings (size, mean, std, interpolation, resize mode...).
-        fingerprint: sha256 over all weights, the architecture, the picture settings and the tokenizer's
-            output on fixed texts. Features with equal fingerprints may be mixed, others never.
-        device: where the towers run.
+    Attributes
+    ----------
+    name : the name it was loaded by (of a folder: the folder's name)
+    image_dim, text_dim : widths of the two outputs; they may differ
+    text_context : tokens that a text is cut at
+    aligned : whether pictures and texts share one space, so that comparing them has a meaning
+    preprocessing : open_clip's picture settings (size, mean, std, interpolation, resize mode...)
+    fingerprint : digest of the weights, the architecture, the picture settings and the tokenizer's output on fixed
+        texts; features with equal fingerprints may be mixed, others never
+    device : where the towers run
     """
 
     normalised = True  # rows have length 1, as the features of the paper's public code
 
-    def __init__(self, name, model, preprocess, tokenizer, architecture, device="cpu", aligned=None):
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        preprocess: Callable[[Any], Tensor],
+        tokenizer: Any,
+        architecture: dict[str, Any],
+        device: str | torch.device = "cpu",
+        aligned: bool | None = None,
+    ):
         self.name = name
         self.device = torch.device(device)
         self.preprocessing = json.loads(json.dumps(model.visual.preprocess_cfg))
@@ -57,9 +70,13 @@ class Encoder:
         self._preprocess = preprocess
         self._tokenizer = tokenizer
         # Where a tokenizer lies is no part of what is computed: a moved folder is the same encoder.
-        text_config = {k: v for k, v in architecture["text_cfg"].items() if k not in _PLACES}
-        settings = [self.preprocessing, self.text_context, {**architecture, "text_cfg": text_config}]
-        self.fingerprint = _fingerprint(model, [*settings, tokenizer(_PROBES).tolist()])
+        architecture = architecture | {
+            "text_cfg": {k: v for k, v in architecture["text_cfg"].items() if k not in _PLACES}
+        }
+        settings = [self.preprocessing, self.text_context, architecture, tokenizer(_PROBES).tolist()]
+        state = sorted(model.state_dict().items())
+        weights = [(f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor) for key, tensor in state]
+        self.fingerprint = digest(settings, *chain.from_iterable(weights))
         # channels_last: convolutions run up to twice as fast with it on a CPU.
         model = model.eval().requires_grad_(False)
         self._model = model.to(self.device, memory_format=torch.channels_last)
@@ -67,19 +84,20 @@ class Encoder:
         text_config = getattr(getattr(model, "text", None), "config", None)
         self._pad = getattr(text_config, "pad_token_id", None)
         with torch.inference_mode():
-            blank = torch.zeros(1, 3, *_pair(self.preprocessing["size"]), device=self.device)
+            size = self.preprocessing["size"]
+            blank = torch.zeros(1, 3, *(size if isinstance(size, list) else (size, size)), device=self.device)
             self.image_dim = self._model.encode_image(blank).shape[-1]
             self.text_dim = self._model.encode_text(tokenizer([""]).to(self.device)).shape[-1]
         self.aligned = self.image_dim == self.text_dim if aligned is None else aligned
 
-    def describe(self):
-        """What is stored with features: a dict of plain values."""
+    def describe(self) -> dict[str, Any]:
+        """What is stored with features: plain values by name."""
         names = ("name", "fingerprint", "image_dim", "text_dim", "preprocessing", "text_context")
         return {name: getattr(self, name) for name in (*names, "normalised", "aligned")}
 
     @torch.inference_mode()
-    def encode_texts(self, texts, batch_size=32):
-        """Encode texts (a list of str) to float32 ``[n, text_dim]`` rows of length 1, on the CPU."""
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 32) -> Float[Tensor, "I Dt"]:
+        """Encode texts to float32 rows of length 1, on the CPU."""
         out = torch.empty(len(texts), self.text_dim)
         if not len(texts):
             return out
@@ -95,11 +113,8 @@ class Encoder:
         return out
 
     @torch.inference_mode()
-    def encode_images(self, images, batch_size=32):
-        """Encode PIL pictures (any iterable) to float32 ``[n, image_dim]`` rows of length 1, on the CPU.
-
-        At most ``batch_size`` pictures are taken from ``images`` at a time.
-        """
+    def encode_images(self, images: Iterable[Any], batch_size: int = 32) -> Float[Tensor, "I Di"]:
+        """Encode PIL pictures, of which ``batch_size`` are taken at a time, to float32 rows of length 1, on the CPU."""
         images = iter(images)
         out = [torch.empty(0, self.image_dim)]
         while pixels := [self._preprocess(image) for image in islice(images, batch_size)]:
@@ -111,24 +126,24 @@ class Encoder:
         return f"Encoder({self.name!r}, image_dim={self.image_dim}, text_dim={self.text_dim}, {self.device})"
 
 
-def load_encoder(name, device="cpu"):
+def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> Encoder:
     """Load the encoder called ``name``.
 
-    Args:
-        name: ``"packaged"``, ``"siglip"``, ``"random"``, or the path of an open_clip folder (with or
-            without open_clip's ``local-dir:`` before it).
-        device: a torch device, such as ``"cpu"`` or ``"cuda"``.
+    Parameters
+    ----------
+    name : "packaged", "siglip", "random", or the path of an open_clip folder (with or without open_clip's
+        "local-dir:" before it)
+    device : a torch device, such as "cpu" or "cuda"
 
-    Raises:
-        InputError: unknown name, unusable folder, no such device, or SigLIP out of reach.
+    Raises
+    ------
+    InputError : unknown name, unusable folder, no such device, or SigLIP out of reach
     """
     name = str(name)
-    known = name in ENCODERS
     folder = Path(name.removeprefix("local-dir:")).expanduser()
-    if not known and not name.startswith("local-dir:") and not folder.is_dir():
-        raise InputError(
-            f"encoder {name!r} is not known: choose one of {', '.join(ENCODERS)} or the path of an open_clip folder"
-        )
+    if name not in ENCODERS and not name.startswith("local-dir:") and not folder.is_dir():
+        known = ", ".join(ENCODERS)
+        raise InputError(f"encoder {name!r} is not known: choose one of {known} or the path of an open_clip folder")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -165,9 +180,7 @@ def _from_folder(folder, name, device, aligned=None):
             bare = "hf_tokenizer_name" in text_config and not (folder / "config.json").is_file()
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **(_no_config() if bare else {}))
     except Exception as error:  # a stranger's folder can fail in any layer below
-        raise InputError(
-            f"{folder} cannot be loaded by open_clip ({first_line(error)}): write the folder anew"
-        ) from error
+        raise InputError(f"{folder} cannot be loaded by open_clip ({first_line(error)}): write it anew") from error
     return Encoder(name, model, preprocess, tokenizer, architecture, device, aligned)
 
 
@@ -188,9 +201,7 @@ def _siglip(device):
         try:
             tokenizer, model, preprocess = load()
         except Exception as error:
-            raise InputError(
-                f"SigLIP could not be loaded from the model hub ({first_line(error)}): try again"
-            ) from error
+            raise InputError(f"SigLIP was not loaded from the model hub ({first_line(error)}): try again") from error
     return Encoder("siglip", model, preprocess, tokenizer, open_clip.get_model_config(name), device)
 
 
@@ -207,25 +218,8 @@ def _random(device):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = open_clip.CLIP(**_RANDOM)
-    size = _RANDOM["vision_cfg"]["image_size"]
-    model.visual.preprocess_cfg = {
-        "size": size,
-        "mean": open_clip.OPENAI_DATASET_MEAN,
-        "std": open_clip.OPENAI_DATASET_STD,
-    }
+    size, mean, std = _RANDOM["vision_cfg"]["image_size"], open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    model.visual.preprocess_cfg = {"size": size, "mean": mean, "std": std}
     tokenizer = open_clip.SimpleTokenizer(context_length=_RANDOM["text_cfg"]["context_length"])
-    return Encoder(
-        "random", model, open_clip.image_transform(size, is_train=False), tokenizer, _RANDOM, device, aligned=False
-    )
-
-
-def _fingerprint(model, settings):
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
-def _pair(size):
-    return tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    preprocess = open_clip.image_transform(size, is_train=False)
+    return Encoder("random", model, preprocess, tokenizer, _RANDOM, device, aligned=False)

@@ -1,16 +1,17 @@
 """Encode the texts and pictures of a dataset's items, once, in parts that survive an interruption."""
 
-import hashlib
-import json
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.features.store import Features, load_features
+from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.optional import extra
 
@@ -28,38 +29,48 @@ class _Item:
     fault: str = ""  # why there is no picture although one is named
 
 
-def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=True, bad_images="missing", fabric=None):
+def extract(
+    dataset: Any,
+    encoder: Any,
+    path: Path | str,
+    missing: str = "zeros",
+    batch_size: int = 32,
+    progress: bool = True,
+    bad_images: str = "missing",
+    fabric: Any = None,
+) -> Features:
     """Encode every item of ``dataset`` and keep the features in the file ``path``.
 
-    A file that already holds the features of the same items, texts, pictures, encoder and policies is read
-    and returned; features of anything else are replaced. While it works, finished parts lie in
-    ``<path>.parts``: an interrupted call goes on from there. The result is the same, bit by bit on one
-    machine with one ``batch_size``; another batch size changes it by rounding only.
+    A file that already holds the features of the same items, texts, pictures, encoder and policies is read and
+    returned; features of anything else are replaced. While it works, finished parts lie in ``<path>.parts``: an
+    interrupted call goes on from there. The result is the same, bit by bit on one machine with one ``batch_size``;
+    another batch size changes it by rounding only.
 
-    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its
-    share of the parts, the first one puts them together by item, and all return the same. ``path`` must then
-    lie on a disk that all of them see. When a process dies, call again, with any number of processes.
+    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its share of
+    the parts, the first one puts them together by item, and all return the same. ``path`` must then lie on a disk that
+    all of them see. When a process dies, call again, with any number of processes.
 
-    Args:
-        dataset: has ``name``, ``folder`` and ``items``, a frame with item, text and image (a path below
-            ``folder``, or None).
-        encoder: an `Encoder`.
-        path: the feature file, safetensors.
-        missing: what items without a picture get: ``"zeros"``, a row of zeros, or ``"white"``, the features
-            of a white 200 x 200 picture (as the paper's public code does). ``has_image`` marks them anyway.
-        batch_size: texts or pictures encoded at once.
-        progress: show bars with the time left, and the pictures that could not be read.
-        bad_images: ``"missing"`` to treat pictures that cannot be read as missing, told in
-            ``Features.bad_images``, or ``"error"``.
-        fabric: a launched lightning_fabric.Fabric (its ``global_rank``, ``world_size`` and ``barrier`` are
-            used); the ``encoder`` should be on its device. None: this process alone.
+    Parameters
+    ----------
+    dataset : has ``name``, ``folder`` and ``items``, a frame with item, text and image (a path below ``folder``, or
+        None), as `mmm4rec_lite.data.Dataset`
+    encoder : an `Encoder`
+    path : the feature file, safetensors
+    missing : what items without a picture get: "zeros", or "white", the features of a white 200 x 200 picture (as the
+        paper's public code does); ``Features.has_image`` marks them anyway
+    batch_size : texts or pictures encoded at once
+    progress : show bars with the time left, and the pictures that could not be read
+    bad_images : "missing" to treat pictures that cannot be read as missing, told in ``Features.bad_images``; or "error"
+    fabric : a launched lightning_fabric.Fabric, on whose device the ``encoder`` should be; None: this process alone
 
-    Returns:
-        Features, rows in the order of ``dataset.items``.
+    Returns
+    -------
+    Features, rows in the order of ``dataset.items``.
 
-    Raises:
-        InputError: an unknown policy, no items, a picture that is not there or cannot be read (finished
-            parts are kept), or a ``path`` that holds something else than features.
+    Raises
+    ------
+    InputError : an unknown policy, no items, a picture that is not there or cannot be read (finished parts are kept),
+        or a ``path`` that holds something else than features
     """
     for value, known, name in ((missing, MISSING, "missing"), (bad_images, BAD_IMAGES, "bad_images")):
         if value not in known:
@@ -68,36 +79,32 @@ def extract(dataset, encoder, path, missing="zeros", batch_size=32, progress=Tru
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the path of a file to keep the features in")
     about = {**encoder.describe(), "missing": missing}
-    rank, ranks = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
-    progress = progress and rank == 0
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    first = fabric.global_rank == 0
+    progress = progress and first
     before = load_features(path) if path.exists() else None
     items = _items(dataset, bad_images, progress)
     settings = [encoder.fingerprint, missing, bad_images]
-    source = _digest(settings, items)
+    source = digest([settings, [item.digest for item in items]])
     if before is not None and before.source == source:
         return before
 
     folder = path.with_name(f"{path.name}.parts")
     chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
-    files = {folder / f"{key}.safetensors": key for key in (_digest(settings, chunk) for chunk in chunks)}
-    mine = list(zip(chunks, files.items()))[rank::ranks]
-    with tqdm(
-        total=sum(len(chunk) for chunk, _ in mine),
-        desc=f"{dataset.name}, {encoder.name}",
-        unit="item",
-        disable=not progress,
-    ) as bar:
-        for chunk, (file, key) in mine:
-            if _finished(file, key) is None:
+    keys = [digest([settings, [item.digest for item in chunk]]) for chunk in chunks]
+    files = [folder / f"{key}.safetensors" for key in keys]
+    mine = list(zip(chunks, keys, files))[fabric.global_rank :: fabric.world_size]
+    count, name = sum(len(chunk) for chunk, *_ in mine), f"{dataset.name}, {encoder.name}"
+    with tqdm(total=count, desc=name, unit="item", disable=not progress) as bar:
+        for chunk, key, file in mine:
+            if not _finished(file, key):
                 _encode(chunk, encoder, about, key, batch_size, bad_images).save(file)
             bar.update(len(chunk))
-    if ranks > 1:
-        fabric.barrier()
-    if rank == 0:
+    fabric.barrier()
+    if first:
         _merge(items, [load_features(file) for file in files], encoder, about, source).save(path)
         shutil.rmtree(folder, ignore_errors=True)
-    if ranks > 1:
-        fabric.barrier()
+    fabric.barrier()
     features = load_features(path)
     if features.bad_images and progress:
         tqdm.write(f"{dataset.name}: {features.bad_images_line()}", file=sys.stderr)
@@ -122,15 +129,8 @@ def _merge(items, parts, encoder, about, source):
 def _items(dataset, bad_images, progress):
     """The dataset's items with their digests; every picture is read once here, so its absence shows early."""
     items, table = [], dataset.items[["item", "text", "image"]]
-    for item, text, image in tqdm(
-        table.itertuples(index=False),
-        desc=f"{dataset.name}, reading",
-        unit="item",
-        total=len(table),
-        leave=False,
-        delay=2,
-        disable=not progress,
-    ):
+    look = dict(desc=f"{dataset.name}, reading", unit="item", leave=False, delay=2, disable=not progress)
+    for item, text, image in tqdm(table.itertuples(index=False), total=len(table), **look):
         file, fault = Path(dataset.folder, image) if isinstance(image, str) else None, ""
         try:
             content = file.read_bytes() if file else None
@@ -138,25 +138,19 @@ def _items(dataset, bad_images, progress):
             if bad_images == "error":
                 raise _unreadable(file, item, error) from error
             file, content, fault = None, None, _reason(error)
-        picture = hashlib.sha256(content).hexdigest() if file else None
-        digest = hashlib.sha256(json.dumps([item, text, picture]).encode()).hexdigest()
-        items.append(_Item(item, text, file, digest, fault))
+        known = digest([item, text, digest(content) if file else None])
+        items.append(_Item(item, text, file, known, fault))
     if not items:
         raise InputError(f"dataset {dataset.name!r} has no items: there is nothing to encode")
     return items
 
 
-def _digest(settings, items):
-    return hashlib.sha256(json.dumps([settings, [item.digest for item in items]]).encode()).hexdigest()
-
-
 def _finished(path, key):
-    """A part written by an earlier call, or None."""
+    """Whether an earlier call wrote this part, and whole."""
     try:
-        part = load_features(path)
+        return load_features(path).source == key
     except InputError:  # absent, or damaged by whatever ended that call
-        return None
-    return part if part.source == key else None
+        return False
 
 
 def _encode(items, encoder, about, key, batch_size, bad_images):
@@ -175,11 +169,9 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
                 rows.append(row)
                 yield picture
 
-    encoded = encoder.encode_images(pictures(), batch_size)
-    image = torch.zeros(len(items), encoder.image_dim)
-    image[rows] = encoded
-    has_image = torch.zeros(len(items), dtype=torch.bool)
-    has_image[rows] = True
+    encoded = encoder.encode_images(pictures(), batch_size)  # fills rows and bad
+    image, has_image = torch.zeros(len(items), encoder.image_dim), torch.zeros(len(items), dtype=torch.bool)
+    image[rows], has_image[rows] = encoded, True
     text = encoder.encode_texts([item.text for item in items], batch_size)
     return Features([item.id for item in items], text, image, has_image, about, key, bad)
 
