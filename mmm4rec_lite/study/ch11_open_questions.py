@@ -1,30 +1,34 @@
-"""First answers to what the paper leaves open: pictures that are missing, gaps that pay, a third modality, memory.
+"""Chapter 11: first answers to what the paper leaves open. Missing pictures, time, a third modality, memory.
 
-Each is a frame. Stored runs (``gathered.stored``, ``benchmarks/results/store.csv`` and ``third-modality.csv``) stand
-beside what a moment computes on the demo store, whose truth is known.
+Stored runs (``benchmarks/results``) stand beside what is computed here on the demo store, whose truth is known.
 """
 
 import copy
-import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
-from mmm4rec_lite.analysis import half_lives, steps, without_memory
-from mmm4rec_lite.data import statistics
+from mmm4rec_lite.analysis import decay_masks, half_lives, steps, without_memory
+from mmm4rec_lite.data import Batch, Dataset, statistics
+from mmm4rec_lite.data.synthetic import Truth
 from mmm4rec_lite.evaluation import counting, model_scorer, rank_rows, recommend_after, user_history
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.study.protocol.results import tidy
 from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, span, styled
+from mmm4rec_lite.utils.digest import digest
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, span, styled
 
-MARKERS = "osD^Pv"
-
-COLOUR = slice(4, 8)  # its columns in the features of ``store.shown``
+SHARES = (0, 0.25, 0.5, 0.75, 1.0)  # of the items that lose their picture
+COLOUR = slice(4, 8)  # its columns in the features of `shop.shown`
 JOINED = {  # where the third vector goes: (to the text, to the picture)
     "not given": (False, False),
     "joined to the text": (True, False),
@@ -32,138 +36,62 @@ JOINED = {  # where the third vector goes: (to the text, to the picture)
     "joined to both": (True, True),
 }
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
-
-
-# a third modality
-
-
-def third_features(truth, dataset, text=False, picture=False):
-    """Features of a shop whose pictures and texts show shapes alone; colours come as a third vector, one-hot.
-
-    ``text``, ``picture``: whether the third vector is joined to the text's, to the picture's. As ``store.shown`` else.
-    """
-    plain = shown(truth, dataset)
-    colour = plain.text[:, COLOUR].clone()
-    tables = {}
-    for name, joined in (("text", text), ("image", picture)):
-        bare = getattr(plain, name).clone()
-        bare[:, COLOUR] = 0
-        tables[name] = torch.cat([bare, colour], 1) if joined else bare
-    source = hashlib.sha256(torch.cat([tables["text"], tables["image"]], 1).numpy().tobytes()).hexdigest()
-    encoder = {**plain.encoder, "fingerprint": f"one-hot shape, third to text {text}, to picture {picture}"}
-    return replace(plain, **tables, encoder=encoder, source=source)
-
-
-def third_modality(seeds=2):
-    """What a third vector is worth, by where it is joined: a frame as those of `shop`.
-
-    No gaps are at issue here, so all else is as in its modality part: no item tables (but in one form), short training.
-    Bounds: the store's own best, judging items by their shape alone, and knowing all.
-    """
-    lines = []
-    for seed in range(seeds):
-        shop = World(STORE.replace(seed=seed))
-        table = Table("third modality", "colours in a third vector", shop)
-        forms = {name: (to, False) for name, to in JOINED.items()} | {LEARNED: (JOINED[WITHOUT], True)}
-        for name, (to, learned) in forms.items():
-            features = third_features(shop.truth, shop.dataset, *to)
-            trained, notes = train(
-                shop, NO_ID.replace(item_bias=learned), SHORTEST.replace(seed=seed), features=features
-            )
-            table.add(name, model_scorer(trained), **notes)
-        table.add("best by shapes alone", shop.best(knows="shape"))
-        table.add("best", shop.best())
-        lines += table.compared(WITHOUT)
-    return pd.DataFrame(lines)
-
-
-def pair_parts(model):
-    """Where a model is built for two modalities: part, equation, parameters (of this model), what a third one asks."""
-    sizes = {name: p.numel() for name, p in model.named_parameters()}
-    count = lambda *parts: sum(n for name, n in sizes.items() if any(part in name for part in parts))
-    outside = lambda *parts: sum(n for name, n in sizes.items() if name.startswith(parts))  # of the layers
-    rows = [
-        (
-            "adapters, item tables, norms",
-            "2",
-            outside("adapter_", "bias_", "norm_", "gap_", "request_"),
-            "one more of each; nothing to decide",
-        ),
-        ("TiSSD", "10", count(".tissd."), "shared: run it a third time; apart: one more"),
-        ("feed-forward and norm", "11", count(".ffn_text.", ".ffn_image."), "one more"),
-        (
-            "Fourier filter, adaptive part",
-            "12-14",
-            count(".filter.text", ".filter.image"),
-            "one more; the sum of eq. 16 grows",
-        ),
-        (
-            "TiCoSSD",
-            "17, 18",
-            count(".ticossd."),
-            "open: one asks (C), one answers (B, X, Delta); three have six such pairs",
-        ),
-        ("sum behind it", "19", 0, "one more addend"),
-        ("what the next layer gets", "-", 0, "open: the fused stream takes the pictures' place, texts stay texts"),
-        ("score", "20", outside("fusion"), "one more unit vector in the sum"),
-    ]
-    return pd.DataFrame(rows, columns=["part", "equation", "parameters here", "for a third modality"])
+HALF_LIVES = ["half_life_q25_steps", "half_life_median_steps", "half_life_q75_steps"]
+States = dict[str, dict[str, MMM4Rec]]  # data -> (when, "start" or "trained" -> model)
+LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
 # pictures that are missing
 
 
-def missing(runs):
-    """Stored runs ranked with pictures taken away: dataset, label, seed, missing (share of the items), ndcg@10, kept
-    (over that of the same run with all its pictures)."""
+def missing(runs: pd.DataFrame) -> pd.DataFrame:
+    """Stored runs ranked with pictures taken away.
+
+    Columns: dataset, name (of the system), seed, missing_share (of the items), ndcg@10, kept_share (of the same run's
+    NDCG@10 with all its pictures).
+    """
     rows = tidy(runs).query("experiment == 'missing-modality'")
-    rows = rows[["dataset", "label", "seed", "missing", "ndcg@10"]].sort_values("missing", kind="stable")
-    whole = rows.groupby(["dataset", "label", "seed"])["ndcg@10"].transform("first")
-    return rows.assign(kept=rows["ndcg@10"] / whole).sort_values(["dataset", "label", "seed"], ignore_index=True)
+    rows = rows.rename(columns={"missing": "missing_share", "label": "name"})
+    rows = rows[["dataset", "name", "seed", "missing_share", "ndcg@10"]].sort_values("missing_share", kind="stable")
+    whole = rows.groupby(["dataset", "name", "seed"])["ndcg@10"].transform("first")
+    return rows.assign(kept_share=rows["ndcg@10"] / whole).sort_values(["dataset", "name", "seed"], ignore_index=True)
 
 
-def lost_where(shares=(0, 0.25, 0.5, 0.75, 1.0), seed=0):
-    """The store's model (its model at this scale) when pictures are lost: given, missing (share of items), ndcg@10.
+def lost_where(shares: Sequence[float] = SHARES, seed: int = 0) -> pd.DataFrame:
+    """The demo store's model at this scale when pictures are lost: given, missing_share (of items), expected_ndcg@10.
 
-    Expected NDCG@10. given: lost in the history alone, among the candidates alone, in both; and "trained without
-    pictures", the same model that never had any.
+    given: lost in the history alone, among the candidates alone, in both; and "trained without pictures", the same
+    model that never had any.
     """
     shop, training = world(seed), scale()[0]
     model = shop.trained(NO_ID, training)
-    order = torch.rand(len(model.image_features), generator=torch.Generator().manual_seed(seed)).argsort().argsort()
+    order = torch.rand(len(shop.dataset.items) + 1, generator=torch.Generator().manual_seed(seed)).argsort().argsort()
+    never = train(shop, NO_ID, training.replace(seed=seed), off=("picture",))[0].cpu()
     lines = []
     for share in shares:
-        poor = shop.trained(NO_ID, training)
+        poor = copy.deepcopy(model)
         poor.drop_images(order < round(share * len(order)))
-        for given, asks, shelf in (
-            ("lost in the history", poor, model),
-            ("lost in the shop", model, poor),
-            ("lost in both", poor, poor),
-        ):
-            candidates = shelf.candidates().detach()
+        ways = {"lost in the history": (poor, model), "lost in the shop": (model, poor), "lost in both": (poor, poor)}
+        for name, (asks, offers) in ways.items():
+            candidates = offers.candidates().detach()
             score = lambda rows, asks=asks, candidates=candidates: model.score(asks.users(rows), candidates).detach()
-            value = shop.accuracy(score)
-            lines.append({"given": given, "missing": share, "ndcg@10": value})
-    never = train(shop, NO_ID, training.replace(seed=seed), off=("picture",))[0].cpu()
-    value = shop.accuracy(model_scorer(never))
-    lines += [{"given": "trained without pictures", "missing": share, "ndcg@10": value} for share in shares]
-    return pd.DataFrame(lines)
+            lines.append((name, share, shop.accuracy(score)))
+    lines += [("trained without pictures", share, shop.accuracy(model_scorer(never))) for share in shares]
+    return pd.DataFrame(lines, columns=["given", "missing_share", "expected_ndcg@10"])
 
 
 @torch.no_grad()
-def dialled(model, dataset, user=None, k=10):
+def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k: int = 10) -> dict[str, pd.DataFrame]:
     """The k best for one user (default: the first) with all pictures, with none in the history, with none in the shop.
 
-    The settings of ``widgets.modality_dial`` as frames: name -> item, title, image. Seen items are left out.
+    The settings of ``explorers.modality_dial`` as frames of ``recommend_after``. Seen items are left out.
     """
-    user = user or dataset.interactions["user"].iloc[0]
-    history, poor = user_history(dataset, user), copy.deepcopy(model)
+    history = user_history(dataset, user or dataset.interactions["user"].iloc[0])
+    poor = copy.deepcopy(model)
     poor.drop_images(slice(None))
     ways = {"all pictures": (model, model), "none in the history": (poor, model), "none in the shop": (model, poor)}
-    return {
-        name: recommend_after(asks, dataset, history, k, candidates=shelf.candidates())
-        for name, (asks, shelf) in ways.items()
-    }
+    shown_to = lambda asks, offers: recommend_after(asks, dataset, history, k, candidates=offers.candidates())
+    return {name: shown_to(*models) for name, models in ways.items()}
 
 
 # gaps that pay
@@ -194,19 +122,19 @@ def time_gains(runs, pairs, made_up):
     return out.assign(difference=out["gain"], form=out["data"] + ": " + out["system"])
 
 
-def store_worlds(effects=(1.0, 0.0)):
-    """The store's dataset where gaps tell all that they can (knob 1) and where they tell nothing (knob 0)."""
+def gap_worlds(effects: Sequence[float] = (1.0, 0.0)) -> dict[str, Dataset]:
+    """The store's dataset where gaps tell all that they can (effect 1) and where they tell nothing (effect 0)."""
     return {f"store, gap effect {effect:g}": World(STORE.replace(gap_effect=effect)).dataset for effect in effects}
 
 
-def gap_tells(datasets, parts=4):
+def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
     """Does what comes next depend on the gap before it? A Markov chain's recall@10 by the gap up to the target.
 
-    datasets: name -> dataset. The last two targets of each user, in ``parts`` of equal size by gap; the chain is
-    counted on earlier ones. Columns: data, part (1: the shortest gaps), gap (median, seconds), found (share), se, rows.
-    Needs no model; where the shares are alike, knowing how long a user was away says little about what is next.
+    The last two targets of each user, in ``parts`` of equal size by gap; the chain is counted on earlier ones.
+    Columns: data, part (1: the shortest gaps), gap_median_s, hit_share, standard_error, n_rows. Needs no model; where
+    the shares are alike, knowing how long a user was away says little about what is next.
     """
-    lines = []
+    frames = []
     for name, dataset in datasets.items():
         rows = split(dataset)
         flat, targets = rows.sequences, torch.cat([rows.valid, rows.test])
@@ -214,13 +142,10 @@ def gap_tells(datasets, parts=4):
         hits = rank_rows(counting(rows)["Markov chain"], flat, targets, 1) <= 10
         frame = pd.DataFrame({"gap": gap, "hit": hits.double()})
         frame["part"] = pd.qcut(frame["gap"].rank(method="first"), parts, labels=False) + 1
-        found = (
-            frame.groupby("part")
-            .agg(gap=("gap", "median"), found=("hit", "mean"), se=("hit", "sem"), rows=("hit", "size"))
-            .reset_index()
-        )
-        lines.append(found.assign(data=name))
-    return pd.concat(lines, ignore_index=True)[["data", "part", "gap", "found", "se", "rows"]]
+        found = {"hit_share": ("hit", "mean"), "standard_error": ("hit", "sem"), "n_rows": ("hit", "size")}
+        table = frame.groupby("part").agg(gap_median_s=("gap", "median"), **found).reset_index()
+        frames.append(table.assign(data=name))
+    return pd.concat(frames, ignore_index=True)
 
 
 def gap_table(runs, datasets):
@@ -232,54 +157,112 @@ def gap_table(runs, datasets):
     return pd.concat([kept, here] if len(kept) else [here], ignore_index=True)
 
 
-# memory
-
-LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
+# a third modality
 
 
-@cache
-def memory_worlds():
-    """Two shops with long histories: interests gone for good after 10 days' half-life, and two that come round."""
-    return {
-        "interests do not return": World(STORE.replace(length=24)),
-        "interests return": World(STORE.replace(length=24, seasons=2)),
-    }
+def third_features(truth: Truth, dataset: Dataset, text: bool = False, picture: bool = False) -> Features:
+    """Features of a shop whose pictures and texts show shapes alone; colours come as a third vector, one-hot.
+
+    ``text``, ``picture``: whether the third vector is joined to the text's, to the picture's. As `shop.shown` else.
+    """
+    plain, tables = shown(truth, dataset), []
+    for table, joined in ((plain.text, text), (plain.image, picture)):
+        bare = table.clone()
+        bare[:, COLOUR] = 0
+        tables.append(torch.cat([bare, plain.text[:, COLOUR]], 1) if joined else bare)
+    encoder = {**plain.encoder, "fingerprint": f"one-hot shape, third to text {text}, to picture {picture}"}
+    return replace(plain, text=tables[0], image=tables[1], encoder=encoder, source=digest(torch.cat(tables, 1)))
 
 
-def memory_models():
-    """Shop -> (when -> model): "start" and "trained" (10 s each on a core, kept), without convolution."""
-    out = {}
-    for name, shop in memory_worlds().items():
-        out[name] = {"start": shop.fresh(LONG), "trained": shop.trained(LONG, SHORTEST)}
-    return out
+def third_modality(seeds: int = 2) -> pd.DataFrame:
+    """What a third vector is worth, by where it is joined: a frame as those of `shop`.
 
-
-def half_life_table(models, batches):
-    """Half-lives of every head, over the test users: data, place, head, when, low, median, high (quartiles, in steps).
-
-    models: data -> (when -> model); batches: data -> ``data.Batch``. Each user's at the mean decay of their history.
+    No gaps are at issue here, so all else is as in its modality part: no item tables (but in one form), short training.
+    Bounds: the store's own best, judging items by their shape alone, and knowing all.
     """
     lines = []
-    for name, states in models.items():
-        one = batches[name]
-        for when, model in states.items():
-            for place, (dt, A) in steps(model, one.items, one.lengths, one.times).items():
-                low, middle, high = half_lives(dt, A, one.lengths).nanquantile(torch.tensor([0.25, 0.5, 0.75]), dim=0)
-                lines += [
-                    {"data": name, "place": place, "head": head, "when": when, "low": a, "median": b, "high": c}
-                    for head, (a, b, c) in enumerate(zip(low.tolist(), middle.tolist(), high.tolist()), 1)
-                ]
+    for seed in range(seeds):
+        shop, training = World(STORE.replace(seed=seed)), SHORTEST.replace(seed=seed)
+        table = Table("third modality", "colours in a third vector", shop)
+        for name, joined in (JOINED | {LEARNED: JOINED[WITHOUT]}).items():
+            features = third_features(shop.truth, shop.dataset, *joined)
+            trained, notes = train(shop, NO_ID.replace(item_bias=name == LEARNED), training, features=features)
+            table.add(name, model_scorer(trained), **notes)
+        table.add("best by shapes alone", shop.best(knows="shape"))
+        table.add("best", shop.best())
+        lines += table.compared(WITHOUT)
     return pd.DataFrame(lines)
 
 
-def memory_batches():
+def pair_parts(model: MMM4Rec) -> pd.DataFrame:
+    """Where a model is built for two modalities: part, equation, n_parameters (here), third_modality (what it asks)."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    count = lambda pattern: sum(size for name, size in sizes.items() if re.search(pattern, name))
+    outside = "^(adapter|bias|norm|gap|request)_"  # of the layers
+    asks = "open: one asks (C), one answers (B, X, Delta); three have six such pairs"
+    rows = [
+        ("adapters, item tables, norms", "2", outside, "one more of each; nothing to decide"),
+        ("TiSSD", "10", r"\.tissd\.", "shared: run it a third time; apart: one more"),
+        ("feed-forward and norm", "11", r"\.ffn_(text|image)\.", "one more"),
+        ("Fourier filter, adaptive part", "12-14", r"\.filter\.(text|image)", "one more; the sum of eq. 16 grows"),
+        ("TiCoSSD", "17, 18", r"\.ticossd\.", asks),
+        ("sum behind it", "19", "^$", "one more addend"),
+        ("what the next layer gets", "-", "^$", "open: the fused stream takes the pictures' place, texts stay texts"),
+        ("score", "20", "^fusion", "one more unit vector in the sum"),
+    ]
+    table = pd.DataFrame(rows, columns=["part", "equation", "n_parameters", "third_modality"])
+    return table.assign(n_parameters=table["n_parameters"].map(count))
+
+
+# memory
+
+
+@cache
+def memory_worlds() -> dict[str, World]:
+    """Two shops with long histories: interests gone for good after 10 days' half-life, and two that come round."""
+    returning = World(STORE.replace(length=24, seasons=2))
+    return {"interests do not return": World(STORE.replace(length=24)), "interests return": returning}
+
+
+def memory_models() -> States:
+    """The models of ``memory_worlds``, untrained and trained (10 s each on a core, kept), without convolution."""
+    states = lambda shop: {"start": shop.fresh(LONG), "trained": shop.trained(LONG, SHORTEST)}
+    return {name: states(shop) for name, shop in memory_worlds().items()}
+
+
+def memory_batches() -> dict[str, Batch]:
     """Shop -> the test users' histories, as ``half_life_table`` wants them."""
     return {name: shop.histories(LONG.max_len) for name, shop in memory_worlds().items()}
 
 
-def memory_worth(models, few=3):
-    """What memory is worth: data, system, ndcg@10 (expected): trained, its states wiped, told the last ``few`` items
-    alone, and the best that can be had from so many and from all twelve."""
+def composition_error(model: MMM4Rec, one: Batch, users: int = 50) -> float:
+    """How far M_12,2 / M_12,6 is from M_6,2, relative to it: the largest, layer 1, text, full histories."""
+    full = (one.lengths == 12).nonzero()[:users, 0]
+    M = decay_masks(model, one.items[full], one.lengths[full], one.times[full])["layer 1, text"].double()
+    return (M[:, :, 11, 1] / M[:, :, 11, 5] / M[:, :, 5, 1] - 1).abs().max().item()
+
+
+def half_life_table(models: States, batches: dict[str, Batch]) -> pd.DataFrame:
+    """Half-lives of every head, over the test users: each user's at the mean decay of their history.
+
+    Columns: data, place, head, when, half_life_q25_steps, half_life_median_steps, half_life_q75_steps.
+    """
+    quartiles, lines = torch.tensor([0.25, 0.5, 0.75]), []
+    for name, states in models.items():
+        one = batches[name]
+        for when, model in states.items():
+            for place, (dt, A) in steps(model, one.items, one.lengths, one.times).items():
+                found = half_lives(dt, A, one.lengths).nanquantile(quartiles, dim=0).T.tolist()
+                lines += [(name, place, head, when, *values) for head, values in enumerate(found, 1)]
+    return pd.DataFrame(lines, columns=["data", "place", "head", "when", *HALF_LIVES])
+
+
+def memory_worth(models: States, few: int = 3) -> pd.DataFrame:
+    """What memory is worth: data, system, expected_ndcg@10.
+
+    Systems: trained, its states wiped, told the last ``few`` items alone, and the best that can be had from so many
+    and from all twelve.
+    """
     lines = []
     for name, shop in memory_worlds().items():
         model, best = models[name]["trained"], shop.best()
@@ -290,164 +273,143 @@ def memory_worth(models, few=3):
             "the best": (best, None),
             f"the best, last {few} items": (best, few),
         }
-        lines += [
-            {"data": name, "system": system, "ndcg@10": shop.accuracy(score, LONG.max_len, kept)}
-            for system, (score, kept) in given.items()
-        ]
-    return pd.DataFrame(lines)
+        worth = {system: shop.accuracy(score, LONG.max_len, kept) for system, (score, kept) in given.items()}
+        lines += [(name, *found) for found in worth.items()]
+    return pd.DataFrame(lines, columns=["data", "system", "expected_ndcg@10"])
 
 
-def memory_curves(made_up):
-    """Stored expected NDCG@10 by how many items are kept: world, who ("best", "trained"), kept, ndcg@10."""
-    table = pooled(made_up[made_up["part"] == "memory"])
-    table = table.drop(columns="ndcg@10").rename(columns={"expected_ndcg@10": "ndcg@10"})
-    return table.assign(who=table["system"].replace("gap vector", "trained"))[["world", "who", "kept", "ndcg@10"]]
+def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
+    """Stored lines of the demo store by how many items are kept.
+
+    Columns: world, system ("best", "trained"), kept, expected_ndcg@10.
+    """
+    table = pooled(stored[stored["part"] == "memory"])
+    table = table.assign(system=table["system"].replace("gap vector", "trained"))
+    return table[["world", "system", "kept", "expected_ndcg@10"]]
 
 
 @styled
-def plot_missing_curves(table, title=""):
-    """NDCG@10 and the share of it that is kept, by how many items lost their picture; ``questions.missing``.
+def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
+    """NDCG@10 and the share of it that is kept, by how many items lost their picture; a frame of ``missing``.
 
-    A line per system, the mean over seeds; the band goes from the lowest to the highest seed (none with one seed).
+    A line per system, the mean over seeds; the band goes from the lowest to the highest seed.
     """
-    figure = empty_figure(8.6, 3.4)
-    axes = figure.subplots(1, 2)
-    for axis, column, factor in zip(axes, ("ndcg@10", "kept"), (1, 100)):
-        for (label, rows), colour, marker in zip(table.groupby("label", sort=True), COLOURS, MARKERS):
-            by = factor * rows.groupby("missing")[column].agg(["mean", "min", "max"])
-            axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=label)
+    figure, axes = panel_row(2, 8.6, 3.4, sharey=False)
+    for axis, column, factor in zip(axes, ("ndcg@10", "kept_share"), (1, 100)):
+        for (name, rows), colour, marker in zip(table.groupby("name"), COLOURS, MARKERS):
+            by = factor * rows.groupby("missing_share")[column].agg(["mean", "min", "max"])
+            axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=name)
             axis.fill_between(100 * by.index, by["min"], by["max"], color=colour, alpha=0.15, lw=0)
-        axis.set(xlabel="items that lost their picture (%)", xticks=[0, 25, 50, 75, 100])
+        axis.set(xlabel="items that lost their picture (%)", xticks=[100 * share for share in SHARES])
     axes[0].set(ylabel="test NDCG@10", ylim=(0, None))
     axes[1].set(ylabel="kept of its own NDCG@10 (%)")
     axes[1].axhline(100, color="black", lw=1)
-    axes[1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    legend_beside(axes[1])
+    return captioned(figure, title)
 
 
 @styled
-def plot_lost_curves(table, title=""):
-    """Expected NDCG@10 of one model by the share of pictures lost, a line per place; ``questions.lost_where``."""
-    figure = empty_figure(7, 3)
-    axis = figure.subplots()
+def plot_lost_curves(table: pd.DataFrame, title: str = "") -> Figure:
+    """Expected NDCG@10 of one model by the share of pictures lost, a line per place; a frame of ``lost_where``."""
+    figure, axis = panel(7, 3)
     for (given, rows), colour, marker in zip(table.groupby("given", sort=False), COLOURS, MARKERS):
-        plain = rows["ndcg@10"].nunique() == 1
-        axis.plot(
-            100 * rows["missing"],
-            rows["ndcg@10"],
-            color="black" if plain else colour,
-            label=given,
-            ls="--" if plain else "-",
-            marker=None if plain else marker,
-        )
-    axis.set(xlabel="items that lost their picture (%)", ylabel="expected NDCG@10", xticks=[0, 25, 50, 75, 100])
-    axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
-    axis.set_title(title, fontsize=10, loc="left")
-    return figure
+        constant = rows["expected_ndcg@10"].nunique() == 1
+        look = dict(color="black", ls="--") if constant else dict(color=colour, marker=marker)
+        axis.plot(100 * rows["missing_share"], rows["expected_ndcg@10"], label=given, **look)
+    axis.set(xlabel="items that lost their picture (%)", ylabel="expected NDCG@10")
+    axis.set_xticks([100 * share for share in SHARES])
+    legend_beside(axis, fontsize=9)
+    return captioned(figure, title)
 
 
 @styled
-def plot_gap_dependence(table, title=""):
-    """How often a Markov chain finds the next item, by the gap before it; ``questions.gap_tells``.
+def plot_gap_dependence(table: pd.DataFrame, title: str = "") -> Figure:
+    """How often a Markov chain finds the next item, by the gap before it; a frame of ``hits_by_gap``.
 
     A panel per data set, its targets in parts of equal size by gap, the median gap below; bars of two standard errors.
     """
-    names = list(table["data"].unique())
-    figure = empty_figure(2.7 * len(names) + 0.6, 2.9)
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axis, name, colour in zip(axes, names, COLOURS):
-        rows = table[table["data"] == name]
-        axis.errorbar(rows["part"], rows["found"], yerr=2 * rows["se"], fmt="o-", color=colour, capsize=3)
-        axis.set_xticks(rows["part"], [span(gap) for gap in rows["gap"]], fontsize=8)
+    groups = table.groupby("data", sort=False)
+    figure, axes = panel_row(len(groups), 2.7 * len(groups) + 0.6, 2.9)
+    for axis, (name, rows), colour in zip(axes, groups, COLOURS):
+        look = dict(fmt="o-", color=colour, capsize=3)
+        axis.errorbar(rows["part"], rows["hit_share"], yerr=2 * rows["standard_error"], **look)
+        axis.set_xticks(rows["part"], [span(gap) for gap in rows["gap_median_s"]], fontsize=8)
         axis.set(xlim=(0.5, rows["part"].max() + 0.5))
         axis.set_title(name, fontsize=9, loc="left")
-    axes[0].set(ylabel="Recall@10 of a Markov chain", ylim=(0, 1.15 * table["found"].max()))
+    axes[0].set(ylabel="Recall@10 of a Markov chain", ylim=(0, 1.15 * table["hit_share"].max()))
     figure.supxlabel("gap before the item to find: median of each quarter of the targets", fontsize=9)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    return captioned(figure, title)
 
 
 @styled
-def plot_third_modality(table, title=""):
+def plot_third_modality(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by where a third vector goes; a frame of `shop_report.pooled`.
 
-    Lines across: bounds, named "best ..."; a bar is two standard errors of the difference to the form compared with,
-    the larger of the users' and the seeds'.
+    Lines across: the store's own bounds; a bar is two standard errors of the difference to the form compared with, the
+    larger of the users' and the seeds'.
     """
-    bounds = table["system"].str.startswith("best")
-    forms = table[~bounds].reset_index(drop=True)
-    error = 2 * forms["error"]
-    figure = empty_figure(8, 1.1 + 0.36 * len(forms))
-    axis = figure.subplots()
-    axis.errorbar(forms["expected_ndcg@10"], forms.index, xerr=error, fmt="o", color=COLOURS[0], capsize=3)
-    for row, style in zip(table[bounds].to_dict(orient="records"), (":", "--", "-.")):
-        axis.axvline(row["expected_ndcg@10"], color="black", ls=style, lw=1, label=row["system"])
+    trained = table["system"].isin([*JOINED, LEARNED])
+    forms, bounds = table[trained].reset_index(drop=True), table[~trained]
+    figure, axis = panel(8, 1.1 + 0.36 * len(forms))
+    look = dict(fmt="o", color=COLOURS[0], capsize=3)
+    axis.errorbar(forms["expected_ndcg@10"], forms.index, xerr=2 * forms["error"], **look)
+    for name, value, style in zip(bounds["system"], bounds["expected_ndcg@10"], (":", "--", "-.")):
+        axis.axvline(value, color="black", ls=style, lw=1, label=name)
     axis.set_yticks(forms.index, forms["system"])
     axis.set(ylim=(len(forms) - 0.5, -0.5), xlabel="expected NDCG@10 (bars: 2 s.e., over users or stores)")
-    axis.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
-    axis.set_title(title, fontsize=10, loc="left")
-    return figure
+    legend_beside(axis, fontsize=9)
+    return captioned(figure, title)
 
 
 @styled
-def plot_half_life_change(table, window=None, title=""):
+def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: str = "") -> Figure:
     """Half-lives of heads at the start (hollow) and trained (filled), median over users; ``half_life_table``.
 
     A panel per data set, a row per scan and head, log scale; the thin line spans the users' quartiles when trained.
-    ``window``: how many steps there are, a line; a number, or data -> number.
+    ``windows``: data -> how many steps there are, a dashed line.
     """
-    names = list(table["data"].unique())
-    rows = {name: table[table["data"] == name].set_index(["place", "head", "when"]) for name in names}
-    most = max(len(own) for own in rows.values()) // 2
-    figure = empty_figure(3.4 * len(names) + 0.6, 1.3 + 0.21 * most)
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
-    for axis, name in zip(axes, names):
-        heads = list(dict.fromkeys((place, head) for place, head, _ in rows[name].index))
-        for y, (place, head) in enumerate(heads):
-            start, end = (rows[name].loc[(place, head, when)] for when in ("start", "trained"))
-            colour = COLOURS[0] if end["median"] < start["median"] else COLOURS[1]
-            axis.plot([end["low"], end["high"]], [y, y], color=colour, lw=1, alpha=0.6)
-            axis.plot(start["median"], y, "o", mfc="white", color=colour)
-            axis.plot(end["median"], y, "o", color=colour)
-        axis.set_yticks(range(len(heads)), [f"{place.split(', ')[1]} {head}" for place, head in heads], fontsize=8)
-        length = window.get(name) if isinstance(window, dict) else window
-        if length:
-            axis.axvline(length, color="black", lw=1, ls="--")
-        axis.set(xscale="log", ylim=(len(heads) - 0.5, -0.5), xlabel="half-life (steps)")
+    groups = table.groupby("data", sort=False)
+    figure, axes = panel_row(len(groups), 3.4 * len(groups) + 0.6, 1.3 + 0.105 * groups.size().max(), sharey=False)
+    shorter, longer = COLOURS[:2]
+    for axis, (name, rows) in zip(axes, groups):
+        heads, labels = rows.groupby(["place", "head"], sort=False), []
+        for y, ((place, head), own) in enumerate(heads):
+            start, (low, median, high) = (own.set_index("when").loc[when, HALF_LIVES] for when in ("start", "trained"))
+            colour = shorter if median < start.iloc[1] else longer
+            axis.plot([low, high], [y, y], color=colour, lw=1, alpha=0.6)
+            axis.plot(start.iloc[1], y, "o", mfc="white", color=colour)
+            axis.plot(median, y, "o", color=colour)
+            labels.append(f"{place.removeprefix('layer 1, ')} {head}")
+        axis.set_yticks(range(len(labels)), labels, fontsize=8)
+        axis.axvline(windows[name], color="black", lw=1, ls="--")
+        axis.set(xscale="log", ylim=(len(labels) - 0.5, -0.5), xlabel="half-life (steps)")
         axis.set_title(name, fontsize=9, loc="left")
-    marks = [
-        plt.Line2D([], [], color="#555555", marker="o", ls="", mfc="white", label="start"),
-        plt.Line2D([], [], color=COLOURS[0], marker="o", label="trained, shorter (line: quartiles of users)"),
-        plt.Line2D([], [], color=COLOURS[1], marker="o", label="trained, longer"),
-    ]
-    dashed = [plt.Line2D([], [], color="black", ls="--", lw=1, label="the window")] if window else []
-    figure.legend(handles=marks + dashed, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    marks = {
+        "start": dict(color="#555555", marker="o", ls="", mfc="white"),
+        "trained, shorter (line: quartiles of users)": dict(color=shorter, marker="o"),
+        "trained, longer": dict(color=longer, marker="o"),
+        "the window": dict(color="black", ls="--", lw=1),
+    }
+    handles = [plt.Line2D([], [], label=label, **look) for label, look in marks.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    return captioned(figure, title)
 
 
 @styled
-def plot_history_worth(table, title=""):
+def plot_history_worth(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by how many of the latest items are told, the best and a trained model; ``memory_curves``."""
-    names = list(table["world"].unique())
-    figure = empty_figure(2.3 * len(names) + 0.6, 3)
-    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-    for axis, name in zip(axes, names):
-        for who, colour, style in (("best", "black", "--"), ("trained", COLOURS[0], "-")):
-            rows = table[(table["world"] == name) & (table["who"] == who)]
-            axis.plot(
-                rows["kept"],
-                rows["ndcg@10"],
-                ls=style,
-                color=colour,
-                marker="o",
-                ms=4,
-                label="the best there is" if who == "best" else "trained model",
-            )
+    groups = table.groupby("world", sort=False)
+    figure, axes = panel_row(len(groups), 2.3 * len(groups) + 0.6, 3)
+    looks = {
+        "best": dict(label="the best there is", color="black", ls="--"),
+        "trained": dict(label="trained model", color=COLOURS[0]),
+    }
+    for axis, (name, rows) in zip(axes, groups):
+        for system, look in looks.items():
+            own = rows[rows["system"] == system]
+            axis.plot(own["kept"], own["expected_ndcg@10"], marker="o", ms=4, **look)
         axis.set(xlabel="latest items told", xticks=[1, 5, 8, 12])
         axis.set_title(name.replace(", ", ",\n"), fontsize=9, loc="left")
     axes[0].set(ylabel="expected NDCG@10")
     axes[-1].legend(frameon=False, fontsize=8, loc="lower right")
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    return captioned(figure, title)

@@ -4,15 +4,21 @@ import pandas as pd
 import pytest
 
 from mmm4rec_lite.study import ch11_open_questions as ch11
-from tests.viz.test_figures import drawn, ticks
+from tests.support.figures import drawn, ticks
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_missing_curves_have_a_line_per_system_and_bands_with_several_seeds(seeds):
     table = pd.DataFrame(
         [
-            {"label": label, "seed": seed, "missing": share, "ndcg@10": 0.1 - 0.05 * share, "kept": 1 - 0.5 * share}
-            for label in "AB"
+            {
+                "name": name,
+                "seed": seed,
+                "missing_share": share,
+                "ndcg@10": 0.1 - 0.05 * share,
+                "kept_share": 1 - 0.5 * share,
+            }
+            for name in "AB"
             for seed in range(seeds)
             for share in (0, 1)
         ]
@@ -27,8 +33,8 @@ def test_lost_curves_draw_what_does_not_depend_on_the_dial_as_a_dashed_line():
     table = pd.DataFrame(
         {
             "given": ["lost in the shop"] * 2 + ["trained without pictures"] * 2,
-            "missing": [0, 1] * 2,
-            "ndcg@10": [0.4, 0.2, 0.3, 0.3],
+            "missing_share": [0, 1] * 2,
+            "expected_ndcg@10": [0.4, 0.2, 0.3, 0.3],
         }
     )
     (axis,) = drawn(ch11.plot_lost_curves(table))
@@ -38,7 +44,7 @@ def test_lost_curves_draw_what_does_not_depend_on_the_dial_as_a_dashed_line():
 def test_gap_dependence_labels_gaps_in_units_and_shows_all_panels_on_one_scale():
     table = pd.DataFrame(
         [
-            {"data": name, "part": part, "gap": gap, "found": found, "se": 0.01}
+            {"data": name, "part": part, "gap_median_s": gap, "hit_share": found, "standard_error": 0.01}
             for name, found in (("films", 0.2), ("store", 0.6))
             for part, gap in ((1, 30), (2, 7200))
         ]
@@ -62,21 +68,12 @@ def test_third_modality_has_bounds_as_lines():
 
 
 def test_half_life_change_has_a_row_per_head_and_the_window():
-    table = pd.DataFrame(
-        [
-            {
-                "data": "store",
-                "place": "layer 1, text",
-                "head": head,
-                "when": when,
-                "low": m / 2,
-                "median": m,
-                "high": 2 * m,
-            }
-            for head in (1, 2)
-            for when, m in (("start", 4.0), ("trained", 1.0 if head == 1 else 9.0))
-        ]
-    )
+    lines = [
+        ("store", "layer 1, text", head, when, m / 2, m, 2 * m)
+        for head in (1, 2)
+        for when, m in (("start", 4.0), ("trained", 1.0 if head == 1 else 9.0))
+    ]
+    table = pd.DataFrame(lines, columns=["data", "place", "head", "when", *ch11.HALF_LIVES])
     figure = ch11.plot_half_life_change(table, {"store": 12}, "t")
     (axis,) = drawn(figure)
     assert ticks(axis) == ["text 1", "text 2"] and axis.get_xscale() == "log" and "steps" in axis.get_xlabel()
@@ -88,7 +85,7 @@ def test_half_life_change_has_a_row_per_head_and_the_window():
 def test_history_worth_has_a_panel_per_store():
     table = pd.DataFrame(
         [
-            {"world": world, "who": who, "kept": n, "ndcg@10": 0.3 + n / 100}
+            {"world": world, "system": who, "kept": n, "expected_ndcg@10": 0.3 + n / 100}
             for world in ("half-life 2 days, short memory", "long memory")
             for who in ("best", "trained")
             for n in (1, 12)

@@ -15,3 +15,7 @@ def drawn(figure):
 
 def legend(axis):
     return [text.get_text() for text in axis.get_legend().get_texts()]
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_yticklabels()]
