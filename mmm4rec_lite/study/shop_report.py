@@ -47,9 +47,9 @@ def report(frame: pd.DataFrame) -> str:
         "Item features are the attributes shown, not an encoder's. Figures are expected NDCG@10 (the mean over "
         "what a user could have bought next), the mean over seeds; differences are paired over users, with the "
         f"standard error over the users of all seeds. In the sentences a difference counts from {STANDARD_ERRORS} "
-        "standard errors on, over users or over seeds, whichever is larger. Closed: the share of the way from the system "
-        "compared with to the best. Moved: the mean relative distance that user vectors move when the gaps change "
-        "places.",
+        "standard errors on, over users or over seeds, whichever is larger. Closed: the share of the way from the "
+        "system compared with to the best. Moved: the mean relative distance that user vectors move when the gaps "
+        "change places.",
     ]
     for part, lines in pooled(frame).groupby("part", sort=False):
         parts.append(f"## {part.capitalize()}")

@@ -1,60 +1,44 @@
 """Notebooks executed and rendered to pages that need no network: pictures inside, maths as MathML."""
 
 import base64
-import hashlib
 import html
 import io
 import logging
 import os
 import re
 import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 
 import nbformat
 from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 from PIL import Image, ImageChops
 from tqdm.auto import tqdm
 
-from mmm4rec_lite import viz
-from mmm4rec_lite.analysis.decay import explore
 from mmm4rec_lite.models.config import scale
-from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 
 CELL_SECONDS = 600
 NO_WORDS = "No description has been provided for this image"  # nbconvert's alternative text
 MOVED = 16  # of 255: by how much a colour of a figure may change to save room
+LIBRARY = Path(__file__).parents[1]
+STORED, COMPUTED = "Outputs as stored with the notebook.", "Outputs computed on this machine."
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>mmm4rec_lite</title><style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1f2933 }}
-ul {{ list-style: none; padding: 0; display: grid; gap: 1.5rem }}
-ul {{ grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)) }}
-a {{ color: inherit; text-decoration: none }} li {{ border: 1px solid #cbd2d9; border-radius: 6px; overflow: hidden }}
-li:hover {{ border-color: #0173b2 }}
-img {{ width: 100%; height: 11rem; object-fit: contain; padding: .4rem; box-sizing: border-box }}
-div {{ padding: .8rem 1rem; border-top: 1px solid #e4e7eb }}
-h2 {{ font-size: 1.05rem; margin: 0 0 .4rem }} p {{ margin: 0 }}
-</style></head><body><h1>MMM4Rec, readable</h1>
-<p>Multi-modal Mamba for sequential recommendation (arXiv 2506.02916): the notebooks, executed on this machine.</p>
-<ul>{cards}</ul></body></html>
-"""
-# on every page; a browser stretches brackets only in a font that was made for maths
-_HEAD = """<style>
-math {{ font-family: "Cambria Math", "STIX Two Math", "Latin Modern Math", "DejaVu Math TeX Gyre", math }}
-main, nav.chapters {{ max-width: 68rem; margin: auto }} nav.chapters a {{ color: #01579b }}
-nav.chapters {{ padding: 1rem; display: flex; flex-wrap: wrap; gap: .5rem 2rem; font: 14px/1.5 system-ui, sans-serif }}
-</style>
-<nav class="chapters" aria-label="Chapters">{links}</nav>"""
+_INDEX, _CHAPTER = (
+    Template((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
+    for name in ("index.html", "chapter.html")
+)
 
 
-def execute(path):
+def execute(path: Path | str) -> NotebookNode:
     """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out, pictures made small.
 
     Of a widget stays what it shows without a kernel: an explorer's figure.
@@ -88,7 +72,7 @@ def execute(path):
     return notebook
 
 
-def smaller(png):
+def smaller(png: str) -> str:
     """A PNG (base64) in less room: with a palette of 256 colours if that does not show, without alpha if all is opaque.
 
     Most plots have few colours besides those of their smoothed edges; where a pixel would move by more than
@@ -105,87 +89,118 @@ def smaller(png):
     return min(png, base64.b64encode(file.getvalue()).decode(), key=len)
 
 
-def executed(path, keep):
-    """The path of ``path``'s executed copy in the folder ``keep``, made unless all it hangs on is unchanged."""
-    path, copy = Path(path), Path(keep) / Path(path).name
-    digest = _inputs(path)
-    if not copy.is_file() or nbformat.read(copy, 4).metadata.get("executed") != digest:
-        notebook = execute(path)
-        notebook.metadata["executed"] = digest
-        write(notebook, copy)
-    return copy
-
-
-def _inputs(path):
-    """A digest of what a notebook's outputs hang on: itself, the library, stored results, samples, posters, scale."""
-    stored = [path.parent.parent / folder for folder in ("benchmarks/results", "data_samples")]
-    read = [path, *sorted(Path(__file__).parent.rglob("*.py"))]
-    read += [file for folder in stored for file in sorted(folder.rglob("*")) if file.is_file()]
-    posters = sorted(Path(os.environ.get("MMM4REC_POSTERS") or "no posters").glob("*.jpg"))
-    known = repr([scale(), device().type, [(file.name, file.stat().st_size) for file in posters]])
-    return hashlib.sha256(b"".join([known.encode(), *(file.read_bytes() for file in read)])).hexdigest()
-
-
-def write(notebook, path):
+def write(notebook: NotebookNode, path: Path | str) -> None:
     """Write a notebook, whole or not at all."""
     with atomic(path) as temporary:
         nbformat.write(notebook, temporary)
 
 
-def render(notebooks, site, explorer=None):
-    """Pages of executed notebooks and an ``index.html`` with a card for each, in the order given.
+def executed(path: Path | str, keep: Path | str) -> Path:
+    """The path of ``path``'s executed copy in the folder ``keep``, made unless all it hangs on is unchanged."""
+    path, copy = Path(path), Path(keep) / Path(path).name
+    known = _inputs(path)
+    if not copy.is_file() or nbformat.read(copy, 4).metadata.get("executed") != known:
+        notebook = execute(path)
+        notebook.metadata["executed"] = known
+        write(notebook, copy)
+    return copy
 
-    ``explorer``: the stand-alone page of ``widgets.page``, which gets a copy and a card too. Returns the index's path.
+
+def latest(path: Path | str, keep: Path | str) -> Path:
+    """The executed copy of ``path`` in the folder ``keep`` if it has the same cells, else ``path`` itself.
+
+    Quicker than `executed` and less strict: what the copy was executed with may have changed since.
+    """
+    path, copy = Path(path), Path(keep) / Path(path).name
+    cells = lambda file: [cell.source for cell in nbformat.read(file, 4).cells]
+    return copy if copy.is_file() and cells(copy) == cells(path) else path
+
+
+def _inputs(path):
+    """A digest of what a notebook's outputs hang on: itself, the library, stored results, samples, posters, scale."""
+    from mmm4rec_lite.utils.devices import device  # torch: seconds that pages alone do not need
+    from mmm4rec_lite.utils.digest import digest
+
+    stored = [path.parent.parent / folder for folder in ("benchmarks/results", "data_samples")]
+    read = [path, *sorted(LIBRARY.rglob("*.py"))]
+    read += [file for folder in stored for file in sorted(folder.rglob("*")) if file.is_file()]
+    posters = sorted(Path(os.environ.get("MMM4REC_POSTERS") or "no posters").glob("*.jpg"))
+    known = [scale(), device().type, [(file.name, file.stat().st_size) for file in posters]]
+    return digest(known, *(file.read_bytes() for file in read))
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What the index shows of a page."""
+
+    title: str
+    summary: str
+    picture: str  # PNG, base64; none: ""
+    origin: str = ""
+
+
+def render(
+    notebooks: Iterable[Path | str],
+    site: Path | str,
+    explorer: Path | str | None = None,
+    only: Collection[str] | None = None,
+) -> Path:
+    """Pages of notebooks and an ``index.html`` with a card for each, in the order given; returns the index's path.
+
+    Parameters
+    ----------
+    notebooks: as stored, or executed copies; pages and cards say which.
+    explorer: the stand-alone page of the decay-mask explorer, which gets a copy and a card too.
+    only: names (without ending) of those whose pages are written anew; by default all.
     """
     site = Path(site)
-    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
-    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see below
     chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
-    shown = {name: _card(notebook) for name, notebook in chapters.items()}
-    for name, notebook in chapters.items():
-        title, *_ = shown[name]
-        heading, figures = title, []
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
-                cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
-            for output in cell.get("outputs", []):
-                if "image/png" in output.get("data", {}):
-                    figures.append(html.escape(heading))
-        body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-        for figure in figures:
-            body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
-        body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
-        begin = re.search("<body[^>]*>", body).end()
-        body = body[:begin] + _HEAD.format(links=_links(name, shown)) + body[begin:]
-        with atomic(site / f"{name}.html") as temporary:
-            temporary.write_text(body, encoding="utf-8")
+    cards = {name: _card(notebook) for name, notebook in chapters.items()}
+    for name in chapters if only is None else only:
+        _write(site / f"{name}.html", _page(name, chapters[name], cards))
+    computed = sum(card.origin == COMPUTED for card in cards.values())
     if explorer is not None:
         with atomic(site / Path(explorer).name) as temporary:
             shutil.copyfile(explorer, temporary)
-        shown[Path(explorer).stem] = _explorer_card()
-    cards = [
-        f'<li><a href="{name}.html">{picture}<div><h2>{html.escape(title)}</h2><p>{html.escape(summary)}</p></div>'
-        "</a></li>"
-        for name, (title, summary, picture) in shown.items()
-    ]
+        cards[Path(explorer).stem] = _explorer_card()
+    found = "".join(_shown(name, card) for name, card in cards.items())
     index = site / "index.html"
-    with atomic(index) as temporary:
-        temporary.write_text(_PAGE.format(cards="".join(cards)), encoding="utf-8")
+    _write(index, _INDEX.substitute(cards=found, computed=computed, all=len(chapters)))
     return index
 
 
-def _links(name, shown):
+def _write(path, text):
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _page(name, notebook, cards):
+    """A chapter's page; links to other notebooks lead to their pages, figures are described by the heading above."""
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
+    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see below
+    title = heading = cards[name].title
+    figures = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
+            cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
+        outputs = cell.get("outputs", [])
+        figures += [html.escape(heading) for output in outputs if "image/png" in output.get("data", {})]
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    for figure in figures:
+        body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
+    body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
+    begin = re.search("<body[^>]*>", body).end()
+    return body[:begin] + _CHAPTER.substitute(links=_links(name, cards), origin=cards[name].origin) + body[begin:]
+
+
+def _links(name, cards):
     """Where a reader of chapter ``name`` may go: back to the index, a chapter back, a chapter on."""
-    names = list(shown)
+    names, link = list(cards), '<span>{}<a href="{}.html">{}</a></span>'.format
     at = names.index(name)
-    near = {"Before": names[max(at - 1, 0) : at], "Next": names[at + 1 : at + 2]}
-    found = [
-        f'{word}: <a href="{other}.html">{html.escape(shown[other][0])}</a>'
-        for word, others in near.items()
-        for other in others
-    ]
-    return " ".join(f"<span>{link}</span>" for link in ['<a href="index.html">All chapters</a>', *found])
+    near = [("Before: ", other) for other in names[max(at - 1, 0) : at]]
+    near += [("Next: ", other) for other in names[at + 1 : at + 2]]
+    return " ".join([link("", "index", "All chapters"), *(link(w, n, html.escape(cards[n].title)) for w, n in near)])
 
 
 def _mathml(match):
@@ -203,20 +218,25 @@ def _card(notebook):
     plain = [re.sub(r"\*\*Aim\.\*\* |[*`$]|\[(.*?)\]\(.*?\)", r"\1", line) for line in lines[1:]]
     summary = re.split(r"(?<=[.!?])\s+(?=[A-Z])", next((line for line in plain if line[:1].isalpha()), ""))[0]
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
-    for output in outputs:
-        if png := output.get("data", {}).get("image/png"):
-            return title, summary, _picture(png.strip())
-    return title, summary, ""
+    pictures = (output.data["image/png"].strip() for output in outputs if "image/png" in output.get("data", {}))
+    return _Card(title, summary, next(pictures, ""), COMPUTED if "executed" in notebook.metadata else STORED)
 
 
 def _explorer_card():
-    """As ``_card``, for the stand-alone page; the picture is the mask of a history of two visits."""
+    """The stand-alone page's; the picture is the mask of a history of two visits."""
+    from mmm4rec_lite import viz
+    from mmm4rec_lite.analysis.decay import explore
+
     visits = [0, 3600, 3600, 3600, 60 * 86_400, 3600, 3600, 3600]
     mask, file = explore(visits, A=-2, delta=1.5, base=0.2)["mask"], io.BytesIO()
     viz.mask_map(mask, list("12345678"), "").savefig(file, format="png")
     summary = "Sliders for everything that decides what is left of a past purchase, in one page that needs no Python."
-    return "Touch it: the decay mask", summary, _picture(base64.b64encode(file.getvalue()).decode())
+    return _Card("Touch it: the decay mask", summary, base64.b64encode(file.getvalue()).decode())
 
 
-def _picture(png):
-    return f'<img alt="" src="data:image/png;base64,{png}">'
+def _shown(name, card):
+    """A card of the index as a list item."""
+    picture = f'<img alt="" src="data:image/png;base64,{card.picture}">' if card.picture else ""
+    origin = f"<small>{card.origin}</small>" if card.origin else ""
+    words = f"<h2>{html.escape(card.title)}</h2><p>{html.escape(card.summary)}</p>{origin}"
+    return f'<li><a href="{name}.html">{picture}<div>{words}</div></a></li>'

@@ -1,32 +1,50 @@
-"""``make tour``: from nothing to recommendations on real data and a site, each step kept for the next time."""
+"""``make tour``: a site at once, then real data, training and recommendations, each step kept for the next time.
+
+The site begins with the outputs that are stored in the notebooks; page by page, what this machine computed takes their
+place. Killed and called again, the tour goes on where it was.
+"""
 
 import os
 import time
 from pathlib import Path
 
-from mmm4rec_lite.data import dataset_statistics
-from mmm4rec_lite.study.protocol import presets
-from mmm4rec_lite.study.site import executed, render
+from mmm4rec_lite.study.site import executed, latest, render
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
 
-def tour(posters=None):
-    """Run the quickstart experiment, print its numbers, execute the notebooks, write ``site/index.html``."""
+def tour(posters: Path | str | None = None) -> None:
+    """Write ``site/index.html``, run the quickstart experiment, print its numbers, execute the notebooks."""
     if posters is not None:
         os.environ["MMM4REC_POSTERS"] = str(Path(posters).absolute())  # the notebooks' kernels read it
     began = time.perf_counter()
+    step = lambda text: print(f"\n[{time.perf_counter() - began:4.0f} s] {text}", flush=True)
+    sources = sorted((workspace() / "notebooks").glob("*.ipynb"))
+    if not sources:
+        raise InputError(f"{workspace()}: no notebooks here; run the tour in the project's folder")
+    kept, site = workspace("runs", "notebooks"), workspace("site")
+    pages = {path.stem: latest(path, kept) for path in sources}
+    index = render(pages.values(), site)
+    step(f"The site, so far with the outputs stored in the notebooks: open {index.as_uri()}")
+    _quickstart(step)
+    step("Notebooks, each in place of its stored outputs as soon as it is done")
+    for path in sources:
+        started = time.perf_counter()
+        pages[path.stem] = executed(path, kept)
+        render(pages.values(), site, path.parent / "decay_mask.html", only=[path.stem])
+        print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
+    step(f"Done: open {index.as_uri()}")
 
-    def step(text):
-        print(f"\n[{time.perf_counter() - began:4.0f} s] {text}", flush=True)
+
+def _quickstart(step):
+    """The first notebook's experiment, its numbers printed."""
+    from mmm4rec_lite.data import dataset_statistics  # with torch, which the first pages need not wait for
+    from mmm4rec_lite.study.protocol import presets
 
     step("Data: MovieLens-100K and its domains")
     films = presets.dataset()
-    print(
-        dataset_statistics([films, *map(films.select, films.domains)]).to_string(
-            index=False, float_format="{:.2f}".format
-        )
-    )
+    table = dataset_statistics([films, *map(films.select, films.domains)])
+    print(table.to_string(index=False, float_format="{:.1f}".format))
     step("Features: pretrained encoders, packaged with pip")
     rows = presets.features(films)
     print(rows)
@@ -39,14 +57,3 @@ def tour(posters=None):
     print(history.to_string(index=False))
     step(f"Full ranking of the test targets ({presets.caption()})")
     print(presets.comparison(target, {"MMM4Rec": model}).to_string(index=False, float_format="{:.4f}".format))
-    step("Notebooks")
-    sources = sorted(workspace("notebooks").glob("*.ipynb"))
-    if not sources:
-        raise InputError("no notebooks here; run the tour in the project's folder")
-    done = []
-    for path in sources:
-        started = time.perf_counter()
-        done.append(executed(path, workspace("runs", "notebooks")))
-        print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
-    index = render(done, workspace("site"), workspace("notebooks") / "decay_mask.html")
-    step(f"Done: open {index}")

@@ -75,7 +75,7 @@ def test_chapters_lead_to_each_other(pages, tmp_path):
     assert [link for link in links if link.endswith(".html")] == ["index.html", "08.html", "08.html", "08.html"]
     assert 'href="08.html#b"' in page and ".ipynb" not in page
     (nav,) = re.findall("<nav.*?</nav>", (tmp_path / "site" / "08.html").read_text(encoding="utf-8"))
-    assert text_of(nav) == "All chapters Before: 07 Steps & masks"
+    assert text_of(nav) == f"All chapters Before: 07 Steps & masks {site.STORED}"
 
 
 def test_the_stand_alone_explorer_gets_a_copy_and_the_last_card(png, tmp_path):
@@ -86,6 +86,26 @@ def test_the_stand_alone_explorer_gets_a_copy_and_the_last_card(png, tmp_path):
     assert 'href="08.html"' in chapter and 'href="touch.html"' in card and 'src="data:image/png;base64,iVBOR' in card
     assert (tmp_path / "site" / "touch.html").read_text() == "<title>it</title>"
     assert "touch.html" not in (tmp_path / "site" / "08.html").read_text(encoding="utf-8")
+
+
+def test_pages_and_cards_say_where_their_outputs_come_from(book, tmp_path, monkeypatch):
+    """And pages change one by one."""
+    path, keep, out = book("1"), tmp_path / "keep", tmp_path / "site"
+    other = path.with_name("two.ipynb")
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# Two")]), other)
+    monkeypatch.setattr(site, "execute", lambda path: nbformat.read(path, 4))
+    assert site.latest(path, keep) == path
+    index = site.render([path, other], out)
+    page, untouched = (out / "one.html").read_text(encoding="utf-8"), (out / "two.html").stat().st_mtime_ns
+    assert site.STORED in page and "0 of\n2 computed" in index.read_text(encoding="utf-8")
+    site.render([site.executed(path, keep), other], out, only=["one"])
+    page, cards = (file.read_text(encoding="utf-8") for file in (out / "one.html", index))
+    assert site.COMPUTED in page and site.STORED not in page and "1 of\n2 computed" in cards
+    assert cards.index(site.COMPUTED) < cards.index(site.STORED)
+    assert (out / "two.html").stat().st_mtime_ns == untouched
+    assert site.latest(path, keep) == keep / "one.ipynb"
+    book("2")
+    assert site.latest(path, keep) == path
 
 
 def test_maths_becomes_mathml_and_dollars_in_code_stay(pages):
@@ -145,7 +165,7 @@ def test_a_notebook_is_executed_once_until_it_or_the_library_changes(book, tmp_p
     assert runs == [path] and nbformat.read(copy, 4).cells[2].source == "2"
     (tmp_path / "library").mkdir()
     (tmp_path / "library" / "site.py").write_text("changed = True")
-    monkeypatch.setattr(site, "__file__", str(tmp_path / "library" / "site.py"))
+    monkeypatch.setattr(site, "LIBRARY", tmp_path / "library")
     site.executed(path, keep), site.executed(path, keep)
     assert runs == [path, path]
     (tmp_path / "benchmarks" / "results").mkdir(parents=True)
