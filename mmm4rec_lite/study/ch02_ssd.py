@@ -7,7 +7,7 @@ one frame hold on a busy machine too.
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,24 +20,27 @@ from mmm4rec_lite.models.config import scale
 from mmm4rec_lite.models.ssd import ssd_chunked, ssd_masked, ssd_scan
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, legend_beside, panel, panel_row, styled
 
 MARKERS = "osD^v"
-FORMS = {"scan": ssd_scan, "masked": ssd_masked, "chunked 64": partial(ssd_chunked, chunk=64)}
+FORMS: dict[str, Callable[..., Tensor]] = {
+    "scan": ssd_scan,
+    "masked": ssd_masked,
+    "chunked 64": partial(ssd_chunked, chunk=64),
+}
 LENGTHS = {"quick": (64, 128, 256, 512, 1024, 2048), "full": (64, 128, 256, 512, 1024, 2048, 4096)}
 
 
 @styled
 def plot_memory_curves(curves: dict[str, Float[Tensor, " L"]], title: str = "") -> Figure:
     """What a state still holds of one impulse, step by step; ``curves``: name -> values (1 at the impulse)."""
-    figure = empty_figure(6.5, 2.8)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 2.8)
     for (name, values), colour, marker in zip(curves.items(), COLOURS, MARKERS):
         axis.plot(range(len(values)), np.asarray(values.tolist()), marker=marker, ms=4, color=colour, label=name)
     axis.axhline(0.5, color="black", lw=1, ls=":")
     axis.text(axis.get_xlim()[1], 0.51, "half", ha="right", va="bottom", fontsize=8)
     axis.set(xlabel="steps after the impulse", ylabel="what is left of it (0 to 1)", ylim=(0, 1.05), title=title)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params("x", integer=True)
     legend_beside(axis, fontsize=9)
     return figure
 
@@ -62,8 +65,7 @@ def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
 def plot_chunk_map(mask: Float[Tensor, "L L"], chunk: int) -> Figure:
     """How the chunked form covers a decay mask: blocks on the diagonal directly, the rest through states."""
     L = len(mask)
-    figure = empty_figure(6.5, 3.6)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 3.6)
     axis.imshow(np.asarray(mask.tolist()), vmin=0, vmax=1, cmap="Greys", extent=(0.5, L + 0.5, L + 0.5, 0.5))
     within = dict(fill=False, edgecolor=COLOURS[1], lw=2.5)
     before = dict(fill=True, facecolor=COLOURS[0], edgecolor=COLOURS[0], lw=2, alpha=0.25)
@@ -90,8 +92,7 @@ def plot_half_life_lines(
 
     ``fresh``: lowest and highest step size, the band in which a fresh model starts.
     """
-    figure = empty_figure(6.5, 3)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 3)
     if fresh is not None:
         axis.axvspan(*fresh, color=COLOURS[7], alpha=0.2, label="step sizes of a fresh model")
     for rate, colour in zip(rates, COLOURS):
@@ -120,7 +121,7 @@ def inputs(
 
 def scaling(
     lengths: Sequence[int] | None = None,
-    forms: dict[str, Callable[..., Tensor]] | None = None,
+    forms: Mapping[str, Callable[..., Tensor]] = FORMS,
     batch: int = 1,
     rounds: int = 5,
     backward: bool = False,
@@ -132,7 +133,7 @@ def scaling(
     Parameters
     ----------
     lengths: steps; by default those of ``$MMM4REC_SCALE`` (quick or full).
-    forms: name -> form of the operator; scan, masked and chunked by default.
+    forms: name -> form of the operator.
     batch: sequences at once.
     rounds: timed runs of each form, interleaved, after one that is not counted.
     backward: time the gradients as well.
@@ -149,7 +150,7 @@ def scaling(
         lengths = LENGTHS[scale()]
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; it must be at least 1")
-    forms, before, lines = forms or FORMS, torch.get_num_threads(), []
+    before, lines = torch.get_num_threads(), []
     torch.set_num_threads(threads)
     try:
         for length in lengths:
@@ -186,8 +187,7 @@ def plot_scaling_curves(table: pd.DataFrame) -> Figure:
 
     Dotted and dashed lines of slope 1 and 2 start at the longest length of the cheapest and the dearest form.
     """
-    figure = empty_figure(6.5, 3.6)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 3.6)
     for (name, rows), colour, marker in zip(table.groupby("form", sort=False), COLOURS, MARKERS):
         axis.plot(rows["length"], rows["seconds"], marker=marker, color=colour, label=name)
         axis.fill_between(rows["length"], rows["fastest"], rows["slowest"], color=colour, alpha=0.2, lw=0)

@@ -21,7 +21,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.shop import TIME, World, expected_ndcg
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
 CONVOLVED = TIME.replace(d_conv=4)  # the paper's width
 PUBLISHED = CONVOLVED.replace(gaps="seconds", quirks=Quirks(published_init=True))
@@ -111,7 +111,7 @@ def plot_step_chain(table: pd.DataFrame, heads: Sequence[int]) -> Figure:
             axis.plot(rows["step"], rows[column], marker=marker, ms=5, color=colour, label=f"head {head}")
     axes[2].set(yscale="log", ylabel="step size\ndt")
     axes[3].set(ylabel="left at\nthe end", ylim=(-0.05, 1.05), xlabel="step of the history, oldest first")
-    axes[3].xaxis.get_major_locator().set_params(integer=True)
+    axes[3].locator_params("x", integer=True)
     legend_beside(axes[2])
     figure.align_ylabels(axes)
     return figure
@@ -149,8 +149,7 @@ def plot_influence_bars(table: pd.DataFrame, marked: int | None = None) -> Figur
 
     ``marked``: the item before which the gap differs.
     """
-    figure = empty_figure(6.8, 2.6)
-    axis = figure.subplots()
+    figure, axis = panel(6.8, 2.6)
     width = 0.8 / table["history"].nunique()
     for i, (kind, rows) in enumerate(table.groupby("history", sort=False)):
         places, look = rows["item"] + (i + 0.5) * width - 0.4, dict(color=COLOURS[i], label=kind)
@@ -158,6 +157,6 @@ def plot_influence_bars(table: pd.DataFrame, marked: int | None = None) -> Figur
     if marked is not None:
         axis.axvline(marked - 0.5, color="black", ls="--", lw=1, label="the gap in question")
     axis.set(xlabel="item of the history, oldest first", ylabel="movement of the user\n(relative; bars: 2 s.e.)")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.locator_params("x", integer=True)
     legend_beside(axis)
     return figure

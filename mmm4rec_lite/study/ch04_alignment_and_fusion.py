@@ -6,6 +6,7 @@ or "full", says how many seeds the store's numbers have and how long their model
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,10 +34,10 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.spectra import period_axis
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
-FORMS = {"one shared TiSSD": {}, "one TiSSD each": dict(shared=False)}
-FILTERS = {
+FORMS: dict[str, dict[str, Any]] = {"one shared TiSSD": {}, "one TiSSD each": dict(shared=False)}
+FILTERS: dict[str, dict[str, Any]] = {
     "both filters": {},
     "w/o AF": dict(adaptive_filter=False),
     "w/o LF": dict(learnable_filter=False),
@@ -172,7 +173,7 @@ def plot_planted_rhythms(rhythms: dict[str, Int[Tensor, " L"]], table: pd.DataFr
         right.bar(rows["bin"], rows["amplitude"], color=COLOURS[1], width=0.6)
         right.set(ylim=(0, 1.08 * max(table["amplitude"].max(), 1e-9)), ylabel="amplitude")
     grid[-1, 0].set(xlabel="step of the history")
-    grid[-1, 0].xaxis.get_major_locator().set_params(integer=True)
+    grid[-1, 0].locator_params("x", integer=True)
     for axis in grid[:, 1]:
         axis.grid(False, axis="x")
     period_axis(grid[-1, 1], table)
@@ -194,11 +195,12 @@ def pass_bins(bins: Iterable[int], length: int = 20) -> FourierFilter:
     return layer
 
 
-def fresh_filter(length: int = 20, seed: int = 0, published: bool = False, **changes: bool) -> FourierFilter:
+def fresh_filter(length: int = 20, seed: int = 0, published: bool = False, **changes: Any) -> FourierFilter:
     """A filter with this library's start values (``published``: of the public code)."""
     torch.manual_seed(seed)
     config = ModelConfig(max_len=length, quirks=Quirks(published_init=published), **changes)
-    return MMM4Rec(config, torch.zeros(2, 1), torch.zeros(2, 1)).layers[0].filter  # items do not matter to it
+    layer: Any = MMM4Rec(config, torch.zeros(2, 1), torch.zeros(2, 1)).layers[0]  # items do not matter to it
+    return layer.filter
 
 
 @torch.no_grad()
@@ -278,8 +280,7 @@ def adaptive_table(layer: FourierFilter, signals: Signals) -> pd.DataFrame:
 @styled
 def plot_adaptive_gain(table: pd.DataFrame) -> Figure:
     """|K| of one filter for different signals, by period, as bars from 1; a frame of `adaptive_table`."""
-    figure = empty_figure(7, 2.5)
-    axis = figure.subplots()
+    figure, axis = panel(7, 2.5)
     width = 0.8 / table["signal"].nunique()
     for i, (name, rows) in enumerate(table.groupby("signal", sort=False)):
         places = rows["bin"] + (i + 0.5) * width - 0.4
@@ -343,6 +344,7 @@ def plot_reach_bars(table: pd.DataFrame, title: str = "") -> Figure:
         rows = table[table["when"] == state].assign(**{"moved (%)": 100 * table["moved"]})
         look = dict(palette=COLOURS[:2], saturation=1, legend=state == states[-1])
         sns.barplot(rows, x="back", y="moved (%)", hue="stream", ax=axis, **look)
+        bars: Any
         for bars in axis.containers:
             axis.bar_label(bars, fmt=lambda v: "0" if v == 0 else f"{v:.2g}" if v < 1 else f"{v:.0f}", fontsize=6)
         axis.set(xlabel="steps before the last", ylabel="M's last step moves by\n(% of its length)")
@@ -365,8 +367,7 @@ def best_scores(model: MMM4Rec, dataset: Dataset, one: Batch, k: int = 6) -> pd.
 @styled
 def plot_score_bars(table: pd.DataFrame) -> Figure:
     """Eq. 20's two dot products of one user's best items (over tau); a frame of `best_scores`."""
-    figure = empty_figure(6.5, 0.9 + 0.22 * len(table))
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 0.9 + 0.22 * len(table))
     places = np.arange(len(table))
     for i, part in enumerate(("text", "image")):
         axis.barh(places - 0.2 + 0.4 * i, table[part], 0.38, color=COLOURS[i], label=f"user times {part} / tau")

@@ -56,7 +56,9 @@ SHORTEST = SHORTER.replace(rows_per_epoch=10_240)
 SCALES = {"quick": (TRAINING.replace(epochs=4, rows_per_epoch=8192), 3), "full": (TRAINING, 6)}
 NUISANCE = 0.3  # size of what differs between pictures (texts) of one kind
 PUBLISHED_START = dict(quirks=Quirks(published_init=True))
-FORMS = {  # name -> (changes of MODEL, changes of TRAINING, the form without time that it is compared with)
+FORMS: dict[
+    str, tuple[dict, dict, str]
+] = {  # name -> (changes of MODEL, changes of TRAINING, the form without time that it is compared with)
     "no time": (dict(time=False), {}, "no time"),
     "revived time branch": (dict(gap_vector=False), {}, "no time"),
     "gap vector": ({}, {}, "no time"),
@@ -69,7 +71,7 @@ FORMS = {  # name -> (changes of MODEL, changes of TRAINING, the form without ti
     ),
 }
 TELLING = {"picture": dict(picture=0.95, text=0.25), "text": dict(picture=0.25, text=0.95)}
-MEMORIES = {  # how long an interest lasts (half-life, days), and interests that come back
+MEMORIES: dict[str, dict] = {  # how long an interest lasts (half-life, days), and interests that come back
     "half-life 2 days, short memory": dict(half_life=2.0),
     "half-life 10 days, short memory": dict(),
     "half-life 60 days, short memory": dict(half_life=60.0),
@@ -210,7 +212,9 @@ class Table:
     """The lines of one world, one per system and number of items kept, and their paired differences."""
 
     def __init__(self, part: str, name: str, world: World, max_len: int = MODEL.max_len):
-        self.world, self.max_len, self.lines, self.values = world, max_len, [], {}
+        self.world, self.max_len = world, max_len
+        self.lines: list[dict[str, Any]] = []
+        self.values: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self.about = {"part": part, "world": name, "seed": world.config.seed}
 
     def add(self, system: str, score: Scorer, kept: int | None = None, **notes: Any) -> None:

@@ -8,9 +8,9 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 import nbformat
 from latex2mathml.converter import convert
@@ -79,10 +79,10 @@ def smaller(png: str) -> str:
     ``MOVED`` (colour bars would get bands), all colours stay. Transparent pictures stay as they are.
     """
     picture, file = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
-    if picture.convert("RGBA").getextrema()[3][0] < 255:
+    if min(picture.convert("RGBA").getchannel("A").tobytes()) < 255:
         return png
     full = picture.convert("RGB")
-    moved = lambda few: max(high for _, high in ImageChops.difference(full, few.convert("RGB")).getextrema())
+    moved = lambda few: max(ImageChops.difference(full, few.convert("RGB")).tobytes())
     ways = dict(kmeans=3), dict(method=Image.Quantize.FASTOCTREE)  # one for few colours, one for many shades
     palettes = (full.quantize(256, dither=Image.Dither.NONE, **way) for way in ways)  # dithering dots even areas
     next((few for few in palettes if moved(few) <= MOVED), full).save(file, format="png", optimize=True)
@@ -129,13 +129,12 @@ def _inputs(path):
     return digest(known, *(file.read_bytes() for file in read))
 
 
-@dataclass(frozen=True)
-class _Card:
-    """What the index shows of a page."""
+class _Card(NamedTuple):
+    """What the index shows of a page; ``picture``: PNG, base64."""
 
     title: str
     summary: str
-    picture: str  # PNG, base64; none: ""
+    picture: str
     origin: str = ""
 
 
