@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
+# Waiting threads sleep: mmm4rec_lite/study/cli/__init__.py says why.
+export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup tour test lab clean
+.PHONY: setup tour check quick test lab clean
 
 setup: .venv/ready
 
@@ -14,7 +16,16 @@ setup: .venv/ready
 tour: setup
 	$(BIN)/mmm4rec-lite tour
 
-test: setup
+check: setup
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+quick: setup
+	$(BIN)/python -m pytest -m "not slow and not browser"
+
+test: check
 	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600
 
 lab: setup
