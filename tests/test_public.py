@@ -3,6 +3,7 @@
 import doctest
 import inspect
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -14,6 +15,10 @@ import pytest
 import mmm4rec_lite as m4r
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), ROOT / "data_samples" / "README.md"]
+BLOCKS = [
+    block for path in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+]
 MODULES = ["mmm4rec_lite", *(m.name for m in walk_packages(m4r.__path__, "mmm4rec_lite."))]
 AFTER_IMPORT = """
 import json, os, sys
@@ -100,3 +105,12 @@ def test_examples_in_docstrings_come_out_as_written(module, monkeypatch, tmp_pat
     for example in examples:
         runner.run(example)
     assert runner.summarize(verbose=False).failed == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS, ids=range(len(BLOCKS)))
+def test_python_in_documents_runs(block, monkeypatch, tmp_path):
+    assert len(block.splitlines()) <= 12
+    (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
