@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.features.hub import first_line, offline, quiet, require_hub
+from mmm4rec_lite.features.hub import offline, quiet, require_hub
 from mmm4rec_lite.features.torchvision_guard import import_torchvision
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, first_line
 from mmm4rec_lite.utils.optional import extra
 from mmm4rec_lite.utils.typing import Float, Tensor
 

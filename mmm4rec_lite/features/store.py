@@ -1,37 +1,40 @@
 """Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from mmm4rec_lite.models.base import Catalogue
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Text and picture features of items, row by row.
+    """Text and picture features of I items, row by row.
 
-    Attributes:
-        items: item ids (str), one per row.
-        text: float32 ``[n, text_dim]``.
-        image: float32 ``[n, image_dim]``; what rows without a picture hold, ``encoder["missing"]`` says.
-        has_image: bool ``[n]``, whether the item has a picture of its own.
-        encoder: the encoder as `Encoder.describe` gives it, with ``missing``, the policy for items
-            without a picture.
-        source: hash of everything the rows were made from (`extract` compares it).
-        bad_images: item id -> why its picture could not be read; these items count as without a picture.
+    Attributes
+    ----------
+    items : their ids
+    text, image : float32; ``encoder["missing"]`` says what the image rows of items without a picture hold
+    has_image : whether the item has a picture of its own
+    encoder : as `Encoder.describe` gives it, with "missing", the policy for items without a picture
+    source : digest of everything that the rows were made from (`extract` compares it)
+    bad_images : item id -> why its picture could not be read; these items count as without a picture
     """
 
     items: list[str]
-    text: torch.Tensor
-    image: torch.Tensor
-    has_image: torch.Tensor
-    encoder: dict
+    text: Float[Tensor, "I Dt"]
+    image: Float[Tensor, "I Di"]
+    has_image: Bool[Tensor, " I"]
+    encoder: dict[str, Any]
     source: str = ""
-    bad_images: dict = field(default_factory=dict)
+    bad_images: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self):
         bad = f"; {self.bad_images_line()}" if self.bad_images else ""
@@ -40,17 +43,15 @@ class Features:
             f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures{bad}"
         )
 
-    def bad_images_line(self, most=5):
+    def bad_images_line(self, most: int = 5) -> str:
         """How many pictures could not be read, and the first items they belong to."""
         first = ", ".join(repr(item) for item in list(self.bad_images)[:most])
         more = ", ..." if len(self.bad_images) > most else ""
         return f"{len(self.bad_images)} pictures that cannot be read count as missing (items {first}{more})"
 
-    def save(self, path):
+    def save(self, path: Path | str) -> None:
         """Write the file ``path``: whole or not at all."""
-        ids = torch.frombuffer(bytearray(json.dumps(self.items, ensure_ascii=False).encode()), dtype=torch.uint8)
-        tensors = {"items": ids, "text": self.text, "image": self.image, "has_image": self.has_image}
-        save_tensors(path, "feature", tensors, encoder=self.encoder, source=self.source, bad_images=self.bad_images)
+        save_rows(path, "feature", vars(self))
 
     def align(self, item_ids):
         """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
@@ -85,11 +86,7 @@ class Features:
             augmented_text = augmented_text.align(item_ids)[1]
         return Catalogue(text, image, torch.tensor([False, *(has[item] for item in item_ids)]), augmented_text)
 
-    def same_encoder(self, other):
-        """Whether ``other`` (Features) comes from the same encoder: only then may the two be mixed."""
-        return self.encoder["fingerprint"] == other.encoder["fingerprint"]
-
-    def require_encoder(self, fingerprint, name="another encoder"):
+    def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
         mine = self.encoder["fingerprint"]
         if mine != fingerprint:
@@ -99,10 +96,21 @@ class Features:
             )
 
 
-def load_features(path):
+def load_features(path: Path | str) -> Features:
     """Read a feature file; InputError if it is not there, is none, or is damaged."""
-    tensors, notes = load_tensors(path, "feature", "check the path, or make it anew with the command `features`")
-    items = json.loads(tensors.pop("items").numpy().tobytes())
-    return Features(
-        items, encoder=notes["encoder"], source=notes["source"], bad_images=notes.get("bad_images", {}), **tensors
-    )
+    return Features(**load_rows(path, "feature", "check the path, or make it anew with the command `features`"))
+
+
+def save_rows(path: Path | str, kind: str, fields: Mapping[str, Any]) -> None:
+    """Write ``fields`` (item ids in "items", tensors with a row each, and JSON values) as a file of a ``kind``."""
+    ids = torch.frombuffer(bytearray(json.dumps(fields["items"], ensure_ascii=False).encode()), dtype=torch.uint8)
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+    notes = {name: value for name, value in fields.items() if name not in ("items", *tensors)}
+    save_tensors(path, kind, {"items": ids, **tensors}, **notes)
+
+
+def load_rows(path: Path | str, kind: str, again: str) -> dict[str, Any]:
+    """The fields that `save_rows` wrote; ``again`` says in an InputError how to make the file."""
+    tensors, notes = load_tensors(path, kind, again)
+    notes.pop("kind")
+    return {**notes, **tensors, "items": json.loads(tensors["items"].numpy().tobytes())}

@@ -2,11 +2,12 @@
 
 import importlib
 import sys
+from types import ModuleType
 
-_kept = []  # a torch Library takes its definitions along when it is collected
+_kept: list[object] = []  # a torch Library takes its definitions along when it is collected
 
 
-def import_torchvision():
+def import_torchvision() -> ModuleType:
     """Import and return torchvision; call it before anything that imports torchvision itself.
 
     A CPU build of torch beside the ordinary torchvision wheel makes the plain import fail with
