@@ -15,8 +15,8 @@ import pandas as pd
 from mmm4rec_lite import published
 from mmm4rec_lite.data.amazon_meta import FIELDS, ID, lines, metadata, record
 from mmm4rec_lite.data.dataset import Dataset, in_core, union
+from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
-from mmm4rec_lite.data.tables import LATEST
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.optional import extra
 

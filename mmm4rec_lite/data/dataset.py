@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mmm4rec_lite.data.tables import check_tables, read_table
+from mmm4rec_lite.data.schema import check_tables, read_table
 from mmm4rec_lite.utils.errors import InputError
 
 

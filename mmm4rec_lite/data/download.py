@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data.dataset import load_dataset
-from mmm4rec_lite.data.tables import read_table
+from mmm4rec_lite.data.schema import read_table
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.utils.optional import extra

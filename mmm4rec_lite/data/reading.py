@@ -5,6 +5,7 @@ import json
 import re
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ NAMES = {
 }
 
 
-def read_any(source):
+def read_any(source: pd.DataFrame | Path | str) -> pd.DataFrame:
     """A table (a path, or a frame as it is) as a frame with text for column names.
 
     Empty cells are missing, and so is what pandas takes for missing (NA, null, NaN...); `as_text` makes text
@@ -59,8 +60,13 @@ def read_any(source):
     return table
 
 
-def find_column(table, what, wanted, where, must=True, more=()):
-    """The column that holds ``what``: the wanted one, or one with a usual name; without one InputError, or None."""
+def find_column(
+    table: pd.DataFrame, what: str, wanted: str | None, where: str, must: bool = True, more: Sequence[str] = ()
+) -> str | None:
+    """The column that holds ``what``: the wanted one, or one with a usual name (`NAMES`, or in ``more``).
+
+    InputError where the wanted one is not there, and, if there ``must`` be one, where none is recognised.
+    """
     if wanted is not None:
         if wanted in table:
             return wanted
@@ -73,92 +79,35 @@ def find_column(table, what, wanted, where, must=True, more=()):
     return found
 
 
-def list_columns(table):
+def list_columns(table: pd.DataFrame) -> str:
     """The names of a table's columns, for a message."""
     return ", ".join(map(str, table.columns))[:200]
 
 
-def _open(path):
-    return (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig")
-
-
-def _read_csv(path):
-    with _open(path) as file:
-        head = file.readline(1 << 20)
-    if not head.strip():
-        raise InputError(f"{path}: the first line must hold the names of the columns")
-    sep = max(",;\t|", key=head.count)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
-        return pd.read_csv(
-            path,
-            sep=sep,
-            dtype=str,
-            encoding="utf-8-sig",
-            index_col=False,
-            compression="gzip" if path.suffix.lower() == ".gz" else None,
-        )
-
-
-def _read_jsonl(path):
-    records = []
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = None
-            if not isinstance(record, dict):
-                raise InputError(f"{path}: line {number} is not one JSON object; expected one on each line")
-            records.append(record)
-    return pd.DataFrame(records, dtype=object)
-
-
-def _read_parquet(path):
-    # Text is made by Arrow, where integers with gaps stay integers.
-    table = pa.parquet.read_table(path)
-    return pd.DataFrame({name: as_text(table[name]) for name in table.column_names})
-
-
-_READERS = {
-    **dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv),
-    ".parquet": _read_parquet,
-    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _read_jsonl),
-}
-
-
-def as_text(values):
-    """A column (Series or Arrow) as text, stripped, missing where it is empty."""
-    if isinstance(values, pd.Series):
-        index = values.index
-        try:
-            values = pa.Array.from_pandas(values)
-        except (pa.ArrowException, ValueError, OverflowError):  # of several types, as JSON may be
-            values = pa.array([_cell(value) for value in values], pa.string())
-    else:
-        index = None
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        values, kind = values.cast(kind.value_type), kind.value_type
+def as_text(values: pd.Series) -> pd.Series:
+    """A column as text, stripped, missing where it is empty."""
+    try:
+        cells = pa.Array.from_pandas(values)
+    except (pa.ArrowException, ValueError, OverflowError):  # of several types, as JSON may be
+        cells = pa.array([_cell(value) for value in values], pa.string())
+    if pa.types.is_dictionary(cells.type):
+        cells = cells.cast(cells.type.value_type)
+    kind = cells.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        out = pd.to_datetime(values.to_pandas(), utc=True).astype(str).replace("NaT", np.nan)
+        out = pd.to_datetime(cells.to_pandas(), utc=True).astype(str).replace("NaT", np.nan)
     elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        out = pd.Series([_cell(value) for value in values.to_pylist()], dtype=str)
+        out = pd.Series([_cell(value) for value in cells.to_pylist()], dtype=str)
     else:
         if pa.types.is_floating(kind):
-            plain = values.to_pandas()
-            if (np.isfinite(plain) & (plain % 1 == 0) & (plain.abs() < 2**53))[plain.notna()].all():
-                values = values.cast(pa.int64())
-        out = pd.Series(values.cast(pa.string()).to_pandas(), dtype=str)
-    if index is not None:
-        out.index = index
-    out = out.str.strip()
-    out = out.where(out != "")
-    known = out.dropna()
+            plain = cells.to_pandas().dropna()
+            if (np.isfinite(plain) & (plain % 1 == 0) & (plain.abs() < 2**53)).all():
+                cells = cells.cast(pa.int64())
+        out = pd.Series(cells.cast(pa.string()).to_pandas(), dtype=str)
+    out = out.set_axis(values.index).str.strip()
+    known = out[out != ""].dropna()
     # 17.0 is what is left of 17 when a table with gaps was written.
-    return out.str[:-2] if len(known) and known.str.fullmatch(r"\d+\.0").all() else out
+    whole = len(known) and known.str.fullmatch(r"\d+\.0").all()
+    return (known.str[:-2] if whole else known).reindex(values.index)
 
 
 def _cell(value):
@@ -169,3 +118,44 @@ def _cell(value):
     if isinstance(value, (list, tuple, np.ndarray)):
         return ", ".join(filter(None, map(_cell, value))) or None
     return json.dumps(value, default=str) if isinstance(value, dict) else str(value)
+
+
+def _open(path):
+    return (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _read_csv(path):
+    with _open(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
+        head = file.readline(1 << 20)
+        if not head.strip():
+            raise InputError(f"{path}: the first line must hold the names of the columns")
+        file.seek(0)
+        return pd.read_csv(file, sep=max(",;\t|", key=head.count), dtype=str, index_col=False)
+
+
+def _read_jsonl(path):
+    records = []
+    with _open(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                record = json.loads(line) if line.strip() else {}
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                raise InputError(f"{path}: line {number} is not one JSON object; expected one on each line")
+            records += [record] if line.strip() else []
+    return pd.DataFrame(records, dtype=object)
+
+
+def _read_parquet(path):
+    # Text is made by Arrow, where integers with gaps stay integers.
+    table = pa.parquet.read_table(path).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    return pd.DataFrame({name: as_text(column) for name, column in table.items()})
+
+
+_READERS = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), _read_csv),
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _read_jsonl),
+    ".parquet": _read_parquet,
+}
