@@ -1,6 +1,6 @@
 """The demo store: a made-up shop with ten domains whose truth is known and adjustable. Nothing is downloaded.
 
-The truth, user by user (`StoreConfig` has the knobs):
+The truth, user by user (`StoreConfig` has the parameters):
 
 * An item has a *kind*, a shape and a colour (16 kinds), and a popularity. Its picture shows shape and colour, its
   text names them, and each of the four is wrong now and then, on its own: modalities complement one another.
@@ -11,10 +11,11 @@ The truth, user by user (`StoreConfig` has the knobs):
   ``seasons`` above 1, the one that is due to come round again.
 
 Interest and taste form a Markov chain with few states whose steps depend on the gaps, so the distribution of the
-next item given a history is exact and cheap to compute (forward filtering): `best` ranks by it.
+next item given a history is exact and cheap to compute (forward filtering): `oracle_scorer` ranks by it.
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import erf, isfinite
@@ -26,8 +27,10 @@ import torch
 
 from mmm4rec_lite.data import assets
 from mmm4rec_lite.data.assets import COLOURS, SHAPES
+from mmm4rec_lite.data.batches import Batch
 from mmm4rec_lite.data.dataset import Dataset
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Float, Tensor
 
 SOURCES = ("lamps", "mugs", "chairs", "bags", "clocks")
 TARGETS = ("rugs", "plates", "vases", "cushions", "scarves")
@@ -36,12 +39,19 @@ KINDS = len(SHAPES) * len(COLOURS)  # kind = shape * 4 + colour
 HOUR, DAY, YEAR, START = 3600, 86400, 365 * 86400, 1_600_000_000
 SHORTEST = 5  # purchases of a user
 NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in np.linspace(-4, 4, 4001)])  # its distribution function
+SHARES = ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing")
+LEAST = {"users": 1, "items": KINDS, "length": SHORTEST, "popularity": 0, "drift": 0, "seed": 0}
+KNOWS = ("all", "both", "picture", "text", "shape", "colour")
 STREAMS = {"items": (0, 0), "words": (0, 1), "users": (1, 0), "pictures": (2, 0)}  # of random numbers, per domain
 
 
 @dataclass(frozen=True)
 class StoreConfig:
-    """The knobs. Shares and probabilities are in [0, 1]."""
+    """The store's parameters. Shares and probabilities are in [0, 1]; InputError for impossible values.
+
+    >>> StoreConfig(users=1000).replace(gap_effect=0).users
+    1000
+    """
 
     users: int = 300  # per domain
     items: int = 120  # per domain
@@ -60,42 +70,32 @@ class StoreConfig:
     missing: float = 0.2  # share of items without a picture
     seed: int = 0
 
-    def __post_init__(self):
-        for name in ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"store: {name} must be in [0, 1], not {getattr(self, name)}")
-        for name in ("users", "items", "seasons", "seed"):
-            if not isinstance(getattr(self, name), int):
-                raise InputError(f"store: {name} must be a whole number, not {getattr(self, name)!r}")
-        for name, least in (
-            ("users", 1),
-            ("items", KINDS),
-            ("length", SHORTEST),
-            ("popularity", 0),
-            ("drift", 0),
-            ("seed", 0),
-        ):
-            if not getattr(self, name) >= least:
-                raise InputError(f"store: {name} must be at least {least}, not {getattr(self, name)}")
-        if not self.half_life > 0:
-            raise InputError(f"store: half_life must be above 0 days, not {self.half_life}")
-        if lost := [name for name, value in asdict(self).items() if not isfinite(value)]:
-            raise InputError(f"store: {lost[0]} must be a finite number, not {getattr(self, lost[0])}")
-        if self.seasons not in (1, 2, 3):
-            raise InputError(f"store: seasons must be 1, 2 or 3, not {self.seasons}")
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            rules = {
+                "in [0, 1]": name not in SHARES or 0 <= value <= 1,
+                "a whole number": field.type is float or isinstance(value, int),
+                "a finite number": isfinite(value),
+                f"at least {LEAST.get(name)}": name not in LEAST or value >= LEAST[name],
+                "above 0 days": name != "half_life" or value > 0,
+                "1, 2 or 3": name != "seasons" or value in (1, 2, 3),
+            }
+            if broken := [wanted for wanted, kept in rules.items() if not kept]:
+                raise InputError(f"store: {name} must be {broken[0]}, not {value!r}")
 
-    def replace(self, **changes):
-        """A copy with some knobs changed."""
+    def replace(self, **changes: float) -> "StoreConfig":
+        """A copy with some parameters changed."""
         return replace(self, **changes)
 
 
-def read_knobs(words):
-    """A `StoreConfig` from words such as "users=1000"; InputError for unknown knobs and for values of another type."""
-    types, known = {f.name: f.type for f in fields(StoreConfig)}, {}
+def read_parameters(words: Sequence[str]) -> StoreConfig:
+    """A `StoreConfig` from words such as "users=1000"; InputError for unknown names and values of another type."""
+    types, known = {field.name: field.type for field in fields(StoreConfig)}, {}
     for word in words:
         name, _, value = word.partition("=")
         if name not in types:
-            raise InputError(f"store: no knob {name!r}; there are {', '.join(types)}")
+            raise InputError(f"store: no parameter {name!r}; there are {', '.join(types)}")
         try:
             known[name] = types[name](value)
         except ValueError:
@@ -112,7 +112,7 @@ class Truth:
     drawn anew (probability d) and the interest gives way (probability s).
     """
 
-    def __init__(self, config=None, domains=DOMAINS):
+    def __init__(self, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS) -> None:
         self.config = config or StoreConfig()
         if lost := [name for name in domains if name not in DOMAINS]:
             raise InputError(f"store: no domain {lost[0]!r}; there are {', '.join(DOMAINS)}")
@@ -122,26 +122,18 @@ class Truth:
         self.fresh = self.config.taste * favourite + (1 - self.config.taste) / KINDS  # new interest | taste [4,16]
 
     @cached_property
-    def items(self):
+    def items(self) -> pd.DataFrame:
         """item, domain, shape, colour, kind, weight (its share of the domain's popularity), what its picture and
         its text say (picture_shape, ..., 0 to 3), has_picture."""
         return pd.concat([self._shelf(name) for name in self.domains], ignore_index=True)
 
     def _shelf(self, domain):
-        config, rng = self.config, _random(self.config, domain, "items")
-        n = config.items
+        config, rng, n = self.config, _random(self.config, domain, "items"), self.config.items
         kind = rng.permutation(np.arange(n) % KINDS)
         weight = (1 + rng.permutation(n)) ** -float(config.popularity)
-        shelf = pd.DataFrame(
-            {
-                "item": [f"{domain}-{i:04}" for i in range(n)],
-                "domain": domain,
-                "shape": kind // len(COLOURS),
-                "colour": kind % len(COLOURS),
-                "kind": kind,
-                "weight": weight / weight.sum(),
-            }
-        )
+        about = dict(item=[f"{domain}-{i:04}" for i in range(n)], domain=domain)
+        about |= dict(shape=kind // len(COLOURS), colour=kind % len(COLOURS), kind=kind, weight=weight / weight.sum())
+        shelf = pd.DataFrame(about)
         for modality in ("picture", "text"):
             for attribute in ("shape", "colour"):
                 right = rng.random(n) < getattr(config, modality)
@@ -149,18 +141,26 @@ class Truth:
         bare = rng.permutation(n) < round(config.missing * n)
         return shelf.assign(has_picture=~bare)
 
-    def gaps(self, uniform):
+    def gaps(self, uniform: np.ndarray) -> np.ndarray:
         """Gaps in whole seconds for numbers in [0, 1) [..., 2]: absence or not, how long."""
         spread = _normal_quantile(uniform[..., 1])
         absent = uniform[..., 0] < self.config.absence
         return np.rint(np.where(absent, 60 * DAY * 2**spread, 2 * HOUR * 4**spread)).astype(np.int64)
 
-    def events(self, gaps):
+    def events(self, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(s, d): probabilities [...] that the interest gives way, the taste changes, over ``gaps`` [...] seconds."""
-        s = 1 - 2.0 ** (-gaps / (self.config.half_life * DAY))
-        d = 1 - np.exp(-self.config.drift * gaps / YEAR)
-        w, (mean_s, mean_d) = self.config.gap_effect, self._mean_events
+        w, (s, d), (mean_s, mean_d) = self.config.gap_effect, self._full_events(gaps), self._mean_events
         return w * s + (1 - w) * mean_s, w * d + (1 - w) * mean_d
+
+    def _full_events(self, gaps):
+        """The same where gaps have their full effect."""
+        return 1 - 2.0 ** (-gaps / (self.config.half_life * DAY)), 1 - np.exp(-self.config.drift * gaps / YEAR)
+
+    @cached_property
+    def _mean_events(self):
+        gaps, share = self._grid
+        s, d = self._full_events(gaps)
+        return share @ s, share @ d
 
     @cached_property
     def _grid(self):
@@ -169,13 +169,7 @@ class Truth:
         sorts = [self.gaps(np.stack([np.full(2000, side), middle], -1)) for side in (-1.0, 1.0)]
         return np.concatenate(sorts), np.repeat([self.config.absence, 1 - self.config.absence], 2000) / 2000
 
-    @cached_property
-    def _mean_events(self):
-        gaps, share = self._grid
-        s, d = 1 - 2.0 ** (-gaps / (self.config.half_life * DAY)), 1 - np.exp(-self.config.drift * gaps / YEAR)
-        return share @ s, share @ d
-
-    def odds(self, gaps=None):
+    def odds(self, gaps: np.ndarray | None = None) -> np.ndarray:
         """Probabilities [..., 4] of (nothing, interest, taste, both) changing; ``gaps`` None: over a gap unknown."""
         if gaps is None:
             grid, share = self._grid
@@ -183,7 +177,7 @@ class Truth:
         s, d = self.events(gaps)
         return np.stack([(1 - s) * (1 - d), s * (1 - d), (1 - s) * d, s * d], -1)
 
-    def step(self, states, odds):
+    def step(self, states: Float[Tensor, "B ..."], odds: Float[Tensor, "#B 4"]) -> Float[Tensor, "B ..."]:
         """The distribution over states [B, 4, 16, ...] one gap later, for ``odds`` [B, 4] (torch, float64)."""
         odds = odds.T.reshape(4, -1, *[1] * (states.dim() - 1))
         moved = states.mean(1, keepdim=True).expand_as(states)
@@ -197,8 +191,8 @@ class Truth:
         return recall * states + (1 - recall) * states.sum(2, keepdim=True) * fresh
 
     @cached_property
-    def start(self):
-        """The stationary distribution [4, 16, ...], in which users are met first."""
+    def start(self) -> Float[Tensor, "4 16 ..."]:
+        """The stationary distribution, in which users are met first."""
         states = torch.full((1, 4, *[KINDS] * self.config.seasons), 1.0, dtype=torch.float64)
         states, odds = states / states.sum(), torch.from_numpy(self.odds())[None]
         for _ in range(10_000):
@@ -208,11 +202,16 @@ class Truth:
         return states[0]
 
 
-def store(folder=None, config=None, domains=DOMAINS):
-    """The store's `Dataset`; its ``info`` holds the knobs, from which `truth_of` makes the `Truth` again.
+def make_store(
+    folder: Path | str | None = None, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS
+) -> Dataset:
+    """The demo store's `Dataset`; its ``info`` holds the parameters, from which `truth_of` makes the `Truth` again.
 
     ``folder``: where the pictures are drawn, PNG, below ``images/``; None: no pictures (every image is None), all
     else the same. A domain comes out the same whichever others are made with it.
+
+    >>> make_store(config=StoreConfig(users=20, items=16), domains=["mugs"])
+    Dataset store: 20 users, 16 items, 314 interactions
     """
     truth = Truth(config, domains)
     items = truth.items
@@ -220,37 +219,32 @@ def store(folder=None, config=None, domains=DOMAINS):
     if folder is not None:
         image = ("images/" + items["item"] + ".png").astype(object).where(items["has_picture"], None)
     rows, words = [], []
-    for number, name in ((DOMAINS.index(name), name) for name in truth.domains):
-        shelf = items[items["domain"] == name]
+    for name in truth.domains:
+        shelf, number = items[items["domain"] == name], DOMAINS.index(name)
         rows.append(_purchases(truth, shelf, _random(truth.config, name, "users")))
         words.append(assets.words(shelf, number, _random(truth.config, name, "words")))
         if folder is not None:
             assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
-    rows, words = pd.concat(rows, ignore_index=True), pd.concat(words)
-    info = {
-        "source": "made up by mmm4rec_lite.data.store",
-        "terms": "free for any use",
-        "store": asdict(truth.config),
-        "domains": list(truth.domains),
-    }
-    return Dataset.from_frames("store", rows, items.assign(image=image, **words), folder, info)
+    about = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
+    info = {**about, "store": asdict(truth.config), "domains": list(truth.domains)}
+    items = items.assign(image=image, **pd.concat(words))
+    return Dataset.from_frames("store", pd.concat(rows, ignore_index=True), items, folder, info)
 
 
-def save_store(out, config=None, domains=DOMAINS):
-    """`store` with its pictures as the dataset folder ``out``; the same config gives the same bytes."""
+def save_store(out: Path | str, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS) -> None:
+    """`make_store` with its pictures as the dataset folder ``out``; the same config gives the same bytes."""
     out = Path(out).absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
-        store(work, config, domains).save(out)
+        make_store(work, config, domains).save(out)
 
 
-def truth_of(dataset):
+def truth_of(dataset: Dataset) -> Truth:
     """The `Truth` behind a store's dataset, or behind a part of it; InputError for other datasets."""
-    knobs = dataset.info.get("store")
     try:
-        return Truth(StoreConfig(**knobs), dataset.info["domains"])
+        return Truth(StoreConfig(**dataset.info["store"]), dataset.info["domains"])
     except (TypeError, KeyError):
-        raise InputError(f"{dataset.name} is not the demo store: its info lacks the store's knobs") from None
+        raise InputError(f"{dataset.name} is not the demo store: its info lacks the store's parameters") from None
 
 
 def _random(config, domain, stream):
@@ -306,10 +300,12 @@ def _draw(weights, uniform):
     return np.minimum((total <= (uniform * total[:, -1])[:, None]).sum(1), total.shape[1] - 1)
 
 
-def best(truth, dataset, gaps=True, knows="all"):
+def oracle_scorer(
+    truth: Truth, dataset: Dataset, gaps: bool = True, knows: str = "all"
+) -> Callable[[Batch], Float[Tensor, "B K"]]:
     """The scorer batch -> probabilities of the next item [B, I + 1] that knows the truth, for `rank_rows`.
 
-    The forward filter over tastes and interests. It knows the knobs, all popularities and the history, not the
+    The forward filter over tastes and interests. It knows the parameters, all popularities and the history, not the
     time of the request: the last gap is averaged over. Given the last n purchases only (``max_len`` of
     `rank_rows`), it is the best that can be done with these. Of a part of the store, such as one domain's
     5-core, it ranks the items that are left; where purchases were dropped it is not quite the best.
@@ -319,8 +315,8 @@ def best(truth, dataset, gaps=True, knows="all"):
         "shape" or "colour" alone. These are exact for a history of different items; they learn nothing about an
         item from other users, as a model with a table of items may.
     """
-    if knows not in ("all", "both", "picture", "text", "shape", "colour"):
-        raise InputError(f"store: knows must be all, both, picture, text, shape or colour, not {knows!r}")
+    if knows not in KNOWS:
+        raise InputError(f"store: knows must be one of {', '.join(KNOWS)}, not {knows!r}")
     shelf = truth.items.set_index("item").reindex(dataset.items["item"])
     if shelf["kind"].isna().any():
         raise InputError(f"{dataset.name} has items that are not of this store")

@@ -25,7 +25,7 @@ from mmm4rec_lite.analysis import (
     score_parts,
 )
 from mmm4rec_lite.data import Batch, Dataset
-from mmm4rec_lite.data.synthetic import DAY, HOUR, StoreConfig, store
+from mmm4rec_lite.data.synthetic import DAY, HOUR, StoreConfig, make_store
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.models.config import ModelConfig, Quirks
@@ -132,7 +132,7 @@ def _label(form, when):
 
 def long_store(users: int = 2000, length: float = 40) -> Dataset:
     """A store with histories long enough for a spectrum of 20 steps; its gaps are drawn one by one, without rhythm."""
-    return store(None, StoreConfig(users=users, length=length), [DOMAIN])
+    return make_store(None, StoreConfig(users=users, length=length), [DOMAIN])
 
 
 def rhythm(period: int, length: int, short: int = HOUR, long: int = 60 * DAY) -> Int[Tensor, " L"]:

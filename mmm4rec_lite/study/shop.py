@@ -30,7 +30,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.analysis import other_gaps, relative_change
 from mmm4rec_lite.data import Batch, Dataset, Split, batch, leave_one_out, load_dataset
-from mmm4rec_lite.data.synthetic import StoreConfig, Truth, best, save_store, store, truth_of
+from mmm4rec_lite.data.synthetic import StoreConfig, Truth, make_store, oracle_scorer, save_store, truth_of
 from mmm4rec_lite.evaluation import Scorer, metrics, model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig, Quirks
@@ -87,7 +87,7 @@ class World:
 
     @cached_property
     def dataset(self) -> Dataset:
-        return store(None, self.config, [DOMAIN])
+        return make_store(None, self.config, [DOMAIN])
 
     @cached_property
     def pictured(self) -> Dataset:
@@ -107,7 +107,7 @@ class World:
 
     def best(self, gaps: bool = True, knows: str = "all") -> Scorer:
         """The scorer that knows the truth (`data.synthetic.best`)."""
-        return best(self.truth, self.dataset, gaps, knows)
+        return oracle_scorer(self.truth, self.dataset, gaps, knows)
 
     def histories(self, max_len: int = MODEL.max_len, full: bool = False) -> Batch:
         """The test users' histories; ``full``: of those alone whose history fills the window."""

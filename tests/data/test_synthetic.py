@@ -1,4 +1,4 @@
-"""The demo store: its knobs do what they say (measured on what it makes), and its truth is the truth."""
+"""The demo store: its parameters do what they say (measured on what it makes), and its truth is the truth."""
 
 import filecmp
 import json
@@ -22,10 +22,10 @@ from mmm4rec_lite.data.synthetic import (
     TARGETS,
     StoreConfig,
     Truth,
-    best,
-    read_knobs,
+    make_store,
+    oracle_scorer,
+    read_parameters,
     save_store,
-    store,
     truth_of,
 )
 from mmm4rec_lite.evaluation import ndcg_per_row, rank_rows
@@ -40,7 +40,7 @@ PLAIN = StoreConfig(users=2000, items=64, length=10, focus=1, taste=0, drift=0) 
 def neighbours(config):
     """Neighbouring purchases of users of one domain: kinds before and after, days between, and the days since the
     user's first purchase; ``kind0`` is the user's first."""
-    dataset = store(None, config, ["rugs"])
+    dataset = make_store(None, config, ["rugs"])
     rows = dataset.interactions.merge(truth_of(dataset).items, on="item", sort=False)
     rows = rows.assign(time=rows["timestamp"]).sort_values(["user", "time"], kind="stable")
     users = rows.groupby("user")
@@ -66,7 +66,7 @@ def change_by_gap(config):
 
 
 def test_the_store_has_five_source_and_five_target_domains_with_all_that_the_paper_needs(tmp_path):
-    dataset = store(tmp_path, SMALL)
+    dataset = make_store(tmp_path, SMALL)
     assert set(dataset.items["domain"]) == {*SOURCES, *TARGETS} and len(SOURCES) == len(TARGETS) == 5
     assert (dataset.items.groupby("domain").size() == 16).all()
     assert dataset.interactions["user"].nunique() == 200
@@ -80,7 +80,7 @@ def test_the_store_has_five_source_and_five_target_domains_with_all_that_the_pap
 
 def test_users_buy_as_often_as_length_says():
     for length in (5, 12):
-        rows = store(None, SMALL.replace(users=2000, length=length), ["mugs"]).interactions
+        rows = make_store(None, SMALL.replace(users=2000, length=length), ["mugs"]).interactions
         counts = rows["user"].value_counts()
         assert counts.min() == 5 and counts.mean() == pytest.approx(length, abs=0.6 if length > 5 else 0)
 
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
 
 
 def test_a_domain_is_the_same_alone_without_pictures_and_among_others(tmp_path):
-    alone, among = store(None, SMALL, ["vases"]), store(tmp_path, SMALL, ["mugs", "vases"])
+    alone, among = make_store(None, SMALL, ["vases"]), make_store(tmp_path, SMALL, ["mugs", "vases"])
     rows = among.interactions[among.interactions["item"].str.startswith("vases")].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone.interactions, rows)
     items = among.items[among.items["domain"] == "vases"].reset_index(drop=True)
@@ -108,7 +108,7 @@ def test_a_domain_is_the_same_alone_without_pictures_and_among_others(tmp_path):
 
 def test_the_sample_is_what_its_config_makes(tmp_path):
     sample = load_dataset(SAMPLE)
-    again = store(tmp_path, StoreConfig(**sample.info["store"]), sample.info["domains"])
+    again = make_store(tmp_path, StoreConfig(**sample.info["store"]), sample.info["domains"])
     pd.testing.assert_frame_equal(again.interactions, sample.interactions)
     pd.testing.assert_frame_equal(again.items, sample.items)
     for image in sample.items["image"].dropna():
@@ -156,8 +156,8 @@ def test_seasons_bring_interests_back():
 def test_taste_and_its_drift():
     """New interests are of the favourite colour, a year later, too, unless it drifts."""
 
-    def same_colour(**knobs):
-        pairs = neighbours(PLAIN.replace(absence=0.6, half_life=2, length=20, **knobs))
+    def same_colour(**parameters):
+        pairs = neighbours(PLAIN.replace(absence=0.6, half_life=2, length=20, **parameters))
         late = pairs[pairs["since"] > 365]
         return (late["kind"] % 4 == late["kind0"] % 4).mean()
 
@@ -169,13 +169,13 @@ def test_taste_and_its_drift():
 
 def test_popularity_is_zipfs_law():
     for exponent in (0.0, 1.0):
-        dataset = store(None, StoreConfig(users=2000, items=64, focus=0, popularity=exponent), ["rugs"])
+        dataset = make_store(None, StoreConfig(users=2000, items=64, focus=0, popularity=exponent), ["rugs"])
         sold = np.sort(dataset.interactions["item"].value_counts().to_numpy())[::-1]
         slope = np.polyfit(np.log(np.arange(1, 65)), np.log(sold), 1)[0]
         assert slope == pytest.approx(-exponent, abs=0.05)
 
 
-def test_pictures_and_texts_tell_as_much_as_the_knobs_say_and_independently():
+def test_pictures_and_texts_tell_as_much_as_the_parameters_say_and_independently():
     items = Truth(StoreConfig(items=4000, picture=0.9, text=0.4), ["rugs"]).items
     right = {(m, a): items[f"{m}_{a}"] == items[a] for m in ("picture", "text") for a in ("shape", "colour")}
     for (modality, _), values in right.items():
@@ -184,7 +184,7 @@ def test_pictures_and_texts_tell_as_much_as_the_knobs_say_and_independently():
 
 
 def test_words_and_pictures_show_what_the_truth_says_they_show(tmp_path):
-    dataset = store(tmp_path, StoreConfig(users=5, items=100, picture=0.5, text=0.5), ["bags", "scarves"])
+    dataset = make_store(tmp_path, StoreConfig(users=5, items=100, picture=0.5, text=0.5), ["bags", "scarves"])
     items = truth_of(dataset).items
     for title, shape, colour in zip(dataset.items["title"], items["text_shape"], items["text_colour"]):
         _, c, s, _ = title.split()
@@ -214,7 +214,7 @@ def test_words_and_pictures_show_what_the_truth_says_they_show(tmp_path):
 
 @pytest.mark.parametrize("share", [0, 0.5, 1])
 def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
-    dataset = store(tmp_path, SMALL.replace(missing=share), ["mugs"])
+    dataset = make_store(tmp_path, SMALL.replace(missing=share), ["mugs"])
     assert dataset.items["image"].isna().mean() == share
     assert len(list(tmp_path.rglob("*.png"))) == 16 * (1 - share)
 
@@ -222,8 +222,8 @@ def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
 # ---- the best scorers ----
 
 
-def world(**knobs):
-    dataset = store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).replace(**knobs), ["rugs"])
+def world(**parameters):
+    dataset = make_store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).replace(**parameters), ["rugs"])
     return dataset, truth_of(dataset), leave_one_out(dataset)
 
 
@@ -242,12 +242,12 @@ def difference(a, b):
 
 def test_best_equals_the_sum_over_all_paths():
     """A history of two items, by brute force over the states of three moments."""
-    dataset = store(None, StoreConfig(users=200, items=32, drift=3, gap_effect=0.7), ["mugs"])
+    dataset = make_store(None, StoreConfig(users=200, items=32, drift=3, gap_effect=0.7), ["mugs"])
     truth = truth_of(dataset)
     split, items, config = leave_one_out(dataset), truth.items, truth.config
     rows = split.test[:5]
     one = batch(split.sequences, rows, 2)
-    scores = best(truth, dataset)(one)
+    scores = oracle_scorer(truth, dataset)(one)
 
     def transition(gap):
         s, d = truth.events(np.array(gap))
@@ -280,13 +280,13 @@ def test_users_start_where_they_stay():
         assert truth.start.sum().item() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("knobs", [{}, {"seasons": 2, "drift": 4, "users": 700}])
+@pytest.mark.parametrize("parameters", [{}, {"seasons": 2, "drift": 4, "users": 700}])
 @pytest.mark.parametrize("gaps", [True, False])
-def test_best_knows_its_own_quality(knobs, gaps):
+def test_best_knows_its_own_quality(parameters, gaps):
     """Calibration: what it expects to gain is what it gains, with and without gaps."""
-    dataset, truth, split = world(**knobs)
+    dataset, truth, split = world(**parameters)
     one = batch(split.sequences, split.test, 10)
-    top = best(truth, dataset, gaps)(one).topk(10, dim=1)
+    top = oracle_scorer(truth, dataset, gaps)(one).topk(10, dim=1)
     value = ndcg_per_row(torch.arange(1, 11))
     got = ((top.indices == one.targets[:, None]).double() * value).sum(1)
     mean, se = difference(got, top.values @ value)
@@ -297,7 +297,7 @@ def test_best_beats_popularity_and_whoever_is_blind_to_gaps(plain):
     dataset, truth, split = plain
     from mmm4rec_lite.evaluation import counting
 
-    full, blind = ndcg(best(truth, dataset), split), ndcg(best(truth, dataset, gaps=False), split)
+    full, blind = ndcg(oracle_scorer(truth, dataset), split), ndcg(oracle_scorer(truth, dataset, gaps=False), split)
     for name, other in counting(split).items():
         mean, se = difference(blind, ndcg(other, split))
         assert mean > 4 * se, name
@@ -307,7 +307,7 @@ def test_best_beats_popularity_and_whoever_is_blind_to_gaps(plain):
 
 def test_without_gap_effect_gaps_are_worth_nothing():
     dataset, truth, split = world(gap_effect=0)
-    full, blind = best(truth, dataset), best(truth, dataset, gaps=False)
+    full, blind = oracle_scorer(truth, dataset), oracle_scorer(truth, dataset, gaps=False)
     one = batch(split.sequences, split.test, 12)
     torch.testing.assert_close(full(one)[:, 1:], blind(one)[:, 1:], rtol=1e-9, atol=0)
 
@@ -315,7 +315,7 @@ def test_without_gap_effect_gaps_are_worth_nothing():
 def test_more_history_is_worth_more_where_memory_is_long(plain):
     gained = []
     for dataset, truth, split in (plain, world(seasons=2, users=800)):
-        one, three, all_ = (ndcg(best(truth, dataset), split, n) for n in (1, 4, 12))
+        one, three, all_ = (ndcg(oracle_scorer(truth, dataset), split, n) for n in (1, 4, 12))
         mean, se = difference(three, one)
         assert mean > 4 * se
         gained.append(difference(all_, three)[0])
@@ -324,23 +324,23 @@ def test_more_history_is_worth_more_where_memory_is_long(plain):
 
 def test_whoever_judges_from_the_telling_modality_finds_more():
     dataset, truth, split = world(picture=0.9, text=0.2)
-    both, picture, text = (ndcg(best(truth, dataset, knows=k), split) for k in ("both", "picture", "text"))
-    for better, worse in ((ndcg(best(truth, dataset), split), both), (both, text), (picture, text)):
+    both, picture, text = (ndcg(oracle_scorer(truth, dataset, knows=k), split) for k in ("both", "picture", "text"))
+    for better, worse in ((ndcg(oracle_scorer(truth, dataset), split), both), (both, text), (picture, text)):
         mean, se = difference(better, worse)
         assert mean > 4 * se
     # with as much noise in each, the two together know more than either alone
     dataset, truth, split = world(picture=0.6, text=0.6, missing=0)
-    both, picture, text = (ndcg(best(truth, dataset, knows=k), split) for k in ("both", "picture", "text"))
+    both, picture, text = (ndcg(oracle_scorer(truth, dataset, knows=k), split) for k in ("both", "picture", "text"))
     for one in (picture, text):
         mean, se = difference(both, one)
         assert mean > 4 * se
 
 
 def test_best_serves_the_core_of_a_domain_and_breaks_ties():
-    dataset = store(None, SMALL.replace(users=60, items=24, popularity=0))
+    dataset = make_store(None, SMALL.replace(users=60, items=24, popularity=0))
     part = dataset.select("lamps")
     split = leave_one_out(part)
-    scores = best(truth_of(part), part)(batch(split.sequences, split.test, 5))
+    scores = oracle_scorer(truth_of(part), part)(batch(split.sequences, split.test, 5))
     assert scores.shape == (len(split.test), len(part.items) + 1)
     assert all(len(row.unique()) == len(row) for row in scores)
 
@@ -349,7 +349,7 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
 
 
 @pytest.mark.parametrize(
-    "knobs, told",
+    "parameters, told",
     [
         (dict(focus=1.5), "focus must be in"),
         (dict(text=float("nan")), "text must be in"),
@@ -366,29 +366,29 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
         (dict(seed=-1), "seed must be at least 0"),
     ],
 )
-def test_impossible_knobs_are_told(knobs, told):
+def test_impossible_parameters_are_told(parameters, told):
     with pytest.raises(InputError, match=told):
-        StoreConfig(**knobs)
+        StoreConfig(**parameters)
 
 
 def test_other_faults_are_told_in_one_line(toy):
     with pytest.raises(InputError, match="no domain 'hats'"):
-        store(None, SMALL, ["hats"])
+        make_store(None, SMALL, ["hats"])
     with pytest.raises(InputError, match="toy is not the demo store"):
         truth_of(toy)
     with pytest.raises(InputError, match="items that are not of this store"):
-        best(Truth(SMALL), toy)
+        oracle_scorer(Truth(SMALL), toy)
     with pytest.raises(InputError, match="knows must be"):
-        best(Truth(SMALL), store(None, SMALL, ["mugs"]), knows="sound")
+        oracle_scorer(Truth(SMALL), make_store(None, SMALL, ["mugs"]), knows="sound")
     with pytest.raises(InputError, match="store has several domains"):
-        best(Truth(SMALL), store(None, SMALL, ["mugs", "bags"]))
-    with pytest.raises(InputError, match="no knob 'colour'"):
-        read_knobs(["colour=3"])
+        oracle_scorer(Truth(SMALL), make_store(None, SMALL, ["mugs", "bags"]))
+    with pytest.raises(InputError, match="no parameter 'colour'"):
+        read_parameters(["colour=3"])
     with pytest.raises(InputError, match="popularity must be a finite number, not inf"):
-        read_knobs(["popularity=inf"])
-    assert read_knobs(["length=12.5"]).length == 12.5
+        read_parameters(["popularity=inf"])
+    assert read_parameters(["length=12.5"]).length == 12.5
     with pytest.raises(InputError, match="users must be a whole number, not 'many'"):
-        read_knobs(["users=many"])
+        read_parameters(["users=many"])
 
 
 # ---- commands ----
@@ -419,10 +419,10 @@ def test_the_command_makes_a_dataset_folder(tmp_path):
     assert set(DOMAINS) > set(made.domains)
 
 
-def test_the_seed_is_given_once_and_the_help_names_every_knob(tmp_path):
+def test_the_seed_is_given_once_and_the_help_names_every_parameter(tmp_path):
     command = ["data", "store", "--out", str(tmp_path / "s"), "users=30", "items=20", "--domain", "mugs", "seed=7"]
     both = CliRunner().invoke(app, [*command, "--seed", "7"])
-    assert isinstance(both.exception, InputError) and "both --seed and the knob seed=" in str(both.exception)
+    assert isinstance(both.exception, InputError) and "both --seed and the parameter seed=" in str(both.exception)
     assert not (tmp_path / "s").exists()
     assert CliRunner().invoke(app, command).exit_code == 0
     assert truth_of(load_dataset(tmp_path / "s")).config.seed == 7
