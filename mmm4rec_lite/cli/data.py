@@ -9,10 +9,16 @@ from typing import Annotated
 import typer
 
 from mmm4rec_lite.cli.common import Dataset, Json, Out, Seed, show
-from mmm4rec_lite.data.synthetic import DOMAINS, StoreConfig, read_knobs, save_store
+from mmm4rec_lite.data.synthetic import DOMAINS, StoreConfig, read_parameters, save_store
 from mmm4rec_lite.utils.errors import InputError
 
-KNOBS = ", ".join(f"{knob.name}={knob.default}" for knob in fields(StoreConfig))
+STORE = (
+    f"Such as users=1000 gap_effect=0. All, as they are by default: "
+    f"{', '.join(f'{one.name}={one.default}' for one in fields(StoreConfig))}; "
+    "`StoreConfig` in data/synthetic.py explains them."
+)
+AMAZON = "The paper's domains (Scientific, Food...), or categories as Amazon's files name them (Gift_Cards)."
+VECTORS = "Vectors: npz, parquet or csv with item ids; or npy, its rows in the order of the dataset's items.parquet."
 data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe dataset folders.")
 
 
@@ -23,7 +29,7 @@ def data_movielens(
     ties: Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")] = "line",
     seed: Seed = 0,
     as_json: Json = False,
-):
+) -> None:
     """Fetch MovieLens-100K (5-core, genre groups as domains) into a dataset folder."""
     from mmm4rec_lite.data import movielens_100k
 
@@ -33,13 +39,7 @@ def data_movielens(
 
 @data_app.command("amazon")
 def data_amazon(
-    names: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME...",
-            help="The paper's domains (Scientific, Food...), or categories as Amazon's files name them (Gift_Cards).",
-        ),
-    ],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=AMAZON)],
     raw: Annotated[Path, typer.Option(help="Folder of the published files, or of folders NAME with them.")],
     out: Out,
     fields: Annotated[
@@ -48,25 +48,25 @@ def data_amazon(
     images: Annotated[bool, typer.Option("--images", help="Fetch the pictures, too (as `data images`).")] = False,
     union: Annotated[str, typer.Option(help="Also all NAMEs in one dataset of this name, users kept apart.")] = "",
     as_json: Json = False,
-):
+) -> None:
     """Amazon Reviews 2018 (5-core) into OUT, or OUT/NAME for several, with Table 1 and the paper's counts beside."""
     from mmm4rec_lite.data import load_dataset
     from mmm4rec_lite.data.amazon import amazon, differences, domain, table_1, union_domains
     from mmm4rec_lite.data.download import fetch_images, read_urls, save_with_urls
 
     several = len(names) > 1 or bool(union)
-    folders = [out / name if several else out for name in dict.fromkeys(map(domain, names))]
-    if union and out / union in folders:
+    folders = {name: out / name if several else out for name in map(domain, names)}
+    if union in folders:
         raise InputError(f"--union {union}: a domain of it has this name; take another")
     chosen = tuple(field.strip() for field in fields.split(","))
-    for name, folder in zip(dict.fromkeys(map(domain, names)), folders):
+    for name, folder in folders.items():
         save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
         if images:
             fetch_images(folder, progress=not as_json)
-    datasets = [load_dataset(folder) for folder in folders]
+    datasets = [load_dataset(folder) for folder in folders.values()]
     if union:
-        whole, urls = union_domains([(dataset, read_urls(dataset.folder)) for dataset in datasets], union)
-        save_with_urls(whole, urls, out / union)
+        parts = [(dataset, read_urls(folder)) for dataset, folder in zip(datasets, folders.values())]
+        save_with_urls(*union_domains(parts, union), out / union)
         datasets.append(load_dataset(out / union))
     words = [sentence for dataset in datasets for sentence in differences(dataset)]
     show(table_1(datasets), as_json, notes=words, info={dataset.name: dataset.info for dataset in datasets})
@@ -80,7 +80,7 @@ def data_images(
     again: Annotated[bool, typer.Option("--again", help="Ask again for what was found gone or bad.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Requests at once.")] = 16,
     as_json: Json = False,
-):
+) -> None:
     """Fetch the pictures that a dataset folder has URLs for; what is there or known to be gone is not asked again."""
     from mmm4rec_lite.data.download import PASSING, REPORT, fetch_images
 
@@ -95,10 +95,8 @@ def data_images(
     show(counts, as_json, report=str(folder / REPORT))
     if not as_json:
         came, later = report["status"].eq("ok").sum(), report["status"].isin(PASSING).sum()
-        print(
-            f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; the report on each: "
-            f"{folder / REPORT}"
-        )
+        print(f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; ", end="")
+        print(f"the report on each: {folder / REPORT}")
 
 
 @data_app.command("import")
@@ -118,27 +116,13 @@ def data_import(
     domain: Annotated[str | None, typer.Option(help="Column of domains; one domain without it.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of paths below --images, or beside the items.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
     from mmm4rec_lite.data import dataset_statistics, import_tables
     from mmm4rec_lite.data.tabular import report
 
-    dataset = import_tables(
-        interactions,
-        items,
-        images,
-        out.absolute().name,
-        k,
-        user=user,
-        item=item,
-        time=time,
-        order=order,
-        time_format=time_format,
-        title=title,
-        text=text,
-        domain=domain,
-        image=image,
-    )
+    columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain, image=image)
+    dataset = import_tables(interactions, items, images, out.absolute().name, k, time_format=time_format, **columns)
     dataset.save(out)
     if not as_json:
         print(*report(dataset), "", sep="\n")
@@ -148,57 +132,42 @@ def data_import(
 @data_app.command("store")
 def data_store(
     out: Out,
-    knobs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KNOB=VALUE]...",
-            help=f"Such as users=1000 "
-            f"gap_effect=0. All, as they are by default: {KNOBS}; "
-            "`StoreConfig` in data/store.py explains them.",
-        ),
-    ] = None,
+    parameters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help=STORE)] = None,
     domain: Annotated[str, typer.Option(help="Some of its ten domains, commas between; all by default.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the whole store; 0 by default.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """Make the demo store, a small shop whose truth is known, with drawn pictures, as a dataset folder."""
-    words = list(knobs or [])
+    words = list(parameters or [])
     if seed is not None:
         if any(word.startswith("seed=") for word in words):
-            raise InputError("store: both --seed and the knob seed=; give one of them")
+            raise InputError("store: both --seed and the parameter seed=; give one of them")
         words.append(f"seed={seed}")
     names = [name.strip() for name in domain.split(",")] if domain else DOMAINS
-    save_store(out, read_knobs(words), names)
+    save_store(out, read_parameters(words), names)
     data_table([out], as_json)
 
 
 @data_app.command("check")
-def data_check(folder: Path, as_json: Json = False):
+def data_check(folder: Path, as_json: Json = False) -> None:
     """Check a dataset folder and describe it."""
     data_table([folder], as_json)
 
 
 @data_app.command("table")
-def data_table(folders: list[Path], as_json: Json = False):
+def data_table(folders: list[Path], as_json: Json = False) -> None:
     """Statistics of dataset folders and of their domains, as in the paper's Table 1."""
     from mmm4rec_lite.data import dataset_statistics, load_dataset
 
     datasets = []
-    for folder in folders:
-        dataset = load_dataset(folder)
+    for dataset in map(load_dataset, folders):
         datasets.append(dataset)
-        if len(dataset.domains) > 1:
-            datasets += _each_domain(dataset)
+        for domain in dataset.domains if len(dataset.domains) > 1 else ():
+            try:
+                datasets.append(dataset.select(domain))
+            except InputError as error:  # a domain without a 5-core of its own is told and left out
+                print(f"note: {error}", file=sys.stderr)
     show(dataset_statistics(datasets), as_json)
-
-
-def _each_domain(dataset):
-    """The domains' own 5-cores; one without is told and left out."""
-    for domain in dataset.domains:
-        try:
-            yield dataset.select(domain)
-        except InputError as error:
-            print(f"note: {error}", file=sys.stderr)
 
 
 def features_command(
@@ -208,41 +177,28 @@ def features_command(
     missing: Annotated[str, typer.Option(help="Items without a picture: zeros or white.")] = "zeros",
     bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: missing or error.")] = "missing",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures encoded at once.")] = 32,
-    reword: Annotated[bool, typer.Option("--augmented-text", help="Of texts that lost 15 % of their words.")] = False,
+    augment: Annotated[bool, typer.Option("--augmented-text", help="Of texts that lost 15 % of their words.")] = False,
     devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) of each machine.")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines, which must share the disk of --out.")] = 1,
     as_json: Json = False,
-):
+) -> None:
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
     from mmm4rec_lite.data import augmented_text, load_dataset
     from mmm4rec_lite.features import extract, load_encoder
     from mmm4rec_lite.utils.devices import fabric
 
     dataset, processes = load_dataset(data), fabric(devices, nodes)
-    dataset = augmented_text(dataset) if reword else dataset
+    dataset = augmented_text(dataset) if augment else dataset
     processes.launch()
-    features = extract(
-        dataset,
-        load_encoder(encoder, processes.device),
-        out,
-        missing,
-        batch_size,
-        bad_images=bad_images,
-        fabric=processes,
-    )
+    frozen = load_encoder(encoder, processes.device)
+    features = extract(dataset, frozen, out, missing, batch_size, bad_images=bad_images, fabric=processes)
     if processes.global_rank == 0:
         about = {"path": str(out), "items": len(features.items), "bad_images": features.bad_images}
         print(json.dumps({**about, **features.encoder}) if as_json else features)
 
 
 def features_table_command(
-    table: Annotated[
-        Path,
-        typer.Argument(
-            help="Vectors: npz, parquet or csv with item ids; or npy, its rows "
-            "in the order of the dataset's items.parquet."
-        ),
-    ],
+    table: Annotated[Path, typer.Argument(help=VECTORS)],
     data: Dataset,
     out: Out,
     name: Annotated[str, typer.Option(help="Of the modality, such as audio.")],
@@ -251,7 +207,7 @@ def features_table_command(
     codes: Annotated[str | None, typer.Option(help="Make the vectors from this column of codes, <A_1> <B_7>.")] = None,
     replace: Annotated[Path | None, typer.Option(help="A feature file: its image or text (--name) to replace.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """A feature table from a file of vectors: a further modality, or in the place of image or text features."""
     import pandas as pd
 

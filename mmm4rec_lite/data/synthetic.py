@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from math import erf, isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -84,14 +85,15 @@ class StoreConfig:
             if broken := [wanted for wanted, kept in rules.items() if not kept]:
                 raise InputError(f"store: {name} must be {broken[0]}, not {value!r}")
 
-    def replace(self, **changes: float) -> "StoreConfig":
+    def replace(self, **changes: Any) -> "StoreConfig":
         """A copy with some parameters changed."""
         return replace(self, **changes)
 
 
 def read_parameters(words: Sequence[str]) -> StoreConfig:
     """A `StoreConfig` from words such as "users=1000"; InputError for unknown names and values of another type."""
-    types, known = {field.name: field.type for field in fields(StoreConfig)}, {}
+    types: dict[str, Any] = {field.name: field.type for field in fields(StoreConfig)}
+    known = {}
     for word in words:
         name, _, value = word.partition("=")
         if name not in types:

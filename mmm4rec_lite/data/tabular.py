@@ -20,12 +20,11 @@ ORDER_ONLY = "order only"
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TEXTS = ("title", "category", "brand", "description")  # the text, where no column is called text
-TableLike = pd.DataFrame | Path | str
 
 
 def import_tables(
-    interactions: TableLike,
-    items: TableLike,
+    interactions: pd.DataFrame | Path | str,
+    items: pd.DataFrame | Path | str,
     images: Path | str | None = None,
     name: str = "imported",
     k: int = 5,

@@ -223,7 +223,9 @@ def test_missing_is_the_share_of_items_without_a_picture(tmp_path, share):
 
 
 def world(**parameters):
-    dataset = make_store(None, StoreConfig(users=2000, items=60, length=10, absence=0.2).replace(**parameters), ["rugs"])
+    dataset = make_store(
+        None, StoreConfig(users=2000, items=60, length=10, absence=0.2).replace(**parameters), ["rugs"]
+    )
     return dataset, truth_of(dataset), leave_one_out(dataset)
 
 
@@ -250,7 +252,7 @@ def test_best_equals_the_sum_over_all_paths():
     scores = oracle_scorer(truth, dataset)(one)
 
     def transition(gap):
-        s, d = truth.events(np.array(gap))
+        s, d = truth.events(np.array([gap]))
         drifted = d / 4 + (1 - d) * np.eye(4)  # [taste, new taste]
         stays = np.einsum("tn,kl->tknl", drifted, np.eye(KINDS))
         leaves = np.einsum("tn,nl->tnl", drifted, truth.fresh)[:, None]
@@ -366,7 +368,7 @@ def test_best_serves_the_core_of_a_domain_and_breaks_ties():
         (dict(seed=-1), "seed must be at least 0"),
     ],
 )
-def test_impossible_parameters_are_told(parameters, told):
+def test_impossible_parameters_are_told(parameters, told, unchecked):
     with pytest.raises(InputError, match=told):
         StoreConfig(**parameters)
 
