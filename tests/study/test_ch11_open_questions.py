@@ -58,7 +58,7 @@ def test_shapes_alone_tell_less_than_all_and_more_than_nothing(world):
     plain = metrics(rank_rows(world.best(knows="picture"), rows.sequences, rows.test, 8))["ndcg@10"]
     assert value["all"] == pytest.approx(plain)  # pictures show both, truly
     assert max(value["shape"], value["colour"]) < value["all"] - 0.05
-    with pytest.raises(InputError, match="shape or colour, not 'smell'"):
+    with pytest.raises(InputError, match="shape, colour, not 'smell'"):
         world.best(knows="smell")
 
 
