@@ -4,32 +4,30 @@ from dataclasses import replace
 
 import torch
 
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.models.base import Batch, Catalogue
+from mmm4rec_lite.utils.typing import Bool, Tensor
 
 
-def another_view(batch, catalogue, items=0.9, share=0.2):
-    """(a ``Batch``, which of its items [B, L] are described by the augmented_text text).
+def another_view(
+    batch: Batch, catalogue: Catalogue, items: float = 0.9, share: float = 0.2
+) -> tuple[Batch, Bool[Tensor, "B L"]]:
+    """A batch, and which of its items are described by the text that lost some words.
 
     One coin per batch: with probability ``items`` every item but a history's first is dropped with probability
     ``share``; otherwise every item's text is, with probability ``share``, the one that lost some words.
     """
-    if catalogue.augmented_text is None:
-        raise InputError(
-            "pre-training this system contrasts texts with copies that lost some words: give their features "
-            "(Catalogue.augmented_text)"
-        )
+    catalogue.augmented()  # nothing is drawn where it is missing
     swap = torch.rand(batch.items.shape, device=batch.items.device) < share
     if torch.rand(()) < items:
         return drop_items(batch, swap), torch.zeros_like(swap)
     return batch, swap
 
 
-def drop_items(batch, drop):
-    """The batch without the items where ``drop`` [B, L] holds (a history's first one stays), closed up."""
+def drop_items(batch: Batch, drop: Bool[Tensor, "B L"]) -> Batch:
+    """The batch without the items where ``drop`` holds (a history's first one stays), closed up."""
     steps = torch.arange(batch.items.shape[1], device=batch.items.device)
     keep = (~drop | (steps == 0)) & (steps < batch.lengths.unsqueeze(1))
     order = (~keep).int().argsort(dim=1, stable=True)
     kept = keep.gather(1, order)
-    return replace(
-        batch, items=batch.items.gather(1, order) * kept, times=batch.times.gather(1, order) * kept, lengths=keep.sum(1)
-    )
+    items, times = (table.gather(1, order) * kept for table in (batch.items, batch.times))
+    return replace(batch, items=items, times=times, lengths=keep.sum(1))

@@ -1,4 +1,4 @@
-"""What every system here is made of, MMM4Rec and those it is compared with.
+"""What all models have in common, MMM4Rec and those it is compared with.
 
 ====================  =====================================================================================
 item encoder          ``items(ids)``: what is known of items -> vectors [..., d]; also makes the candidates
@@ -8,18 +8,22 @@ losses                ``losses(batch, stage)``: named terms, weighted; their sum
 stages                "scratch", or "pretrain" on some domains and then "finetune" on another
 ====================  =====================================================================================
 
-Training and evaluation know no more of a system than this. Letters: B rows of a batch, L steps, d width, I items,
-K = I + 1 rows of a catalogue (row 0 is padding), F feature width.
+Training and evaluation know no more of a model than this. Letters: B rows of a batch, L steps, d width, I items,
+K = I + 1 rows of a catalogue (row 0 is padding).
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.utils.typing import Int, Tensor
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
+
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,91 +46,82 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Frozen features of a catalogue: text [K, F], image [K, F], has_image [K] bool; row 0 is padding.
+    """Frozen features of a catalogue, a row per item behind row 0 for padding; ``features.catalogue(ids)`` makes it."""
 
-    ``augmented_text`` [K, F]: features of the same texts with some words left out, which two systems pre-train with;
-    None where nobody asked for it.
-    """
+    text: Float[Tensor, "K T"]
+    image: Float[Tensor, "K V"]
+    has_image: Bool[Tensor, " K"]
+    augmented_text: Float[Tensor, "K T"] | None = None  # of texts that lost some words, for two pre-trainings
 
-    text: torch.Tensor
-    image: torch.Tensor
-    has_image: torch.Tensor
-    augmented_text: torch.Tensor | None = None
-
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.text)
 
+    def augmented(self) -> Float[Tensor, "K T"]:
+        """``augmented_text``; InputError where there is none."""
+        if self.augmented_text is None:
+            raise InputError(
+                "pre-training this model contrasts texts with copies that lost some words: give their features "
+                "(Catalogue.augmented_text)"
+            )
+        return self.augmented_text
 
-@dataclass(frozen=True)
-class SystemConfig:
-    """Sizes that most systems share; a system with more of them has a config of its own below this one."""
 
-    d_model: int = 64  # d, width of items and users
-    d_ff: int = 256  # inner width of the feed-forward layers
-    n_layers: int = 2
-    n_heads: int = 2  # of attention
-    dropout: float = 0.5
-    max_len: int = 50  # L, the window
-    norm_eps: float = 1e-12  # of every LayerNorm, as in BERT
+class Modalities(NamedTuple):
+    """One of each modality."""
 
-    def __post_init__(self):
-        if self.d_model % self.n_heads:
-            raise InputError(f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
-
-    def replace(self, **changes):
-        return replace(self, **changes)
+    text: Tensor
+    image: Tensor
 
 
 class Recommender(nn.Module):
-    """Base of all systems. ``self.config`` has at least d_model, dropout and max_len."""
+    """Base of all models. ``self.config`` has at least d_model, dropout and max_len."""
 
-    stages = ("scratch",)
-    item_specific = (
-        "items.ids.",
-    )  # beginnings of the names of tables with a row per item: they never leave a catalogue
-    reset_on_transfer = ()  # what else a transfer starts anew
-    rank_padding = False  # whether row 0 is a candidate (as some published code has it)
-    leaks_target_time = False  # whether the target's time stamp stands in the input (the same)
+    config: Any
+    stages: ClassVar[tuple[str, ...]] = ("scratch",)
+    # beginnings of the names of tables with a row per item, which never leave a catalogue, and of what else starts anew
+    item_specific: tuple[str, ...] = ("items.ids.",)
+    reset_on_transfer: tuple[str, ...] = ()
+    rank_padding: bool = False  # whether row 0 is a candidate (as some published code has it)
+    leaks_target_time: bool = False  # whether the target's time stamp stands in the input (the same)
 
     @property
-    def window(self):
-        """How many of the latest interactions the system is shown."""
+    def window(self) -> int:
+        """How many of the latest interactions the model is shown."""
         return self.config.max_len
 
-    def users(self, batch):
-        """User vectors [B, d] of a ``data.Batch``."""
+    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
+        """User vectors."""
         raise NotImplementedError
 
-    def candidates(self, items=None):
-        """What users are compared with: [K, d], or [len(items), d] for the given ids."""
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "... n d"]:
+        """What users are compared with: of the whole catalogue, or of the given ids."""
         raise NotImplementedError
 
-    def score(self, users, candidates=None):
-        """Scores [B, K]; ``candidates``: the result of ``candidates()``, to reuse it over many batches."""
+    def score(
+        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "... K d"] | None = None
+    ) -> Float[Tensor, "B K"]:
+        """Scores of all items; ``candidates``: the result of ``candidates()``, to reuse it over many batches."""
         scores = users @ (self.candidates() if candidates is None else candidates).T
         if not self.rank_padding:
             scores[:, 0] = -torch.inf
         return scores
 
-    def losses(self, batch, stage):
+    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
         """Named terms of the loss, each already weighted. Here: cross-entropy over all items at the last step."""
         return {"cross_entropy": full_loss(self, self.users(batch), batch.targets)}
 
-    def frozen(self, stage):
+    def frozen(self, stage: str) -> tuple[str, ...]:
         """Beginnings of the names of parameters that ``stage`` does not train."""
         return ()
 
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Called without gradients at the start of every epoch of training."""
 
-    def drop_images(self, lost):
-        """Take the pictures of some items [K] (bool) away from a trained system; it changes in place.
+    def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
+        """Take the images of some items away from a trained model, in place; nothing, where it reads none."""
 
-        Here nothing happens: a system that reads pictures says what their absence is to it.
-        """
-
-    def transfer(self, state):
-        """Take over the weights of the same system trained on another catalogue; the rest starts anew."""
+    def transfer(self, state: Mapping[str, Tensor]) -> None:
+        """Take over the weights of the same model trained on another catalogue; the rest starts anew."""
         left = self.item_specific + self.reset_on_transfer
         own = self.state_dict()
         moved = {k: v for k, v in state.items() if k in own and not k.startswith(left)}
@@ -136,25 +131,25 @@ class Recommender(nn.Module):
 
 
 class NextItem(Recommender):
-    """The commonest system: an item encoder, a sequence encoder, dot products and cross-entropy at the last step."""
+    """The commonest model: an item encoder, a sequence encoder, dot products and cross-entropy at the last step."""
 
-    def __init__(self, config, items, encoder):
+    def __init__(self, config: Any, items: nn.Module, encoder: nn.Module):
         super().__init__()
         self.config, self.items, self.encoder = config, items, encoder
 
-    def users(self, batch):
+    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
         return self.encoder(self.items(batch.items), batch)
 
-    def candidates(self, items=None):
-        return self.items() if items is None else self.items(items)
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
+        return self.items(items)
 
 
-def last_state(states, lengths):
-    """The state of each row's last real step: [B, L, d], [B] -> [B, d]."""
+def last_state(states: Float[Tensor, "B L d"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B d"]:
+    """The state of each row's last real step."""
     return states[torch.arange(len(states), device=states.device), lengths - 1]
 
 
-def init_bert(model):
+def init_bert(model: M) -> M:
     """BERT's start values: weights N(0, 0.02), biases 0; LayerNorms as torch has them."""
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -164,6 +159,6 @@ def init_bert(model):
     return model
 
 
-def count_parameters(model):
+def count_parameters(model: Recommender) -> int:
     """Parameters without the tables that have a row per item."""
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(model.item_specific))

@@ -4,53 +4,46 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
+
+Rows = Float[Tensor, "B L"]  # a number per step
+Signal = Float[Tensor, "B H L"]  # a number per step and head
+
+LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds, until data are seen: a day, give or take a factor of e^3
+
 
 class CausalConv(nn.Conv1d):
-    """Depthwise causal convolution over the steps, then SiLU (eq. 4): [B,C,L] -> [B,C,L].
+    """Depthwise causal convolution over the steps, then SiLU (eq. 4).
 
     Zeros stand before the first step, as in Mamba; the print repeats the first step.
     """
 
-    def __init__(self, channels, width):
+    def __init__(self, channels: int, width: int):
         super().__init__(channels, channels, width, groups=channels)
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "B C L"]) -> Float[Tensor, "B C L"]:
         # as pictures of height 1: torch has a fast path for those that keep channels last, as the linear maps do
         x = F.pad(x.unsqueeze(2), (self.kernel_size[0] - 1, 0))
         return F.silu(F.conv2d(x, self.weight.unsqueeze(2), self.bias, groups=self.groups).squeeze(2))
 
 
 class GatedRMSNorm(nn.Module):
-    """RMSNorm(y SiLU(z)) over all channels, from Mamba-2: [..., C] -> [..., C]."""
+    """RMSNorm(y SiLU(z)) over all channels, from Mamba-2."""
 
-    def __init__(self, channels, eps):
+    def __init__(self, channels: int, eps: float):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.eps = eps
 
-    def forward(self, y, z):
+    def forward(self, y: Float[Tensor, "... C"], z: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
         return F.rms_norm(y * F.silu(z), self.weight.shape, self.weight, self.eps)
 
 
-class FeedForward(nn.Module):
-    """LN(FFN(x) + x) of eq. 11 and 19, with Hardswish as in the public code."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.inner = nn.Linear(config.d_model, config.d_ff)
-        self.outer = nn.Linear(config.d_ff, config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
-
-    def forward(self, x):
-        hidden = self.outer(self.dropout(F.hardswish(self.inner(x))))
-        return self.norm(self.dropout(hidden) + x)
-
-
 class MaskedLayerNorm(nn.LayerNorm):
-    """LayerNorm over the steps that ``mask`` calls real; the others come out as 0. x [..., L], mask [..., L]."""
+    """LayerNorm over the steps that ``mask`` calls real; the others come out as 0."""
 
-    def forward(self, x, mask):
+    def forward(self, x: Float[Tensor, "*B L"], mask: Float[Tensor, "*#B L"]) -> Float[Tensor, "*B L"]:  # type: ignore[override]
         n = mask.sum(-1, keepdim=True)
         centred = (x - (x * mask).sum(-1, keepdim=True) / n) * mask
         variance = centred.square().sum(-1, keepdim=True) / n
@@ -58,7 +51,7 @@ class MaskedLayerNorm(nn.LayerNorm):
 
 
 class TimeDifferences(nn.Module):
-    """D of eq. 5: time stamps [B,L] in seconds -> the time signal [B,L] and its mask of real steps [B,L].
+    """D of eq. 5: time stamps in seconds -> the time signal and its mask of real steps.
 
     ``gaps="log"``: (log(1 + gap) - mean) / std with the mean and std of the training data (``fit``), so that
     a rhythm of minutes differs from one of months. Eq. 5's LayerNorm forgets that, gives every history of two
@@ -66,32 +59,34 @@ class TimeDifferences(nn.Module):
     Steps beyond a row's length count for nothing (``quirks.padded_times``: as the public code, they do).
     """
 
-    def __init__(self, config):
+    log_mean: Tensor
+    log_std: Tensor
+
+    def __init__(self, config: ModelConfig):
         super().__init__()
         self.quirks = config.quirks
         layer_norm = config.time and config.gaps == "seconds"
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if layer_norm else None
         self.dropout = nn.Dropout(config.time_dropout)
-        # of log-seconds; until ``fit`` has seen data: a day, give or take a factor of e^3
-        self.register_buffer("log_mean", torch.tensor(11.4))
-        self.register_buffer("log_std", torch.tensor(3.0))
+        self.register_buffer("log_mean", torch.tensor(LOG_MEAN))
+        self.register_buffer("log_std", torch.tensor(LOG_STD))
 
-    def fit(self, gaps):
-        """Set mean and std from the gaps (seconds, any shape) inside the training histories."""
+    def fit(self, gaps: Int[Tensor, "..."]) -> None:
+        """Set mean and std from the gaps (seconds) inside the training histories."""
         log_gaps = torch.log1p(gaps.clamp(min=0).double())
         if log_gaps.numel() > 1:
             self.log_mean.copy_(log_gaps.mean())
             self.log_std.copy_(log_gaps.std().clamp(min=0.1))
 
-    def log_gaps(self, times, mask):
-        """Standardised log-gaps [B,L]; 0 at the first step, which has no gap, and at padding."""
+    def log_gaps(self, times: Int[Tensor, "B L"], mask: Rows) -> Rows:
+        """Standardised log-gaps; 0 at the first step, which has no gap, and at padding."""
         return F.pad(self.standardise(times.diff(dim=1)), (1, 0)) * mask
 
-    def standardise(self, gaps):
-        """Gaps in seconds, any shape -> standardised log-gaps; negative ones count as 0."""
+    def standardise(self, gaps: Int[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+        """Gaps in seconds -> standardised log-gaps; negative ones count as 0."""
         return (torch.log1p(gaps.clamp(min=0).to(self.log_mean.dtype)) - self.log_mean) / self.log_std
 
-    def forward(self, times, mask):
+    def forward(self, times: Int[Tensor, "B L"], mask: Rows) -> tuple[Rows, Rows]:
         if self.norm is None:
             return self.log_gaps(times, mask), mask
         if self.quirks.padded_times:
@@ -109,7 +104,7 @@ class StepSize(nn.Module):
     code's order (scale first, two convolutions, b inside), the only one that keeps dt positive.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         L, H = config.max_len, config.n_heads
         self.bias = nn.Parameter(torch.empty(H))  # b^Delta
@@ -120,8 +115,10 @@ class StepSize(nn.Module):
             self.conv1 = CausalConv(H, config.d_conv)  # omega^D
             self.conv2 = CausalConv(H, config.d_conv)
 
-    def forward(self, delta, d=None):
-        """delta [B,L,H], d [B,H,L] or None (w/o Time) -> dt [B,L,H] and D-hat [B,H,L] or None."""
+    def forward(
+        self, delta: Float[Tensor, "B L H"], d: Signal | None = None
+    ) -> tuple[Float[Tensor, "B L H"], Signal | None]:
+        """Delta and D -> dt and D-hat; no D w/o Time."""
         if d is None:
             return F.softplus(delta + self.bias), None
         d_hat = self.conv2(self.conv1(d * self.scale(d)))
@@ -129,44 +126,43 @@ class StepSize(nn.Module):
 
 
 class TimeEnhancement(nn.Module):
-    """The enhanced D-hat that eq. 9 hands on: LN(g D + (1 - g) D-hat), g one number per head (or step). [B,H,L]."""
+    """The enhanced D-hat that eq. 9 hands on: LN(g D + (1 - g) D-hat), g one number per head (or step)."""
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         self.dropout = nn.Dropout(config.time_dropout)
         self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 
-    def forward(self, d, d_hat, mask):
+    def forward(self, d: Signal, d_hat: Signal, mask: Float[Tensor, "B 1 L"]) -> Signal:
         g = torch.sigmoid(self.gate(self.dropout(d)))
         return self.norm(g * d + (1 - g) * d_hat, mask)
 
 
 class ComplexLinear(nn.Module):
-    """delta-tilde, a complex linear map of a spectrum (eq. 13-15): complex [..., F] -> complex [..., F]."""
+    """delta-tilde, a complex linear map of a spectrum (eq. 13-15)."""
 
-    def __init__(self, bins, config):
+    def __init__(self, bins: int, config: ModelConfig):
         super().__init__()
         self.real = nn.Linear(bins, bins)
         self.imag = nn.Linear(bins, bins)
         self.bias_twice = config.quirks.filter_bias_twice
 
-    def forward(self, s):
+    def forward(self, s: Complex[Tensor, "... F"]) -> Complex[Tensor, "... F"]:
         (W, b), (V, c) = (self.real.weight, self.real.bias), (self.imag.weight, self.imag.bias)
         re = F.linear(s.real, W) - F.linear(s.imag, V)
         im = F.linear(s.real, V) + F.linear(s.imag, W)
-        if self.bias_twice:
-            b, c = b - c, b + c
-        return torch.complex(re + b, im + c)
+        real, imaginary = (b - c, b + c) if self.bias_twice else (b, c)
+        return torch.complex(re + real, im + imaginary)
 
 
 class FourierFilter(nn.Module):
-    """The dual-channel Fourier filter (eq. 12-16): two time signals [B,H,L] -> the fused one [B,H,L].
+    """The dual-channel Fourier filter (eq. 12-16): two time signals -> the fused one.
 
     A real signal's spectrum is mirrored, so the real transform with its L // 2 + 1 bins carries all of it.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         self.length = config.max_len
         bins = config.max_len // 2 + 1
@@ -176,7 +172,7 @@ class FourierFilter(nn.Module):
         if config.learnable_filter:
             self.learnable = ComplexLinear(bins, config)
 
-    def forward(self, d_text, d_image):
+    def forward(self, d_text: Float[Tensor, "... L"], d_image: Float[Tensor, "... L"]) -> Float[Tensor, "... L"]:
         spectrum_t = torch.fft.rfft(d_text, norm="ortho")  # eq. 12
         spectrum_v = torch.fft.rfft(d_image, norm="ortho")
         if hasattr(self, "text"):

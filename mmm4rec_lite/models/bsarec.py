@@ -13,13 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from mmm4rec_lite.models.base import NextItem, SystemConfig, init_bert
+from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert
+from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.layers import FeedForward, IdTable, SelfAttention, Transformer
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 
 @dataclass(frozen=True)
-class BSARecConfig(SystemConfig):
+class BSARecConfig(BaselineConfig):
     """The MMM4Rec repository's settings. (The authors tune alpha, c and heads per dataset.)"""
 
     n_heads: int = 4
@@ -34,25 +36,25 @@ class BSARecConfig(SystemConfig):
             raise InputError(f"config: alpha must lie in [0, 1] and c be at least 0, not {self.alpha} and {self.c}")
 
 
-def bsarec(config, catalogue):
+def bsarec(config: BSARecConfig, catalogue: Catalogue) -> NextItem:
     """BSARec over a learned vector per item."""
     return init_bert(NextItem(config, IdTable(len(catalogue), config.d_model), BSAEncoder(config)))
 
 
 class FrequencyMix(nn.Module):
-    """F(x) = LN(x + Drop(low + s^2 high)): x [B,L,d], real [B,L,1] bool -> [B,L,d].
+    """F(x) = LN(x + Drop(low + s^2 high)).
 
     low: the lowest frequencies of x over the window; high: the rest; s [d] learned, squared: no gain is negative.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: BSARecConfig):
         super().__init__()
         self.window, self.bins = config.max_len, config.c // 2 + 1
         self.s = nn.Parameter(torch.randn(config.d_model))
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x, real):
+    def forward(self, x: Float[Tensor, "B L d"], real: Bool[Tensor, "B L 1"]) -> Float[Tensor, "B L d"]:
         kept = x * real
         spectrum = torch.fft.rfft(kept, n=self.window, dim=1, norm="ortho")[:, : self.bins]
         # the inverse fills the missing high bins with zeros
@@ -61,16 +63,18 @@ class FrequencyMix(nn.Module):
 
 
 class BSABlock(nn.Module):
-    """alpha F(x) + (1 - alpha) A(x) with A SASRec's attention, then feed-forward: [B,L,d] -> [B,L,d]."""
+    """alpha F(x) + (1 - alpha) A(x) with A SASRec's attention, then feed-forward."""
 
-    def __init__(self, config):
+    def __init__(self, config: BSARecConfig):
         super().__init__()
         self.filter, self.attention = FrequencyMix(config), SelfAttention(config)
         self.feed_forward = FeedForward(config)
         self.attention.dropout_rate = config.attention_dropout
         self.alpha = config.alpha
 
-    def forward(self, x, allowed, real):
+    def forward(
+        self, x: Float[Tensor, "B L d"], allowed: Bool[Tensor, "#B 1 #L L"], real: Bool[Tensor, "B L 1"]
+    ) -> Float[Tensor, "B L d"]:
         return self.feed_forward(self.alpha * self.filter(x, real) + (1 - self.alpha) * self.attention(x, allowed))
 
 
@@ -79,6 +83,7 @@ class BSAEncoder(Transformer):
 
     block = BSABlock
 
-    def states(self, x, batch):
+    def states(self, x: Float[Tensor, "B L d"], batch: Batch, *context: Tensor) -> Float[Tensor, "B L d"]:
+        """Every step's."""
         real = torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(-1)
         return super().states(x, batch, real.unsqueeze(-1))

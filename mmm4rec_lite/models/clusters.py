@@ -3,9 +3,13 @@
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
-def k_means(vectors, count, passes=5, batch_size=2048):
-    """vectors [N, d] -> centroids [count, d] and each vector's nearest of them [N].
+
+def k_means(
+    vectors: Float[Tensor, "N d"], count: int, passes: int = 5, batch_size: int = 2048
+) -> tuple[Float[Tensor, "count d"], Int[Tensor, " N"]]:
+    """The centroids and each vector's nearest of them.
 
     A centroid is the running mean of all vectors that it was nearest to, over all passes. It starts at a vector drawn
     without repetition by torch's random state, so a seeded run repeats itself; one that is never nearest stays there.
@@ -23,13 +27,13 @@ def k_means(vectors, count, passes=5, batch_size=2048):
     return centroids, torch.cat([nearest(part, centroids) for part in vectors.split(batch_size)])
 
 
-def nearest(vectors, centroids):
-    """Index [N] of each vector's nearest centroid by Euclidean distance."""
+def nearest(vectors: Float[Tensor, "N d"], centroids: Float[Tensor, "count d"]) -> Int[Tensor, " N"]:
+    """Index of each vector's nearest centroid by Euclidean distance."""
     return torch.addmm(centroids.square().sum(1), vectors, centroids.T, alpha=-2).argmin(1)
 
 
-def distinct(ids):
-    """Every row's distinct ids without 0: [B, S] -> [B, S'], falling, then zeros up to the longest row's S'."""
+def distinct(ids: Int[Tensor, "B S"]) -> Int[Tensor, "B U"]:
+    """Every row's distinct ids without 0, falling, then zeros up to the longest row's number."""
     ids = ids.sort(1).values
     repeated = F.pad(ids[:, 1:] == ids[:, :-1], (1, 0))
     ids = ids.masked_fill(repeated, 0).sort(1, descending=True).values

@@ -1,7 +1,8 @@
-"""Every size and switch of the model, with the paper's symbol, and how it is trained."""
+"""Every size and switch of the models, with the paper's symbol, and how they are trained."""
 
 import os
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 from mmm4rec_lite.utils.errors import InputError
 
@@ -30,13 +31,18 @@ class Quirks:
     published_init: bool = False  # N(0, 0.02) and zero biases throughout: the time branch never wakes
 
     @classmethod
-    def all(cls):
+    def all(cls) -> Self:
+        """Every quirk at once."""
         return cls(**{f.name: True for f in fields(cls)})
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes."""
+    """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes.
+
+    >>> ModelConfig.paper(n_layers=2).n_heads
+    8
+    """
 
     # sizes
     d_model: int = 64  # N, width of items and users
@@ -85,27 +91,48 @@ class ModelConfig:
             raise InputError(f"config: fusion must be 'sum', 'shared' or 'item', not {self.fusion!r}")
 
     @property
-    def d_inner(self):
+    def d_inner(self) -> int:
+        """Channels inside the state space block."""
         return self.expand * self.d_model
 
     @property
-    def n_heads(self):
+    def n_heads(self) -> int:
+        """H, heads of a scan."""
         return self.d_inner // self.head_dim
 
     @classmethod
-    def paper(cls, **changes):
+    def paper(cls, **changes: Any) -> Self:
         """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
-        sizes = dict(
-            d_model=256, d_ff=256, d_state=64, head_dim=64, n_groups=8, dropout=0.4, time_dropout=0.4, gap_vector=False
-        )
-        return cls(**{**sizes, **changes})
+        sizes = dict(d_model=256, d_ff=256, d_state=64, head_dim=64, n_groups=8)
+        return cls(**{**sizes, **dict(dropout=0.4, time_dropout=0.4, gap_vector=False), **changes})
 
     @classmethod
-    def official(cls, **changes):
+    def official(cls, **changes: Any) -> Self:
         """``paper()`` as the public code computes it, quirks and all."""
         return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """Sizes that most compared models share; one with more of them has a config of its own below this one."""
+
+    d_model: int = 64  # d, width of items and users
+    d_ff: int = 256  # inner width of the feed-forward layers
+    n_layers: int = 2
+    n_heads: int = 2  # of attention
+    dropout: float = 0.5
+    max_len: int = 50  # L, the window
+    norm_eps: float = 1e-12  # of every LayerNorm, as in BERT
+
+    def __post_init__(self):
+        if self.d_model % self.n_heads:
+            raise InputError(f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
+
+    def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         return replace(self, **changes)
 
@@ -143,16 +170,17 @@ class TrainConfig:
             raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
 
     @classmethod
-    def paper(cls, stage, **changes):
+    def paper(cls, stage: str, **changes: Any) -> Self:
         """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
         own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
         return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
         return replace(self, **changes)
 
 
-def scale():
+def scale() -> str:
     """How large runs are that do not say it: ``$MMM4REC_SCALE``, one of ``SCALES``, the first where it is not set."""
     name = os.environ.get("MMM4REC_SCALE") or SCALES[0]
     if name not in SCALES:

@@ -1,31 +1,44 @@
 """Section 3's equations as printed in arXiv 2506.02916v4: one head, one sequence, no batch, nothing repaired.
 
 For reading beside the model and for the tests that tie the two together, not for training. Shapes without the
-batch: X [L,N], C and B [L,D], the rest [L]. Where the print cannot be meant, the docstring says why and what the
-model does instead; ``tests/test_equations.py`` shows both.
+batch. Where the print cannot be meant, the docstring says why and what the
+model does instead; ``tests/models/test_equations.py`` shows both.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
 
-def project(X, W, b, d_state):
-    """Eq. 3: [C, B, X, Delta] = X W_1 + b_1, with W [N, 2 D + N + 1]."""
+Sequence = Float[Tensor, "L N"]
+Maps = Float[Tensor, "L D"]
+Steps = Float[Tensor, " L"]
+Spectrum = Complex[Tensor, " L"]
+Linear = tuple[Float[Tensor, "N _"], Float[Tensor, " _"]]  # W and b of eq. 17
+Affine = tuple[Complex[Tensor, "L L"], Spectrum]  # W and b of eq. 15
+
+
+def project(
+    X: Sequence, W: Float[Tensor, "N M"], b: Float[Tensor, " M"], d_state: int
+) -> tuple[Maps, Maps, Sequence, Steps]:
+    """Eq. 3: [C, B, X, Delta] = X W_1 + b_1, with M = 2 D + N + 1."""
     C, B, X, delta = (X @ W + b).split([d_state, d_state, X.shape[1], 1], dim=-1)
     return C, B, X, delta.squeeze(-1)
 
 
-def causal_conv(P, omega):
-    """Eq. 4's convolution of P [L] or [L,channels] with omega [K] or [K,channels]: the first step is repeated.
+def causal_conv(P: Float[Tensor, "L ..."], omega: Float[Tensor, "K ..."]) -> Float[Tensor, "L ..."]:
+    """Eq. 4's convolution of P with omega: the first step is repeated.
 
     The model puts zeros before the first step, as Mamba does; from step K - 1 on both agree.
     """
     steps = torch.arange(len(P))
-    return sum(P[(steps - m).clamp(min=0)] * w for m, w in enumerate(omega))
+    return sum((P[(steps - m).clamp(min=0)] * w for m, w in enumerate(omega)), start=torch.zeros_like(P))
 
 
-def time_differences(times):
-    """D of eq. 5: LayerNorm (no weights) over the gaps of the times [L], the first gap 0.
+def time_differences(times: Int[Tensor, " L"]) -> Steps:
+    """D of eq. 5: LayerNorm (no weights) over the gaps, the first gap 0.
 
     The print's d_l = t_{l+1} - t_l stands at place l + 1, after the leading 0: the gap *before* an item.
     """
@@ -33,7 +46,7 @@ def time_differences(times):
     return F.layer_norm(gaps, gaps.shape)
 
 
-def time_signal(D, mlp, omega):
+def time_signal(D: Steps, mlp: Callable[[Tensor], Tensor], omega: Float[Tensor, " K"]) -> Steps:
     """D-hat of eq. 5: alpha sigma(D * omega) with alpha = MLP(D).
 
     The public code, and the model, scale first and convolve twice: sigma(conv(sigma(conv(alpha D)))).
@@ -41,7 +54,7 @@ def time_signal(D, mlp, omega):
     return mlp(D) * F.silu(causal_conv(D, omega))
 
 
-def step_size(delta, d_hat, b):
+def step_size(delta: Steps, d_hat: Steps, b: Float[Tensor, ""]) -> Steps:
     """Eq. 6: Softplus(Delta D-hat) + b. With b < 0 a step can be negative, and then exp(A dt) grows.
 
     The model has b inside the softplus; both agree for b = 0.
@@ -49,13 +62,13 @@ def step_size(delta, d_hat, b):
     return F.softplus(delta * d_hat) + b
 
 
-def discretise(A, dt, B):
-    """Eq. 7: A-bar = A dt [L] and B-bar = dt B [L,D]."""
+def discretise(A: Float[Tensor, ""], dt: Steps, B: Maps) -> tuple[Steps, Maps]:
+    """Eq. 7: A-bar = A dt and B-bar = dt B."""
     return A * dt, dt.unsqueeze(-1) * B
 
 
-def mask(a):
-    """Eq. 8 for a [L]: entry (i, j) is a_i a_{i-1} .. a_{j+1} below the diagonal and a_0 on it, [L,L].
+def mask(a: Steps) -> Float[Tensor, "L L"]:
+    """Eq. 8: entry (i, j) is a_i a_{i-1} .. a_{j+1} below the diagonal and a_0 on it.
 
     Eq. 7 puts a = A dt here, which is negative: products of an even number of steps come out positive and of an
     odd number negative, and they grow with the distance when |A dt| > 1. That is no decay. State space duality
@@ -66,22 +79,22 @@ def mask(a):
     return (steps.cumprod(0) * lower) + a[0] * torch.eye(len(a))
 
 
-def tissd(L, C, B_bar, X):
-    """Eq. 9: (L o C B-bar^T) X -> [L,N]. No gate, no skip, no output map; the model has Mamba-2's."""
+def tissd(L: Float[Tensor, "L L"], C: Maps, B_bar: Maps, X: Sequence) -> Sequence:
+    """Eq. 9: (L o C B-bar^T) X. No gate, no skip, no output map; the model has Mamba-2's."""
     return (L * (C @ B_bar.T)) @ X
 
 
-def complex_linear(spectrum, W, b):
-    """Eq. 15: the complex affine map as a real block matrix; spectrum [L] and b [L], W [L,L], all complex."""
+def complex_linear(spectrum: Spectrum, W: Complex[Tensor, "L L"], b: Spectrum) -> Spectrum:
+    """Eq. 15: the complex affine map as a real block matrix."""
     block = torch.cat([torch.cat([W.real, -W.imag], 1), torch.cat([W.imag, W.real], 1)])
     re, im = (block @ torch.cat([spectrum.real, spectrum.imag]) + torch.cat([b.real, b.imag])).chunk(2)
     return torch.complex(re, im)
 
 
-def fourier_filter(d_image, d_text, image, text, learnable):
-    """Eq. 12-16: both signals [L] -> D-hat^f [L], complex as printed.
+def fourier_filter(d_text: Steps, d_image: Steps, text: Affine, image: Affine, learnable: Affine) -> Spectrum:
+    """Eq. 12-16: both signals -> D-hat^f, complex as printed.
 
-    ``image``, ``text``, ``learnable``: (W, b) of K^v, K^t and the learnable filter. The model uses the real
+    ``text``, ``image``, ``learnable`` are of K^t, K^v and the learnable filter. The model uses the real
     transform, whose L // 2 + 1 bins hold all of a real signal, and its result is real.
     """
     spectrum_v, spectrum_t = torch.fft.fft(d_image), torch.fft.fft(d_text)  # eq. 12
@@ -90,18 +103,21 @@ def fourier_filter(d_image, d_text, image, text, learnable):
     return torch.fft.ifft(complex_linear(filtered_v + filtered_t, *learnable))  # eq. 16
 
 
-def cross_project(P_image, P_text, W2, b2, W3, b3, d_state):
-    """Eq. 17: C from the image sequence, [B, X, Delta] from the text sequence."""
+def cross_project(
+    P_text: Sequence, P_image: Sequence, question: Linear, answer: Linear, d_state: int
+) -> tuple[Maps, Maps, Sequence, Steps]:
+    """Eq. 17: C from the image sequence by (W_2, b_2), [B, X, Delta] from the text sequence by (W_3, b_3)."""
+    (W2, b2), (W3, b3) = question, answer
     B, X, delta = (P_text @ W3 + b3).split([d_state, P_text.shape[1], 1], dim=-1)
     return P_image @ W2 + b2, B, X, delta.squeeze(-1)
 
 
-def ticossd(L, C, B, dt, X):
-    """Eq. 18: (L o C B^T)(dt X) -> [L,N]; the step on X instead of on B, which is the same as eq. 9."""
+def ticossd(L: Float[Tensor, "L L"], C: Maps, B: Maps, dt: Steps, X: Sequence) -> Sequence:
+    """Eq. 18: (L o C B^T)(dt X); the step on X instead of on B, which is the same as eq. 9."""
     return (L * (C @ B.T)) @ (dt.unsqueeze(-1) * X)
 
 
-def output(M, P_image, P_text, ffn):
+def output(M: Sequence, P_text: Sequence, P_image: Sequence, ffn: Callable[[Tensor], Tensor]) -> Sequence:
     """Eq. 19: O = LN(M + P^v + P^t), Y = LN(FFN(O) + O); LayerNorm without weights."""
     fused = F.layer_norm(M + P_image + P_text, M.shape[-1:])
     return F.layer_norm(ffn(fused) + fused, M.shape[-1:])

@@ -1,42 +1,53 @@
-"""Blocks that the compared systems share. Letters: B rows, L steps, d width, K rows of a catalogue, F feature width."""
+"""Layers that the models share. Letters: B rows, L steps, d width, K rows of a catalogue, F feature width."""
+
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import last_state
+from mmm4rec_lite.models.base import Batch, last_state
+from mmm4rec_lite.models.config import BaselineConfig, ModelConfig
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
 class IdTable(nn.Module):
-    """A learned vector per item: ids [...] -> [..., d]; without ids the whole table [K, d]."""
+    """A learned vector per item; without ids the whole table."""
 
-    def __init__(self, rows, width):
+    def __init__(self, rows: int, width: int):
         super().__init__()
         self.ids = nn.Embedding(rows, width)
 
-    def forward(self, ids=None):
+    def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
         return self.ids.weight if ids is None else self.ids(ids)
 
 
 class FeatureAdapter(nn.Module):
-    """Frozen features through a linear map: ids [...] -> [..., d]; without ids the whole table [K, d].
+    """Frozen features of items through a linear map; without ids the whole table.
 
     The features are a buffer that no initialisation can touch (in several released baselines it does).
     """
 
-    def __init__(self, features, width):
+    features: Tensor
+
+    def __init__(self, features: Float[Tensor, "K F"], width: int):
         super().__init__()
         self.register_buffer("features", features.clone(), persistent=False)
         self.linear = nn.Linear(features.shape[1], width)
 
-    def forward(self, ids=None):
+    def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
         return self.linear(self.features if ids is None else self.features[ids])
 
 
 class FeedForward(nn.Module):
-    """LN(x + Drop(W2 f(W1 x))), f = GELU; ``inner_dropout`` on f's output, as in the Mamba systems."""
+    """LN(x + Drop(W2 f(W1 x))), with drop-out on f's output too where it is called for."""
 
-    def __init__(self, config, activation=F.gelu, inner_dropout=False):
+    def __init__(
+        self,
+        config: BaselineConfig | ModelConfig,
+        activation: Callable[[Tensor], Tensor] = F.gelu,
+        inner_dropout: bool = False,
+    ):
         super().__init__()
         self.inner = nn.Linear(config.d_model, config.d_ff)
         self.outer = nn.Linear(config.d_ff, config.d_model)
@@ -45,7 +56,7 @@ class FeedForward(nn.Module):
         self.activation = activation
         self.inner_dropout = nn.Dropout(config.dropout if inner_dropout else 0)
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         hidden = self.inner_dropout(self.activation(self.inner(x)))
         return self.norm(x + self.dropout(self.outer(hidden)))
 
@@ -53,15 +64,15 @@ class FeedForward(nn.Module):
 class SelfAttention(nn.Module):
     """LN(x + Drop(MHA(x))) with scaled dot products, as in BERT (post-norm)."""
 
-    def __init__(self, config):
+    def __init__(self, config: BaselineConfig):
         super().__init__()
         self.heads, self.dropout_rate = config.n_heads, config.dropout
         self.query, self.key, self.value, self.out = (nn.Linear(config.d_model, config.d_model) for _ in range(4))
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x, allowed):
-        """x [B,L,d]; allowed [B,1,L,L] or [B,1,1,L] bool: whether a step (row) may look at another (column)."""
+    def forward(self, x: Float[Tensor, "B L d"], allowed: Bool[Tensor, "#B 1 #L L"]) -> Float[Tensor, "B L d"]:
+        """``allowed``: whether a step (row) may look at another (column)."""
         q, k, v = (m(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for m in (self.query, self.key, self.value))
         y = F.scaled_dot_product_attention(q, k, v, allowed, dropout_p=self.dropout_rate if self.training else 0.0)
         return self.norm(x + self.dropout(self.out(y.transpose(1, 2).flatten(2))))
@@ -70,35 +81,36 @@ class SelfAttention(nn.Module):
 class TransformerBlock(nn.Module):
     """Attention, then feed-forward, both post-norm."""
 
-    def __init__(self, config):
+    def __init__(self, config: BaselineConfig, inner_dropout: bool = False):
         super().__init__()
-        self.attention, self.feed_forward = SelfAttention(config), FeedForward(config)
+        self.attention = SelfAttention(config)
+        self.feed_forward = FeedForward(config, inner_dropout=inner_dropout)
 
-    def forward(self, x, allowed):
+    def forward(self, x: Float[Tensor, "B L d"], allowed: Bool[Tensor, "#B 1 #L L"]) -> Float[Tensor, "B L d"]:
         return self.feed_forward(self.attention(x, allowed))
 
 
 class Transformer(nn.Module):
-    """SASRec's sequence encoder: item vectors [B,L,d] -> user vectors [B,d].
+    """SASRec's sequence encoder: item vectors -> user vectors.
 
     x = Drop(LN(items + positions)), then blocks in which a step looks at itself and at earlier ones; the last real
     step is the user. Histories stand at the left, so the newest item's position is the history's length.
     """
 
-    block = TransformerBlock
+    block: type[nn.Module] = TransformerBlock
 
-    def __init__(self, config):
+    def __init__(self, config: BaselineConfig):
         super().__init__()
         self.positions = nn.Embedding(config.max_len, config.d_model)
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.n_layers))
 
-    def forward(self, x, batch):
+    def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
         return last_state(self.states(x, batch), batch.lengths)
 
-    def states(self, x, batch, *context):
-        """[B,L,d] -> [B,L,d]; ``context``: what else the blocks are given."""
+    def states(self, x: Float[Tensor, "B L d"], batch: Batch, *context: Tensor) -> Float[Tensor, "B L d"]:
+        """Every step's; ``context``: what else the blocks are given."""
         L = x.shape[1]
         x = self.dropout(self.norm(x + self.positions.weight[:L]))
         allowed = causal(L, x.device)
@@ -107,6 +119,6 @@ class Transformer(nn.Module):
         return x
 
 
-def causal(steps, device):
-    """[1,1,L,L] bool: whether step t may look at step s <= t. Padding stands after every real step, so it is hidden."""
+def causal(steps: int, device: torch.device) -> Bool[Tensor, "1 1 L L"]:
+    """Whether step t may look at step s <= t. Padding stands after every real step, so it is hidden."""
     return torch.ones(steps, steps, dtype=torch.bool, device=device).tril()[None, None]

@@ -1,13 +1,17 @@
-"""Cross-entropies and contrastive losses. users [B,d], targets [B] item indices -> a scalar."""
+"""Cross-entropies and contrastive losses of user vectors and the indices of their target items."""
+
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
-def full_loss(model, users, targets):
+
+def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Int[Tensor, " B"]) -> Float[Tensor, ""]:
     """Eq. 22, every item of the catalogue a candidate (the printed sum's index is a slip: u_k meets all items).
 
-    For systems whose score is a dot product with ``model.candidates()``.
+    ``model``: a ``Recommender`` whose score is a dot product with ``model.candidates()``.
     """
     candidates = model.candidates()
     if not model.rank_padding:
@@ -19,8 +23,10 @@ def full_loss(model, users, targets):
     return F.linear_cross_entropy(users, candidates, targets, options=chunks)
 
 
-def in_batch(logits, targets, copies_compete=False):
-    """InfoNCE: logits [B,B], the targets of the batch as candidates, each row's own on the diagonal.
+def in_batch(
+    logits: Float[Tensor, "B B"], targets: Int[Tensor, " B"], copies_compete: bool = False
+) -> Float[Tensor, ""]:
+    """InfoNCE with the targets of the batch as candidates, each row's own on the diagonal.
 
     Another row's copy of the own target is no negative: it gets -inf, where some published code gives it the
     score 0, which still counts. ``copies_compete``: it stays a negative.
@@ -31,7 +37,7 @@ def in_batch(logits, targets, copies_compete=False):
     return F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
 
 
-def in_batch_loss(model, users, targets):
+def in_batch_loss(model: Any, users: Float[Tensor, "B d"], targets: Int[Tensor, " B"]) -> Float[Tensor, ""]:
     """Eq. 21, ``in_batch`` on the model's own scores."""
     return in_batch(users @ model.candidates(targets).T, targets, model.config.quirks.copies_compete)
 

@@ -16,9 +16,14 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import NextItem, SystemConfig, init_bert, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert, last_state
 from mmm4rec_lite.models.blocks import CausalConv
+from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
+from mmm4rec_lite.utils.typing import Float, Tensor
+
+Steps = Float[Tensor, "B L D"]
+Maps = Float[Tensor, "B L N"]
 
 DT_MIN, DT_MAX = 1e-3, 0.1  # step sizes at the start, as in Mamba
 ROWS = {"cpu": 8}  # scanned at a time: their states stay in a core's cache; elsewhere:
@@ -26,7 +31,7 @@ MANY_ROWS = 512  # fewer, larger steps
 
 
 @dataclass(frozen=True)
-class Mamba4RecConfig(SystemConfig):
+class Mamba4RecConfig(BaselineConfig):
     """The MMM4Rec repository's settings."""
 
     dropout: float = 0.4
@@ -37,26 +42,26 @@ class Mamba4RecConfig(SystemConfig):
     published_dt: bool = False  # the release's start of the step sizes (docstring of this file)
 
 
-def mamba4rec(config, catalogue):
+def mamba4rec(config: Mamba4RecConfig, catalogue: Catalogue) -> NextItem:
     """Mamba4Rec over a learned vector per item."""
     return init_bert(NextItem(config, IdTable(len(catalogue), config.d_model), MambaEncoder(config)))
 
 
-def mamba4rec_t(config, catalogue):
+def mamba4rec_t(config: Mamba4RecConfig, catalogue: Catalogue) -> NextItem:
     """Mamba4Rec_T (table 3 of arXiv 2506.02916): one linear map of an item's text features, in and out."""
     return init_bert(NextItem(config, FeatureAdapter(catalogue.text, config.d_model), MambaEncoder(config)))
 
 
 class MambaEncoder(nn.Module):
-    """Item vectors [B,L,d] -> user vectors [B,d]: LN(Drop(items)), then layers; the last real step is the user."""
+    """Item vectors -> user vectors: LN(Drop(items)), then layers; the last real step is the user."""
 
-    def __init__(self, config):
+    def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.layers = nn.ModuleList(MambaLayer(config) for _ in range(config.n_layers))
 
-    def forward(self, x, batch):
+    def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
         x = self.norm(self.dropout(x))
         for layer in self.layers:
             x = layer(x)
@@ -64,28 +69,28 @@ class MambaEncoder(nn.Module):
 
 
 class MambaLayer(nn.Module):
-    """LN(x + Drop(Mamba(x))), then feed-forward: [B,L,d] -> [B,L,d]. A layer alone has no skip over Mamba."""
+    """LN(x + Drop(Mamba(x))), then feed-forward. A layer alone has no skip over Mamba."""
 
-    def __init__(self, config):
+    def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         self.mamba, self.feed_forward = MambaBlock(config), FeedForward(config, inner_dropout=True)
         self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
         self.skip = config.n_layers > 1
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
         y = self.dropout(self.mamba(x))
         return self.feed_forward(self.norm(x + y if self.skip else y))
 
 
 class MambaBlock(nn.Module):
-    """Mamba-1, [B,L,d] -> [B,L,d]:
+    """Mamba-1:
 
     [a, z] = x W_in,  a = SiLU(conv(a)),  [dt_r, B, C] = a W_x,  dt = softplus(dt_r W_dt + b_dt)
     y = scan(a, dt, A, B, C) + D_skip a,  A = -exp(A_log);   out = (y SiLU(z)) W_out
     """
 
-    def __init__(self, config):
+    def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         d, D, N, r = config.d_model, config.expand * config.d_model, config.d_state, math.ceil(config.d_model / 16)
         self.widths = (r, N, N)
@@ -100,7 +105,7 @@ class MambaBlock(nn.Module):
         self.D_skip = nn.Parameter(torch.ones(D))
         self.W_out = nn.Linear(D, d, bias=False)
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
         a, z = self.W_in(x).chunk(2, dim=-1)
         a = self.conv(a.transpose(1, 2)).transpose(1, 2)
         dt, B, C = self.W_x(a).split(self.widths, dim=-1)
@@ -109,10 +114,10 @@ class MambaBlock(nn.Module):
         return self.W_out(y * F.silu(z))
 
 
-def selective_scan(a, dt, A, B, C):
+def selective_scan(a: Steps, dt: Steps, A: Float[Tensor, "D N"], B: Maps, C: Maps) -> Steps:
     """h_t = exp(dt_t A) h_{t-1} + dt_t a_t B_t^T, y_t = h_t C_t, with h in R^{D x N} and h_0 = 0.
 
-    a, dt [B,L,D], A [D,N], B, C [B,L,N] -> y [B,L,D]. No state is kept for the backward pass.
+    No state is kept for the backward pass.
     """
     dt, u, B, C = (v.transpose(0, 1).contiguous() for v in (dt, dt * a, B, C))
     return _Scan.apply(u, dt, A, B, C).transpose(0, 1)

@@ -11,22 +11,26 @@ undefined), so here there is none.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.augment import another_view
-from mmm4rec_lite.models.base import Recommender, SystemConfig, init_bert, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert, last_state
 from mmm4rec_lite.models.clusters import distinct, k_means
+from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
 @dataclass(frozen=True)
-class MISSRecConfig(SystemConfig):
+class MISSRecConfig(BaselineConfig):
     """The release's sizes, but for its width of 300. Half of ``n_layers`` are the encoder's, half the decoder's.
 
     The release pre-trains with ``clusters=0.02`` and without ids; both may differ between the stages.
@@ -50,18 +54,31 @@ class MISSRecConfig(SystemConfig):
             raise InputError(f"config: fusion must be 'shared' or 'item', not {self.fusion!r}")
 
 
-class MISSRec(Recommender):
-    """C interests, found anew in every epoch; candidates are text, image (and id) apart: [2 or 3, K, d]."""
+class ItemVectors(NamedTuple):
+    """Item vectors [..., d] of each kind."""
 
-    stages = ("scratch", "pretrain", "finetune")
+    text: Tensor
+    image: Tensor
+    ids: Tensor | None
+
+    def stacked(self) -> Float[Tensor, "kinds ... d"]:
+        """Text, image (and ids)."""
+        return torch.stack([vectors for vectors in self if vectors is not None])
+
+
+class MISSRec(Recommender):
+    """C interests, found anew in every epoch; each kind of an item's vectors is a candidate of its own."""
+
+    has_image: Tensor
+    centroids: Tensor
+    interests: Tensor
+    stages = STAGES
     reset_on_transfer = ("centroids", "interests")
 
-    def __init__(self, config, catalogue):
+    def __init__(self, config: MISSRecConfig, catalogue: Catalogue):
         super().__init__()
         if not catalogue.has_image[1:].any():
-            raise InputError(
-                "missrec: no item has an image, and this system needs them; take one that reads texts alone"
-            )
+            raise InputError("missrec: no item has an image, and it needs them; take a model that reads texts alone")
         self.config, self.catalogue = config, catalogue
         d, rows = config.d_model, len(catalogue)
         real = torch.arange(rows, device=catalogue.has_image.device) > 0
@@ -74,16 +91,9 @@ class MISSRec(Recommender):
         self.positions = nn.Embedding(config.max_len, d)
         self.norm = nn.LayerNorm(d, config.norm_eps)
         self.dropout = nn.Dropout(config.dropout)
+        heads, half, eps = config.n_heads, config.n_layers // 2, config.norm_eps
         self.transformer = nn.Transformer(
-            d,
-            config.n_heads,
-            config.n_layers // 2,
-            config.n_layers // 2,
-            config.d_ff,
-            config.dropout,
-            "gelu",
-            layer_norm_eps=config.norm_eps,
-            batch_first=True,
+            d, heads, half, half, config.d_ff, config.dropout, "gelu", layer_norm_eps=eps, batch_first=True
         )
         self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
         init_bert(self)  # attention's input maps keep torch's start, as released
@@ -93,42 +103,40 @@ class MISSRec(Recommender):
         self.begin_epoch()
 
     @torch.no_grad()
-    def begin_epoch(self):
+    def begin_epoch(self) -> None:
         """Interest discovery: the clusters of all adapted vectors, texts and images together."""
         text, image = self.text()[1:], self.image()[self.has_image]
         self.centroids[1:], near = k_means(torch.cat([text, image]), len(self.centroids) - 1)
         self.interests[1:, 0] = near[: len(text)] + 1
         self.interests[self.has_image, 1] = near[len(text) :] + 1
 
-    def drop_images(self, lost):
+    def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
         self.has_image[lost] = False
         self.image.features[lost] = 0
         self.interests[lost, 1] = 0
 
-    def transfer(self, state):
+    def transfer(self, state: Mapping[str, Tensor]) -> None:
         super().transfer(state)
         self.begin_epoch()  # with the maps that came
 
-    def embed(self, items, augmented_text=None):
-        """Item vectors of text, image (and id): ids [...] -> [2 or 3, ..., d].
-
-        ``augmented_text`` [...]: whose text is the one that lost some words.
-        """
+    def embed(self, items: Int[Tensor, "..."], augmented: Bool[Tensor, "..."] | None = None) -> ItemVectors:
+        """Item vectors; ``augmented``: whose text is the one that lost some words."""
         text = self.text(items)
-        if augmented_text is not None:
-            text = torch.where(
-                augmented_text.unsqueeze(-1), self.text.linear(self.catalogue.augmented_text.to(text)[items]), text
-            )
-        return torch.stack([text, self.image(items)] + ([] if self.ids is None else [self.ids(items)]))
+        if augmented is not None:
+            other = self.text.linear(self.catalogue.augmented().to(text)[items])
+            text = torch.where(augmented.unsqueeze(-1), other, text)
+        return ItemVectors(text, self.image(items), None if self.ids is None else self.ids(items))
 
-    def encode(self, batch, augmented_text=None):
-        """Users u [B,d] of length one, and the penalty R [B] = |sum of the encoded interests|^2 / d."""
+    def encode(
+        self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None
+    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, " B"]]:
+        """Users u of length one, and the penalty R = |sum of the encoded interests|^2 / d."""
         padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
-        if augmented_text is None or not augmented_text.any():
+        if augmented is None or not augmented.any():
             known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
-            x = F.embedding(where, self.embed(known).sum(0))
+            x = F.embedding(where, self.embed(known).stacked().sum(0))
         else:
-            x = self.embed(batch.items, augmented_text).sum(0)
+            x = self.embed(batch.items, augmented).stacked().sum(0)
         x = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
         interests = distinct(self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0).flatten(1))
         none = interests == 0
@@ -137,15 +145,18 @@ class MISSRec(Recommender):
         pooled = memory.masked_fill(none.unsqueeze(-1), 0).sum(1)
         return F.normalize(last_state(states, batch.lengths), dim=-1), pooled.square().mean(1)
 
-    def users(self, batch):
+    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
         return self.encode(batch)[0]
 
-    def candidates(self, items=None):
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "kinds n d"]:
+        """Of each kind of ``ItemVectors`` apart."""
         items = torch.arange(len(self.interests), device=self.interests.device) if items is None else items
-        return F.normalize(self.embed(items), dim=-1)
+        return F.normalize(self.embed(items).stacked(), dim=-1)
 
-    def match(self, users, candidates, phi):
-        """Logits s / tau [B,N] of users [B,d] and candidates [2 or 3,N,d]; phi of the candidates, [] or [N].
+    def match(
+        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "kinds n d"], phi: Float[Tensor, "*#n"]
+    ) -> Float[Tensor, "B n"]:
+        """Logits s / tau; phi of the candidates.
 
         With the cosines l and w = softmax(phi [l_t, l_v]): s = w . [l_t, l_v], and with ids (l_id + 2 s) / 3 for s.
         """
@@ -154,12 +165,14 @@ class MISSRec(Recommender):
         s = image + torch.sigmoid(phi * lead) * lead  # a softmax over two is a sigmoid
         return (s if not ids else (ids[0] + 2 * s) / 3) / self.config.temperature
 
-    def score(self, users, candidates=None):
+    def score(
+        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "kinds K d"] | None = None
+    ) -> Float[Tensor, "B K"]:
         scores = self.match(users, self.candidates() if candidates is None else candidates, self.phi)
         scores[:, 0] = -torch.inf
         return scores
 
-    def losses(self, batch, stage):
+    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
         """Pre-training: sequence-item and sequence-sequence contrast in the batch; else cross-entropy over all items.
 
         All with the norm penalty (the paper: orthogonality), which trains the encoder alone: centroids have no
@@ -168,10 +181,8 @@ class MISSRec(Recommender):
         users, penalty = self.encode(batch)
         weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
         if stage != "pretrain":
-            return {
-                "cross_entropy": F.cross_entropy(self.score(users), targets),
-                "norm_penalty": weight * penalty.mean(),
-            }
+            loss = F.cross_entropy(self.score(users), targets)
+            return {"cross_entropy": loss, "norm_penalty": weight * penalty.mean()}
         others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
         phi = self.phi[targets] if self.config.fusion == "item" else self.phi
         return {
@@ -180,9 +191,5 @@ class MISSRec(Recommender):
             "norm_penalty": weight * (penalty + penalty_of_others).mean(),
         }
 
-    def frozen(self, stage):
+    def frozen(self, stage: str) -> tuple[str, ...]:
         return ("transformer.", "positions.") if stage == "finetune" else ()
-
-
-def missrec(config, catalogue):
-    return MISSRec(config, catalogue)

@@ -6,32 +6,50 @@ Where the paper and the authors' code differ, ``Quirks`` (config.py) names the d
 """
 
 import math
+from typing import NamedTuple, Self
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Recommender, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, Modalities, Recommender, last_state
 from mmm4rec_lite.models.blocks import (
     CausalConv,
     ComplexLinear,
-    FeedForward,
     FourierFilter,
     GatedRMSNorm,
+    Signal,
     StepSize,
     TimeDifferences,
     TimeEnhancement,
 )
-from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.config import STAGES, ModelConfig
+from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
+
+Sequence = Float[Tensor, "B L N"]
+Maps = Float[Tensor, "B L GD"]  # B or C of all groups
+
+
+class Streams(NamedTuple):
+    """What runs through the layers: a sequence per modality, with its time signal.
+
+    A layer's fused sequence (eq. 19) goes on in the image's place.
+    """
+
+    text: Sequence
+    image: Sequence
+    d_text: Signal | None
+    d_image: Signal | None
 
 
 class StateSpace(nn.Module):
     """Steps, scan, gated norm and output map: what TiSSD and TiCoSSD have in common (eq. 5-9)."""
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
         self.step = StepSize(config)
@@ -40,8 +58,10 @@ class StateSpace(nn.Module):
         self.norm = GatedRMSNorm(config.d_inner, config.norm_eps)
         self.out = nn.Linear(config.d_inner, config.d_model)
 
-    def forward(self, X, B, C, delta, z, d):
-        """X, z [B,L,expand N], B, C [B,L,G D], delta [B,L,H], d [B,H,L] or None -> [B,L,N], D-hat."""
+    def forward(
+        self, X: Sequence, B: Maps, C: Maps, delta: Float[Tensor, "B L H"], z: Sequence, d: Signal | None
+    ) -> tuple[Float[Tensor, "B L d"], Signal | None]:
+        """The transformed sequence and D-hat; X and the gate z are ``expand`` times as wide as it."""
         dt, d_hat = self.step(delta, d)
         heads = X.unflatten(-1, (-1, self.config.head_dim))  # [B,L,H,P]
         B, C = (v.unflatten(-1, (self.config.n_groups, -1)) for v in (B, C))  # [B,L,G,D]
@@ -51,9 +71,9 @@ class StateSpace(nn.Module):
 
 
 class TiSSD(nn.Module):
-    """Time-aware SSD (eq. 3-9): a sequence [B,L,N] and its time signal d [B,H,L] -> the same two, transformed."""
+    """Time-aware SSD (eq. 3-9): a sequence and its time signal -> the same two, transformed."""
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         maps = config.n_groups * config.d_state
         self.sizes = [config.d_inner, config.d_inner + 2 * maps, config.n_heads]
@@ -63,17 +83,19 @@ class TiSSD(nn.Module):
         self.core = StateSpace(config)
         self.enhance = TimeEnhancement(config) if config.time else None
 
-    def forward(self, x, d, mask):
+    def forward(
+        self, x: Sequence, d: Signal | None, mask: Float[Tensor, "B 1 L"] | None
+    ) -> tuple[Sequence, Signal | None]:
         z, xbc, delta = self.project(x).split(self.sizes, dim=-1)  # eq. 3
         X, B, C = self.conv(xbc.mT).mT.split(self.sizes_conv, dim=-1)  # eq. 4
         y, d_hat = self.core(X, B, C, delta, z, d)
-        return y, None if d is None else self.enhance(d, d_hat, mask)
+        return y, None if self.enhance is None else self.enhance(d, d_hat, mask)
 
 
 class TiCoSSD(nn.Module):
-    """Time-aware cross SSD (eq. 17, 18): images ask (C), texts answer (B, X, Delta). [B,L,N] twice -> [B,L,N]."""
+    """Time-aware cross SSD (eq. 17, 18): images ask (C), texts answer (B, X, Delta)."""
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         maps = config.n_groups * config.d_state
         self.sizes = [config.d_inner + maps, config.n_heads]
@@ -85,7 +107,7 @@ class TiCoSSD(nn.Module):
         self.conv_bx = CausalConv(self.sizes[0], config.d_conv)
         self.core = StateSpace(config)
 
-    def forward(self, image, text, d):
+    def forward(self, text: Sequence, image: Sequence, d: Signal | None) -> Sequence:
         C = self.conv_c(self.project_c(image).mT).mT
         xb, delta = self.project_bx(text).split(self.sizes, dim=-1)
         X, B = self.conv_bx(xb.mT).mT.split(self.sizes_conv, dim=-1)
@@ -95,43 +117,63 @@ class TiCoSSD(nn.Module):
 class Layer(nn.Module):
     """Alignment (section 3.3.2), then fusion (section 3.4): both modalities in, text and fused sequence out."""
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
         # text takes the first, images the last: the same one under the weight-sharing constraint
         self.tissd = nn.ModuleList(TiSSD(config) for _ in range(1 if config.shared else 2))
         self.norm_text, self.norm_image, self.norm_fused = norm(), norm(), norm()
-        ffn = lambda wanted: FeedForward(config) if wanted else nn.Identity()
+        ffn = lambda wanted: FeedForward(config, F.hardswish, inner_dropout=True) if wanted else nn.Identity()
         self.ffn_text, self.ffn_fused = ffn(config.ffn), ffn(config.ffn)
         self.ffn_image = ffn(config.ffn and not config.quirks.no_image_ffn)
         self.filter = FourierFilter(config) if config.time else None
         self.ticossd = TiCoSSD(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, text, image, d_text, d_image, mask):
+    def forward(self, streams: Streams, mask: Float[Tensor, "B 1 L"] | None) -> Streams:
+        text, image, d_text, d_image = streams
         y, d_text = self.tissd[0](text, d_text, mask)
         text = self.ffn_text(self.norm_text(self.dropout(y) + text))  # eq. 10, 11
         y, d_image = self.tissd[-1](image, d_image, mask)
         image = self.ffn_image(self.norm_image(self.dropout(y) + image))
 
         d_fused = self.filter(d_text, d_image) if self.filter else None  # eq. 12-16
-        m = self.ticossd(image, text, d_fused)  # eq. 17, 18
+        m = self.ticossd(text, image, d_fused)  # eq. 17, 18
         fused = self.ffn_fused(self.norm_fused(self.dropout(m) + image + text))  # eq. 19
-        return text, fused, d_text, d_image
+        return Streams(text, fused, d_text, d_image)
 
 
 class MMM4Rec(Recommender):
     """The whole model over a catalogue's frozen features.
 
-    ``image_features`` [I + 1, Dv], ``text_features`` [I + 1, Dt]: row 0 for padding, float. They are part of
-    no checkpoint: a model is moved to another catalogue by constructing it there and loading the weights.
+    The features are part of no checkpoint: a model is moved to another catalogue by constructing it there and
+    loading the weights. Only start values are random, so a seeded construction repeats itself.
+
+    Parameters
+    ----------
+    config : sizes and switches
+    image_features : [I + 1, V], row 0 for padding
+    text_features : [I + 1, T], row 0 for padding
+
+    Raises
+    ------
+    InputError : the two have different numbers of rows
+
+    Examples
+    --------
+    >>> model = MMM4Rec(ModelConfig(), image_features=torch.randn(51, 12), text_features=torch.randn(51, 10)).eval()
+    >>> users = model(items=torch.tensor([[3, 7, 1]]), lengths=torch.tensor([3]), times=torch.tensor([[0, 60, 90]]))
+    >>> model.score(users).shape
+    torch.Size([1, 51])
     """
 
-    stages = ("scratch", "pretrain", "finetune")
+    image_features: Tensor
+    text_features: Tensor
+    stages = STAGES
     item_specific = ("bias_image", "bias_text")
     reset_on_transfer = ("fusion", "request_image", "request_text")
 
-    def __init__(self, config: ModelConfig, image_features, text_features):
+    def __init__(self, config: ModelConfig, image_features: Float[Tensor, "K V"], text_features: Float[Tensor, "K T"]):
         super().__init__()
         if len(image_features) != len(text_features):
             raise InputError(
@@ -139,6 +181,7 @@ class MMM4Rec(Recommender):
                 "both need items + 1 rows, row 0 for padding"
             )
         self.config = config
+        self.rank_padding, self.leaks_target_time = config.quirks.pad_item, config.quirks.target_time
         N, rows = config.d_model, len(text_features)
         self.register_buffer("image_features", image_features.clone(), persistent=False)
         self.register_buffer("text_features", text_features.clone(), persistent=False)
@@ -162,21 +205,31 @@ class MMM4Rec(Recommender):
         self.dropout = nn.Dropout(config.dropout)
         initialise(self)
 
-    def embed(self, items):
-        """Item vectors of both modalities before any norm (eq. 2 and the item bias): ids [...] -> [..., N] twice."""
+    @classmethod
+    def from_catalogue(cls, config: ModelConfig, catalogue: Catalogue) -> Self:
+        """The model over what ``features.catalogue(ids)`` made."""
+        return cls(config, image_features=catalogue.image, text_features=catalogue.text)
+
+    def embed(self, items: Int[Tensor, "..."] | slice) -> Modalities:
+        """Item vectors [..., N] before any norm (eq. 2 and the item bias)."""
         image = self.adapter_image(self.image_features[items])
         text = self.adapter_text(self.text_features[items])
         if self.config.item_bias:
             image, text = image + self.bias_image[items], text + self.bias_text[items]
-        return image, text
+        return Modalities(text, image)
 
-    def forward(self, items, lengths, times=None, requests=None):
-        """User vectors y_L [B,N].
+    def forward(
+        self,
+        items: Int[Tensor, "B L"],
+        lengths: Int[Tensor, " B"],
+        times: Int[Tensor, "B L"] | None = None,
+        requests: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B N"]:
+        """User vectors y_L.
 
-        ``items`` [B,L] int64, right-padded with 0; ``lengths`` [B], each 1..L; ``times`` [B,L] int64 seconds.
-        L is at most ``config.max_len``. What stands beyond a row's length is never looked at (but see
-        ``Quirks.padded_times``), and rows of a batch do not see each other. ``requests`` [B] int64 seconds, for
-        ``query_time`` alone: when the next item is asked for.
+        ``items`` are ids, right-padded with 0, at most ``config.max_len`` steps; ``lengths`` each 1..L; ``times``
+        seconds. What stands beyond a row's length is never looked at (but see ``Quirks.padded_times``), and rows of a
+        batch do not see each other. ``requests``, seconds, for ``query_time`` alone: when the next item is asked for.
         """
         items, times, mask = self._window(items, lengths, times)
         if self.config.query_time != (requests is not None):
@@ -184,13 +237,13 @@ class MMM4Rec(Recommender):
                 "requests: a model with query_time needs the times of the requests, and no other may see them"
             )
         distinct, where = items.unique(return_inverse=True)  # each item through the adapters once
-        image, text = (F.embedding(where, table) for table in self.embed(distinct))
-        image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))
+        text, image = (F.embedding(where, table) for table in self.embed(distinct))
+        image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))  # draws: image first
         d_image = d_text = d_mask = None
         if self.config.time and self.config.gap_vector:
             gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
             image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
-        if self.config.query_time:  # the gap up to now, at the last item
+        if requests is not None:  # the gap up to now, at the last item
             last = lengths.unsqueeze(1) - 1
             waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
             waited = torch.zeros_like(mask).scatter(1, last, waited).unsqueeze(-1)
@@ -199,12 +252,13 @@ class MMM4Rec(Recommender):
             (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
             heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
             d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
+        streams = Streams(text, image, d_text, d_image)
         for layer in self.layers:
-            text, image, d_text, d_image = layer(text, image, d_text, d_image, d_mask)
-        return last_state(image, lengths)
+            streams = layer(streams, d_mask)
+        return last_state(streams.image, lengths)
 
-    def users(self, batch):
-        """User vectors of a ``data.Batch``, shown no more than this model may see."""
+    def users(self, batch: Batch) -> Float[Tensor, "B N"]:
+        """User vectors of a batch, shown no more than this model may see."""
         return self(batch.items, batch.lengths, batch.times, batch.requests if self.config.query_time else None)
 
     def _window(self, items, lengths, times):
@@ -223,37 +277,29 @@ class MMM4Rec(Recommender):
             raise InputError(f"items: ids must be in 1..{len(self.text_features) - 1}, the catalogue's rows")
         return items, None if times is None else F.pad(times, fill), mask.to(self.norm_text.weight.dtype)
 
-    def candidates(self, items=None):
-        """What users are compared with, [I + 1, N] (or [len(items), N]): the sum of both unit vectors over tau.
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n N"]:
+        """What users are compared with: the sum of both unit vectors over tau, of all items or of the given ids.
 
         Eq. 20's two dot products, with each modality's vector normalised as in the public code, so that
         neither wins by its length.
         """
         rows = slice(None) if items is None else items
-        image, text = (F.normalize(v, dim=-1) for v in self.embed(rows))
+        text, image = (F.normalize(v, dim=-1) for v in self.embed(rows))
         if self.config.fusion != "sum":
             weights = self.fusion if self.config.fusion == "shared" else self.fusion[rows]
             text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
         return (image + text) / self.config.temperature
 
-    def drop_images(self, lost):
+    def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
         self.image_features[lost] = 0
 
-    @property
-    def rank_padding(self):
-        return self.config.quirks.pad_item
-
-    @property
-    def leaks_target_time(self):
-        return self.config.quirks.target_time
-
-    def losses(self, batch, stage):
+    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
         loss = in_batch_loss if stage == "pretrain" else full_loss
         return {"cross_entropy": loss(self, self.users(batch), batch.targets)}
 
 
-def initialise(model):
+def initialise(model: Recommender) -> None:
     """Start values: linear maps N(0, 1 / inputs) with zero bias, A in -U(1, 16), steps in [0.001, 0.1], D = 1.
 
     The published start, N(0, 0.02) throughout, leaves the time branch at nothing: a Tanhshrink of a tiny
@@ -277,9 +323,10 @@ def initialise(model):
 
 
 @torch.no_grad()
-def init_time_branch(module):
+def init_time_branch(module: nn.Module) -> None:
+    """Start values of one module of the time branch; nothing for others."""
     if isinstance(module, StepSize):
-        module.scale[3].bias.fill_(2)  # Tanhshrink(2) = 1.04
+        module.scale.get_parameter("3.bias").fill_(2)  # Tanhshrink(2) = 1.04
         for conv in (module.conv1, module.conv2):
             conv.weight[..., -1] += 1  # the step itself
     elif isinstance(module, (TiSSD, TiCoSSD)):

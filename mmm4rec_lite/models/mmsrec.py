@@ -19,19 +19,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Recommender, SystemConfig, init_bert, last_state
-from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, SelfAttention
+from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert, last_state
+from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.layers import FeatureAdapter, TransformerBlock
 from mmm4rec_lite.models.losses import full_loss
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
-# whether a view shows an item's picture, its text: the order of the two tokens everywhere
+# whether a view shows an item's image, its text: the order of the two tokens, as released
 VIEWS = {"image": (True, False), "text": (False, True), "both": (True, True)}
 
 
 @dataclass(frozen=True)
-class MMSRecConfig(SystemConfig):
+class MMSRecConfig(BaselineConfig):
     """The fine-tuning settings of the released code, but width 64 instead of 512."""
 
-    d_ff: int | None = None  # None: 2 d
+    d_ff: int = 128
     n_heads: int = 8
     max_len: int = 20  # slots: 19 interactions and the mask behind them
     norm_eps: float = 1e-5
@@ -40,29 +42,19 @@ class MMSRecConfig(SystemConfig):
     mask_share: float = 0.2  # of a history's items that training asks for
 
 
-def mmsrec(config, catalogue):
+def mmsrec(config: MMSRecConfig, catalogue: Catalogue) -> "MMSRec":
     """MMSRec over an item's text and picture; items without a picture have only one token."""
-    return init_bert(MMSRec(config.replace(d_ff=config.d_ff or 2 * config.d_model), catalogue))
-
-
-class Block(nn.Module):
-    """Attention and feed-forward as in torch's own encoder layer: post-norm, drop-out on the inner layer too."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.attention, self.feed_forward = SelfAttention(config), FeedForward(config, inner_dropout=True)
-
-    def forward(self, x, allowed):
-        return self.feed_forward(self.attention(x, allowed))
+    return init_bert(MMSRec(config, catalogue))
 
 
 class MMSRec(Recommender):
     """Two tokens per item, a bidirectional encoder over both, and the larger of their outputs in each coordinate."""
 
-    stages = ("scratch", "pretrain", "finetune")
+    present: Tensor
+    stages = STAGES
     reset_on_transfer = ("positions.",)
 
-    def __init__(self, config, catalogue):
+    def __init__(self, config: MMSRecConfig, catalogue: Catalogue):
         super().__init__()
         self.config, d, eps = config, config.d_model, config.norm_eps
         self.features = nn.ModuleList(FeatureAdapter(f, d) for f in (catalogue.image, catalogue.text))  # W_v, W_t
@@ -71,27 +63,29 @@ class MMSRec(Recommender):
         self.register_buffer("present", torch.stack([catalogue.has_image & real, real], 1), persistent=False)
         self.mask, self.positions, self.types = nn.Embedding(1, d), nn.Embedding(config.max_len, d), nn.Embedding(2, d)
         self.norm, self.dropout = nn.LayerNorm(d, eps), nn.Dropout(config.token_dropout)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config, inner_dropout=True) for _ in range(config.n_layers))
         self.last_norm = nn.LayerNorm(d, eps)
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d, eps)) for _ in range(2))
 
     @property
-    def window(self):
+    def window(self) -> int:
         return self.config.max_len - 1
 
-    def tokens(self, ids):
+    def _tokens(self, ids):
         """What is known of items, [...] -> [..., 2, d]: LN(W_v IMG) and LN(W_t TXT)."""
         known, place = ids.unique(return_inverse=True)
         parts = [norm(features(known)) for features, norm in zip(self.features, self.feature_norms)]
         return torch.stack(parts, 1)[place]
 
-    def encode(self, ids, masked=None, view="both"):
-        """States [N,L,d] of items ids [N,L] (0: nothing there); masked [N,L] bool: slots that hold the mask.
+    def encode(
+        self, ids: Int[Tensor, "N L"], masked: Bool[Tensor, "N L"] | None = None, view: str = "both"
+    ) -> Float[Tensor, "N L d"]:
+        """States of items (0: nothing there); ``masked``: slots that hold the mask.
 
         Nobody looks at what is not there: padding, pictures that an item lacks, and what ``view`` leaves out. A mask
         stands for both modalities. Every sequence needs one thing that is there.
         """
-        x, present = self.tokens(ids), self.present[ids]
+        x, present = self._tokens(ids), self.present[ids]
         if masked is not None:
             x = torch.where(masked[..., None, None], self.mask.weight, x)
             present = present | masked.unsqueeze(-1)
@@ -105,24 +99,24 @@ class MMSRec(Recommender):
         outputs = torch.stack([head(x[:, :, m]) for m, head in enumerate(self.heads)], 2)
         return outputs.masked_fill(~present.unsqueeze(-1), -torch.inf).amax(2)
 
-    def users(self, batch):
+    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
         """The states of the masks behind the histories, of length 1."""
         ids, last = history(batch)
         return F.normalize(last_state(self.encode(ids, last), batch.lengths + 1), dim=-1)
 
-    def candidates(self, items=None, view="both"):
+    def candidates(self, items: Int[Tensor, " n"] | None = None, view: str = "both") -> Float[Tensor, "N d"]:
         """The states of items (none of them padding) in sequences of their own, of length 1; row 0 of all is zero."""
         ids = torch.arange(1, len(self.present), device=self.present.device) if items is None else items
         states = F.normalize(self.encode(ids.unsqueeze(1), view=view)[:, 0], dim=-1)
         return F.pad(states, (0, 0, 1, 0)) if items is None else states
 
-    def drop_images(self, lost):
+    def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
         self.present[lost, 0] = False
 
-    def losses(self, batch, stage):
+    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
         return self.contrastive(batch.targets.unique()) if stage == "pretrain" else {"cloze": self.cloze(batch)}
 
-    def cloze(self, batch):
+    def cloze(self, batch: Batch) -> Float[Tensor, ""]:
         """Cross-entropy of cosines over all items, at the mask behind each history and at some items inside it.
 
         Of the history's items that are asked for 80 % are masked, 10 % become a random item and 10 % stay; what stands
@@ -137,7 +131,7 @@ class MMSRec(Recommender):
         states = self.encode(shown, last | (asked & (how < 0.8)))[asked | last]
         return full_loss(self, F.normalize(states, dim=-1) / self.config.temperature, answers[asked | last])
 
-    def contrastive(self, items):
+    def contrastive(self, items: Int[Tensor, " n"]) -> dict[str, Float[Tensor, ""]]:
         """Four symmetric InfoNCE terms over different items, each a quarter of the loss.
 
         A view of an item is its picture, its text or both; a view meets itself in a second pass of drop-out. Items
@@ -156,19 +150,19 @@ class MMSRec(Recommender):
         }
         return {name: symmetric_nce(*pair, self.config.temperature) / 4 for name, pair in pairs.items() if len(pair[0])}
 
-    def frozen(self, stage):
+    def frozen(self, stage: str) -> tuple[str, ...]:
         """Pre-training masks nothing, so the mask keeps its start value."""
         return ("mask.",) if stage == "pretrain" else ()
 
 
-def history(batch):
-    """(items, 0 where none stands, [B, longest + 1]; whether a slot is the one behind the history)."""
+def history(batch: Batch) -> tuple[Int[Tensor, "B S"], Bool[Tensor, "B S"]]:
+    """The items in S = longest + 1 slots, 0 where none stands, and whether a slot is the one behind the history."""
     L = int(batch.lengths.max())
     slot, lengths = torch.arange(L + 1, device=batch.items.device), batch.lengths.unsqueeze(1)
     return F.pad(batch.items[:, :L], (0, 1)) * (slot < lengths), slot == lengths
 
 
-def symmetric_nce(one, other, temperature):
-    """InfoNCE from rows to columns and back, summed as in the released code: [n,d] of length 1, row i fits row i."""
+def symmetric_nce(one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], temperature: float) -> Float[Tensor, ""]:
+    """InfoNCE of unit vectors from rows to columns and back, summed as in the released code; row i fits row i."""
     logits, own = one @ other.T / temperature, torch.arange(len(one), device=one.device)
     return F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)

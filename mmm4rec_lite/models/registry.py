@@ -1,233 +1,164 @@
-"""The compared systems and MMM4Rec on one skeleton: ``SYSTEMS`` by name, ``get_model(name)`` with variants.
+"""Every model by name: ``get_model``, ``list_models``, ``build_model``.
 
-A name with ``+id`` is the system with a learned vector per item on top of its features ("T + ID"), where it has both.
+A name with ``+id`` is the model with a learned vector per item on top of its features ("T + ID"), where it has both.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
-from mmm4rec_lite.models import bsarec, mamba4rec, missrec, mmsrec, sasrec, tim4rec, unisrec
-from mmm4rec_lite.models.base import Catalogue, SystemConfig, count_parameters
-from mmm4rec_lite.models.config import ModelConfig, TrainConfig
+from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
+from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
+from mmm4rec_lite.models.config import STAGES, BaselineConfig, ModelConfig, TrainConfig
+from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
+from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.models.mmsrec import MMSRecConfig, mmsrec
+from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
+from mmm4rec_lite.models.tim4rec import CONFIG as TIM4REC
+from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
+from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
 from mmm4rec_lite.utils.errors import InputError
 
 
 @dataclass(frozen=True)
-class System:
-    """One entry of the bench.
-
-    name: its page's; title: in tables; reads: of "id", "text", "image", "time"; build(config, catalogue) -> model;
-    config: the paper setting's sizes; training: the paper setting's training; ids: the config's switch for "+id"
-    (None where there is no choice); inner: the feed-forward's inner width over the width; paper: who published it;
-    pretraining: how its stages differ from ``config`` while pre-training.
-    """
+class ModelSpec:
+    """What is known of a model before it is built. Sizes and training are those of the paper setting."""
 
     name: str
-    title: str
-    reads: tuple
-    build: Callable
-    config: SystemConfig | ModelConfig
+    title: str  # in tables
+    reads: tuple[str, ...]  # of "id", "text", "image", "time"
+    build: Callable[..., Recommender]  # (config, catalogue) -> model
+    config: BaselineConfig | ModelConfig
     training: TrainConfig
-    paper: str
-    stages: tuple = ("scratch",)
-    ids: str | None = None
-    inner: int = 4
-    pretraining: dict = field(default_factory=dict)
+    paper: str  # who published it
+    stages: tuple[str, ...] = ("scratch",)
+    ids: str | None = None  # the config's switch for "+id"; None where there is no choice
+    inner: int = 4  # the feed-forward's inner width over the width
+    pretraining: Mapping[str, Any] = field(default_factory=dict)  # how the config differs while pre-training
 
-    def sized(self, width, window=None, **changes):
+    def sized(self, width: int, window: int | None = None, **changes: Any) -> BaselineConfig | ModelConfig:
         """The paper setting's config at another width (and window)."""
-        inner = "d_ff" if isinstance(self.config, SystemConfig) else "d_ff"
-        sizes = {"d_model": width, inner: self.inner * width} | ({} if window is None else {"max_len": window})
+        sizes = dict(d_model=width, d_ff=self.inner * width, max_len=window or self.config.max_len)
         if isinstance(self.config, ModelConfig) and width < self.config.head_dim * self.config.n_groups:
             sizes |= dict(head_dim=2 * width // self.config.n_groups)  # as many groups, so narrower heads
         return self.config.replace(**{**sizes, **changes})
 
-    def with_ids(self):
+    def with_ids(self) -> "ModelSpec":
         """The same with a learned vector per item."""
         if self.ids is None:
             raise InputError(f"{self.name}: there is no +id form of it (it has ids always, or never)")
-        return System(
-            **{
-                **vars(self),
-                "name": f"{self.name}+id",
-                "title": f"{self.title} + ID",
-                "reads": ("id", *self.reads),
-                "config": self.config.replace(**{self.ids: True}),
-                "ids": None,
-                "pretraining": {**self.pretraining, self.ids: False},
-            }
-        )
+        config, pretraining = self.config.replace(**{self.ids: True}), {**self.pretraining, self.ids: False}
+        name, title, reads = f"{self.name}+id", f"{self.title} + ID", ("id", *self.reads)
+        return replace(self, name=name, title=title, reads=reads, config=config, ids=None, pretraining=pretraining)
+
+    def count_parameters(self, width: int, features: int = 768) -> int:
+        """Parameters without per-item tables, at a width and the paper's window, over features of that length."""
+        blank = torch.zeros(2, features)
+        return count_parameters(self.build(self.sized(width), Catalogue(blank, blank, blank[:, 0] == 0)))
 
 
-def _mmm4rec(config, catalogue):
-    return MMM4Rec(config, catalogue.image, catalogue.text)
-
+_OWN = "MMM4Rec's own variant, Table 3"
+_ID, _TEXT, _BOTH, _ALL = ("id",), ("text",), ("text", "image"), ("text", "image", "time")
+_WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
+_MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
+_MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
 
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
-_BOTH = ("scratch", "pretrain", "finetune")
+_ADAM_512 = _ADAM.replace(batch_size=512)
+_SASREC_T = _ADAM_512.replace(accumulate=8, lr=2.5e-4, weight_decay=1e-3)
+_BSAREC = _ADAM.replace(weight_decay=1e-4, metric="recall@10")
+_ADAMW = _ADAM.replace(optimizer="adamw", epochs=500, batch_size=1024, weight_decay=0.01)
+_MMSREC = _ADAMW.replace(accumulate=8, clip=1.0, metric="recall@10")
+_MMM4REC = TrainConfig.paper("finetune").replace(stage="scratch")
 
-SYSTEMS = {
-    system.name: system
-    for system in (
-        System(
-            "sasrec",
-            "SASRec",
-            ("id",),
-            sasrec.sasrec,
-            SystemConfig(),
-            _ADAM.replace(batch_size=512),
-            "Kang & McAuley, ICDM 2018, arXiv 1808.09781",
-        ),
-        System(
-            "sasrec_t",
-            "SASRec_T",
-            ("text",),
-            sasrec.sasrec_t,
-            SystemConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4),
-            _ADAM.replace(batch_size=512, accumulate=8, lr=2.5e-4, weight_decay=1e-3),
-            "MMM4Rec's own variant, Table 3",
-        ),
-        System(
-            "mamba4rec",
-            "Mamba4Rec",
-            ("id",),
-            mamba4rec.mamba4rec,
-            mamba4rec.Mamba4RecConfig(),
-            _ADAM,
-            "Liu et al., 2024, arXiv 2403.03900",
-        ),
-        System(
-            "mamba4rec_t",
-            "Mamba4Rec_T",
-            ("text",),
-            mamba4rec.mamba4rec_t,
-            mamba4rec.Mamba4RecConfig(),
-            _ADAM,
-            "MMM4Rec's own variant, Table 3",
-        ),
-        System(
-            "tim4rec",
-            "TiM4Rec",
-            ("id", "time"),
-            tim4rec.tim4rec,
-            tim4rec.CONFIG,
-            _ADAM,
-            "Fan et al., 2024, arXiv 2409.16182",
-        ),
-        System(
-            "tim4rec_t",
-            "TiM4Rec_T",
-            ("text", "time"),
-            tim4rec.tim4rec_t,
-            tim4rec.CONFIG.replace(n_groups=1),
-            _ADAM,
-            "MMM4Rec's own variant, Table 3",
-        ),
-        System(
-            "bsarec",
-            "BSARec",
-            ("id",),
-            bsarec.bsarec,
-            bsarec.BSARecConfig(),
-            _ADAM.replace(weight_decay=1e-4, metric="recall@10"),
-            "Shin et al., AAAI 2024, arXiv 2312.10325",
-        ),
-        System(
-            "unisrec",
-            "UniSRec",
-            ("text",),
-            unisrec.unisrec,
-            unisrec.UniSRecConfig(d_model=300, d_ff=256),
-            _ADAM,
-            "Hou et al., KDD 2022, arXiv 2206.05941",
-            _BOTH,
-            "item_ids",
-        ),
-        System(
-            "mmsrec",
-            "MMSRec",
-            ("text", "image"),
-            mmsrec.mmsrec,
-            mmsrec.MMSRecConfig(d_model=512, d_ff=1024),
-            _ADAM.replace(
-                optimizer="adamw",
-                epochs=500,
-                batch_size=1024,
-                accumulate=8,
-                weight_decay=0.01,
-                clip=1.0,
-                metric="recall@10",
-            ),
-            "Song et al., 2023, arXiv 2304.13277",
-            _BOTH,
-            inner=2,
-        ),
-        System(
-            "missrec",
-            "MISSRec",
-            ("text", "image"),
-            missrec.missrec,
-            missrec.MISSRecConfig(d_model=300, d_ff=256),
-            _ADAM.replace(batch_size=512),
-            "Wang et al., ACM MM 2023, arXiv 2308.11175",
-            _BOTH,
-            "item_ids",
-            pretraining=dict(clusters=0.02),
-        ),
-        System(
-            "mmm4rec",
-            "MMM4Rec",
-            ("text", "image", "time"),
-            _mmm4rec,
-            ModelConfig.paper(item_bias=False),
-            TrainConfig.paper("finetune").replace(stage="scratch"),
-            "arXiv 2506.02916",
-            _BOTH,
-            "item_bias",
-            inner=1,
-        ),
-    )
-}
+_SPECS = (
+    ModelSpec(
+        "sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, "Kang & McAuley, ICDM 2018, arXiv 1808.09781"
+    ),
+    ModelSpec("sasrec_t", "SASRec_T", _TEXT, sasrec_t, _WIDE, _SASREC_T, _OWN),
+    ModelSpec("mamba4rec", "Mamba4Rec", _ID, mamba4rec, _MAMBA, _ADAM, "Liu et al., 2024, arXiv 2403.03900"),
+    ModelSpec("mamba4rec_t", "Mamba4Rec_T", _TEXT, mamba4rec_t, _MAMBA, _ADAM, _OWN),
+    ModelSpec("tim4rec", "TiM4Rec", ("id", "time"), tim4rec, TIM4REC, _ADAM, "Fan et al., 2024, arXiv 2409.16182"),
+    ModelSpec("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.replace(n_groups=1), _ADAM, _OWN),
+    ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
+    ModelSpec(
+        "unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, "Hou et al., KDD 2022, arXiv 2206.05941", STAGES, "item_ids"
+    ),
+    ModelSpec("mmsrec", "MMSRec", _BOTH, mmsrec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
+    ModelSpec(
+        "missrec",
+        "MISSRec",
+        _BOTH,
+        MISSRec,
+        _MISS,
+        _ADAM_512,
+        "Wang et al., ACM MM 2023, arXiv 2308.11175",
+        STAGES,
+        "item_ids",
+        pretraining=dict(clusters=0.02),
+    ),
+    ModelSpec(
+        "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _MMM4REC, "arXiv 2506.02916", STAGES, "item_bias", 1
+    ),
+)
+MODELS = {spec.name: spec for spec in _SPECS}
 
 
-def get_model(name):
-    """The system called ``name``, with ``+id`` behind it for the form with a learned vector per item."""
+def get_model(name: str) -> ModelSpec:
+    """The model called ``name``, with ``+id`` behind it for the form with a learned vector per item.
+
+    >>> get_model("unisrec+id").reads
+    ('id', 'text')
+    """
     base = name.removesuffix("+id")
-    if base not in SYSTEMS:
-        raise InputError(f"system: {name!r} is not built here; one of {', '.join(SYSTEMS)}")
-    return SYSTEMS[base] if base == name else SYSTEMS[base].with_ids()
+    if base not in MODELS:
+        raise InputError(f"model: {name!r} is not built here; one of {', '.join(MODELS)}")
+    return MODELS[base] if base == name else MODELS[base].with_ids()
 
 
-def missing_inputs(system, has):
-    """Why data that has ``has`` (of "text", "image", "time") cannot feed the system, in one line; "" where it can."""
-    lost = [name for name in system.reads if name not in ("id", *has)]
-    return f"{system.name} reads {', '.join(system.reads)}; these data have no {' and no '.join(lost)}" if lost else ""
+def build_model(name: str, catalogue: Catalogue, config: BaselineConfig | ModelConfig | None = None) -> Recommender:
+    """A new model over a catalogue, with random start weights.
+
+    Parameters
+    ----------
+    name : of ``MODELS``, with ``+id`` behind it for the form with a learned vector per item
+    catalogue : what ``features.catalogue(item_ids)`` made
+    config : sizes; None: those of the paper, ``get_model(name).sized(width)`` for others
+
+    Examples
+    --------
+    >>> catalogue = Catalogue(torch.randn(9, 12), torch.randn(9, 10), torch.ones(9, dtype=torch.bool))
+    >>> build_model("sasrec_t", catalogue, get_model("sasrec_t").sized(16)).candidates().shape
+    torch.Size([9, 16])
+    """
+    spec = get_model(name)
+    return spec.build(spec.config if config is None else config, catalogue)
 
 
-def parameters_at(system, width, features=768):
-    """Parameters without per-item tables, at a width and the page's window, over features of the given length."""
-    blank = torch.zeros(2, features)
-    catalogue = Catalogue(blank, blank, torch.ones(2, dtype=torch.bool))
-    return count_parameters(system.build(system.sized(width), catalogue))
+def missing_inputs(spec: ModelSpec, available: Collection[str]) -> str:
+    """Why data with what is ``available`` of "text", "image", "time" cannot feed the model; "" where they can."""
+    lost = [name for name in spec.reads if name not in ("id", *available)]
+    return f"{spec.name} reads {', '.join(spec.reads)}; these data have no {' and no '.join(lost)}" if lost else ""
 
 
-def list_models(widths=(64, 256)):
-    """Every system: name, modalities, stages, paper, parameters by width; a list of plain records."""
+def list_models(widths: Collection[int] = (64, 256)) -> list[dict[str, Any]]:
+    """Every model as a plain record: name, modalities, stages, paper, parameters by width.
+
+    >>> [model["name"] for model in list_models(widths=[])][:3]
+    ['sasrec', 'sasrec_t', 'mamba4rec']
+    """
     return [
         {
-            "name": s.name,
-            "title": s.title,
-            "modalities": list(s.reads),
-            "with ids too": s.ids is not None,
-            "stages": list(s.stages),
-            "paper": s.paper,
-            "parameters": {str(w): parameters_at(s, w) for w in widths},
+            "name": spec.name,
+            "title": spec.title,
+            "modalities": list(spec.reads),
+            "with ids too": spec.ids is not None,
+            "stages": list(spec.stages),
+            "paper": spec.paper,
+            "parameters": {str(width): spec.count_parameters(width) for width in widths},
         }
-        for s in SYSTEMS.values()
+        for spec in MODELS.values()
     ]
-
-
-__all__ = ["SYSTEMS", "System", "parameters_at", "get_model", "list_models", "missing_inputs"]

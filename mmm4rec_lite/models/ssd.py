@@ -29,11 +29,21 @@ from torch.nn.functional import pad
 
 from mmm4rec_lite.utils.typing import Float, Tensor
 
+Heads = Float[Tensor, "B L H P"]
+Steps = Float[Tensor, "B L H"]
+Rates = Float[Tensor, " H"]
+Maps = Float[Tensor, "B L G N"]
+State = Float[Tensor, "B H P N"]
+Skip = Rates | Steps | None
+
 
 def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L L"]:
     """The structured mask of eq. 8, as a kernel uses it (with exp, diagonal 1).
 
-    ``log_decay`` [..., L] holds A dt_t; returns [..., L, L], rows = reader t, columns = item s.
+    ``log_decay`` holds A dt_t. Rows of the result are the readers t, columns the items s.
+
+    >>> decay_mask(torch.tensor([0.0, -1.0, -0.5])).round(decimals=2).tolist()
+    [[1.0, 0.0, 0.0], [0.37, 1.0, 0.0], [0.22, 0.61, 1.0]]
     """
     L = log_decay.shape[-1]
     # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
@@ -41,11 +51,13 @@ def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L 
     return steps.cumsum(-2).exp().tril()
 
 
-def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
-    """The recurrence, step by step: O(L N P) per head, nothing in parallel. Returns y [B,L,H,P]."""
+def ssd_scan(
+    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
+) -> Heads:
+    """The recurrence, step by step: O(L N P) per head, nothing in parallel."""
     heads = x.shape[2]
     B, C = _per_head(B, heads), _per_head(C, heads)
-    h = _zero_state(x, B) if initial_state is None else initial_state
+    h = x.new_zeros(*x[:, 0].shape, B.shape[-1]) if initial_state is None else initial_state
     y = []
     for t in range(x.shape[1]):
         h = _decay(A * dt[:, t]) * h + torch.einsum("bh,bhp,bhn->bhpn", dt[:, t], x[:, t], B[:, t])
@@ -53,8 +65,10 @@ def ssd_scan(x, dt, A, B, C, skip=None, initial_state=None):
     return _add_skip(torch.stack(y, dim=1), x, skip)
 
 
-def ssd_masked(x, dt, A, B, C, skip=None, initial_state=None):
-    """The quadratic form, attention with a decay mask: O(L^2 (N + P)). Returns y [B,L,H,P]."""
+def ssd_masked(
+    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
+) -> Heads:
+    """The quadratic form, attention with a decay mask: O(L^2 (N + P)) per head."""
     mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))  # [B,G,H/G,L,L]
     scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)  # one per group
     weights = (mask * scores).flatten(1, 2)  # [B,H,L,L]
@@ -64,8 +78,17 @@ def ssd_masked(x, dt, A, B, C, skip=None, initial_state=None):
     return _add_skip(y, x, skip)
 
 
-def ssd_chunked(x, dt, A, B, C, skip=None, initial_state=None, chunk=64):
-    """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P). Returns y [B,L,H,P]."""
+def ssd_chunked(
+    x: Heads,
+    dt: Steps,
+    A: Rates,
+    B: Maps,
+    C: Maps,
+    skip: Skip = None,
+    initial_state: State | None = None,
+    chunk: int = 64,
+) -> Heads:
+    """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P) per head."""
     batch, L, heads, _ = x.shape
     fill = -L % chunk  # steps of size 0 change nothing
     x_, dt_, B_, C_ = (pad(v, (0, 0) * (v.dim() - 2) + (0, fill)) for v in (x, dt, B, C))
@@ -84,15 +107,15 @@ def ssd_chunked(x, dt, A, B, C, skip=None, initial_state=None, chunk=64):
     return _add_skip(y.reshape(batch, L + fill, heads, -1)[:, :L], x, skip)
 
 
-def ssd_state(x, dt, A, B, initial_state=None):
-    """The state after the last step, [B,H,P,N]: what a next call needs to go on from here."""
+def ssd_state(x: Heads, dt: Steps, A: Rates, B: Maps, initial_state: State | None = None) -> State:
+    """The state after the last step: what a next call needs to go on from here."""
     steps = A * dt
     later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)  # sum over k > t
     state = torch.einsum("blh,blhp,blhn->bhpn", later.exp() * dt, x, _per_head(B, x.shape[2]))
     return state if initial_state is None else state + _decay(steps.sum(1)) * initial_state
 
 
-def choose(length, state, width):
+def choose(length: int, state: int, width: int) -> tuple[str, int]:
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
     Compares operations per head (docstrings above; the mask itself counts for 16 columns). A border between chunks
@@ -109,8 +132,15 @@ def choose(length, state, width):
     return ("masked" if chunk == length else "chunked"), chunk
 
 
-def ssd(x, dt, A, B, C, skip=None, initial_state=None):
-    """The operator in the form that ``choose`` names for these sizes. Returns y [B,L,H,P]."""
+def ssd(
+    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
+) -> Heads:
+    """The operator y in the form that ``choose`` names for these sizes (shapes and symbols: the table above).
+
+    >>> x, dt, A, B = torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1), torch.tensor([-1.0]), torch.ones(1, 3, 1, 1)
+    >>> ssd(x, dt, A, B, C=B).flatten().round(decimals=2).tolist()  # 1, 1 + 1/e, 1 + 1/e + 1/e^2
+    [1.0, 1.37, 1.5]
+    """
     form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1])
     if form == "masked":
         return ssd_masked(x, dt, A, B, C, skip, initial_state)
@@ -135,7 +165,3 @@ def _read_entering(steps, C, state):
 
 def _add_skip(y, x, skip):
     return y if skip is None else y + skip.unsqueeze(-1) * x
-
-
-def _zero_state(x, B):
-    return x.new_zeros(x.shape[0], x.shape[2], x.shape[3], B.shape[-1])

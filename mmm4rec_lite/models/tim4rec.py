@@ -1,31 +1,33 @@
 """TiM4Rec: time-aware SSD over item ids (Fan et al., arXiv 2409.16182), and its text form.
 
-The layers are MMM4Rec's TiSSD (``model.py``), which grew out of them: MMM4Rec's text path is one such layer. As
+The layers are MMM4Rec's TiSSD (``mmm4rec.py``), which grew out of them: MMM4Rec's text path is one such layer. As
 published (TiM4Rec's own code, and its copy in the MMM4Rec repository) padded time stamps enter the LayerNorm over
 the gaps, the target's time stamp may stand in the input, and the direct path is scaled by the step size. Here real
-gaps only, no target time, and Mamba-2's direct path; start values as in ``model.initialise``, where the time branch
+gaps only, no target time, and Mamba-2's direct path; start values as in ``mmm4rec.initialise``, where the time branch
 is alive. Its Tanhshrink is in the MMM4Rec repository's copy and not in TiM4Rec's own code.
 """
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import NextItem, last_state
-from mmm4rec_lite.models.blocks import FeedForward, TimeDifferences
+from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, last_state
+from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import ModelConfig
-from mmm4rec_lite.models.layers import FeatureAdapter, IdTable
+from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
 from mmm4rec_lite.models.mmm4rec import TiSSD, initialise
+from mmm4rec_lite.utils.typing import Float, Tensor
 
 
 class TiM4RecEncoder(nn.Module):
-    """x = LN(Drop(items)), then TiSSD and feed-forward, post-norm: item vectors [B,L,d] -> user vectors [B,d].
+    """x = LN(Drop(items)), then TiSSD and feed-forward, post-norm: item vectors -> user vectors.
 
-    ``config``: a ``ModelConfig``; no positions, the recurrence carries the order. ``time=False``: no gaps are read.
+    No positions, the recurrence carries the order. ``time=False``: no gaps are read.
     L is the whole window. Nothing reads the last layer's time signal, here as in the release, so its enhancement
     never trains.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: ModelConfig):
         super().__init__()
         norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
         self.config = config
@@ -34,9 +36,10 @@ class TiM4RecEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.tissd = nn.ModuleList(TiSSD(config) for _ in range(config.n_layers))
         self.norms = nn.ModuleList(norm() for _ in range(config.n_layers))
-        self.feed_forward = nn.ModuleList(FeedForward(config) for _ in range(config.n_layers))
+        feed_forward = lambda: FeedForward(config, F.hardswish, inner_dropout=True)
+        self.feed_forward = nn.ModuleList(feed_forward() for _ in range(config.n_layers))
 
-    def forward(self, x, batch):
+    def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
         mask = (torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(1)).to(x.dtype)
         d = d_mask = None
         if self.config.time:
@@ -49,34 +52,22 @@ class TiM4RecEncoder(nn.Module):
         return last_state(x, batch.lengths)
 
 
-CONFIG = ModelConfig(
-    d_ff=256,
-    d_state=32,
-    head_dim=32,
-    n_groups=4,
-    n_layers=2,
-    dropout=0.4,
-    time_dropout=0.4,
-    norm_eps=1e-12,
-    gaps="seconds",
-    gate_per_step=True,
-    gap_vector=False,
-    item_bias=False,
-)
+CONFIG = ModelConfig(d_ff=256, d_state=32, head_dim=32, n_groups=4, n_layers=2, dropout=0.4, time_dropout=0.4)
+CONFIG = CONFIG.replace(norm_eps=1e-12, gaps="seconds", gate_per_step=True, gap_vector=False, item_bias=False)
 
 
-def tim4rec(config, catalogue):
+def tim4rec(config: ModelConfig, catalogue: Catalogue) -> NextItem:
     """TiM4Rec over a learned vector per item."""
     return _start(NextItem(config, IdTable(len(catalogue), config.d_model), TiM4RecEncoder(config)))
 
 
-def tim4rec_t(config, catalogue):
+def tim4rec_t(config: ModelConfig, catalogue: Catalogue) -> NextItem:
     """TiM4Rec_T (table 3 of arXiv 2506.02916): one linear map of an item's text features, in and out, for the ids."""
     return _start(NextItem(config, FeatureAdapter(catalogue.text, config.d_model), TiM4RecEncoder(config)))
 
 
 def _start(model):
     initialise(model)
-    for module in (m for m in model.modules() if isinstance(m, nn.Embedding)):
-        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(model.items, IdTable):
+        nn.init.normal_(model.items.ids.weight, std=0.02)
     return model

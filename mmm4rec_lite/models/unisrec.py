@@ -12,13 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.augment import another_view
-from mmm4rec_lite.models.base import Recommender, SystemConfig, init_bert
+from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert
+from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch
+from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
 @dataclass(frozen=True)
-class UniSRecConfig(SystemConfig):
+class UniSRecConfig(BaselineConfig):
     """The release's sizes, but for its width of 300."""
 
     item_ids: bool = False  # "T + ID": a learned vector on top of each item's text
@@ -29,21 +31,20 @@ class UniSRecConfig(SystemConfig):
 
 
 class MoEWhitening(nn.Module):
-    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate: [..., F] -> [..., d].
+    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate.
 
     The release draws drop-out for every expert anew; one draw for all costs an eighth.
     """
 
-    def __init__(self, features, config):
+    def __init__(self, width: int, config: UniSRecConfig):
         super().__init__()
-        width = features.shape[1]
         self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)  # W_k
         self.shift = nn.Parameter(torch.zeros(config.experts, width))  # beta_k
         self.gate = nn.Parameter(torch.zeros(width, config.experts))  # G
         self.noise = nn.Parameter(torch.zeros(width, config.experts))  # N
         self.dropout = nn.Dropout(config.adaptor_dropout)
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... d"]:
         logits = x @ self.gate
         if self.training:
             logits = logits + torch.randn_like(logits) * (F.softplus(x @ self.noise) + 0.01)
@@ -55,36 +56,37 @@ class MoEWhitening(nn.Module):
 class UniSRec(Recommender):
     """Whitened texts, SASRec's encoder, cosine scores."""
 
-    stages = ("scratch", "pretrain", "finetune")
+    text: Tensor
+    stages = STAGES
     item_specific = ("ids.",)
 
-    def __init__(self, config, catalogue):
+    def __init__(self, config: UniSRecConfig, catalogue: Catalogue):
         super().__init__()
         self.config, self.catalogue = config, catalogue
         self.register_buffer("text", catalogue.text.clone(), persistent=False)
-        self.adaptor = MoEWhitening(catalogue.text, config)
+        self.adaptor = MoEWhitening(catalogue.text.shape[1], config)
         self.ids = IdTable(len(catalogue), config.d_model) if config.item_ids else None
         self.encoder = Transformer(config)
         init_bert(self)
 
-    def embed(self, items, augmented_text=None):
-        """Item vectors: ids [...] -> [..., d]; ``augmented_text`` [...]: whose text is the one that lost some words."""
+    def embed(self, items: Int[Tensor, "*n"], augmented: Bool[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
+        """Item vectors; ``augmented``: whose text is the one that lost some words."""
         text = self.text[items]
-        if augmented_text is not None:
-            text = torch.where(augmented_text.unsqueeze(-1), self.catalogue.augmented_text.to(text)[items], text)
+        if augmented is not None:
+            text = torch.where(augmented.unsqueeze(-1), self.catalogue.augmented().to(text)[items], text)
         return self.adaptor(text) + (0 if self.ids is None else self.ids(items))
 
-    def users(self, batch, augmented_text=None):
-        if augmented_text is None or not augmented_text.any():
+    def users(self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B d"]:
+        if augmented is None or not augmented.any():
             distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
             return F.normalize(self.encoder(F.embedding(where, self.embed(distinct)), batch), dim=-1)
-        return F.normalize(self.encoder(self.embed(batch.items, augmented_text), batch), dim=-1)
+        return F.normalize(self.encoder(self.embed(batch.items, augmented), batch), dim=-1)
 
-    def candidates(self, items=None):
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         items = torch.arange(len(self.text), device=self.text.device) if items is None else items
         return F.normalize(self.embed(items), dim=-1) / self.config.temperature
 
-    def losses(self, batch, stage):
+    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
         """Pre-training: two contrasts in the batch, with items and with other views; else cross-entropy."""
         users = self.users(batch)
         if stage != "pretrain":
@@ -96,9 +98,5 @@ class UniSRec(Recommender):
             "sequence_sequence": self.config.sequence_weight * contrast,
         }
 
-    def frozen(self, stage):
+    def frozen(self, stage: str) -> tuple[str, ...]:
         return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ()
-
-
-def unisrec(config, catalogue):
-    return UniSRec(config, catalogue)
