@@ -27,7 +27,7 @@ def main():
     store = load_dataset(Path(__file__).parent.parent / "data_samples" / "store")
     features = shown(truth_of(store), store)
     torch.manual_seed(0)
-    model = MMM4Rec(ModelConfig(), *features.align(store.items["item"]))
+    model = MMM4Rec.from_catalogue(ModelConfig(), features.catalogue(store.items["item"]))
     cases = {
         "mask, no model": (mask_explorer(store, user=USER), {"A": (-8, -1), "gap": (1, 100), "delta": (0, 3)}, 50),
         "mask, model": (mask_explorer(store, model, USER), {"A": (-8, -1), "scale": (0.1, 10), "head": (1, 8)}, 300),

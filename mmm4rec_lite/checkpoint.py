@@ -46,7 +46,7 @@ def load_model(path, features, item_ids, keep_items=True, **changes):
             f"{path}: its per-item tables belong to other items (or another order of them); "
             "give the dataset and the domain that it was trained on (a transfer needs keep_items=False)"
         )
-    model = MMM4Rec(config, *features.align(item_ids))
+    model = MMM4Rec.from_catalogue(config, features.catalogue(item_ids))
     own = model.state_dict()
     fresh = () if keep_items else MMM4Rec.item_specific + MMM4Rec.reset_on_transfer
     tensors = {k: v for k, v in tensors.items() if k not in fresh}

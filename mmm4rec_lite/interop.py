@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from mmm4rec_lite.models.blocks import FeedForward
 from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
 

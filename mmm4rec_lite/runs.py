@@ -24,11 +24,10 @@ import torch
 from mmm4rec_lite.data import Dataset, Split, global_time, leave_one_out, order_only, prefixes
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.models.base import Catalogue, Recommender, SystemConfig, count_parameters
+from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.blocks import TimeDifferences
-from mmm4rec_lite.models.config import ModelConfig, Quirks, TrainConfig
-from mmm4rec_lite.models.registry import System as ModelSpec
-from mmm4rec_lite.models.registry import get_model, missing_inputs
+from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, TrainConfig
+from mmm4rec_lite.models.registry import ModelSpec, get_model, missing_inputs
 from mmm4rec_lite.training import STATE, fit
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
@@ -135,7 +134,7 @@ class Protocol:
             if value not in known:
                 raise InputError(f"{what}: {value!r} is not known; one of {', '.join(known)}")
 
-    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[ModelConfig | SystemConfig, TrainConfig]:
+    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[ModelConfig | BaselineConfig, TrainConfig]:
         """Config and training of a model in a stage; ``changes`` are fields of either."""
         if self.name == "paper":
             config, training = spec.config if self.width is None else spec.sized(self.width), spec.training

@@ -53,7 +53,7 @@ def pretrain(dataset, features, out, config=None, training=None, progress=True):
     training = training or TrainConfig(stage="pretrain", epochs=2, lr=1e-3)
     rows = data.prefixes(dataset)
     torch.manual_seed(training.seed)
-    model = MMM4Rec(config, *features.align(dataset.items["item"]))
+    model = MMM4Rec.from_catalogue(config, features.catalogue(dataset.items["item"]))
     fit_gaps(model, rows)
     return _run("pretrain", model, dataset, features, rows, None, training, out, progress)
 
@@ -69,7 +69,7 @@ def finetune(dataset, features, out, start=None, config=None, training=None, spl
     torch.manual_seed(training.seed)
     items = dataset.items["item"]
     if start is None:
-        model = MMM4Rec(config, *features.align(items))
+        model = MMM4Rec.from_catalogue(config, features.catalogue(items))
         fit_gaps(model, rows)
     else:
         model, _ = load_model(

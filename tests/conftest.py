@@ -88,6 +88,6 @@ def toy_model(toy, random_features):
 
     def make(config, seed=0):
         torch.manual_seed(seed)
-        return MMM4Rec(config, *random_features(toy.items["item"]).align(toy.items["item"]))
+        return MMM4Rec.from_catalogue(config, random_features(toy.items["item"]).catalogue(toy.items["item"]))
 
     return make

@@ -11,6 +11,7 @@ from mmm4rec_lite.analysis import decay_masks
 from mmm4rec_lite.evaluation import count_ranks
 from mmm4rec_lite.interop import load_official, official_config, to_official
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.mmm4rec import Streams
 from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import golden as make_golden
 
@@ -124,17 +125,17 @@ def test_single_layers_on_free_inputs_tell_the_two_filters_apart(golden):
     layer, seen = model.layers[-1], {}
     layer.filter.register_forward_hook(lambda _, __, out: seen.__setitem__("co_time_diff", out))
     mask = torch.ones(1, 1, model.config.max_len, dtype=torch.float64)
-    text, vision, text_time, vision_time = (given[k].double() for k in ("text", "vision", "text_time", "vision_time"))
+    streams = Streams(*(given[name].double() for name in ("text", "vision", "text_time", "vision_time")))
     with torch.no_grad():
-        out_text, _, d_text, _ = layer(text, vision, text_time, vision_time, mask)
-        close(out_text, wanted["text_layer_output"], 1e-9)
-        close(d_text, wanted["text_layer_time"], 1e-9)
+        out = layer(streams, mask)
+        close(out.text, wanted["text_layer_output"], 1e-9)
+        close(out.d_text, wanted["text_layer_time"], 1e-9)
         # the public cross layer takes its text input and time signal as they are: leave the text side out
         layer.tissd.insert(0, PassOn())
         layer.norm_text = layer.ffn_text = torch.nn.Identity()
-        _, fused, _, d_image = layer(text, vision, text_time, vision_time, mask)
-    close(fused, wanted["cross_layer_output"], 1e-9)
-    close(d_image, wanted["cross_layer_time"], 1e-9)
+        out = layer(streams, mask)
+    close(out.image, wanted["cross_layer_output"], 1e-9)
+    close(out.d_image, wanted["cross_layer_time"], 1e-9)
     close(seen["co_time_diff"], wanted["co_time_diff"], 1e-9)
 
 

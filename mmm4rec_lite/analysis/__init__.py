@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.models.base import Modalities
 from mmm4rec_lite.models.ssd import decay_mask
 from mmm4rec_lite.utils.errors import InputError
 
@@ -210,8 +211,8 @@ def activations(model, one):
         hooks.append(module.register_forward_hook(keep))
 
     for layer, seen in zip(model.layers, found):
-        watch(layer, lambda _, given, __, seen=seen: seen.update(text_in=given[0], image_in=given[1]))
-        watch(layer.ticossd, lambda _, given, out, seen=seen: seen.update(image=given[0], text=given[1], fused=out))
+        watch(layer, lambda _, given, __, seen=seen: seen.update(text_in=given[0].text, image_in=given[0].image))
+        watch(layer.ticossd, lambda _, given, out, seen=seen: seen.update(text=given[0], image=given[1], fused=out))
         if layer.filter:
             watch(
                 layer.filter,
@@ -297,12 +298,12 @@ def receptive_field(layer, text, image, d):
     """
     if len(text) < 2:
         raise InputError("reach: two users with full windows, or more, are needed")
-    before, lines = layer(image, text, d)[:, -1], []
+    before, lines = layer(text, image, d)[:, -1], []
     for stream, given in (("image", image), ("text", text)):
         for back in range(text.shape[1]):
             other = given.clone()
             other[:, -1 - back] = given[:, -1 - back].roll(1, 0)
-            after = layer(*((other, text) if stream == "image" else (image, other)), d)[:, -1]
+            after = layer(*((text, other) if stream == "image" else (other, image)), d)[:, -1]
             lines.append({"stream": stream, "back": back, "moved": relative_change(before, after)})
     return pd.DataFrame(lines)
 
@@ -317,8 +318,8 @@ def score_parts(model, users, items):
         raise InputError(
             f"score_parts: this model weighs the two (fusion={model.config.fusion!r}); its score is no sum"
         )
-    image, text = (users @ F.normalize(v, dim=-1).T / model.config.temperature for v in model.embed(items))
-    return text, image
+    vectors = model.embed(torch.as_tensor(items))
+    return Modalities(*(users @ F.normalize(v, dim=-1).T / model.config.temperature for v in vectors))
 
 
 def relative_change(before, after):

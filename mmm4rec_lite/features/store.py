@@ -1,7 +1,7 @@
 """Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,38 +53,30 @@ class Features:
         """Write the file ``path``: whole or not at all."""
         save_rows(path, "feature", vars(self))
 
-    def align(self, item_ids):
+    def catalogue(self, item_ids: Iterable[str], augmented_text: "Features | None" = None) -> Catalogue:
         """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
 
-        Returns:
-            image ``[n + 1, image_dim]`` and text ``[n + 1, text_dim]``, float32.
-
-        Raises:
-            InputError: when items have no row here. (Rows of further items are left out.)
+        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words. Rows of
+        further items are left out; InputError where an item has none.
         """
-        row = {item: index for index, item in enumerate(self.items)}
         item_ids = list(item_ids)
-        lost = [item for item in item_ids if item not in row]
-        if lost:
+        text, image = (self._rows(table, item_ids) for table in (self.text, self.image))
+        augmented = None
+        if augmented_text is not None:
+            augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
+            augmented = augmented_text._rows(augmented_text.text, item_ids)
+        return Catalogue(text, image, self._rows(self.has_image, item_ids), augmented)
+
+    def _rows(self, table, item_ids):
+        """A table's rows of these items behind a row of zeros."""
+        row = {item: index for index, item in enumerate(self.items)}
+        if lost := [item for item in item_ids if item not in row]:
             raise InputError(
                 f"features of other items: {len(lost)} of {len(item_ids)} items have no row, "
                 f"e.g. {lost[0]!r}; extract the features of this dataset again"
             )
         rows = torch.tensor([row[item] for item in item_ids], dtype=torch.long)
-        return tuple(torch.cat([table.new_zeros(1, table.shape[1]), table[rows]]) for table in (self.image, self.text))
-
-    def catalogue(self, item_ids, augmented_text=None):
-        """The features as a ``Catalogue`` in the order of ``item_ids``, row 0 for padding.
-
-        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
-        """
-        item_ids = list(item_ids)
-        image, text = self.align(item_ids)
-        has = dict(zip(self.items, self.has_image.tolist()))
-        if augmented_text is not None:
-            augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
-            augmented_text = augmented_text.align(item_ids)[1]
-        return Catalogue(text, image, torch.tensor([False, *(has[item] for item in item_ids)]), augmented_text)
+        return torch.cat([torch.zeros_like(table[:1]), table[rows]])
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""

@@ -8,6 +8,7 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
 
 Rows = Float[Tensor, "B L"]  # a number per step
+Mask = Float[Tensor, "#B 1 L"]  # 1 at real steps, 0 at padding
 Signal = Float[Tensor, "B H L"]  # a number per step and head
 
 LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds, until data are seen: a day, give or take a factor of e^3
@@ -134,7 +135,7 @@ class TimeEnhancement(nn.Module):
         self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 
-    def forward(self, d: Signal, d_hat: Signal, mask: Float[Tensor, "B 1 L"]) -> Signal:
+    def forward(self, d: Signal, d_hat: Signal, mask: Mask) -> Signal:
         g = torch.sigmoid(self.gate(self.dropout(d)))
         return self.norm(g * d + (1 - g) * d_hat, mask)
 

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any
 
 from mmm4rec_lite.utils.errors import InputError
 
@@ -31,7 +31,7 @@ class Quirks:
     published_init: bool = False  # N(0, 0.02) and zero biases throughout: the time branch never wakes
 
     @classmethod
-    def all(cls) -> Self:
+    def all(cls) -> "Quirks":
         """Every quirk at once."""
         return cls(**{f.name: True for f in fields(cls)})
 
@@ -101,17 +101,17 @@ class ModelConfig:
         return self.d_inner // self.head_dim
 
     @classmethod
-    def paper(cls, **changes: Any) -> Self:
+    def paper(cls, **changes: Any) -> "ModelConfig":
         """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
         sizes = dict(d_model=256, d_ff=256, d_state=64, head_dim=64, n_groups=8)
         return cls(**{**sizes, **dict(dropout=0.4, time_dropout=0.4, gap_vector=False), **changes})
 
     @classmethod
-    def official(cls, **changes: Any) -> Self:
+    def official(cls, **changes: Any) -> "ModelConfig":
         """``paper()`` as the public code computes it, quirks and all."""
         return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> "ModelConfig":
         """A copy with some fields changed."""
         return replace(self, **changes)
 
@@ -132,7 +132,7 @@ class BaselineConfig:
         if self.d_model % self.n_heads:
             raise InputError(f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> "BaselineConfig":
         """A copy with some fields changed."""
         return replace(self, **changes)
 
@@ -170,12 +170,12 @@ class TrainConfig:
             raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
 
     @classmethod
-    def paper(cls, stage: str, **changes: Any) -> Self:
+    def paper(cls, stage: str, **changes: Any) -> "TrainConfig":
         """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
         own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
         return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         return replace(self, **changes)
 

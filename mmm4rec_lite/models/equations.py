@@ -62,7 +62,7 @@ def step_size(delta: Steps, d_hat: Steps, b: Float[Tensor, ""]) -> Steps:
     return F.softplus(delta * d_hat) + b
 
 
-def discretise(A: Float[Tensor, ""], dt: Steps, B: Maps) -> tuple[Steps, Maps]:
+def discretise(A: float | Float[Tensor, ""], dt: Steps, B: Maps) -> tuple[Steps, Maps]:
     """Eq. 7: A-bar = A dt and B-bar = dt B."""
     return A * dt, dt.unsqueeze(-1) * B
 

@@ -6,7 +6,7 @@ Where the paper and the authors' code differ, ``Quirks`` (config.py) names the d
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from mmm4rec_lite.models.blocks import (
     ComplexLinear,
     FourierFilter,
     GatedRMSNorm,
+    Mask,
     Signal,
     StepSize,
     TimeDifferences,
@@ -83,9 +84,7 @@ class TiSSD(nn.Module):
         self.core = StateSpace(config)
         self.enhance = TimeEnhancement(config) if config.time else None
 
-    def forward(
-        self, x: Sequence, d: Signal | None, mask: Float[Tensor, "B 1 L"] | None
-    ) -> tuple[Sequence, Signal | None]:
+    def forward(self, x: Sequence, d: Signal | None, mask: Mask | None) -> tuple[Sequence, Signal | None]:
         z, xbc, delta = self.project(x).split(self.sizes, dim=-1)  # eq. 3
         X, B, C = self.conv(xbc.mT).mT.split(self.sizes_conv, dim=-1)  # eq. 4
         y, d_hat = self.core(X, B, C, delta, z, d)
@@ -130,7 +129,7 @@ class Layer(nn.Module):
         self.ticossd = TiCoSSD(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, streams: Streams, mask: Float[Tensor, "B 1 L"] | None) -> Streams:
+    def forward(self, streams: Streams, mask: Mask | None) -> Streams:
         text, image, d_text, d_image = streams
         y, d_text = self.tissd[0](text, d_text, mask)
         text = self.ffn_text(self.norm_text(self.dropout(y) + text))  # eq. 10, 11
@@ -206,7 +205,7 @@ class MMM4Rec(Recommender):
         initialise(self)
 
     @classmethod
-    def from_catalogue(cls, config: ModelConfig, catalogue: Catalogue) -> Self:
+    def from_catalogue(cls, config: ModelConfig, catalogue: Catalogue) -> "MMM4Rec":
         """The model over what ``features.catalogue(ids)`` made."""
         return cls(config, image_features=catalogue.image, text_features=catalogue.text)
 

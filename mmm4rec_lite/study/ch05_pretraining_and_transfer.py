@@ -58,7 +58,7 @@ def parts(source: Dataset, target: Dataset, features: Features, config: ModelCon
     Columns: part, source_parameters, target_parameters, moves, why_not. ``features``: of the items of both datasets.
     """
     config, rows = config.replace(fusion="item", query_time=True), []
-    one, other = (MMM4Rec(config, *features.align(data.items["item"])) for data in (source, target))
+    one, other = (MMM4Rec.from_catalogue(config, features.catalogue(data.items["item"])) for data in (source, target))
     state = {name: torch.randn_like(tensor) for name, tensor in one.state_dict().items()}
     other.transfer(state)
     reasons = {"has a row per item": other.item_specific, "belongs to one domain": other.reset_on_transfer}
@@ -82,7 +82,7 @@ def fresh(
 ) -> MMM4Rec:
     """The random model from which ``presets.finetuned`` starts without pre-training."""
     torch.manual_seed(seed)
-    model = MMM4Rec(config, *features.align(target.items["item"]))
+    model = MMM4Rec.from_catalogue(config, features.catalogue(target.items["item"]))
     fit_gaps(model, split(target))
     return model.eval()
 

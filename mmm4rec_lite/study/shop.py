@@ -117,7 +117,7 @@ class World:
     def fresh(self, config: ModelConfig = TIME) -> MMM4Rec:
         """The model before any training, the scale of its gaps fitted."""
         torch.manual_seed(self.config.seed)
-        model = MMM4Rec(config, *shown(self.truth, self.dataset).align(self.dataset.items["item"]))
+        model = MMM4Rec.from_catalogue(config, shown(self.truth, self.dataset).catalogue(self.dataset.items["item"]))
         fit_gaps(model, self.split)
         return model.eval()
 

@@ -38,7 +38,7 @@ def test_streams_are_what_the_layers_pass_on(model, one):
         d = [seen.get(f"d_{name}") for name in ("text", "image", "fused")]
         assert all(v is None for v in d) if not model.config.time else all(v.shape[2] == 8 for v in d)
         with torch.no_grad():
-            torch.testing.assert_close(layer.ticossd(seen["image"], seen["text"], d[2]), seen["fused"])
+            torch.testing.assert_close(layer.ticossd(seen["text"], seen["image"], d[2]), seen["fused"])
             if model.config.time:
                 torch.testing.assert_close(layer.filter(*d[:2]), d[2])
     assert len(found) == 1 or torch.equal(found[1]["text_in"], found[0]["text"])

@@ -296,12 +296,12 @@ def test_failed_save_leaves_the_old_file(features, path, monkeypatch):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_align(features):
-    image, text = features.align(["c", "a"])
-    assert torch.equal(image, torch.stack([torch.zeros(5), features.image[2], features.image[0]]))
-    assert torch.equal(text, torch.stack([torch.zeros(4), features.text[2], features.text[0]]))
+def test_a_catalogue_is_in_the_order_asked_for(features):
+    catalogue = features.catalogue(["c", "a"])
+    assert torch.equal(catalogue.image, torch.stack([torch.zeros(5), features.image[2], features.image[0]]))
+    assert torch.equal(catalogue.text, torch.stack([torch.zeros(4), features.text[2], features.text[0]]))
     with pytest.raises(InputError, match="features of other items: 2 of 3 items have no row, e.g. 'x'"):
-        features.align(["x", "a", "y"])
+        features.catalogue(["x", "a", "y"])
 
 
 def test_encoders_are_not_mixed(features):

@@ -367,8 +367,8 @@ def test_image_codes_of_instruments_reach_a_model(small, random_features):
     goods = pd.read_csv(folder / "items.csv.gz", dtype=str)
     table = codes_table(goods["item_id"], goods["image_codes"], "image", "image codes")
     features = with_table(random_features(dataset.items["item"]), "image", table)
-    image, text = features.align(dataset.items["item"])
-    assert image.shape == (4925, table.vectors.shape[1]) and text.shape == (4925, 10)
+    catalogue = features.catalogue(dataset.items["item"])
+    assert catalogue.image.shape == (4925, table.vectors.shape[1]) and catalogue.text.shape == (4925, 10)
     given = goods.set_index("item_id")["image_codes"].str.count("<")[dataset.items["item"]]
-    assert (image[1:].count_nonzero(dim=1).tolist() == given.fillna(0).astype(int)).all()
-    assert MMM4Rec(small, image, text).score(torch.zeros(1, small.d_model)).shape == (1, 4925)
+    assert (catalogue.image[1:].count_nonzero(dim=1).tolist() == given.fillna(0).astype(int)).all()
+    assert MMM4Rec.from_catalogue(small, catalogue).score(torch.zeros(1, small.d_model)).shape == (1, 4925)

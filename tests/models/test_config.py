@@ -8,4 +8,4 @@ from mmm4rec_lite.models.config import METRICS, OPTIMIZERS
 
 
 def test_the_names_that_a_training_may_use_are_those_that_there_are():
-    assert METRICS == tuple(metrics(torch.ones(1))) and OPTIMIZERS == tuple(training.OPTIMIZERS)
+    assert METRICS == tuple(metrics(torch.tensor([1]))) and OPTIMIZERS == tuple(training.OPTIMIZERS)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from mmm4rec_lite import ModelConfig
 from mmm4rec_lite.models import equations
 from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, StepSize, TimeDifferences
-from mmm4rec_lite.models.mmm4rec import Layer, TiCoSSD, TiSSD
+from mmm4rec_lite.models.mmm4rec import Layer, Streams, TiCoSSD, TiSSD
 from mmm4rec_lite.models.ssd import decay_mask, ssd
 
 L, N, D = 12, 8, 4
@@ -128,7 +128,7 @@ def test_eq_12_to_16_are_the_models_filter_on_its_half_spectrum(length):
         linear.imag.bias[alone] = 0
     d_image, d_text = torch.randn(2, length)
     printed = equations.fourier_filter(
-        d_image, d_text, *(_mirrored(f, length) for f in (filters.image, filters.text, filters.learnable))
+        d_text, d_image, *(_mirrored(f, length) for f in (filters.text, filters.image, filters.learnable))
     )
     # the model's transform is orthonormal, so the quadratic adaptive filters see a spectrum sqrt(L) smaller
     scaled = filters(d_text.view(1, 1, -1) * length**0.5, d_image.view(1, 1, -1) * length**0.5).flatten()
@@ -154,12 +154,10 @@ def test_eq_17_is_the_cross_projection():
     X, B, delta = block.project_bx(text).split([N, D, 1], dim=-1)
     rows = torch.cat([torch.arange(N, N + D), torch.arange(N), torch.tensor([N + D])])
     printed = equations.cross_project(
-        image,
         text,
-        block.project_c.weight.T,
-        block.project_c.bias,
-        block.project_bx.weight[rows].T,
-        block.project_bx.bias[rows],
+        image,
+        (block.project_c.weight.T, block.project_c.bias),
+        (block.project_bx.weight[rows].T, block.project_bx.bias[rows]),
         D,
     )
     for theirs, ours in zip(printed, (block.project_c(image), B, X, delta.squeeze(-1))):
@@ -169,8 +167,8 @@ def test_eq_17_is_the_cross_projection():
 def test_eq_19_closes_the_layer():
     layer = Layer(ONE_HEAD.replace(time=False)).eval()
     seen = {}
-    layer.ticossd.register_forward_hook(lambda _, inputs, out: seen.update(image=inputs[0], text=inputs[1], m=out))
-    _, fused, _, _ = layer(torch.randn(1, L, N), torch.randn(1, L, N), None, None, None)
+    layer.ticossd.register_forward_hook(lambda _, inputs, out: seen.update(text=inputs[0], image=inputs[1], m=out))
+    fused = layer(Streams(torch.randn(1, L, N), torch.randn(1, L, N), None, None), None).image
     ffn = layer.ffn_fused
     inner = lambda o: ffn.outer(F.hardswish(ffn.inner(o)))
-    close(equations.output(seen["m"][0], seen["image"][0], seen["text"][0], inner), fused[0])
+    close(equations.output(seen["m"][0], seen["text"][0], seen["image"][0], inner), fused[0])

@@ -11,7 +11,7 @@ from mmm4rec_lite import training
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models.base import Catalogue, count_parameters
 from mmm4rec_lite.models.clusters import distinct, k_means
-from mmm4rec_lite.models.missrec import MISSRecConfig, missrec
+from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import rows_of
@@ -30,7 +30,7 @@ def drawn(rows=K, width=12, seed=0):
 def made(config=SMALL, catalogue=None):
     """A model with larger start values than its own, phi and biases among them, so that nothing hides near zero."""
     torch.manual_seed(0)
-    model = missrec(config, catalogue or drawn())
+    model = MISSRec(config, catalogue or drawn())
     with torch.no_grad():
         for p in model.parameters():
             p.copy_(p + 0.3 * torch.randn_like(p))
@@ -194,14 +194,14 @@ def test_interests_change_the_user():
 def test_a_transfer_brings_maps_and_finds_interests_anew():
     source, target = made(SMALL.replace(clusters=0.1)), drawn(rows=50, seed=1)
     torch.manual_seed(5)
-    model = missrec(SMALL.replace(item_ids=True), target)
+    model = MISSRec(SMALL.replace(item_ids=True), target)
     ids = model.ids.ids.weight.clone()
     model.transfer(source.state_dict())
     assert torch.equal(model.text.linear.weight, source.text.linear.weight) and torch.equal(model.phi, source.phi)
     assert torch.equal(model.ids.ids.weight, ids)
     near = torch.cdist(model.text()[1:], model.centroids[1:]).argmin(1)
     assert torch.equal(model.interests[1:, 0] - 1, near)
-    own = missrec(SMALL.replace(fusion="item"), target)
+    own = MISSRec(SMALL.replace(fusion="item"), target)
     own.transfer(made(SMALL.replace(fusion="item")).state_dict())
     assert (own.phi == 0).all()
 
@@ -250,7 +250,7 @@ def test_it_says_what_it_needs():
     with pytest.raises(InputError, match="augmented_text"):
         made(catalogue=replace(drawn(), augmented_text=None)).losses(BATCH, "pretrain")
     with pytest.raises(InputError, match="no item has an image"):
-        missrec(SMALL, replace(drawn(), has_image=torch.zeros(K, dtype=torch.bool)))
+        MISSRec(SMALL, replace(drawn(), has_image=torch.zeros(K, dtype=torch.bool)))
     for wrong in ({"n_layers": 3}, {"n_layers": 0}, {"clusters": 0.0}, {"fusion": "sum"}, {"n_heads": 3}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             SMALL.replace(**wrong)
@@ -259,7 +259,7 @@ def test_it_says_what_it_needs():
 @pytest.mark.parametrize("d,known", [(64, 218_753), (256, 2_251_265), (300, 1_873_113)])
 def test_parameters_are_as_many_as_its_page_says(d, known):
     h = 256 if d == 300 else 4 * d  # the release's inner width beside its width of 300
-    model = missrec(MISSRecConfig(d_model=d, d_ff=h, clusters=0.01, item_ids=True), drawn(rows=40, width=768))
+    model = MISSRec(MISSRecConfig(d_model=d, d_ff=h, clusters=0.01, item_ids=True), drawn(rows=40, width=768))
     adapters, positions, norms, phi = 2 * (768 + 1) * d, 50 * d, 8 * 2 * d, 1
     attention, feed_forward = 3 * 4 * (d * d + d), 2 * (2 * d * h + h + d)
     assert count_parameters(model) == known == adapters + positions + norms + phi + attention + feed_forward
@@ -272,14 +272,14 @@ def test_parameters_are_as_many_as_its_page_says(d, known):
 
 @pytest.fixture(scope="module")
 def toy_catalogue(toy, random_features):
-    features = random_features(toy.items["item"])
-    image, text = features.align(toy.items["item"])
-    return Catalogue(text, image, F.pad(torch.tensor(toy.items["image"].notna().tolist()), (1, 0)), text + 0.1)
+    own = random_features(toy.items["item"]).catalogue(toy.items["item"])
+    has_image = F.pad(torch.tensor(toy.items["image"].notna().tolist()), (1, 0))
+    return replace(own, has_image=has_image, augmented_text=own.text + 0.1)
 
 
 def fresh(toy_catalogue, **changes):
     torch.manual_seed(0)
-    return missrec(SMALL.replace(**changes), toy_catalogue)
+    return MISSRec(SMALL.replace(**changes), toy_catalogue)
 
 
 @pytest.mark.parametrize("item_ids", [False, True])

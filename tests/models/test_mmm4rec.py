@@ -350,7 +350,7 @@ def test_a_history_longer_than_the_window_is_refused():
         model(items, lengths, times)
 
 
-def test_feature_tables_of_different_length_are_refused():
+def test_feature_tables_of_different_length_are_refused(unchecked):
     with pytest.raises(InputError, match="61 image rows but 60 text rows"):
         MMM4Rec(ModelConfig(), torch.randn(61, 12), torch.randn(60, 10))
 

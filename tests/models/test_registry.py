@@ -10,13 +10,13 @@ from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models.base import Catalogue, count_parameters
-from mmm4rec_lite.models.registry import SYSTEMS, get_model, list_models, missing_inputs, parameters_at
+from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
 from mmm4rec_lite.stages import fit_gaps
 from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 
-NAMES = [*SYSTEMS, *(f"{name}+id" for name, system in SYSTEMS.items() if system.ids)]
+NAMES = [*MODELS, *(f"{name}+id" for name, system in MODELS.items() if system.ids)]
 STAGED = [(name, stage) for name in NAMES for stage in get_model(name).stages]
 QUIET = {f"{kind}dropout": 0.0 for kind in ("", "attention_", "time_", "token_", "adaptor_")}
 
@@ -133,6 +133,36 @@ def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop)
         fit(model, toy_split.sequences, toy_split.train[:64], config, progress=False)
 
 
+# --- modalities ---
+
+# the parts that text and image features enter, MMSRec's in the order of its two tokens
+ADAPTERS = {
+    "mmm4rec": ("adapter_text", "adapter_image"),
+    "missrec": ("text.linear", "image.linear"),
+    "mmsrec": ("features.1.linear", "features.0.linear"),
+    "unisrec": ("adaptor",),
+    **dict.fromkeys(("sasrec_t", "mamba4rec_t", "tim4rec_t"), ("items.linear",)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_and_image_of_one_width_enter_their_own_adapters(name, toy_split):
+    """Texts are positive and images negative, so a swap shows, which a model of equal widths would pass over."""
+    noise = torch.rand(toy_split.sequences.item_count + 1, 12) + 1
+    catalogue, seen = Catalogue(noise, -noise, torch.ones(len(noise), dtype=torch.bool)), {}
+    model = made(name, catalogue).eval()
+    adapters = dict(zip(("text", "image"), ADAPTERS.get(name.removesuffix("+id"), ())))
+    assert set(adapters) == set(get_model(name).reads) & {"text", "image"}
+    for modality, adapter in adapters.items():
+        keep = lambda _, given, modality=modality: seen.setdefault(modality, []).append(given[0])
+        model.get_submodule(adapter).register_forward_pre_hook(keep)
+    model.users(padded(batch(toy_split.sequences, toy_split.train[::40][:16], 7), model))
+    model.candidates()
+    for modality in adapters:
+        sign = 1 if modality == "text" else -1
+        assert all((sign * given >= 0).all() and (sign * given > 0).any() for given in seen[modality])
+
+
 # --- padding ---
 
 
@@ -214,14 +244,14 @@ def test_a_transfer_between_widths_is_refused(name, shop):
 
 @pytest.mark.parametrize("name,counts", PAGES.items())
 def test_parameter_counts_are_the_pages(name, counts):
-    assert tuple(parameters_at(get_model(name), width) for width in (64, 256)) == counts
+    assert tuple(get_model(name).count_parameters(width) for width in (64, 256)) == counts
 
 
 def test_ids_are_counted_apart():
     for name in (name for name in NAMES if name.endswith("+id")):
-        assert parameters_at(get_model(name), 64) == parameters_at(get_model(name.removesuffix("+id")), 64)
+        assert get_model(name).count_parameters(64) == get_model(name.removesuffix("+id")).count_parameters(64)
     assert {name for name in NAMES if name.endswith("+id")} == {"unisrec+id", "missrec+id", "mmm4rec+id"}
-    assert [round(parameters_at(SYSTEMS["missrec"], width), -4) for width in (64, 256)] == [220_000, 2_250_000]
+    assert [round(MODELS["missrec"].count_parameters(width), -4) for width in (64, 256)] == [220_000, 2_250_000]
 
 
 def test_a_table_with_a_row_per_item_is_not_counted(shop):
@@ -243,11 +273,11 @@ def test_a_table_with_a_row_per_item_is_not_counted(shop):
 
 def test_the_list_has_all_systems_and_is_plain():
     lines = json.loads(json.dumps(list_models(widths=(16,))))
-    assert [line["name"] for line in lines] == list(SYSTEMS)
+    assert [line["name"] for line in lines] == list(MODELS)
     for line in lines:
         assert set(line["modalities"]) <= {"id", "text", "image", "time"} and line["paper"] and line["title"]
         assert line["stages"] in (["scratch"], ["scratch", "pretrain", "finetune"])
-        assert line["parameters"] == {"16": parameters_at(get_model(line["name"]), 16)}
+        assert line["parameters"] == {"16": get_model(line["name"]).count_parameters(16)}
 
 
 # --- wrong names and missing_inputs data ---
@@ -255,11 +285,11 @@ def test_the_list_has_all_systems_and_is_plain():
 
 @pytest.mark.parametrize("name", ["nosuch", "", "sasrec+ids", "unisrec+id+id", "nosuch+id"])
 def test_an_unknown_name_is_refused(name):
-    with pytest.raises(InputError, match=r"^system: [^\n]* is not built here; one of sasrec, [^\n]*$"):
+    with pytest.raises(InputError, match=r"^model: [^\n]* is not built here; one of sasrec, [^\n]*$"):
         get_model(name)
 
 
-@pytest.mark.parametrize("name", [name for name, system in SYSTEMS.items() if system.ids is None])
+@pytest.mark.parametrize("name", [name for name, system in MODELS.items() if system.ids is None])
 def test_a_form_with_ids_is_refused_where_there_is_no_choice(name):
     with pytest.raises(InputError, match=f"^{name}: there is no [^\n]*$"):
         get_model(f"{name}+id")
@@ -273,7 +303,7 @@ def test_unfit_says_what_is_missing():
             why = missing_inputs(system, {"text", "image", "time"} - {lost})
             assert (lost in system.reads) == bool(why) and "\n" not in why
             assert not why or (why.startswith(f"{name} reads ") and why.endswith(f"have no {lost}"))
-    assert missing_inputs(SYSTEMS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
+    assert missing_inputs(MODELS["mmm4rec"], ()).endswith("these data have no text and no image and no time")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.data import Batch
-from mmm4rec_lite.models.base import Catalogue, SystemConfig, last_state
+from mmm4rec_lite.models.base import Catalogue, last_state
+from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from mmm4rec_lite.utils.errors import InputError
 
 K = 20
-SMALL = SystemConfig(d_model=16, d_ff=24, max_len=8, dropout=0.0)
+SMALL = BaselineConfig(d_model=16, d_ff=24, max_len=8, dropout=0.0)
 LENGTHS = torch.tensor([8, 5, 2, 1])
 REAL = torch.arange(8) < LENGTHS.unsqueeze(1)
 ITEMS = torch.randint(1, K, (4, 8), generator=torch.Generator().manual_seed(1)) * REAL
@@ -127,4 +128,4 @@ def test_the_user_is_the_last_real_step():
 
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(InputError, match="^config: n_heads 3 [^\n]*$"):
-        SystemConfig(n_heads=3)
+        BaselineConfig(n_heads=3)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.augment import another_view, drop_items
 from mmm4rec_lite.models.base import Catalogue
-from mmm4rec_lite.models.unisrec import MoEWhitening, UniSRecConfig, unisrec
+from mmm4rec_lite.models.unisrec import MoEWhitening, UniSRec, UniSRecConfig
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import rows_of
 
@@ -27,7 +27,7 @@ def drawn():
 def made(config=SMALL, catalogue=None):
     """A model with larger start values than its own, so that nothing hides near zero."""
     torch.manual_seed(0)
-    model = unisrec(config, catalogue or drawn())
+    model = UniSRec(config, catalogue or drawn())
     with torch.no_grad():
         for p in model.parameters():
             p += 0.3 * torch.randn_like(p)
@@ -52,7 +52,7 @@ def plain_whitening(adaptor, x, noise=None):
 
 def test_whitening_and_gate_are_the_equations():
     torch.manual_seed(0)
-    adaptor = MoEWhitening(torch.zeros(2, 12), SMALL)
+    adaptor = MoEWhitening(12, SMALL)
     for p in adaptor.parameters():
         p.data += torch.randn_like(p)
     x = torch.randn(4, 5, 12)
@@ -68,7 +68,7 @@ def test_whitening_and_gate_are_the_equations():
 
 def test_a_new_gate_is_even_and_dropout_hits_the_texts():
     torch.manual_seed(0)
-    adaptor, x = MoEWhitening(torch.zeros(2, 12), SMALL.replace(adaptor_dropout=0.5)), torch.randn(4, 12)
+    adaptor, x = MoEWhitening(12, SMALL.replace(adaptor_dropout=0.5)), torch.randn(4, 12)
     even = sum(x @ adaptor.weight[:, k] for k in range(SMALL.experts)) / SMALL.experts
     torch.testing.assert_close(adaptor.eval()(x), even)
     assert not torch.allclose(adaptor.train()(x), even, atol=1e-3)

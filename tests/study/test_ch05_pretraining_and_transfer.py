@@ -96,7 +96,7 @@ def test_negatives_are_as_many_as_the_losses_have(domains):
 
 def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, domains, small, features):
     rows = data.prefixes(domains[0])
-    blank = MMM4Rec(small.replace(item_bias=False), *features.align(domains[0].items["item"]))
+    blank = MMM4Rec.from_catalogue(small.replace(item_bias=False), features.catalogue(domains[0].items["item"]))
     with torch.no_grad():
         blank.adapter_text.weight.zero_(), blank.adapter_image.weight.zero_()  # all items alike
     table = ch05.candidate_losses({"blank": blank, "pre-trained": moved[2]}, rows, sizes=(4, 16), sample=64)

@@ -83,7 +83,7 @@ def test_differences_to_the_longest_window_are_within_a_system():
 @pytest.fixture(scope="module")
 def model(toy, small, random_features):
     torch.manual_seed(0)
-    return MMM4Rec(small, *random_features(toy.items["item"]).align(toy.items["item"])).eval()
+    return MMM4Rec.from_catalogue(small, random_features(toy.items["item"]).catalogue(toy.items["item"])).eval()
 
 
 def test_shown_less_a_model_ranks_as_with_a_shorter_batch(model, toy_split):

@@ -6,7 +6,7 @@ import torch
 
 from mmm4rec_lite import published
 from mmm4rec_lite.evaluation import rank_rows
-from mmm4rec_lite.models.registry import SYSTEMS
+from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.study import ch09_comparison as ch09
 from mmm4rec_lite.study.protocol import runner
@@ -51,7 +51,7 @@ FIRST = dict(zip(NAMES, (0.05, 0.04, 0.02, 0.07, 0.01, 0.065)))
 
 def test_every_system_has_a_family_and_says_what_it_reads():
     table = ch09.family((16,))
-    assert set(table["system"]) == {s.title for s in SYSTEMS.values()} and set(ch09.FAMILIES) == set(SYSTEMS)
+    assert set(table["system"]) == {s.title for s in MODELS.values()} and set(ch09.FAMILIES) == set(MODELS)
     assert (table["parameters at 16"] > 0).all() and table["family"].is_monotonic_increasing
     assert [ch09.reads(name) for name in ("sasrec", "tim4rec_t", "mmm4rec+id")] == [
         "ids",

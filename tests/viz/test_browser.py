@@ -43,7 +43,7 @@ from mmm4rec_lite.study.shop import shown
 store = load_dataset("../data_samples/store")
 features = shown(truth_of(store), store)
 torch.manual_seed(0)
-model = MMM4Rec(ModelConfig(), *features.align(store.items["item"]))
+model = MMM4Rec.from_catalogue(ModelConfig(), features.catalogue(store.items["item"]))
 """.strip()
 
 

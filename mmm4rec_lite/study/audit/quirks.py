@@ -89,7 +89,7 @@ def _direct(task, name):
     config = task.config.replace(**QUIRKS[name][0])
     if config.quirks.published_init:
         return dict.fromkeys(("users moved", "loss changed", "in-batch loss changed"), float("nan"))
-    on = MMM4Rec(config, *task.features.align(task.dataset.items["item"])).eval()
+    on = MMM4Rec.from_catalogue(config, task.features.catalogue(task.dataset.items["item"])).eval()
     own = on.state_dict()  # without the image's feed-forward, maybe
     on.load_state_dict({k: v for k, v in off.state_dict().items() if k in own})
     rows = split(task.dataset)

@@ -91,7 +91,7 @@ def trial(task, form, seed):
 def fresh(task, form, seed):
     """The model of ``trial`` before its first step."""
     torch.manual_seed(seed)
-    model = MMM4Rec(task.config.replace(**form[0]), *task.features.align(task.dataset.items["item"]))
+    model = MMM4Rec.from_catalogue(task.config.replace(**form[0]), task.features.catalogue(task.dataset.items["item"]))
     fit_gaps(model, split(task.dataset))
     return model.eval()
 

@@ -134,9 +134,10 @@ def film_models() -> dict[str, MMM4Rec]:
     target, rows = films.select(TARGET), features(films)
     start, _, _ = pretrained(films, rows)
     models = {"trained": finetuned(target, rows, start)[1].cpu().eval()}
+    catalogue = rows.catalogue(target.items["item"])
     for when, quirks in (("fresh", Quirks()), ("as published, fresh", Quirks(published_init=True))):
         torch.manual_seed(0)
-        models[when] = MMM4Rec(CONFIG.replace(quirks=quirks), *rows.align(target.items["item"])).eval()
+        models[when] = MMM4Rec.from_catalogue(CONFIG.replace(quirks=quirks), catalogue).eval()
         fit_gaps(models[when], split(target))
     return dict(reversed(models.items()))
 

@@ -8,7 +8,7 @@ import os
 import pandas as pd
 
 from mmm4rec_lite.evaluation import paired
-from mmm4rec_lite.models.registry import SYSTEMS, get_model
+from mmm4rec_lite.models.registry import MODELS, get_model
 from mmm4rec_lite.study.protocol.experiments import FULL, WINDOWS, ndcg_by_row
 from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES
 from mmm4rec_lite.utils.errors import InputError
@@ -16,7 +16,7 @@ from mmm4rec_lite.utils.files import workspace
 
 TITLES = {
     name: get_model(name).title
-    for base, system in SYSTEMS.items()
+    for base, system in MODELS.items()
     for name in (base, *([f"{base}+id"] if system.ids else []))
 }
 NAMES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table

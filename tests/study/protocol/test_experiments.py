@@ -150,5 +150,5 @@ def test_time_benefit_stands_beside_the_gaps_of_the_data(task):
 def test_unknown_names_are_refused_in_one_line(task):
     with pytest.raises(InputError, match="^reproduce: 'table9' is not known; one of table1, [^\n]*$"):
         experiments.reproduce("table9", task)
-    with pytest.raises(InputError, match="^system: 'gru4rec' is not built here; one of sasrec, [^\n]*$"):
+    with pytest.raises(InputError, match="^model: 'gru4rec' is not built here; one of sasrec, [^\n]*$"):
         experiments.comparison(task, ["gru4rec"], **HOW)

@@ -190,7 +190,7 @@ def test_what_cannot_be_pre_trained_is_refused(task, tmp_path):
         trial(task, "sasrec", setting=SETTING, pretrained=True)
     with pytest.raises(InputError, match="^mmsrec: these data have no source domains$"):
         trial(replace(task, sources=None), "mmsrec", setting=SETTING, pretrained=True)
-    with pytest.raises(InputError, match="^system: 'nosuch' is not built here[^\n]*$"):
+    with pytest.raises(InputError, match="^model: 'nosuch' is not built here[^\n]*$"):
         trial(task, "nosuch", setting=SETTING)
     lamps = task.sources.dataset
     timeless = replace(task.sources, dataset=replace(lamps, info={**lamps.info, "times": ORDER_ONLY}))
