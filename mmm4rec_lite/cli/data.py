@@ -222,7 +222,7 @@ def features_table_command(
         frame = read_any(table)
         key, column = find_column(frame, "item", item, table.name), find_column(frame, "codes", codes, table.name)
         made = codes_table(as_text(frame[key]), as_text(frame[column]), name, source or f"{table.name}, {codes}")
-    made.catalogue(ids)
+    made.align(ids)
     result = made if replace is None else with_table(load_features(replace), name, made)
     result.save(out)
     show(pd.DataFrame([made.coverage(ids)]), as_json, path=str(out))
