@@ -11,7 +11,7 @@ batches    right-padded batches by tensor indexing; reproducible epochs
 look       numbers about data and features before any model: gaps, popularity, coverage, neighbours
 """
 
-from mmm4rec_lite.data.batches import Batch, batch, epoch
+from mmm4rec_lite.data.batches import Batch, batch, epoch, sample_rows
 from mmm4rec_lite.data.dataset import Dataset, augmented_text, k_core, load_dataset, order, tie_share, union
 from mmm4rec_lite.data.movielens import SOURCES, TARGETS, movielens_100k
 from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out, prefixes, sequences
@@ -36,6 +36,7 @@ __all__ = [
     "order",
     "order_only",
     "prefixes",
+    "sample_rows",
     "sequences",
     "augmented_text",
     "dataset_statistics",

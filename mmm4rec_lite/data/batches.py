@@ -5,6 +5,7 @@ import torch
 
 from mmm4rec_lite.models.base import Batch
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Int, Tensor
 
 
 def batch(sequences, rows, max_len, target_time=False):
@@ -27,6 +28,11 @@ def batch(sequences, rows, max_len, target_time=False):
         targets=sequences.items[rows],
         requests=sequences.times[rows],
     )
+
+
+def sample_rows(rows: Int[Tensor, " R"], count: int, seed: int = 0) -> Int[Tensor, " n"]:
+    """At most ``count`` of the rows, drawn without replacement."""
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]
 
 
 def epoch(rows, batch_size, seed, epoch):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.checkpoint import load_model
-from mmm4rec_lite.data import Batch, Dataset, Split, batch, epoch
+from mmm4rec_lite.data import Batch, Dataset, Split, batch, epoch, sample_rows
 from mmm4rec_lite.evaluation import compare, counting, metrics, model_scorer, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig
@@ -113,8 +113,7 @@ def candidate_losses(
     Columns: model, loss ("in_batch" or "catalogue"), candidates, distinct (mean number of different items among
     them), nats, known_nats (below the ln(candidates) of a model that knows nothing).
     """
-    order = torch.randperm(len(rows.train), generator=torch.Generator().manual_seed(seed))
-    picked, items, lines = rows.train[order[:sample]], rows.sequences.item_count, []
+    picked, items, lines = sample_rows(rows.train, sample, seed), rows.sequences.item_count, []
     for name, model in models.items():
         model.eval()
         window, device = model.window, next(model.parameters()).device
@@ -142,8 +141,7 @@ def popularity_pull(models: dict[str, MMM4Rec], rows: Split, sample: int = 512) 
     popularity (training targets), place_share (mean over histories, of the catalogue: 0 is the top).
     """
     count, frames = _popularity(rows)[1:], []
-    asked = rows.test if len(rows.test) else rows.train
-    asked = asked[torch.randperm(len(asked), generator=torch.Generator().manual_seed(0))[:sample]]
+    asked = sample_rows(rows.test if len(rows.test) else rows.train, sample)
     for name, model in models.items():
         scores = model_scorer(model)(batch(rows.sequences, asked, model.window))[:, 1:].cpu()
         places = 1 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)

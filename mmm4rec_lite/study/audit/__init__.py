@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import order_only
 from mmm4rec_lite.models.config import scale as asked
-from mmm4rec_lite.study.audit import mechanics, prints, quirks, times
+from mmm4rec_lite.study.audit import published_tables, quirks, time_branch, time_stamps, weight_sharing
 from mmm4rec_lite.study.audit.finding import Finding, page, short, summary
 from mmm4rec_lite.study.audit.trials import TRAINING, Task
 from mmm4rec_lite.study.protocol import presets
@@ -23,21 +23,21 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 
 BY_ITSELF = {
-    "cells-and-logs": prints.cells_and_logs,
-    "arithmetic": prints.arithmetic,
-    "improvements": prints.improvements,
-    "epochs-to-converge": prints.epochs_to_converge,
-    "quoted-columns": prints.quoted_columns,
-    "dual-channel": mechanics.dual_channel,
-    "shared-weights": mechanics.shared_weights,
+    "cells-and-logs": published_tables.cells_and_logs,
+    "arithmetic": published_tables.arithmetic,
+    "improvements": published_tables.improvements,
+    "epochs-to-converge": published_tables.epochs_to_converge,
+    "quoted-columns": published_tables.quoted_columns,
+    "dual-channel": weight_sharing.dual_channel,
+    "shared-weights": weight_sharing.shared_weights,
 }
 ON_DATA = {
-    "time-leak": times.time_leak,
-    "padded-times": times.padded_times,
-    "dead-branch": times.dead_branch,
-    "revived": times.revived,
-    "same-day-order": times.same_day_order,
-    "request-time": times.request_time,
+    "time-leak": time_stamps.time_leak,
+    "padded-times": time_stamps.padded_times,
+    "dead-branch": time_branch.dead_branch,
+    "revived": time_branch.revived,
+    "same-day-order": time_stamps.same_day_order,
+    "request-time": time_branch.request_time,
     "pad-item": quirks.pad_item,
     "quirks": quirks.quirks,
 }
