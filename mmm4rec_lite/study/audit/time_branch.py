@@ -12,7 +12,8 @@ from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
-from mmm4rec_lite.study.audit.trials import FORMS, Task as Bench, fresh, trial, trials
+from mmm4rec_lite.study.audit.trials import FORMS, fresh, trial, trials
+from mmm4rec_lite.study.audit.trials import Task as Bench
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, STANDARD_ERRORS, SUPPORTED, graded
 from mmm4rec_lite.training import parameter_groups
 

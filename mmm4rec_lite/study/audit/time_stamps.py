@@ -12,7 +12,8 @@ from mmm4rec_lite.evaluation import metrics, model_scorer, ndcg_per_row, rank_ro
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.study.audit.finding import Finding
 from mmm4rec_lite.study.audit.time_branch import NO_TIME, ROWS, sample_batch
-from mmm4rec_lite.study.audit.trials import FORMS, Task as Bench, fresh, trial
+from mmm4rec_lite.study.audit.trials import FORMS, fresh, trial
+from mmm4rec_lite.study.audit.trials import Task as Bench
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, SUPPORTED
 
 DAY = 86400
@@ -25,15 +26,16 @@ SIGNALS = {  # name -> (gaps of the config, whether padded times count)
 
 def time_leak(bench: Bench) -> Finding:
     """Who sees the target's own time stamp, how far it moves users, and what it is worth."""
-    rows, L, lines, costs = leave_one_out(bench.dataset), bench.config.max_len, [], {}
+    rows, L, lines = leave_one_out(bench.dataset), bench.config.max_len, []
+    costs: dict[str, list[torch.Tensor]] = {"published": [], "revived": []}
     seen = lambda part: (part - rows.sequences.first[part] < L).double().mean().item()
-    for name in ("published", "revived"):
+    for name, found in costs.items():
         for seed in bench.seeds:
             model, ranks = trial(bench, FORMS[name], seed)
-            other = lambda one, score=model_scorer(model): score(other_target_times(one))
-            wrong = rank_rows(other, rows.sequences, rows.test, L, target_time=True)
+            misled = _misled(model_scorer(model))
+            wrong = rank_rows(misled, rows.sequences, rows.test, L, target_time=True)
             ndcg = ndcg_per_row(ranks), ndcg_per_row(wrong)
-            costs.setdefault(name, []).append(ndcg[0] - ndcg[1])
+            found.append(ndcg[0] - ndcg[1])
             moved = (_moved_by_target_time(one, rows) for one in (fresh(bench, FORMS[name], seed), model))
             lines.append((name, seed, *moved, *(values.mean().item() for values in ndcg)))
     changes = ["fresh_relative_change", "trained_relative_change"]
@@ -145,6 +147,10 @@ def other_target_times(one: Batch) -> Batch:
     times = one.times.clone()
     times[place] = last + mixed
     return replace(one, times=times)
+
+
+def _misled(score):
+    return lambda one: score(other_target_times(one))
 
 
 @torch.no_grad()

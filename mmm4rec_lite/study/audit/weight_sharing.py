@@ -83,8 +83,8 @@ def shared_weights() -> Finding:
         f"One TiSSD serves both: {shared:,} of {public['whole model without item tables']:,} parameters. Adapters, "
         f"LayerNorms and the feed-forward of eq. 11 are each modality's own, and in the public code the image has no "
         f"feed-forward at all ({public['feed-forward of eq. 11, image']:,} parameters). Sharing also makes the two "
-        f"time signals one (see dual-channel). The paper's own gain in NDCG@10: {drop['scientific']:.4f} on Scientific, "
-        f"{drop['office']:.4f} on Office, one run each"
+        f"time signals one (see dual-channel). The paper's own gain in NDCG@10: {drop['scientific']:.4f} on "
+        f"Scientific, {drop['office']:.4f} on Office, one run each"
     )
     # one block, or two would be counted above
     verdict = SUPPORTED if shared == count(layer.tissd[0]) else CONTRADICTED
