@@ -31,7 +31,6 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec as MMM4Rec
 from mmm4rec_lite.models.registry import get_model as get_model
 from mmm4rec_lite.models.registry import list_models as list_models
 from mmm4rec_lite.runs import Protocol as Protocol
-from mmm4rec_lite.runs import Run as Run
 from mmm4rec_lite.runs import Task as Task
 from mmm4rec_lite.runs import load_run as load_run
 from mmm4rec_lite.runs import pretrain as pretrain
