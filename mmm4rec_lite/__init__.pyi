@@ -16,6 +16,7 @@ from mmm4rec_lite.data import import_tables as import_tables
 from mmm4rec_lite.data import leave_one_out as leave_one_out
 from mmm4rec_lite.data import load_dataset as load_dataset
 from mmm4rec_lite.data import movielens_100k as movielens_100k
+from mmm4rec_lite.data.synthetic import make_store as make_store
 from mmm4rec_lite.evaluation import compare as compare
 from mmm4rec_lite.evaluation import recommend as recommend
 from mmm4rec_lite.features import Features as Features
@@ -28,6 +29,7 @@ from mmm4rec_lite.models.config import ModelConfig as ModelConfig
 from mmm4rec_lite.models.config import Quirks as Quirks
 from mmm4rec_lite.models.config import TrainConfig as TrainConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec as MMM4Rec
+from mmm4rec_lite.models.registry import build_model as build_model
 from mmm4rec_lite.models.registry import get_model as get_model
 from mmm4rec_lite.models.registry import list_models as list_models
 from mmm4rec_lite.runs import Protocol as Protocol
