@@ -18,7 +18,7 @@ from mmm4rec_lite.data.synthetic import DAY, HOUR
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.config import Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study.shop import TIME, World, expected_ndcg
+from mmm4rec_lite.study.shop import TIME, World, expected_ndcg, mean_and_error
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
@@ -83,8 +83,7 @@ def worth(shop: World, models: dict[str, MMM4Rec]) -> pd.DataFrame:
     """Expected NDCG@10 of models and of the best that can be had: system, expected_ndcg@10, standard_error (users)."""
     systems = {name: model_scorer(model) for name, model in models.items()}
     systems |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}
-    values = {name: expected_ndcg(score, shop, TIME.max_len) for name, score in systems.items()}
-    rows = [(name, v.mean().item(), (v.std() / len(v) ** 0.5).item()) for name, v in values.items()]
+    rows = [(name, *mean_and_error(expected_ndcg(score, shop, TIME.max_len))) for name, score in systems.items()]
     return pd.DataFrame(rows, columns=["system", "expected_ndcg@10", "standard_error"])
 
 

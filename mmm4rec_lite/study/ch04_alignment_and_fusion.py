@@ -15,15 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
-from mmm4rec_lite.analysis import (
-    activations,
-    alignment,
-    filter_gain,
-    filter_state,
-    frequency_map,
-    receptive_field,
-    score_parts,
-)
+from mmm4rec_lite import analysis
 from mmm4rec_lite.data import Batch, Dataset
 from mmm4rec_lite.data.synthetic import DAY, HOUR, StoreConfig, make_store
 from mmm4rec_lite.evaluation import model_scorer
@@ -34,7 +26,16 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.spectra import period_axis
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
+from mmm4rec_lite.viz.style import (
+    COLOURS,
+    captioned,
+    empty_figure,
+    grouped_bars,
+    legend_beside,
+    panel,
+    panel_row,
+    styled,
+)
 
 FORMS: dict[str, dict[str, Any]] = {"one shared TiSSD": {}, "one TiSSD each": dict(shared=False)}
 FILTERS: dict[str, dict[str, Any]] = {
@@ -88,11 +89,11 @@ def alignment_table(seeds: int | None = None) -> pd.DataFrame:
 
 def _aligned(model, one):
     """Two lines of `alignment_table`: of what enters and what leaves the last layer's alignment at the last step."""
-    seen = activations(model, one)[-1]
+    seen = analysis.activations(model, one)[-1]
     last = lambda values: values[torch.arange(len(values)), one.lengths.to(values.device) - 1]
     places = {"items going in": "_in", "sequences coming out": ""}
     pairs = {place: (last(seen["text" + end]), last(seen["image" + end])) for place, end in places.items()}
-    return [{"place": place, **alignment(text, image)} for place, (text, image) in pairs.items()]
+    return [{"place": place, **analysis.alignment(text, image)} for place, (text, image) in pairs.items()]
 
 
 @styled
@@ -209,7 +210,7 @@ def passed(filters: dict[str, FourierFilter], signals: Signals) -> pd.DataFrame:
     tables = []
     for name, layer in filters.items():
         for kind, values in signals.items():
-            out = filter_state(layer, values, values)["signal"]
+            out = analysis.filter_state(layer, values, values)["signal"]
             steps = range(1, len(values) + 1)
             tables.append(
                 pd.DataFrame({"filter": name, "signal": kind, "step": steps, "in": values.tolist(), "out": out})
@@ -253,7 +254,7 @@ def traits(filters: dict[str, FourierFilter]) -> pd.DataFrame:
         tones = (2 * torch.pi * torch.outer(bins, torch.arange(L)) / L).cos() * 2**0.5
         one, (i, j) = _answer(layer, tones), torch.triu_indices(len(bins), len(bins), 1)
         both = _answer(layer, tones[i] + tones[j])
-        amplitudes = frequency_map(layer)[1 : (L + 1) // 2]
+        amplitudes = analysis.frequency_map(layer)[1 : (L + 1) // 2]
         own = amplitudes[torch.arange(len(bins)), bins]
         elsewhere = 1 - own.square() / amplitudes.square().sum(1)
         superposition = (both - one[i] - one[j]).norm(dim=1) / both.norm(dim=1)
@@ -271,7 +272,7 @@ def adaptive_table(layer: FourierFilter, signals: Signals) -> pd.DataFrame:
     """|K^t| of eq. 14 for each of the signals: signal, bin, period (steps), K; bin 0 is left out."""
     parts = []
     for name, values in signals.items():
-        state = filter_state(layer, values, values)
+        state = analysis.filter_state(layer, values, values)
         parts.append(pd.DataFrame({"signal": name, "bin": state["bins"], "K": state["gain_text"]}).iloc[1:])
     table = pd.concat(parts, ignore_index=True)
     return table.assign(period=layer.length / table["bin"])
@@ -281,10 +282,8 @@ def adaptive_table(layer: FourierFilter, signals: Signals) -> pd.DataFrame:
 def plot_adaptive_gain(table: pd.DataFrame) -> Figure:
     """|K| of one filter for different signals, by period, as bars from 1; a frame of `adaptive_table`."""
     figure, axis = panel(7, 2.5)
-    width = 0.8 / table["signal"].nunique()
-    for i, (name, rows) in enumerate(table.groupby("signal", sort=False)):
-        places = rows["bin"] + (i + 0.5) * width - 0.4
-        axis.bar(places, rows["K"] - 1, width, bottom=1, color=COLOURS[i], label=name)
+    above = {name: rows["K"] - 1 for name, rows in table.groupby("signal", sort=False)}
+    grouped_bars(axis, above, first=int(table["bin"].min()), bottom=1)
     axis.axhline(1, color="black", lw=1)
     axis.set(ylabel=r"$|K^t|$ (no unit)")
     period_axis(axis, table)
@@ -300,8 +299,8 @@ def gain_table(models: dict[str, tuple[Batch, Models]]) -> pd.DataFrame:
     parts = []
     for name, (one, states) in models.items():
         for when, model in states.items():
-            seen = activations(model, one)[0]
-            table = filter_gain(model.layers[0].filter, seen["d_text"], seen["d_image"])
+            seen = analysis.activations(model, one)[0]
+            table = analysis.filter_gain(model.layers[0].filter, seen["d_text"], seen["d_image"])
             apart = (seen["d_text"] - seen["d_image"]).abs().max().item()
             parts.append(table.assign(**{"data": name, "when": when, "users": len(one.items), "channels apart": apart}))
     return pd.concat(parts, ignore_index=True)
@@ -329,8 +328,8 @@ def reach_table(models: Models, seed: int = 0) -> pd.DataFrame:
     """`analysis.receptive_field` of the first layer on full windows; models: when -> model. Its columns, and when."""
     parts = []
     for when, model in models.items():
-        seen = activations(model, world(seed).histories(full=True))[0]
-        table = receptive_field(model.layers[0].ticossd, seen["text"], seen["image"], seen["d_fused"])
+        seen = analysis.activations(model, world(seed).histories(full=True))[0]
+        table = analysis.receptive_field(model.layers[0].ticossd, seen["text"], seen["image"], seen["d_fused"])
         parts.append(table.assign(when=when))
     return pd.concat(parts, ignore_index=True)
 
@@ -339,14 +338,14 @@ def reach_table(models: Models, seed: int = 0) -> pd.DataFrame:
 def plot_reach_bars(table: pd.DataFrame, title: str = "") -> Figure:
     """How far M's last step moves by one step of one stream, a panel per ``when``; a frame of `reach_table`."""
     states = list(table["when"].unique())
+    shorten = lambda percent: "0" if percent == 0 else f"{percent:.2g}" if percent < 1 else f"{percent:.0f}"
     figure, axes = panel_row(len(states), 7.5, 2.6)
     for axis, state in zip(axes, states):
         rows = table[table["when"] == state].assign(**{"moved (%)": 100 * table["moved"]})
         look = dict(palette=COLOURS[:2], saturation=1, legend=state == states[-1])
         sns.barplot(rows, x="back", y="moved (%)", hue="stream", ax=axis, **look)
-        bars: Any
         for bars in axis.containers:
-            axis.bar_label(bars, fmt=lambda v: "0" if v == 0 else f"{v:.2g}" if v < 1 else f"{v:.0f}", fontsize=6)
+            axis.bar_label(bars, fmt=shorten, fontsize=6)  # type: ignore[arg-type]
         axis.set(xlabel="steps before the last", ylabel="M's last step moves by\n(% of its length)")
         axis.set_title(state, fontsize=10, loc="left")
         axis.invert_xaxis()
@@ -359,7 +358,7 @@ def best_scores(model: MMM4Rec, dataset: Dataset, one: Batch, k: int = 6) -> pd.
     """The k best items of the first user of a batch, and what each modality adds: item, text, image, score."""
     user = model.eval().users(one)[:1]
     score, items = model.score(user)[0].topk(k)
-    text, image = score_parts(model, user, items)
+    text, image = analysis.score_parts(model, user, items)
     names = dataset.items["title"].iloc[(items - 1).tolist()].tolist()
     return pd.DataFrame({"item": names, "text": text[0].tolist(), "image": image[0].tolist(), "score": score.tolist()})
 

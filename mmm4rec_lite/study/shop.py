@@ -17,12 +17,13 @@ that tell nothing (`shown`). That isolates what the sequence model learns.
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache, cached_property
 from importlib.metadata import version
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -55,23 +56,27 @@ SHORTER = TRAINING.replace(epochs=5)
 SHORTEST = SHORTER.replace(rows_per_epoch=10_240)
 SCALES = {"quick": (TRAINING.replace(epochs=4, rows_per_epoch=8192), 3), "full": (TRAINING, 6)}
 NUISANCE = 0.3  # size of what differs between pictures (texts) of one kind
-PUBLISHED_START = dict(quirks=Quirks(published_init=True))
-FORMS: dict[
-    str, tuple[dict, dict, str]
-] = {  # name -> (changes of MODEL, changes of TRAINING, the form without time that it is compared with)
-    "no time": (dict(time=False), {}, "no time"),
-    "revived time branch": (dict(gap_vector=False), {}, "no time"),
-    "gap vector": ({}, {}, "no time"),
+
+
+class Form(NamedTuple):
+    """A form of time-awareness: changes of MODEL and of TRAINING, and the form without time to compare it with."""
+
+    model: dict[str, Any]
+    training: dict[str, Any] = {}
+    against: str = "no time"
+
+
+START, DECAY, CONTROL = Quirks(published_init=True), dict(decay_all=True), "no time, published start"
+FORMS = {
+    "no time": Form(dict(time=False)),
+    "revived time branch": Form(dict(gap_vector=False)),
+    "gap vector": Form({}),
     # the published start and weight decay act on the whole model: they need a control of their own
-    "no time, published start": (dict(time=False, **PUBLISHED_START), dict(decay_all=True), "no time, published start"),
-    "published time branch": (
-        dict(gaps="seconds", gap_vector=False, **PUBLISHED_START),
-        dict(decay_all=True),
-        "no time, published start",
-    ),
+    CONTROL: Form(dict(time=False, quirks=START), DECAY, CONTROL),
+    "published time branch": Form(dict(gaps="seconds", gap_vector=False, quirks=START), DECAY, CONTROL),
 }
 TELLING = {"picture": dict(picture=0.95, text=0.25), "text": dict(picture=0.25, text=0.95)}
-MEMORIES: dict[str, dict] = {  # how long an interest lasts (half-life, days), and interests that come back
+MEMORIES: dict[str, dict[str, Any]] = {  # how long an interest lasts (half-life, days), and interests that come back
     "half-life 2 days, short memory": dict(half_life=2.0),
     "half-life 10 days, short memory": dict(),
     "half-life 60 days, short memory": dict(half_life=60.0),
@@ -106,7 +111,7 @@ class World:
         return leave_one_out(self.dataset)
 
     def best(self, gaps: bool = True, knows: str = "all") -> Scorer:
-        """The scorer that knows the truth (`data.synthetic.best`)."""
+        """The scorer that knows the truth (`data.synthetic.oracle_scorer`)."""
         return oracle_scorer(self.truth, self.dataset, gaps, knows)
 
     def histories(self, max_len: int = MODEL.max_len, full: bool = False) -> Batch:
@@ -212,38 +217,26 @@ class Table:
     """The lines of one world, one per system and number of items kept, and their paired differences."""
 
     def __init__(self, part: str, name: str, world: World, max_len: int = MODEL.max_len):
+        self.about = {"part": part, "world": name, "seed": world.config.seed}
         self.world, self.max_len = world, max_len
         self.lines: list[dict[str, Any]] = []
-        self.values: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        self.about = {"part": part, "world": name, "seed": world.config.seed}
+        self.values: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}  # expected and drawn NDCG@10, user by user
 
     def add(self, system: str, score: Scorer, kept: int | None = None, **notes: Any) -> None:
         """Rank the test users by ``score``, given their last ``kept`` items (default: all of the window)."""
         kept = kept or self.max_len
         ranks = rank_rows(score, self.world.split.sequences, self.world.split.test, kept)
-        expected, measured = expected_ndcg(score, self.world, self.max_len, kept), metrics(ranks)
+        expected, drawn = expected_ndcg(score, self.world, self.max_len, kept), metrics(ranks)
         self.values[system, kept] = expected, ndcg_per_row(ranks)
-        self.lines.append(
-            {
-                **self.about,
-                "system": system,
-                "kept": kept,
-                "n_users": len(ranks),
-                "expected_ndcg@10": expected.mean().item(),
-                "ndcg@10": measured["ndcg@10"],
-                "recall@10": measured["recall@10"],
-                **notes,
-                "store": json.dumps(asdict(self.world.config)),
-                "torch": torch.__version__,
-                "mmm4rec_lite": version("mmm4rec-lite"),
-                "threads": torch.get_num_threads(),
-                "machine": f"{platform.system()} {platform.machine()}",
-                "date": date.today().isoformat(),
-            }
-        )
+        line = {**self.about, "system": system, "kept": kept, "n_users": len(ranks)}
+        line |= {"expected_ndcg@10": expected.mean().item(), "ndcg@10": drawn["ndcg@10"]}
+        line |= {"recall@10": drawn["recall@10"], **notes, "store": json.dumps(asdict(self.world.config))}
+        line |= {"torch": torch.__version__, "mmm4rec_lite": version("mmm4rec-lite")}
+        line |= {"threads": torch.get_num_threads(), "machine": f"{platform.system()} {platform.machine()}"}
+        self.lines.append({**line, "date": date.today().isoformat()})
 
     def compared(
-        self, against: str, others: dict[str, str] | None = None, kept: int | None = None
+        self, against: str, others: Mapping[str, str] | None = None, kept: int | None = None
     ) -> list[dict[str, Any]]:
         """The lines with their differences to the system ``against``, or to the one named in ``others``.
 
@@ -253,56 +246,51 @@ class Table:
         for line in self.lines:
             base = (others or {}).get(line["system"], against)
             pairs = zip(self.values[line["system"], line["kept"]], self.values[base, kept])
-            (mean, error), (drawn, drawn_error) = (
-                (d.mean().item(), (d.std() / len(d) ** 0.5).item()) for d in (a - b for a, b in pairs)
-            )
+            (mean, error), (drawn, drawn_error) = (mean_and_error(own - other) for own, other in pairs)
             distance = (self.values["best", self.max_len][0] - self.values[base, kept][0]).mean().item()
-            line |= {
-                "against": base,
-                "against_kept": kept,
-                "difference": mean,
-                "standard_error": error,
-                "closed": mean / distance,
-                "drawn_difference": drawn,
-                "drawn_standard_error": drawn_error,
-            }
+            line |= {"against": base, "against_kept": kept, "difference": mean, "standard_error": error}
+            line |= {"closed": mean / distance, "drawn_difference": drawn, "drawn_standard_error": drawn_error}
         return self.lines
 
 
-def gap_part(
-    seeds: int = 3, effects: Sequence[float] = (1.0, 0.0), forms: Sequence[str] = tuple(FORMS)
-) -> pd.DataFrame:
+def mean_and_error(values: Float[Tensor, " R"]) -> tuple[float, float]:
+    """The mean over users and its standard error."""
+    return values.mean().item(), (values.std() / len(values) ** 0.5).item()
+
+
+# the parts of the experiment
+
+
+def gap_part(seeds: int = 3, effects: Sequence[float] = (1.0, 0.0), forms: Iterable[str] = FORMS) -> pd.DataFrame:
     """Every form of time-awareness where gaps tell much (effect 1) and nothing (effect 0), against no time."""
     lines = []
-    for effect in effects:
-        for seed in range(seeds):
-            one = World(STORE.replace(gap_effect=effect, seed=seed))
-            table = Table("gaps", f"gap effect {effect:g}", one)
-            for name in forms:
-                model, changes, _ = FORMS[name]
-                trained, notes = train(one, MODEL.replace(**model), TRAINING.replace(seed=seed, **changes))
-                moved = moved_by_gaps(trained, one) if trained.config.time else 0.0
-                table.add(name, model_scorer(trained), relative_change=moved, **notes)
-            table.add("best without gaps", one.best(gaps=False))
-            table.add("best", one.best())
-            lines += table.compared("no time", {name: FORMS[name][2] for name in forms})
+    for effect, seed in product(effects, range(seeds)):
+        one = World(STORE.replace(gap_effect=effect, seed=seed))
+        table = Table("gaps", f"gap effect {effect:g}", one)
+        for name in forms:
+            form = FORMS[name]
+            model, notes = train(one, MODEL.replace(**form.model), TRAINING.replace(seed=seed, **form.training))
+            moved = moved_by_gaps(model, one) if model.config.time else 0.0
+            table.add(name, model_scorer(model), relative_change=moved, **notes)
+        table.add("best without gaps", one.best(gaps=False))
+        table.add("best", one.best())
+        lines += table.compared("no time", {name: FORMS[name].against for name in forms})
     return pd.DataFrame(lines)
 
 
 def modality_part(seeds: int = 3) -> pd.DataFrame:
     """Both modalities, image off, text off, where the picture or where the text tells; no item tables."""
     lines = []
-    for telling, parameters in TELLING.items():
-        for seed in range(seeds):
-            one = World(STORE.replace(**parameters, seed=seed))
-            table = Table("modality", f"the {telling} tells", one)
-            for name, off in (("both", ()), ("image off", ("picture",)), ("text off", ("text",))):
-                trained, notes = train(one, NO_ID, SHORTEST.replace(seed=seed), off)
-                table.add(name, model_scorer(trained), **notes)
-            for knows in ("both", "picture", "text"):
-                table.add(f"judged from {knows}", one.best(knows=knows))
-            table.add("best", one.best())
-            lines += table.compared("both")
+    for telling, seed in product(TELLING, range(seeds)):
+        one = World(STORE.replace(**TELLING[telling], seed=seed))
+        table = Table("modality", f"the {telling} tells", one)
+        for name, off in (("both", ()), ("image off", ("picture",)), ("text off", ("text",))):
+            model, notes = train(one, NO_ID, SHORTEST.replace(seed=seed), off)
+            table.add(name, model_scorer(model), **notes)
+        for knows in ("both", "picture", "text"):
+            table.add(f"judged from {knows}", one.best(knows=knows))
+        table.add("best", one.best())
+        lines += table.compared("both")
     return pd.DataFrame(lines)
 
 
@@ -310,15 +298,14 @@ def memory_part(seeds: int = 3, kept: Sequence[int] = (1, 2, 3, 5, 8, 12)) -> pd
     """NDCG@10 given only the last n items, for interests that are gone for good and for some that come back."""
     lines = []
     config = MODEL.replace(max_len=max(kept))
-    for memory, parameters in MEMORIES.items():
-        for seed in range(seeds):
-            one = World(STORE.replace(**parameters, length=24, seed=seed))
-            table = Table("memory", memory, one, config.max_len)
-            trained, notes = train(one, config, SHORTER.replace(seed=seed))
-            for n in kept:
-                table.add("gap vector", model_scorer(trained), kept=n, **notes)
-                table.add("best", one.best(), kept=n)
-            lines += table.compared("gap vector", kept=kept[0])
+    for memory, seed in product(MEMORIES, range(seeds)):
+        one = World(STORE.replace(**MEMORIES[memory], length=24, seed=seed))
+        table = Table("memory", memory, one, config.max_len)
+        model, notes = train(one, config, SHORTER.replace(seed=seed))
+        for n in kept:
+            table.add("gap vector", model_scorer(model), kept=n, **notes)
+            table.add("best", one.best(), kept=n)
+        lines += table.compared("gap vector", kept=kept[0])
     return pd.DataFrame(lines)
 
 

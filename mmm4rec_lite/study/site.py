@@ -156,7 +156,7 @@ def render(
     chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
     cards = {name: _card(notebook) for name, notebook in chapters.items()}
     for name in chapters if only is None else only:
-        _write(site / f"{name}.html", _page(name, chapters[name], cards))
+        _save(_page(name, chapters[name], cards), site / f"{name}.html")
     computed = sum(card.origin == COMPUTED for card in cards.values())
     if explorer is not None:
         with atomic(site / Path(explorer).name) as temporary:
@@ -164,11 +164,11 @@ def render(
         cards[Path(explorer).stem] = _explorer_card()
     found = "".join(_shown(name, card) for name, card in cards.items())
     index = site / "index.html"
-    _write(index, _INDEX.substitute(cards=found, computed=computed, all=len(chapters)))
+    _save(_INDEX.substitute(cards=found, computed=computed, all=len(chapters)), index)
     return index
 
 
-def _write(path, text):
+def _save(text, path):
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -196,17 +196,15 @@ def _page(name, notebook, cards):
 def _links(name, cards):
     """Where a reader of chapter ``name`` may go: back to the index, a chapter back, a chapter on."""
     names, link = list(cards), '<span>{}<a href="{}.html">{}</a></span>'.format
-    at = names.index(name)
-    near = [("Before: ", other) for other in names[max(at - 1, 0) : at]]
-    near += [("Next: ", other) for other in names[at + 1 : at + 2]]
-    return " ".join([link("", "index", "All chapters"), *(link(w, n, html.escape(cards[n].title)) for w, n in near)])
+    at, title = names.index(name), lambda other: html.escape(cards[other].title)
+    before = [link("Before: ", other, title(other)) for other in names[max(at - 1, 0) : at]]
+    after = [link("Next: ", other, title(other)) for other in names[at + 1 : at + 2]]
+    return " ".join([link("", "index", "All chapters"), *before, *after])
 
 
 def _mathml(match):
     code, display, inline = match.groups()
-    if code:
-        return code
-    return convert((display or inline).strip(), display="block" if display else "inline")
+    return code or convert((display or inline).strip(), display="block" if display else "inline")
 
 
 def _card(notebook):
