@@ -4,15 +4,22 @@ import base64
 import html
 import io
 import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import ipywidgets
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import empty_figure
+
+Action = Callable[["Explorer"], None]  # what a control does before the redraw
+WIDE: dict[str, Any] = dict(style={"description_width": "10em"}, layout={"width": "29em"})  # a control, two in a row
 
 
 class Explorer(ipywidgets.VBox):
@@ -21,17 +28,28 @@ class Explorer(ipywidgets.VBox):
     Each control is an attribute by its name; ``figure`` is one and the same matplotlib Figure all along, which is also
     the static figure for pages without a kernel; ``numbers`` and ``error`` are HTML widgets.
 
-    Args:
-        name: what it shows, in a few words.
-        figure: with artists that ``redraw`` changes. Those that are ``animated`` are drawn over the rest of the figure,
-            which is drawn only when limits, ticks or titles of its axes change: text costs most of a redraw.
-        controls: name -> widget; every change of a ``value`` redraws.
-        redraw: function (explorer) that sets the artists and returns the numbers as HTML.
-        rows: lists of names, how the controls stand; default: two in a row.
-        actions: name -> function (explorer) to run before the redraw when this control changes or is pressed.
+    Parameters
+    ----------
+    name : what it shows, in a few words
+    figure : with artists that ``redraw`` changes. Those that are ``animated`` are drawn over the rest of the figure,
+        which is drawn only when limits, ticks or titles of its axes change: text costs most of a redraw
+    controls : name -> widget; every change of a ``value`` redraws
+    redraw : sets the artists and returns the numbers as HTML
+    rows : lists of names, how the controls stand
+    actions : name -> what to do before the redraw when this control changes or is pressed
+    start : what to do before the first one
     """
 
-    def __init__(self, name, figure, controls, redraw, rows=None, actions=None):
+    def __init__(
+        self,
+        name: str,
+        figure: Figure,
+        controls: Mapping[str, Any],
+        redraw: Callable[["Explorer"], str],
+        rows: Sequence[Sequence[str]],
+        actions: Mapping[str, Action] | None = None,
+        start: Action | None = None,
+    ):
         self.name, self.figure, self._redraw, actions = name, figure, redraw, actions or {}
         self._canvas, self._held, self._still = FigureCanvasAgg(figure), False, (None, None)
         self._moving = figure.findobj(lambda artist: artist.get_animated())
@@ -45,20 +63,21 @@ class Explorer(ipywidgets.VBox):
                 control.on_click(react)
             else:
                 control.observe(react, names="value")
-        names = list(controls)
-        rows = rows or [names[i : i + 2] for i in range(0, len(names), 2)]
         boxes = [ipywidgets.HBox([controls[key] for key in row], layout={"flex_flow": "row wrap"}) for row in rows]
         super().__init__([*boxes, self.error, self.image, self.numbers])
+        if start:
+            with self.held():
+                start(self)
         self._draw()  # what fails at once fails the cell
 
-    def redraw(self):
+    def redraw(self) -> None:
         """Compute, draw and show; an error appears in the line above the figure, which then stays as it was."""
         if self._held:
             return
         with self._shown():
             self._draw()
 
-    def do(self, action):
+    def do(self, action: Action) -> None:
         """Run ``action(self)``, then redraw once, whatever controls it changed."""
         if self._held:
             return
@@ -68,7 +87,7 @@ class Explorer(ipywidgets.VBox):
             self.redraw()
 
     @contextmanager
-    def held(self):
+    def held(self) -> Iterator[None]:
         """Changes of controls inside do not redraw."""
         before, self._held = self._held, True
         try:
@@ -116,46 +135,49 @@ class Explorer(ipywidgets.VBox):
         return (data, *metadata) if metadata else data
 
 
-def fixed_figure(width, height):
-    """An empty figure whose axes stay where they are put: nothing is laid out anew when it is drawn."""
-    figure = empty_figure(width, height)
+def fixed_figure(height: float) -> Figure:
+    """An empty figure, ``height`` inches high, whose axes stay where they are put: drawn, it is not laid out anew."""
+    figure = empty_figure(9.6, height)
     figure.set_layout_engine("none")
     return figure
 
 
-def slider(name, value, low, high, step=None, log=False, live=True, readout=".2f"):
-    """A slider; ``log``: of the decimal logarithm. ``live``: redraw while it is dragged."""
-    common = dict(
-        description=name,
-        value=value,
-        continuous_update=live,
-        readout_format=readout,
-        style={"description_width": "10em"},
-        layout={"width": "29em"},
-    )
+def slider(
+    name: str, value: float, low: float, high: float, step: float = 0.05, log: bool = False, readout: str = ".2f"
+) -> Any:
+    """A slider; ``log``: of the decimal logarithm, in steps of 0.02."""
+    look = dict(description=name, value=value, readout_format=readout, **WIDE)
     if log:
-        return ipywidgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=step or 0.02, **common)
-    return ipywidgets.FloatSlider(min=low, max=high, step=step or 0.05, **common)
+        return ipywidgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=0.02, **look)
+    return ipywidgets.FloatSlider(min=low, max=high, step=step, **look)
 
 
-def set_within(slider, value):
+def set_within(slider: Any, value: float) -> None:
     """Set a slider to ``value``, with wider limits where it needs them."""
     place = math.log10(value) if isinstance(slider, ipywidgets.FloatLogSlider) else value
     slider.min, slider.max = min(slider.min, place), max(slider.max, place)
     slider.value = value
 
 
-def choice(name, options, value=None):
+def choice(name: str, options: Sequence[Any], value: Any = None) -> Any:
     """A drop-down list."""
-    return ipywidgets.Dropdown(
-        description=name, options=options, value=value, style={"description_width": "10em"}, layout={"width": "29em"}
-    )
+    return ipywidgets.Dropdown(description=name, options=options, value=value, **WIDE)
 
 
-def some_users(dataset, user=None, least=5, most=200):
-    """Users to choose from: the first ``most`` with at least ``least`` interactions, and ``user`` before them."""
+def user_choice(dataset: Dataset, user: str | None = None, least: int = 5, most: int = 200) -> Any:
+    """A drop-down list of users, ``user`` chosen: the first ``most`` with at least ``least`` interactions."""
     counts = dataset.interactions["user"].value_counts(sort=False)
     users = list(counts.index[counts >= least][:most]) or list(counts.index[:most])
     if user is not None and user not in counts.index:
         raise InputError(f"{dataset.name} has no user {user!r}; one that it has: {users[0]!r}")
-    return users if user is None or user in users else [user, *users]
+    users = users if user is None or user in users else [user, *users]
+    return choice("user", users, user or users[0])
+
+
+def check_items(name: str, model: Any, dataset: Dataset, features: Any = None) -> None:
+    """InputError of the explorer ``name`` unless model, dataset and, where given, features are of the same items."""
+    lost = features is not None and set(dataset.items["item"]) - set(features.items)
+    if lost or len(model.image_features) != len(dataset.items) + 1:
+        given = f"model, dataset {dataset.name} and features" if features else f"model and dataset {dataset.name}"
+        told = "are not of the same items; load the model with this dataset's features"
+        raise InputError(f"{name}: {given} {told}")

@@ -1,7 +1,9 @@
 """The dual-channel Fourier filter: plant periods in a time signal and see what passes."""
 
+from itertools import product
+from typing import Any
+
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -9,13 +11,16 @@ from mmm4rec_lite.analysis import filter_state
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, fixed_figure, slider
-from mmm4rec_lite.viz.style import COLOURS, STYLE
+from mmm4rec_lite.viz.style import COLOURS, styled
 
-CHANNELS = {"both": (1, 1), "text": (1, 0), "image": (0, 1)}
+CHANNELS = {"both": (1, 1), "text": (1, 0), "image": (0, 1)}  # where a wave is planted: text, image
+
+WAVE = ("period", "size", "where")  # its controls
 
 
-def filter_explorer(model=None, length=20, seed=0):
+def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 0) -> Explorer:
     """An explorer of the Fourier filter (eq. 12-16) of a model's layers.
 
     Without a model: of a fresh filter (start values drawn by ``seed``) over a window of ``length`` steps.
@@ -29,12 +34,12 @@ def filter_explorer(model=None, length=20, seed=0):
     L = model.config.max_len
     if L < 4:
         raise InputError(f"filter_explorer: a window of {L} steps holds no two periods; it takes 4 or more")
-    controls = {}
-    for i, (period, size, where) in enumerate([(L / 2, 1.0, "both"), (4.0, 0.5, "both")], 1):
+    controls: dict[str, Any] = {}
+    for i, (period, size) in enumerate([(L / 2, 1.0), (4.0, 0.5)], 1):
         controls |= {
             f"period{i}": slider(f"period {i} (steps)", period, 2, L, step=0.1, readout=".1f"),
             f"size{i}": slider(f"amplitude {i}", size, 0, 1),
-            f"where{i}": choice(f"{i} planted in", list(CHANNELS), where),
+            f"where{i}": choice(f"{i} planted in", list(CHANNELS), "both"),
         }
     controls["layer"] = ipywidgets.IntSlider(1, 1, max(model.config.n_layers, 2), description="layer")
     figure, draw = _view(L)
@@ -46,83 +51,75 @@ def filter_explorer(model=None, length=20, seed=0):
         return state
 
     def redraw(explorer):
-        waves = [[getattr(explorer, f"{name}{i}").value for name in ("period", "size", "where")] for i in (1, 2)]
-        return _numbers(explorer, respond(waves, explorer.layer.value - 1), L)
+        waves = [[getattr(explorer, f"{name}{i}").value for name in WAVE] for i in (1, 2)]
+        return _numbers(waves, respond(waves, explorer.layer.value - 1), L)
 
-    for layer in range(model.config.n_layers):  # the axes of now hold what will be: see _view
-        for second in (L / 2, 4.0):
-            respond([(L / 2, 1, "both"), (second, 1, "both")], layer)
-    rows = [[f"{name}1", f"{name}2"] for name in ("period", "size", "where")]
+    for layer, second in product(range(model.config.n_layers), (L / 2, 4.0)):  # see ``_view``: axes that hold these
+        respond([(L / 2, 1, "both"), (second, 1, "both")], layer)
+    rows = [[f"{name}1", f"{name}2"] for name in WAVE]
     rows += [["layer"]] if model.config.n_layers > 1 else []
     return Explorer("what the Fourier filter passes", figure, controls, redraw, rows)
 
 
-def planted(length, period, size):
-    """A wave [L] of amplitude ``size`` and ``period`` in steps: size cos(2 pi t / period), t = 0 .. L - 1."""
+def planted(length: int, period: float, size: float) -> Float[Tensor, " L"]:
+    """A wave of amplitude ``size`` and ``period`` in steps: size cos(2 pi t / period), t = 0 .. length - 1."""
     return size * torch.cos(2 * torch.pi * torch.arange(length) / period)
 
 
-def _numbers(explorer, state, length):
+def _numbers(waves, state, length):
     told = []
-    for i in (1, 2):
-        period = getattr(explorer, f"period{i}").value
+    for period, *_ in waves:
         near = min(int(np.floor(length / period + 0.5)), len(state["bins"]) - 1)
-        before = state["text"][near] + state["image"][near]
+        out, text, image = (state[name][near] for name in ("fused", "gain_text", "gain_image"))
+        given = state["text"][near] + state["image"][near]
         told.append(
-            f"<b>period {period:.1f} steps</b> (bin {near}): amplitude in {before:.2f}, out "
-            f"{state['fused'][near]:.2f}, gain |K| text {state['gain_text'][near]:.2f}, image "
-            f"{state['gain_image'][near]:.2f}"
+            f"<b>period {period:.1f} steps</b> (bin {near}): amplitude in {given:.2f}, out {out:.2f}, gain |K| text "
+            f"{text:.2f}, image {image:.2f}"
         )
     return "<br>".join(told)
 
 
+@styled(grid=False)
 def _view(L):
     """The figure, and a function that draws signals and a state into it.
 
     Limits grow to hold what is drawn and never shrink: sizes can be compared, and drawing axes anew is slow.
     """
     bins = np.arange(L // 2 + 1)
-    with plt.rc_context(STYLE):
-        figure = fixed_figure(9.6, 4.2)
-        axes = [figure.add_axes([x, y, 0.265, 0.33]) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
-        titles = (
-            "signals in",
-            "spectrum in",
-            "gain |K| of each channel",
-            "signal out",
-            "spectrum out",
-            "out over in, by bin",
-        )
-        for i, (axis, title) in enumerate(zip(axes, titles)):
-            axis.set_title(title, fontsize=10, loc="left")
-            axis.tick_params(labelsize=8)
-            steps = i in (0, 3)
-            axis.set_xlim((-0.5, L - 0.5) if steps else (-0.6, len(bins) - 0.4))
-            axis.set_xlabel("step" if steps else "cycles per window" if i > 2 else "", fontsize=8)
-            axis.set_ylim(0, 1e-9)
-            axis.axhline(0 if steps else 1 if i in (2, 5) else 0, color="black", lw=0.6, ls=":")
-        line = lambda axis, colour, **look: axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0]
-        two = [
-            [line(axis, 0, lw=4, alpha=0.5, label="text"), line(axis, 1, lw=1.5, marker="o", ms=3, label="image")]
-            for axis in axes[:3]
-        ]
-        out = [line(axis, 2, lw=1.5, marker="o", ms=3) for axis in axes[3:]]
-        axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
+    figure = fixed_figure(4.2)
+    axes = [figure.add_axes((x, y, 0.265, 0.33)) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
+    titles = [
+        "signals in",
+        "spectrum in",
+        "gain |K| of each channel",
+        "signal out",
+        "spectrum out",
+        "out over in, by bin",
+    ]
+    for i, (axis, title) in enumerate(zip(axes, titles)):
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.tick_params(labelsize=8)
+        steps, ratio = i in (0, 3), i in (2, 5)
+        axis.set(xlim=(-0.5, L - 0.5) if steps else (-0.6, len(bins) - 0.4), ylim=(0, 1e-9))
+        axis.set_xlabel("step" if steps else "cycles per window" if i > 2 else "", fontsize=8)
+        axis.axhline(1 if ratio else 0, color="black", lw=0.6, ls=":")
+    dotted = dict(lw=1.5, marker="o", ms=3)
+    looks = [[(0, dict(lw=4, alpha=0.5, label="text")), (1, dict(label="image", **dotted))]] * 3 + [[(2, dotted)]] * 3
+    lines = [
+        [axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0] for colour, look in own]
+        for axis, own in zip(axes, looks)
+    ]
+    axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
 
     def draw(signals, state):
-        steps = np.arange(L)
         given = state["text"] + state["image"]
         ratio = np.where(given > 0.1 * max(given.max(), 1e-9), state["fused"] / np.maximum(given, 1e-9), np.nan)
         pairs = [signals, (state["text"], state["image"]), (state["gain_text"], state["gain_image"])]
-        for axis, lines, values in zip(
-            axes, [*two, *([o] for o in out)], [*pairs, [state["signal"]], [state["fused"]], [ratio]]
-        ):
-            for artist, y in zip(lines, values):
-                artist.set_data(steps if len(y) == L else bins, y)
-            least = 1.9 if axis in (axes[2], axes[5]) else 0.1  # around 1: what passes all
-            most = np.nanmax(np.abs(values), initial=least)
-            if most > axis.get_ylim()[1]:
-                most = 1.15 * most
-                axis.set_ylim(-most if axis in (axes[0], axes[3]) else -0.06 * most, most)
+        for i, values in enumerate([*pairs, [state["signal"]], [state["fused"]], [ratio]]):
+            for line, y in zip(lines[i], values):
+                line.set_data(np.arange(L) if len(y) == L else bins, y)
+            most = np.nanmax(np.abs(values), initial=1.9 if i in (2, 5) else 0.1)  # around 1: what passes all
+            if most > axes[i].get_ylim()[1]:
+                axes[i].set_ylim(1.15 * most * (-1 if i in (0, 3) else -0.06), 1.15 * most)
 
     return figure, draw

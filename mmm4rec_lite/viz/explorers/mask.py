@@ -2,25 +2,27 @@
 
 import html
 import math
+from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch.nn.functional import softplus
 
 from mmm4rec_lite.analysis import capture_scans
 from mmm4rec_lite.analysis.decay import explore, left_over
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import as_batch, user_history
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, fixed_figure, set_within, slider, some_users
+from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, choice, fixed_figure, set_within, slider, user_choice
 from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures
-from mmm4rec_lite.viz.style import COLOURS, STYLE, span
+from mmm4rec_lite.viz.style import COLOURS, span, styled
 
 ITEMS = 12  # the latest items that are shown where no model sets a window
 
 
-def mask_explorer(dataset, model=None, user=None):
+def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | None = None) -> Explorer:
     """An explorer of the decay mask over real histories of ``dataset``.
 
     Without a model: one head as in ``decay.explore``, whose numbers are the sliders'. With one: its own scans and
@@ -29,43 +31,33 @@ def mask_explorer(dataset, model=None, user=None):
     """
     if model is not None and not model.config.time:
         raise InputError("mask_explorer: this model reads no times (time=False); take one that does, or none")
-    users, window = some_users(dataset, user), model.config.max_len if model else ITEMS
+    window = model.config.max_len if model else ITEMS
+    hours = (1 / 60, 24 * 1000)
     controls = {
-        "user": choice("user", users, user or users[0]),
+        "user": user_choice(dataset, user),
         "A": slider("A", -4.0, -16, -0.05),
         "delta": slider("Delta" + (" times" if model else ""), 1.0, -3, 5),
         "base": slider("base step", 0.05, 1e-4, 1, log=True, readout=".3g"),
         "scale": slider("all gaps times", 1.0, 1e-3, 1e3, log=True, readout=".3g"),
         "which": choice("one gap: before", [("(no item)", 0)], 0),
-        "gap": slider("its length (hours)", 24.0, 1 / 60, 24 * 1000, log=True, readout=".3g"),
+        "gap": slider("its length (hours)", 24.0, *hours, log=True, readout=".3g"),
         "time": ipywidgets.Checkbox(True, description="time-aware", indent=False, layout={"width": "8em"}),
     }
     if model:
-        names = list(capture_scans(model, *as_batch(dataset, user_history(dataset, users[0]), window)))
+        names = list(capture_scans(model, *as_batch(dataset, user_history(dataset, controls["user"].value), window)))
         controls["scan"] = choice("scan", names, names[0])
-        controls["head"] = ipywidgets.IntSlider(
-            1,
-            1,
-            model.config.n_heads,
-            description="head",
-            style={"description_width": "10em"},
-            layout={"width": "29em"},
-        )
+        controls["head"] = ipywidgets.IntSlider(1, 1, model.config.n_heads, description="head", **WIDE)
     figure, draw = _view(pictures(dataset))
-    history = {}
+    history: dict[str, Any] = {}
 
     def load(explorer):
-        """The chosen user's history, when it is another one."""
-        if history.get("user") == explorer.user.value:
-            return
+        """The chosen user's history, with its own gaps."""
         rows = user_history(dataset, explorer.user.value).tail(window)
-        history.update(user=explorer.user.value, rows=rows, gaps=rows["timestamp"].diff().fillna(0).to_numpy())
-        with explorer.held():
-            explorer.scale.value, names = 1.0, rows["title"].tolist()
-            explorer.which.options = [("(as it is)", 0)] + [(f"{i + 1}. {names[i]}", i) for i in range(1, len(names))]
+        history.update(rows=rows, gaps=rows["timestamp"].diff().fillna(0).to_numpy())
+        explorer.scale.value, titles = 1.0, rows["title"].tolist()
+        explorer.which.options = [("(as it is)", 0), *((f"{i + 1}. {titles[i]}", i) for i in range(1, len(titles)))]
 
     def redraw(explorer):
-        load(explorer)
         gaps, one = history["gaps"] * explorer.scale.value, explorer.which.value
         explorer.gap.disabled = not one
         if one:
@@ -87,15 +79,16 @@ def mask_explorer(dataset, model=None, user=None):
 
     def select(explorer):
         """The gap's slider to the chosen gap."""
-        set_within(explorer.gap, max(history["gaps"][explorer.which.value] * explorer.scale.value / 3600, 1 / 60))
+        set_within(explorer.gap, max(history["gaps"][explorer.which.value] * explorer.scale.value / 3600, hours[0]))
+
+    def start(explorer):
+        load(explorer)
+        if model:
+            pick(explorer)
 
     rows = [["user", "time"], ["which", "gap"], ["scale", "A"], ["delta", "base"], ["scan", "head"] if model else []]
-    explorer = Explorer(
-        "the decay mask of a history", figure, controls, redraw, rows, {"which": select, "scan": pick, "head": pick}
-    )
-    if model:
-        explorer.do(pick)
-    return explorer
+    actions = {"user": load, "which": select, "scan": pick, "head": pick}
+    return Explorer("the decay mask of a history", figure, controls, redraw, rows, actions, start)
 
 
 @torch.no_grad()
@@ -121,55 +114,40 @@ def _numbers(rows, state):
     )
 
 
+@styled(grid=False)
 def _view(picture):
     """The figure, and a function that draws a state into it."""
-    with plt.rc_context(STYLE):
-        figure = fixed_figure(9.6, 3.6)
-        heat, bars = figure.add_axes([0.06, 0.13, 0.285, 0.78]), figure.add_axes([0.45, 0.4, 0.545, 0.51])
-        row = Tiles(figure.add_axes([0.45, 0.08, 0.545, 0.3]), picture, most=76, captions=2)
-        image = heat.imshow(
-            np.zeros((2, 2)),
-            vmin=0,
-            vmax=1,
-            cmap="viridis",
-            interpolation="nearest",
-            interpolation_stage="rgba",
-            animated=True,
-        )
-        heat.set(xlabel="past item s", ylabel="read at step t")
-        heat.set_title("decay mask $M_{ts}$", fontsize=10)
-        scale = figure.colorbar(image, cax=figure.add_axes([0.353, 0.13, 0.012, 0.78]), ticks=[0, 0.5, 1])
-        scale.ax.tick_params(labelsize=8)
-        bar = lambda colour, name: bars.stairs([0], [0, 1], fill=True, color=COLOURS[colour], label=name, animated=True)
-        left, share = bar(0, "still left of it"), bar(1, "its share of what the state holds")
-        bars.set(xticks=[], ylim=(0, 1.02))
-        bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
-        bars.set_title("at the last step", fontsize=10, loc="left")
-        bars.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-        figure.text(
-            0.45, 0.02, "tiles fade with what is left (numbers: the mask's items); below: the gap before it", fontsize=8
-        )
+    figure = fixed_figure(3.6)
+    heat, bars = figure.add_axes((0.06, 0.13, 0.285, 0.78)), figure.add_axes((0.45, 0.4, 0.545, 0.51))
+    row = Tiles(figure.add_axes((0.45, 0.08, 0.545, 0.3)), picture, most=76, captions=2)
+    look = dict(cmap="viridis", interpolation="nearest", interpolation_stage="rgba", animated=True)
+    image = heat.imshow(np.zeros((2, 2)), vmin=0, vmax=1, **look)
+    heat.set(xlabel="past item s", ylabel="read at step t")
+    heat.set_title("decay mask $M_{ts}$", fontsize=10)
+    scale = figure.colorbar(image, cax=figure.add_axes((0.353, 0.13, 0.012, 0.78)), ticks=[0, 0.5, 1])
+    scale.ax.tick_params(labelsize=8)
+    bar = lambda colour, name: bars.stairs([0], [0, 1], fill=True, color=COLOURS[colour], label=name, animated=True)
+    left, share = bar(0, "still left of it"), bar(1, "its share of what the state holds")
+    bars.set(xticks=[], ylim=(0, 1.02))
+    bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
+    bars.set_title("at the last step", fontsize=10, loc="left")
+    bars.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
+    words = "tiles fade with what is left (numbers: the mask's items); below: the gap before it"
+    figure.text(0.45, 0.02, words, fontsize=8)
 
     def draw(rows, gaps, state, one):
         n = len(rows)
         image.set_data(state["mask"])
         image.set_extent((0.5, n + 0.5, n + 0.5, 0.5))
-        heat.set(
-            xlim=(0.5, n + 0.5),
-            ylim=(n + 0.5, 0.5),
-            xticks=range(1, n + 1, 1 + n // 6),
-            yticks=range(1, n + 1, 1 + n // 6),
-        )
+        ticks = range(1, n + 1, 1 + n // 6)
+        heat.set(xlim=(0.5, n + 0.5), ylim=(n + 0.5, 0.5), xticks=ticks, yticks=ticks)
         edges = np.repeat(np.arange(n), 4) + np.tile([0.1, 0.5, 0.5, 0.9], n)
         none = np.zeros(n)
         left.set_data(np.stack([state["left"], none, none, none], 1).ravel()[:-1], edges)
         share.set_data(np.stack([none, none, state["weight"], none], 1).ravel()[:-1], edges)
         bars.set_xlim(0, n)
-        row.show(
-            [
-                Tile(item, title, "+" + span(gap).replace(" ", "\n") if i else "first", i == one > 0, kept, i + 1)
-                for i, (item, title, gap, kept) in enumerate(zip(rows["item"], rows["title"], gaps, state["left"]))
-            ]
-        )
+        items = enumerate(zip(rows["item"], rows["title"], gaps, state["left"]))
+        below = lambda i, gap: "+" + span(gap).replace(" ", "\n") if i else "first"
+        row.show([Tile(item, title, below(i, gap), i == one > 0, kept, i + 1) for i, (item, title, gap, kept) in items])
 
     return figure, draw

@@ -1,15 +1,16 @@
 """The modality dial: take pictures or texts away from the history or from the candidates."""
 
 from contextlib import contextmanager
+from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import moved_ranks, recommend_after, user_history
-from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, fixed_figure, slider, some_users
-from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures, ranking, top_tiles
-from mmm4rec_lite.viz.style import STYLE
+from mmm4rec_lite.features import Features
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.viz.explorers.explorer import Explorer, check_items, choice, slider, user_choice
+from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, tile_figure, top_tiles
 
 SETTINGS = {  # percent of items that have: picture and text in the history, picture and text among the candidates
     "all there": (100, 100, 100, 100),
@@ -28,36 +29,39 @@ DIALS = {
 }
 
 
-def modality_dial(model, dataset, features, user=None, seed=0):
+def modality_dial(
+    model: MMM4Rec, dataset: Dataset, features: Features, user: str | None = None, seed: int = 0
+) -> Explorer:
     """An explorer of what the model does without pictures or texts: the top 10 with all features, and as dialled.
 
     A dial says which share of the items still has the feature, of those that have one; which items lose it first is
     drawn by ``seed``. What is lost is replaced as ``features`` do it for items without a picture (zeros, or another
     stand-in), a text by zeros. A model with item vectors of its own (``item_bias``) keeps those.
     """
-    rows = {item: row for row, item in enumerate(features.items)}
-    lost = [item for item in dataset.items["item"] if item not in rows]
-    if lost or len(model.image_features) != len(dataset.items) + 1:
-        raise InputError(
-            f"modality_dial: model, dataset {dataset.name} and features are not of the same items; load the "
-            "model with this dataset's features"
-        )
-    users = some_users(dataset, user)
-    controls = {
-        "user": choice("user", users, user or users[0]),
-        "setting": choice("setting", [*SETTINGS, DIALLED], "all there"),
-    }
+    check_items("modality_dial", model, dataset, features)
+    controls = {"user": user_choice(dataset, user), "setting": choice("setting", [*SETTINGS, DIALLED], "all there")}
     for key, name in DIALS.items():
         controls[key] = slider(name + " (%)", 100, 0, 100, step=5, readout=".0f")
     order = torch.randperm(len(dataset.items), generator=torch.Generator().manual_seed(seed))
-    has_image = features.has_image[torch.tensor([rows[item] for item in dataset.items["item"]])]
-    index = {item: i for i, item in enumerate(dataset.items["item"])}
-    full = {"image": model.image_features, "text": model.text_features}
+    has_image = features.catalogue(dataset.items["item"]).has_image[1:]
+    full: dict[str, Any] = {"image": model.image_features, "text": model.text_features}
     without = {name: torch.zeros_like(table[0]) for name, table in full.items()}
     if not has_image.all():
         without["image"] = full["image"][1:][(~has_image).to(full["image"].device)][0]
-    figure, draw = _view(pictures(dataset))
-    cached = {}
+    figure, (past, best, lost) = tile_figure(
+        pictures(dataset),
+        4.4,
+        {
+            "history, oldest first; a card: its picture is missing": (0.73, 0.22, dict(captions=0)),
+            "top 10 with all features": (0.37, 0.29, dict(captions=2)),
+            "top 10 as dialled: rank now and with all features; framed: not in the top 10 above": (
+                0.01,
+                0.29,
+                dict(captions=2),
+            ),
+        },
+    )
+    now: dict[str, Any] = {}  # history: of the chosen user; before: all items ranked with all features
 
     def kept(share, name):
         """[I] bool: the items that keep the feature; at 0 % none, at 100 % all."""
@@ -73,21 +77,27 @@ def modality_dial(model, dataset, features, user=None, seed=0):
         with _features(model, tables("history")):
             return recommend_after(model, dataset, history, k=len(dataset.items), candidates=candidates)
 
+    def dialled(share):
+        """``share``: (part, modality) -> percent."""
+        return {(part, name): kept(share(f"{part}_{name}"), name) for part in PARTS for name in full}
+
+    def load(explorer):
+        history = user_history(dataset, explorer.user.value)
+        now.update(history=history, before=recommend(history, dialled(lambda dial: 100)))
+
     def redraw(explorer):
-        if cached.get("user") != explorer.user.value:
-            history = user_history(dataset, explorer.user.value)
-            everything = {(part, name): kept(100, name) for part in PARTS for name in full}
-            cached.update(user=explorer.user.value, history=history, before=recommend(history, everything))
-        dials = {(part, name): kept(getattr(explorer, f"{part}_{name}").value, name) for part in PARTS for name in full}
-        history = cached["history"]
-        after, history = recommend(history, dials), history.tail(model.config.max_len)
-        shown = {part: {item for item, i in index.items() if dials[part, "image"][i]} for part in PARTS}
-        top, plain = moved_ranks(cached["before"], after), moved_ranks(cached["before"], cached["before"])
-        draw(history, plain, top, shown)
+        dials = dialled(lambda dial: getattr(explorer, dial).value)
+        after, history = recommend(now["history"], dials), now["history"].tail(model.config.max_len)
+        pictured = {part: set(dataset.items["item"][dials[part, "image"].numpy()]) for part in PARTS}
+        top, plain = moved_ranks(now["before"], after), moved_ranks(now["before"], now["before"])
+        titles = zip(history["item"], history["title"])
+        past.show([Tile(item if item in pictured["history"] else None, title) for item, title in titles])
+        best.show([Tile(row.item, row.title, str(row.rank)) for row in plain.itertuples()])
+        lost.show(top_tiles(top, pictured["candidate"]))
         stay = len(set(top["item"]) & set(plain["item"]))
         return (
             f"<b>{stay} of {len(top)} stay in the top {len(top)}</b>; "
-            f"{history['item'].isin(shown['history']).sum()} of {len(history)} items of the history have a "
+            f"{history['item'].isin(pictured['history']).sum()} of {len(history)} items of the history have a "
             f"picture; as dialled: {ranking(top)}"
         )
 
@@ -95,17 +105,12 @@ def modality_dial(model, dataset, features, user=None, seed=0):
         for key, share in zip(DIALS, SETTINGS.get(explorer.setting.value, ())):
             getattr(explorer, key).value = share
 
-    def dialled(explorer):
+    def by_hand(explorer):
         explorer.setting.value = DIALLED
 
-    return Explorer(
-        "what is lost without pictures or texts",
-        figure,
-        controls,
-        redraw,
-        [["user", "setting"], [*DIALS][:2], [*DIALS][2:]],
-        {"setting": preset} | dict.fromkeys(DIALS, dialled),
-    )
+    rows = [["user", "setting"], [*DIALS][:2], [*DIALS][2:]]
+    actions = {"user": load, "setting": preset} | dict.fromkeys(DIALS, by_hand)
+    return Explorer("what is lost without pictures or texts", figure, controls, redraw, rows, actions, load)
 
 
 def _replaced(table, kept, stand_in):
@@ -123,31 +128,3 @@ def _features(model, tables):
         yield
     finally:
         model.image_features, model.text_features = own
-
-
-def _view(picture):
-    """The figure, and a function that draws a history and two rankings into it."""
-    with plt.rc_context(STYLE):
-        figure = fixed_figure(9.6, 4.4)
-        titles = (
-            "history, oldest first; a card: its picture is missing",
-            "top 10 with all features",
-            "top 10 as dialled: rank now and with all features; framed: not in the top 10 above",
-        )
-        rows = []
-        for title, (y, height) in zip(titles, ((0.73, 0.22), (0.37, 0.29), (0.01, 0.29))):
-            axis = figure.add_axes([0.01, y, 0.98, height])
-            axis.set_title(title, fontsize=9, loc="left")
-            rows.append(Tiles(axis, picture, captions=0 if y > 0.7 else 2))
-
-    def draw(history, plain, top, shown):
-        rows[0].show(
-            [
-                Tile(item if item in shown["history"] else None, title)
-                for item, title in zip(history["item"], history["title"])
-            ]
-        )
-        rows[1].show([Tile(row.item, row.title, str(row.rank)) for row in plain.itertuples()])
-        rows[2].show(top_tiles(top, shown["candidate"]))
-
-    return figure, draw

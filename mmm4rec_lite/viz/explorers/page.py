@@ -7,12 +7,16 @@ what is filled in here are the histories with their pictures, the heads and the 
 import base64
 import json
 import mimetypes
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 
 from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import user_history
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
@@ -28,7 +32,7 @@ HEADS = [
 MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
 
 
-def histories(dataset, users=SHOWN):
+def histories(dataset: Dataset, users: Iterable[str] = SHOWN) -> list[dict[str, Any]]:
     """What ``write_page`` shows of a dataset's users: their latest ``MAX_ITEMS`` items.
 
     Returns a list of dicts: ``name``; ``titles``, ``gaps`` (seconds before each item) and ``pictures`` (``data:``
@@ -38,22 +42,16 @@ def histories(dataset, users=SHOWN):
     found = []
     for user in users:
         own = user_history(dataset, user).tail(MAX_ITEMS)
-        pictures = [_address(dataset.folder / image) if isinstance(image, str) else None for image in own["image"]]
+        pictures = [
+            _address(Path(dataset.folder or ".", image)) if isinstance(image, str) else None for image in own["image"]
+        ]
         gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
-        name = f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days"
-        found.append(
-            {
-                "name": name,
-                "titles": own["title"].tolist(),
-                "gaps": gaps,
-                "pictures": pictures,
-                "demo": "store" in dataset.info,
-            }
-        )
+        about = dict(name=f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days", titles=own["title"].tolist())
+        found.append(about | dict(gaps=gaps, pictures=pictures, demo="store" in dataset.info))
     return found
 
 
-def write_page(path, histories):
+def write_page(path: Path, histories: Sequence[dict[str, Any]]) -> Path:
     """Write the page with these histories (of the function above), whole or not at all; returns ``path``.
 
     InputError without histories, or when one has no gap to move.
@@ -61,13 +59,8 @@ def write_page(path, histories):
     if not histories or any(len(one["gaps"]) < 2 for one in histories):
         raise InputError("the decay-mask page: needs one or more histories of two or more items each")
     ramp = matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]
-    data = {
-        "log_mean": LOG_MEAN,
-        "log_std": LOG_STD,
-        "heads": HEADS,
-        "histories": histories,
-        "colours": (255 * ramp).round().astype(int).tolist(),
-    }
+    colours = (255 * ramp).round().astype(int).tolist()
+    data = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=histories, colours=colours)
     page = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
     filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script
     with atomic(path) as temporary:

@@ -3,14 +3,23 @@
 import html
 import math
 import textwrap
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from mmm4rec_lite.viz.style import COLOURS
+from mmm4rec_lite.data import Dataset
+from mmm4rec_lite.viz.explorers.explorer import fixed_figure
+from mmm4rec_lite.viz.items import load_picture
+from mmm4rec_lite.viz.style import COLOURS, styled
+
+Picture = Callable[[str | None, int], Image.Image | None]
 
 GREY, FRAME, PAPER, INK = (184, 192, 204), tuple(int(255 * part) for part in COLOURS[3]), (238, 241, 245), (40, 48, 58)
 LINE, LEAST = 12, 25  # pixels: height of a line of words, width of a tile
@@ -31,17 +40,14 @@ class Tile:
     number: int | None = None
 
 
-def pictures(dataset):
+def pictures(dataset: Dataset) -> Picture:
     """A function (item, edge in pixels) -> its picture, square, or None where there is none; each is read once."""
     paths = dict(zip(dataset.items["item"], dataset.items["image"]))
 
     @lru_cache(maxsize=4000)
     def picture(item, edge):
-        if not isinstance(paths.get(item), str):
-            return None
         try:
-            with Image.open(dataset.folder / paths[item]) as file:
-                return ImageOps.pad(file.convert("RGB"), (edge, edge), color="white")
+            return load_picture(dataset.folder, paths.get(item), edge)
         except OSError:
             return None  # a card with the title, as for items without one
 
@@ -51,17 +57,16 @@ def pictures(dataset):
 class Tiles:
     """Draws tiles side by side into a matplotlib axis, in so many rows; one image, cheap to draw again."""
 
-    def __init__(self, axis, picture, most=84, captions=1, rows=1):
-        """picture: a function as ``pictures`` returns; most: largest edge in pixels; captions: lines below."""
+    def __init__(self, axis: Axes, picture: Picture, most: int = 84, captions: int = 1, rows: int = 1):
+        """picture: as ``pictures`` returns it; most: largest edge in pixels; captions: lines below."""
         self.axis, self.picture, self.most, self.captions, self.rows = axis, picture, most, captions, rows
         self.width, self.height = (int(side) for side in axis.get_window_extent().size)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-        self.image = axis.imshow(
-            np.zeros((self.height, self.width, 3), np.uint8), aspect="auto", animated=True, interpolation="nearest"
-        )
+        blank = np.zeros((self.height, self.width, 3), np.uint8)
+        self.image = axis.imshow(blank, aspect="auto", animated=True, interpolation="nearest")
 
-    def show(self, tiles):
+    def show(self, tiles: Sequence[Tile]) -> None:
         """Draw these tiles; where they would be narrower than ``LEAST``, only every second, third, ... of them."""
         sheet = Image.new("RGB", (self.width, self.height), "white")
         write = ImageDraw.Draw(sheet)
@@ -77,10 +82,8 @@ class Tiles:
             card = Image.new("RGB", (edge - 2 * border,) * 2, PAPER)
             found = self.picture(tile.item, card.width)
             if found is None:
-                words = _words(tile.title, tile.number, *card.size)
-                ImageDraw.Draw(card).text(
-                    (card.width / 2, card.height / 2), words, INK, _font(), "mm", spacing=1, align="center"
-                )
+                centre, words = (card.width / 2, card.height / 2), _words(tile.title, tile.number, *card.size)
+                ImageDraw.Draw(card).text(centre, words, INK, _font(), "mm", spacing=1, align="center")
             else:
                 card.paste(found)
             if tile.strength < 1:
@@ -91,20 +94,30 @@ class Tiles:
         self.image.set_data(np.asarray(sheet))
 
 
-def ranking(top):
+@styled(grid=False)
+def tile_figure(
+    picture: Picture, height: float, shelves: Mapping[str, tuple[float, float, dict[str, int]]]
+) -> tuple[Figure, list[Tiles]]:
+    """A figure of so many inches with `Tiles` one below the other: title -> lower edge and height (shares), options."""
+    figure, found = fixed_figure(height), []
+    for title, (bottom, room, options) in shelves.items():
+        found.append(Tiles(figure.add_axes((0.01, bottom, 0.98, room)), picture, **options))
+        found[-1].axis.set_title(title, fontsize=9, loc="left")
+    return figure, found
+
+
+def ranking(top: pd.DataFrame) -> str:
     """A frame of ``moved_ranks`` as HTML: titles with what they were before."""
     return "; ".join(f"{row.rank}. {html.escape(row.title)} ({_movement(row)})" for row in top.itertuples())
 
 
-def top_tiles(top, shown=None):
+def top_tiles(top: pd.DataFrame, shown: Collection[str] | None = None) -> list[Tile]:
     """Tiles of a frame of ``moved_ranks``; framed: what was not among as many before. ``shown``: items with picture."""
-    new = (top["before"] == 0) | (top["before"] > len(top))
-    return [
-        Tile(
-            row.item if shown is None or row.item in shown else None, row.title, f"{row.rank}\n{_movement(row)}", framed
-        )
-        for row, framed in zip(top.itertuples(), new)
-    ]
+    tiles = []
+    for row in top.itertuples():
+        item = row.item if shown is None or row.item in shown else None
+        tiles.append(Tile(item, row.title, f"{row.rank}\n{_movement(row)}", not 0 < row.before <= len(top)))
+    return tiles
 
 
 def _movement(row):

@@ -1,55 +1,65 @@
 """What if the history were another one: edit it and see what the model would recommend."""
 
 import math
+from typing import Any
 
 import ipywidgets
-import matplotlib.pyplot as plt
 import pandas as pd
 
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import moved_ranks, recommend_after, user_history
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, fixed_figure, set_within, slider, some_users
-from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures, ranking, top_tiles
-from mmm4rec_lite.viz.style import STYLE, span
+from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, check_items, choice, set_within, slider, user_choice
+from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, tile_figure, top_tiles
+from mmm4rec_lite.viz.style import span
 
 FOUND = 50  # items that a search lists
 ACROSS = 10  # items of the history side by side
 
 
-def what_if(model, dataset, user=None):
+def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explorer:
     """An explorer that edits a user's history: add, drop, reorder, move in time; the top 10 and what moved.
 
     Moving an item up or down exchanges it with its neighbour, the times stay; the gap before an item moves it and all
     later ones. "Was" compares with the top 10 for the user's true history. Items of the history are left out, as in
     ``recommend``. Shown, and seen by the model, are the latest ``max_len`` items.
     """
-    if len(model.image_features) != len(dataset.items) + 1:
-        raise InputError(
-            f"what_if: model and dataset {dataset.name} are not of the same items; load the model with this "
-            "dataset's features"
-        )
-    users, window = some_users(dataset, user), model.config.max_len
+    check_items("what_if", model, dataset)
+    window = model.config.max_len
     button = lambda text: ipywidgets.Button(description=text, layout={"width": "auto"})
+    search = dict(description="search", placeholder="part of a title", continuous_update=False)
     controls = {
-        "user": choice("user", users, user or users[0]),
+        "user": user_choice(dataset, user),
         "item": choice("history item", [("", 0)], 0),
         "gap": slider("gap before (hours)", 1.0, 1 / 60, 24 * 1000, log=True, readout=".3g"),
         "earlier": button("earlier"),
         "later": button("later"),
         "drop": button("drop"),
         "reset": button("reset"),
-        "search": ipywidgets.Text(
-            description="search",
-            placeholder="part of a title",
-            continuous_update=False,
-            style={"description_width": "10em"},
-            layout={"width": "29em"},
-        ),
+        "search": ipywidgets.Text(**search, **WIDE),
         "found": choice("found", [("", None)]),
         "add": button("add at the end"),
     }
-    figure, draw = _view(pictures(dataset), math.ceil(window / ACROSS))
-    now = {}  # user, rows: the edited history, before: the ranks of the true one
+    rows = math.ceil(window / ACROSS)
+    height = 1.25 * (rows + 1) + 0.6  # inches
+    figure, (past, best) = tile_figure(
+        pictures(dataset),
+        height,
+        {
+            "history, oldest first; under it: the gap before the item; framed: chosen": (
+                1.6 / height,
+                1.25 * rows / height,
+                dict(rows=rows),
+            ),
+            "top 10: rank now and before; framed: not in the top 10 before": (
+                0.05 / height,
+                1.25 / height,
+                dict(captions=2),
+            ),
+        },
+    )
+    now: dict[str, Any] = {}  # rows: the edited history; before: the ranks of the true one; after: of the edited one
 
     def ranks(rows):
         return recommend_after(model, dataset, rows, k=len(dataset.items))
@@ -111,62 +121,23 @@ def what_if(model, dataset, user=None):
         if explorer.found.value is None:
             raise InputError("nothing to add; search for an item first")
         rows = now["rows"]
-        item = dataset.items.set_index("item", drop=False).loc[explorer.found.value]
+        new = dataset.items.loc[dataset.items["item"] == explorer.found.value, ["item", "title", "image"]]
         later = rows["timestamp"].diff().median() if len(rows) > 1 else 86400
-        new = {
-            "item": item["item"],
-            "title": item["title"],
-            "image": item["image"],
-            "timestamp": rows["timestamp"].iloc[-1] + int(later),
-        }
-        edit(explorer, pd.concat([rows, pd.DataFrame([new])]), len(rows))
+        new = new.assign(timestamp=rows["timestamp"].iloc[-1] + int(later))
+        edit(explorer, pd.concat([rows, new]), len(rows))
 
     def redraw(explorer):
-        if not now:
-            with explorer.held():
-                load(explorer)
         if now["after"] is None:
             now["after"] = ranks(now["rows"])
         top = moved_ranks(now["before"], now["after"])
-        gaps = now["rows"]["timestamp"].diff()
-        draw(now["rows"].assign(gap=gaps).tail(window), explorer.item.value, top)
+        rows = now["rows"].assign(gap=now["rows"]["timestamp"].diff()).tail(window)
+        below = lambda row: "+" + span(row.gap) if row.Index else "first"
+        chosen = explorer.item.value
+        past.show([Tile(row.item, row.title, below(row), row.Index == chosen) for row in rows.itertuples()])
+        best.show(top_tiles(top))
         return "<b>top 10:</b> " + ranking(top)
 
-    actions = {
-        "user": load,
-        "reset": load,
-        "item": lambda explorer: choose(explorer, explorer.item.value),
-        "gap": regap,
-        "earlier": move(-1),
-        "later": move(1),
-        "drop": drop,
-        "search": find,
-        "add": add,
-    }
-    rows = [["user"], ["item", "gap"], ["earlier", "later", "drop", "reset"], ["search", "found", "add"]]
-    return Explorer("what if the history were another one", figure, controls, redraw, rows, actions)
-
-
-def _view(picture, rows):
-    """The figure, a history of so many rows above a ranking of one, and a function that draws both into it."""
-    with plt.rc_context(STYLE):
-        height = 1.25 * (rows + 1) + 0.6
-        figure = fixed_figure(9.6, height)
-        past = Tiles(figure.add_axes([0.01, 1.6 / height, 0.98, 1.25 * rows / height]), picture, rows=rows)
-        best = Tiles(figure.add_axes([0.01, 0.05 / height, 0.98, 1.25 / height]), picture, captions=2)
-        for tiles, title in (
-            (past, "history, oldest first; under it: the gap before the item; framed: chosen"),
-            (best, "top 10: rank now and before; framed: not in the top 10 before"),
-        ):
-            tiles.axis.set_title(title, fontsize=9, loc="left")
-
-    def draw(rows, chosen, top):
-        past.show(
-            [
-                Tile(row.item, row.title, "+" + span(row.gap) if row.Index else "first", row.Index == chosen)
-                for row in rows.itertuples()
-            ]
-        )
-        best.show(top_tiles(top))
-
-    return figure, draw
+    actions = dict(user=load, reset=load, item=lambda explorer: choose(explorer, explorer.item.value), gap=regap)
+    actions |= dict(earlier=move(-1), later=move(1), drop=drop, search=find, add=add)
+    layout = [["user"], ["item", "gap"], ["earlier", "later", "drop", "reset"], ["search", "found", "add"]]
+    return Explorer("what if the history were another one", figure, controls, redraw, layout, actions, load)
