@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
@@ -28,6 +28,7 @@ from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, span, styled
 
 SHARES = (0, 0.25, 0.5, 0.75, 1.0)  # of the items that lose their picture
+TICKS = [100 * share for share in SHARES]
 COLOUR = slice(4, 8)  # its columns in the features of `shop.shown`
 JOINED = {  # where the third vector goes: (to the text, to the picture)
     "not given": (False, False),
@@ -88,7 +89,7 @@ def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k:
     """
     history = user_history(dataset, user or dataset.interactions["user"].iloc[0])
     poor = copy.deepcopy(model)
-    poor.drop_images(slice(None))
+    poor.drop_images(torch.ones(len(dataset.items) + 1, dtype=torch.bool))
     ways = {"all pictures": (model, model), "none in the history": (poor, model), "none in the shop": (model, poor)}
     shown_to = lambda asks, offers: recommend_after(asks, dataset, history, k, candidates=offers.candidates())
     return {name: shown_to(*models) for name, models in ways.items()}
@@ -300,7 +301,7 @@ def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
             by = factor * rows.groupby("missing_share")[column].agg(["mean", "min", "max"])
             axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=name)
             axis.fill_between(100 * by.index, by["min"], by["max"], color=colour, alpha=0.15, lw=0)
-        axis.set(xlabel="items that lost their picture (%)", xticks=[100 * share for share in SHARES])
+        axis.set(xlabel="items that lost their picture (%)", xticks=TICKS)
     axes[0].set(ylabel="test NDCG@10", ylim=(0, None))
     axes[1].set(ylabel="kept of its own NDCG@10 (%)")
     axes[1].axhline(100, color="black", lw=1)
@@ -316,8 +317,7 @@ def plot_lost_curves(table: pd.DataFrame, title: str = "") -> Figure:
         constant = rows["expected_ndcg@10"].nunique() == 1
         look = dict(color="black", ls="--") if constant else dict(color=colour, marker=marker)
         axis.plot(100 * rows["missing_share"], rows["expected_ndcg@10"], label=given, **look)
-    axis.set(xlabel="items that lost their picture (%)", ylabel="expected NDCG@10")
-    axis.set_xticks([100 * share for share in SHARES])
+    axis.set(xlabel="items that lost their picture (%)", ylabel="expected NDCG@10", xticks=TICKS)
     legend_beside(axis, fontsize=9)
     return captioned(figure, title)
 
@@ -345,8 +345,7 @@ def plot_gap_dependence(table: pd.DataFrame, title: str = "") -> Figure:
 def plot_third_modality(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by where a third vector goes; a frame of `shop_report.pooled`.
 
-    Lines across: the store's own bounds; a bar is two standard errors of the difference to the form compared with, the
-    larger of the users' and the seeds'.
+    Lines across: the store's own bounds. Bars: two standard errors of the difference to the form compared with.
     """
     trained = table["system"].isin([*JOINED, LEARNED])
     forms, bounds = table[trained].reset_index(drop=True), table[~trained]
@@ -368,30 +367,23 @@ def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: s
     A panel per data set, a row per scan and head, log scale; the thin line spans the users' quartiles when trained.
     ``windows``: data -> how many steps there are, a dashed line.
     """
-    groups = table.groupby("data", sort=False)
+    groups, (low, median, high) = table.groupby("data", sort=False), HALF_LIVES
     figure, axes = panel_row(len(groups), 3.4 * len(groups) + 0.6, 1.3 + 0.105 * groups.size().max(), sharey=False)
-    shorter, longer = COLOURS[:2]
     for axis, (name, rows) in zip(axes, groups):
-        heads, labels = rows.groupby(["place", "head"], sort=False), []
-        for y, ((place, head), own) in enumerate(heads):
-            start, (low, median, high) = (own.set_index("when").loc[when, HALF_LIVES] for when in ("start", "trained"))
-            colour = shorter if median < start.iloc[1] else longer
-            axis.plot([low, high], [y, y], color=colour, lw=1, alpha=0.6)
-            axis.plot(start.iloc[1], y, "o", mfc="white", color=colour)
-            axis.plot(median, y, "o", color=colour)
-            labels.append(f"{place.removeprefix('layer 1, ')} {head}")
+        start, end = (rows[rows["when"] == when].set_index(["place", "head"]) for when in ("start", "trained"))
+        shorter = end[median] < start[median]
+        for which, colour, own in (("shorter", COLOURS[0], shorter), ("longer", COLOURS[1], ~shorter)):
+            places, told = np.flatnonzero(own), f"trained, {which} (line: quartiles of users)"
+            axis.hlines(places, end[low][own], end[high][own], color=colour, lw=1, alpha=0.6)
+            axis.plot(start[median][own], places, "o", mfc="white", color=colour, label=f"start, then {which}")
+            axis.plot(end[median][own], places, "o", color=colour, label=told)
+        labels = [f"{place.removeprefix('layer 1, ')} {head}" for place, head in end.index]
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
-        axis.axvline(windows[name], color="black", lw=1, ls="--")
+        axis.axvline(windows[name], color="black", lw=1, ls="--", label="the window")
         axis.set(xscale="log", ylim=(len(labels) - 0.5, -0.5), xlabel="half-life (steps)")
         axis.set_title(name, fontsize=9, loc="left")
-    marks = {
-        "start": dict(color="#555555", marker="o", ls="", mfc="white"),
-        "trained, shorter (line: quartiles of users)": dict(color=shorter, marker="o"),
-        "trained, longer": dict(color=longer, marker="o"),
-        "the window": dict(color="black", ls="--", lw=1),
-    }
-    handles = [plt.Line2D([], [], label=label, **look) for label, look in marks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return captioned(figure, title)
 
 
@@ -400,10 +392,8 @@ def plot_history_worth(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by how many of the latest items are told, the best and a trained model; ``memory_curves``."""
     groups = table.groupby("world", sort=False)
     figure, axes = panel_row(len(groups), 2.3 * len(groups) + 0.6, 3)
-    looks = {
-        "best": dict(label="the best there is", color="black", ls="--"),
-        "trained": dict(label="trained model", color=COLOURS[0]),
-    }
+    best = dict(label="the best there is", color="black", ls="--")
+    looks = {"best": best, "trained": dict(label="trained model", color=COLOURS[0])}
     for axis, (name, rows) in zip(axes, groups):
         for system, look in looks.items():
             own = rows[rows["system"] == system]
