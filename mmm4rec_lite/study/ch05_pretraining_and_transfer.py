@@ -217,7 +217,7 @@ def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.Data
 
 
 def without_pretraining(runs, pairs=None):
-    """Table 5's "w/o PT" beside the whole model, measured (``gathered.stored``) and as printed: a row per dataset.
+    """Table 5's "w/o PT" beside the whole model, measured (``stored_results``) and as printed: a row per dataset.
 
     Columns: numbers, data, MMM4Rec, w/o PT, difference (w/o PT less the whole), standard error, seeds, note. Without
     measured runs there is a row that says so, and no number in it.
@@ -245,7 +245,7 @@ def without_pretraining(runs, pairs=None):
 
 def _beside(where, group, pairs):
     """One measured row of ``without_pretraining``; None where one of the two was not run."""
-    table = group.pivot_table(index="seed", columns="label", values="ndcg@10")
+    table = group.pivot_table(index="seed", columns="variant", values="ndcg@10").rename(columns={"": "MMM4Rec"})
     if not {"MMM4Rec", "w/o PT"} <= set(table) or not len(table := table[["MMM4Rec", "w/o PT"]].dropna()):
         return None
     line = {
@@ -255,8 +255,8 @@ def _beside(where, group, pairs):
         "seeds": len(table),
         "difference": (table["w/o PT"] - table["MMM4Rec"]).mean(),
     }
-    known = pairs if pairs is not None and len(pairs) else pd.DataFrame(columns=["experiment", "dataset", "form"])
-    for column, value in {"experiment": "table5", "dataset": group["dataset"].iloc[0], "form": "w/o PT"}.items():
+    known = pairs if pairs is not None and len(pairs) else pd.DataFrame(columns=["experiment", "dataset", "variant"])
+    for column, value in {"experiment": "table5", "dataset": group["dataset"].iloc[0], "variant": "w/o PT"}.items():
         known = known[known[column] == value]
     if len(known):
         line |= {name: known[name].iloc[0] for name in ("difference", "standard_error")}

@@ -16,7 +16,7 @@ from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol.experiments import WINDOWS
-from mmm4rec_lite.study.protocol.results import tidy
+from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, styled
@@ -71,7 +71,7 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
         runs = tidy(runs[runs["experiment"] == "figure2"])
     if not len(runs):
         raise InputError("no run of figure2 among these; make some with `mmm4rec-lite reproduce figure2`")
-    runs = runs.assign(**{"system": runs["label"].str.partition(", ")[0], "kept": runs["window"].astype(int)})
+    runs = runs.assign(system=runs["system"].map(display_name), kept=runs["max_len"].astype(int))
     whole = runs.sort_values("kept").groupby(["dataset", "system", "seed"])["ndcg@10"].transform("last")
     by = runs.assign(share=runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
     table = by.agg(**{"seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "ndcg_share": ("share", "mean")})
@@ -83,10 +83,10 @@ def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
 
     Columns: dataset, form, difference, standard_error, seeds.
     """
-    own = pairs[(pairs["experiment"] == "figure2") & pairs["against"].str.endswith(f", {kept} kept")]
-    system = {side: own[side].str.partition(", ")[0] for side in ("form", "against")}
-    columns = ["dataset", "form", "difference", "standard_error", "seeds"]
-    return own.loc[system["form"] == system["against"], columns].reset_index(drop=True)
+    own = pairs[(pairs["experiment"] == "figure2") & (pairs["against_max_len"] == kept)]
+    own = own[own["system"] == own["against_system"]].rename(columns={"n_seeds": "seeds"}).reset_index(drop=True)
+    form = [display_name(system, max_len=max_len) for system, max_len in zip(own["system"], own["max_len"])]
+    return own.assign(form=form)[["dataset", "form", "difference", "standard_error", "seeds"]]
 
 
 def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from mmm4rec_lite import published
 from mmm4rec_lite.models.config import METRICS
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.experiments import FULL, convergence
-from mmm4rec_lite.study.protocol.results import TITLES, cut, tidy
+from mmm4rec_lite.study.protocol.results import TITLES, stopped_early, tidy
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, log_axis, panel_row, styled
 
@@ -36,18 +36,18 @@ def published_curves() -> pd.DataFrame:
 
 
 def measured_curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """The "figure4" lines of stored runs as curves, a panel per dataset, stage, setting and scale."""
+    """The "figure4" lines of stored runs as curves, a panel per dataset, stage, protocol and scale."""
     rows = tidy(runs)
     rows = rows[rows["experiment"] == "figure4"]
     if not len(rows):
         return pd.DataFrame(columns=COLUMNS)
     stage = rows["stage"].map({"scratch": "from scratch", "finetune": "pre-trained"}).fillna("")
-    panel = rows["dataset"] + "\n" + stage + ", " + rows["setting"] + ", " + rows["scale"]
-    rows = rows.assign(panel=panel, curve=rows["label"], numbers="measured", seconds=rows["training_seconds"])
+    panel = rows["dataset"] + "\n" + stage + ", " + rows["protocol"] + ", " + rows["scale"]
+    rows = rows.assign(panel=panel, curve=rows["name"], numbers="measured", seconds=rows["training_seconds"])
     by = rows.groupby(["panel", "curve", "seed"])
     epochs, best = by["epoch"].transform("max"), rows["epoch"].where(rows["best"].astype(bool))
     best = best.groupby([rows["panel"], rows["curve"], rows["seed"]]).transform("first")
-    return rows.assign(cut=cut(rows.assign(epochs=epochs, best_epoch=best)))[COLUMNS]
+    return rows.assign(cut=stopped_early(rows.assign(epochs=epochs, best_epoch=best)))[COLUMNS]
 
 
 def live_curves(systems: Sequence[str] = ("sasrec", "sasrec_t", "unisrec+id", "unisrec")) -> pd.DataFrame:
@@ -141,7 +141,7 @@ def measured_table4(runs: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["experiment"] == "table4"].reindex(columns=list({*rows, *numbers}))
     if not len(rows):
         return pd.DataFrame(columns=[*keys, *numbers, "seeds"])
-    by = rows.assign(cut=cut(rows), system=rows["label"]).groupby(keys, sort=False)
+    by = rows.assign(cut=stopped_early(rows), system=rows["name"]).groupby(keys, sort=False)
     return by[numbers].mean().assign(cut=by["cut"].sum(), seeds=by["seed"].nunique()).reset_index()
 
 

@@ -1,6 +1,7 @@
-"""Table 5, taken apart: what each variant lacks, how far the printed differences reach, and what it takes to see them.
+"""Chapter 8: what each variant of Table 5 lacks, how far the printed differences reach, what it takes to see them.
 
-A change is always of NDCG@10 against the whole model (the row "MMM4Rec"): negative where a variant loses.
+A change is always of NDCG@10 against the whole model (the row "MMM4Rec"), as a share of its value: negative where a
+variant loses.
 """
 
 import json
@@ -11,16 +12,16 @@ import torch
 
 from mmm4rec_lite import published
 from mmm4rec_lite.evaluation import model_scorer, paired
-from mmm4rec_lite.models.base import count_parameters
+from mmm4rec_lite.models.base import Recommender, count_parameters
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study.protocol.experiments import VARIANTS
+from mmm4rec_lite.study.protocol.experiments import VARIANTS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.study.shop import expected_ndcg
+from mmm4rec_lite.study.shop import World, expected_ndcg
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.errors import InputError
 
-WHOLE, MEASURED = "MMM4Rec", "measured: "
+WHOLE = "MMM4Rec"
 SECTIONS = {  # variant -> what it takes away, where the paper introduces it
     WHOLE: ("nothing", "3"),
     "w/o PT": ("pre-training on source domains", "4.1"),
@@ -33,131 +34,97 @@ SECTIONS = {  # variant -> what it takes away, where the paper introduces it
 POWER = 2.8  # 1.96 + 0.84: a difference so many standard errors large is found (two-sided 5 %) 4 times in 5
 
 
-def anatomy(config=None, features=768):
-    """What each variant of Table 5 is: variant, takes away, section, config, parameters, against the whole (count, %).
+def anatomy(config: ModelConfig | None = None, features: int = 768) -> pd.DataFrame:
+    """What each variant of Table 5 is; built, not trained.
 
-    Built, not trained. ``config``: of the whole, ``ModelConfig.paper()`` by default; ``features``: their length.
-    Parameters are counted without per-item tables.
+    Columns: variant, takes_away, section, changes (of the config), n_parameters (without per-item tables),
+    more_parameters than the whole, and more_parameters_share. ``config``: of the whole, the paper's by default;
+    ``features``: their length.
     """
-    config, blank = config or ModelConfig.paper(), torch.zeros(2, features)
-    lines = []
+    config, blank, rows = config or ModelConfig.paper(), torch.zeros(2, features), []
     for variant, (lacks, section) in SECTIONS.items():
         changes = VARIANTS.get(variant, {})
-        count = count_parameters(MMM4Rec(config.replace(**changes), blank, blank))
-        lines.append(
-            {
-                "variant": variant,
-                "takes away": lacks,
-                "section": section,
-                "config": ", ".join(f"{name}={value}" for name, value in changes.items()),
-                "parameters": count,
-            }
-        )
-    table = pd.DataFrame(lines)
-    whole = table["parameters"].iloc[0]
-    more = table["parameters"] - whole
-    return table.assign(**{"against the whole": more, "against the whole (%)": 100 * more / whole})
+        told = ", ".join(f"{name}={value}" for name, value in changes.items())
+        rows.append((variant, lacks, section, told, count_parameters(MMM4Rec(config.replace(**changes), blank, blank))))
+    table = pd.DataFrame(rows, columns=["variant", "takes_away", "section", "changes", "n_parameters"])
+    whole = table["n_parameters"].iloc[0]
+    more = table["n_parameters"] - whole
+    return table.assign(more_parameters=more, more_parameters_share=more / whole)
 
 
-def printed(metric="ndcg@10"):
-    """Table 5 as changes: source, variant, value, difference, change (%); both domains of the paper."""
+def printed(metric: str = "ndcg@10") -> pd.DataFrame:
+    """Table 5 as changes, both domains: numbers ("published"), data, variant, value, difference, change."""
     cells = published.paper(5, row=metric).rename(columns={"column": "variant"})
-    whole = cells[cells["variant"] == WHOLE].set_index("dataset")["value"]
-    difference = cells["value"] - cells["dataset"].map(whole)
-    return pd.DataFrame(
-        {
-            "source": "published: " + cells["dataset"].str.capitalize(),
-            "variant": cells["variant"],
-            "value": cells["value"],
-            "difference": difference,
-            "change (%)": 100 * difference / cells["dataset"].map(whole),
-        }
-    )
+    whole = cells["dataset"].map(cells[cells["variant"] == WHOLE].set_index("dataset")["value"])
+    table = cells.assign(numbers="published", data=cells["dataset"].str.capitalize())
+    table = table.assign(difference=cells["value"] - whole, change=(cells["value"] - whole) / whole)
+    return table[["numbers", "data", "dataset", "variant", "value", "difference", "change"]]
 
 
-def measured(runs, pairs):
-    """The same columns from kept runs of "table5", with dataset, seeds, standard error and (of the change) error (%).
+def measured(runs: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The same columns from stored runs of "table5", and n_seeds, standard_error and (of the change) change_error.
 
-    The standard error is over users and, from two seeds on, over seeds (``pairs``, see ``evaluate.paired``).
+    The standard error is over users and, from two seeds on, over seeds (``evaluation.paired``).
     """
     own = tidy(runs[runs["experiment"] == "table5"])
     if own.empty:
         raise InputError("no run of table5 among these; make some with `mmm4rec-lite reproduce table5`")
-    pairs = pairs[(pairs["experiment"] == "table5") & (pairs["against"] == WHOLE)]
+    pairs = pairs[(pairs["experiment"] == "table5") & (pairs["against_variant"] == "")]
     if pairs.empty:
         raise InputError("no paired differences of table5; `mmm4rec-lite reproduce` writes them beside its runs")
     parts = []
     for dataset, rows in own.groupby("dataset", sort=False):
-        means = rows.groupby("label", sort=False)["ndcg@10"].mean()
-        told = pairs[pairs["dataset"] == dataset].set_index("form")
+        value = rows.groupby("variant", sort=False)["ndcg@10"].mean()
+        known = pairs[pairs["dataset"] == dataset].set_index("variant")[["difference", "standard_error"]]
+        known = known.reindex(value.index)
+        table = known.assign(value=value, change=known["difference"] / value[""], n_seeds=rows["seed"].nunique())
         first = "pre-trained" if "finetune" in set(rows["stage"]) else "from scratch"
-        table = pd.DataFrame(
-            {
-                "source": f"{MEASURED}{dataset}, {first}",
-                "dataset": dataset,
-                "variant": means.index,
-                "value": means.values,
-                "seeds": rows["seed"].nunique(),
-            }
-        )
-        for column in ("difference", "standard_error"):
-            table[column] = table["variant"].map(told[column])
-            table[{"difference": "change (%)"}.get(column, "error (%)")] = 100 * table[column] / means[WHOLE]
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        about = dict(numbers="measured", data=f"{dataset}, {first}", dataset=dataset)
+        parts.append(table.assign(change_error=known["standard_error"] / value[""], **about).reset_index())
+    return pd.concat(parts, ignore_index=True).replace({"variant": {"": WHOLE}})
 
 
-def side_by_side(*tables):
-    """Changes (%) of several tables of ``printed`` and ``measured``: a line per variant, a column per source."""
+def side_by_side(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Changes of several tables of ``printed`` and ``measured``: a row per variant, a column per source of numbers."""
     both = pd.concat(tables)
-    both = both[both["variant"] != WHOLE]
-    return both.pivot(index="variant", columns="source", values="change (%)").reindex(
-        [name for name in SECTIONS if name in set(both["variant"])], columns=both["source"].unique()
-    )
+    both = both[both["variant"] != WHOLE].assign(source=both["numbers"] + ": " + both["data"])
+    wide = both.pivot(index="variant", columns="source", values="change")
+    return wide.reindex([name for name in SECTIONS if name in wide.index], columns=both["source"].unique())
 
 
-def beside(runs, pairs, dataset="scientific"):
-    """measured on, variant, published (of ``dataset``), measured, 2 standard errors, measured - published; all in %.
+def beside(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific") -> pd.DataFrame:
+    """Printed and measured changes: data, variant, printed_change (of ``dataset``), measured_change, change_error.
 
-    One line per variant and measured source. Other data and training: they share the question, not the conditions.
+    One row per variant and measured source. Other data and training: they share the question, not the conditions.
     """
-    theirs = _changes(dataset)
-    ours = measured(runs, pairs)
-    ours = ours[ours["variant"] != WHOLE].reset_index(drop=True)
-    return pd.DataFrame(
-        {
-            "measured on": ours["source"].str.removeprefix(MEASURED),
-            "variant": ours["variant"],
-            f"published, {dataset.capitalize()} (%)": ours["variant"].map(theirs),
-            "measured (%)": ours["change (%)"],
-            "2 standard errors": 2 * ours["error (%)"],
-            "measured - published": ours["change (%)"] - ours["variant"].map(theirs),
-        }
-    )
+    ours = measured(runs, pairs).query("variant != @WHOLE").rename(columns={"change": "measured_change"})
+    ours = ours.assign(printed_change=ours["variant"].map(_changes(dataset))).reset_index(drop=True)
+    ours = ours.assign(measured_minus_printed=ours["measured_change"] - ours["printed_change"])
+    return ours[["data", "variant", "printed_change", "measured_change", "change_error", "measured_minus_printed"]]
 
 
 def _changes(dataset):
-    """Printed changes (%) of one domain, by variant."""
+    """Printed changes of one domain, by variant."""
     table = printed()
-    return table[table["source"] == f"published: {dataset.capitalize()}"].set_index("variant")["change (%)"]
+    return table[table["dataset"] == dataset].set_index("variant")["change"]
 
 
-def noise(orders):
-    """How far two runs of one and the same model differ: what differs, runs, and the difference's standard deviation.
+def noise(orders: pd.DataFrame) -> pd.DataFrame:
+    """How far two runs of one and the same model differ.
 
-    ``orders``: the table of the audit's finding "same-day-order" (order, seed, ndcg@10). Columns: what, runs,
-    ndcg@10, two runs differ by (root of 2 times the spread over seeds), in % of ndcg@10.
+    ``orders``: the table of the audit's finding "same-day-order" (order, seed, ndcg@10). Columns: differs (what does),
+    n_runs, ndcg@10, two_runs_differ (the standard deviation of the difference between two runs: root of 2 times the
+    spread over seeds), two_runs_differ_share (of ndcg@10).
     """
-    by = orders.groupby("order")["ndcg@10"]
-    table = pd.DataFrame({"runs": by.size(), "ndcg@10": by.mean(), "two runs differ by": 2**0.5 * by.std()})
     names = {"order of the file": "the seed", "order by chance": "the seed and the order inside a day"}
-    table = table.assign(**{"in %": 100 * table["two runs differ by"] / table["ndcg@10"]})
-    return table.rename(index=names).rename_axis("what differs").reset_index()
+    by = orders.groupby(orders["order"].map(names).rename("differs"), sort=False)["ndcg@10"]
+    table = pd.DataFrame({"n_runs": by.size(), "ndcg@10": by.mean(), "two_runs_differ": 2**0.5 * by.std()})
+    return table.assign(two_runs_differ_share=table["two_runs_differ"] / table["ndcg@10"]).reset_index()
 
 
-def beyond(orders, without=("w/o PT",)):
+def beyond(orders: pd.DataFrame, without: tuple[str, ...] = (WITHOUT_PRETRAINING,)) -> str:
     """How many of Table 5's printed differences are larger than twice the ``noise``: a sentence."""
-    table, deviation = printed(), noise(orders)["two runs differ by"].max()
+    table, deviation = printed(), noise(orders)["two_runs_differ"].max()
     small = table[~table["variant"].isin([WHOLE, *without])]["difference"].abs()
     apart = f" ({', '.join(without)} apart)" if without else ""
     return (
@@ -166,80 +133,65 @@ def beyond(orders, without=("w/o PT",)):
     )
 
 
-def band(orders, data):
+def band(orders: pd.DataFrame, data: str) -> tuple[float, str]:
     """For ``viz.ablation_bars``: twice the ``noise``, and what it is, measured on ``data`` (a name)."""
-    return (
-        2 * noise(orders)["two runs differ by"].max(),
-        f"2 standard deviations\nbetween two runs of one\nmodel (measured, on\n{data})",
-    )
+    label = f"2 standard deviations\nbetween two runs of one\nmodel (measured, on\n{data})"
+    return 2 * float(noise(orders)["two_runs_differ"].max()), label
 
 
-def detectable(runs, pairs, dataset="scientific"):
-    """What it takes to tell a difference as large as the printed one, in % of NDCG@10: a line per measured variant.
+def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific") -> pd.DataFrame:
+    """What it takes to find a difference as large as the printed one: a row per measured variant.
 
-    Columns: measured on, variant, printed (%) of ``dataset``, can be told (%): the smallest difference that these users
-    and seeds would show 4 times in 5 (``POWER`` standard errors); users: how many it takes, were there any number of
-    seeds; seeds: how many, were there any number of users (nan with one seed). With twice of both it is enough.
+    Columns: data, variant, printed_change of ``dataset``, detectable_change: the smallest that these users and seeds
+    would show 4 times in 5 (``POWER`` standard errors); n_users: how many it takes, were there any number of seeds;
+    n_seeds: how many, were there any number of users (nan with one seed). With twice of both it is enough.
     """
-    runs = runs[runs["experiment"] == "table5"]
-    own = measured(runs, pairs)
-    theirs = _changes(dataset)
-    lines = []
-    for dataset_name, rows in own.dropna(subset="difference").groupby("dataset", sort=False):
-        ours = tidy(runs[runs["dataset"] == dataset_name])
-        values, users = ours.pivot_table(index="seed", columns="label", values="ndcg@10"), ours["n_test_rows"].iloc[0]
-        for row in rows.to_dict(orient="records"):
-            over_seeds = (values[row["variant"]] - values[WHOLE]).var()  # nan with one seed
-            spent = over_seeds / row["seeds"] if row["seeds"] > 1 else 0
-            over_users = max(row["standard_error"] ** 2 - spent, 0) * users
-            wanted = abs(theirs[row["variant"]]) / 100 * values[WHOLE].mean() / POWER  # a standard error
-            lines.append(
-                {
-                    "measured on": row["source"].removeprefix(MEASURED),
-                    "variant": row["variant"],
-                    "printed (%)": theirs[row["variant"]],
-                    "can be told (%)": POWER * row["error (%)"],
-                    "users": math.ceil(over_users / wanted**2),
-                    "seeds": over_seeds / wanted**2,
-                }
-            )
-    return pd.DataFrame(lines)
+    theirs, rows = _changes(dataset), []
+    table5 = tidy(runs[runs["experiment"] == "table5"])
+    for name, part in measured(runs, pairs).dropna(subset="difference").groupby("dataset", sort=False):
+        ours = table5[table5["dataset"] == name]
+        values, users = ours.pivot_table(index="seed", columns="variant", values="ndcg@10"), ours["n_test_rows"].iloc[0]
+        for row in part.itertuples():
+            over_seeds = (values[row.variant] - values[""]).var()  # nan with one seed
+            spent = over_seeds / row.n_seeds if row.n_seeds > 1 else 0
+            over_users = max(row.standard_error**2 - spent, 0) * users
+            wanted = abs(theirs[row.variant]) * values[""].mean() / POWER  # a standard error
+            needed = math.ceil(over_users / wanted**2), over_seeds / wanted**2
+            rows.append((row.data, row.variant, theirs[row.variant], POWER * row.change_error, *needed))
+    columns = ["data", "variant", "printed_change", "detectable_change", "n_users", "n_seeds"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def planted(shop, models):
-    """Trained models (name -> model) on a ``store.World``: expected NDCG@10 and the paired change against the first.
+def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
+    """Trained models (name -> model) on the demo store: expected NDCG@10 and the paired change against the first.
 
-    Columns as ``evaluate.paired``, one seed each; the world's own best with and without gaps comes last.
+    Columns as of ``evaluation.paired``, one seed each; the store's own best with and without gaps comes last.
     """
     first = next(iter(models))
-    window = models[first].config.max_len
     scorers = {name: model_scorer(model) for name, model in models.items()}
     scorers |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}
-    scores = {name: expected_ndcg(score, shop, window).unsqueeze(0) for name, score in scorers.items()}
-    table = paired(scores, first)
-    return table.assign(**{"change (%)": 100 * table["difference"] / table["ndcg@10"].iloc[0]})
+    window = models[first].window
+    table = paired({name: expected_ndcg(score, shop, window)[None] for name, score in scorers.items()}, first)
+    return table.assign(change=table["difference"] / table["ndcg@10"].iloc[0])
 
 
-def stored_time(lines, form="revived time branch", without="no time"):
-    """ "w/o Time" on the demo store by how much gaps tell; of the lines in ``benchmarks/results/store.csv``.
+def stored_time(lines: pd.DataFrame, form: str = "revived time branch", without: str = "no time") -> pd.DataFrame:
+    """ "w/o Time" on the demo store by how much gaps tell; of the rows in ``benchmarks/results/store.csv``.
 
-    Columns: world, gap effect, seeds, whole, w/o Time (both expected NDCG@10), change (%), error (%): the larger of
-    that over users and that over seeds.
+    Columns: world, gap_effect, n_seeds, whole, without_time (both expected NDCG@10), change, change_error: the larger
+    of that over users and that over seeds.
     """
-    table = pooled(lines[lines["part"] == "gaps"]).set_index(["world", "system"])
-    knobs = lines.drop_duplicates("world").set_index("world")["store"].map(json.loads)
-    out = []
-    for world in table.index.unique("world"):
-        whole, bare = table.loc[(world, form)], table.loc[(world, without)]
-        out.append(
-            {
-                "world": world,
-                "gap effect": knobs[world]["gap_effect"],
-                "seeds": int(whole["seeds"]),
-                "whole": whole["expected_ndcg@10"],
-                "w/o Time": bare["expected_ndcg@10"],
-                "change (%)": -100 * whole["difference"] / whole["expected_ndcg@10"],
-                "error (%)": 100 * whole["error"] / whole["expected_ndcg@10"],
-            }
-        )
-    return pd.DataFrame(out)
+    table = pooled(lines[lines["part"] == "gaps"]).set_index("system")
+    effects = (
+        lines.drop_duplicates("world").set_index("world")["store"].map(lambda text: json.loads(text)["gap_effect"])
+    )
+    whole, bare = (table.loc[[name]].set_index("world") for name in (form, without))
+    value = whole["expected_ndcg@10"]
+    numbers = dict(
+        gap_effect=effects.reindex(whole.index),
+        n_seeds=whole["seeds"],
+        whole=value,
+        without_time=bare["expected_ndcg@10"],
+    )
+    numbers |= dict(change=-whole["difference"] / value, change_error=whole["error"] / value)
+    return pd.DataFrame(numbers).reset_index()

@@ -1,8 +1,9 @@
-"""The whole field beside one another: who reads what, who stands where, what it costs, and whether orders agree.
+"""Chapter 9: all systems beside one another: who reads what, who ranks where, what it costs, whether orders agree.
 
-From kept runs (``gathered.stored``) and, live, from a ``trials.Task``. Every function returns a frame.
+From stored runs (``results.stored_results``) and, live, from a ``Task``.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -10,18 +11,20 @@ import numpy as np
 import pandas as pd
 import torch
 from adjustText import adjust_text
+from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.evaluation import counting, metrics, model_scorer, rank_rows, user_history
+from mmm4rec_lite.evaluation import Scorer, counting, metrics, model_scorer, rank_rows, user_history
 from mmm4rec_lite.models.registry import get_model, list_models
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.protocol.experiments import COLUMNS
-from mmm4rec_lite.study.protocol.results import TITLES, cut, tidy
-from mmm4rec_lite.study.protocol.runner import trial
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, styled
+from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
+from mmm4rec_lite.study.protocol.results import display_name, stopped_early, tidy
+from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
 
-FLOORS = {"popularity": ":", "Markov chain": "--"}
+BASELINE_LINES = {"popularity": ":", "markov_chain": "--"}
+COUNTS = "counts"
 READS = {  # what a system knows items by -> (colour, marker), the same in every figure
     "ids": (COLOURS[0], "o"),
     "texts": (COLOURS[1], "s"),
@@ -29,7 +32,7 @@ READS = {  # what a system knows items by -> (colour, marker), the same in every
     "texts + pictures": (COLOURS[3], "^"),
     "ids + texts + pictures": (COLOURS[4], "P"),
 }
-
+WORDS = {"id": "ids", "text": "texts", "image": "pictures"}
 FAMILIES = {
     "sasrec": "attention",
     "sasrec_t": "attention",
@@ -43,69 +46,61 @@ FAMILIES = {
     "missrec": "pre-trained, multi-modal",
     "mmm4rec": "Mamba, pre-trained, multi-modal",
 }
-FLOOR = ("popularity", "Markov chain")
-WORDS = {"id": "ids", "text": "texts", "image": "pictures"}
 
 
-def reads(name):
+def reads(system: str) -> str:
     """What a system knows items by, for legends: "ids", "texts", "ids + texts", ... (times are not said)."""
-    return " + ".join(word for part, word in WORDS.items() if part in get_model(name).reads)
+    if system in BASELINES:
+        return COUNTS
+    return " + ".join(word for part, word in WORDS.items() if part in get_model(system).reads)
 
 
-def family(widths=(64, 256)):
-    """A line per system: family, what it reads, whether there is a form with ids, stages, parameters, paper."""
-    return pd.DataFrame(
-        [
-            {
-                "system": s["title"],
-                "family": FAMILIES[s["name"]],
-                "reads": ", ".join(s["modalities"]),
-                "+ ID": "yes" if s["with ids too"] else "",
-                "stages": ", ".join(s["stages"]),
-                **{f"parameters at {w}": s["parameters"][str(w)] for w in widths},
-                "published": s["paper"],
-            }
-            for s in list_models(widths)
-        ]
-    ).sort_values("family", kind="stable", ignore_index=True)
+def family(widths: Sequence[int] = (64, 256)) -> pd.DataFrame:
+    """A row per system: name, family, reads, with_id (has it a form with ids too), stages, n_parameters_..., paper."""
+    rows = [
+        {
+            "name": s["title"],
+            "family": FAMILIES[s["name"]],
+            "reads": ", ".join(s["modalities"]),
+            "with_id": s["with ids too"],
+            "stages": ", ".join(s["stages"]),
+            **{f"n_parameters_{width}": s["parameters"][str(width)] for width in widths},
+            "paper": s["paper"],
+        }
+        for s in list_models(widths)
+    ]
+    return pd.DataFrame(rows).sort_values("family", kind="stable", ignore_index=True)
 
 
-def choices(task, name="sasrec", others=20, seed=0, **setting):
-    """One protocol choice changed at a time, nobody trained anew: choice, system, ndcg@10, rows ranked.
+def choices(
+    task: Task, system: str = "sasrec", others: int = 20, seed: int = 0, setting: Protocol | None = None
+) -> pd.DataFrame:
+    """One choice of the protocol changed at a time, nobody trained anew: choice, name (of the system), ndcg@10, n_rows.
 
-    Systems: popularity, a Markov chain, and ``name`` as ``trial`` keeps it. Choices: as here; history taken out; only
-    ``others`` random items compete; users and the items to find cut by time instead (the counting baselines alone:
-    they are counted anew).
+    Of popularity, a Markov chain and ``system``. Choices: as here; history removed; only ``others`` random items
+    compete; users and the items to find split by time instead (the baselines alone: they are counted anew).
     """
-    rows = split(task.dataset)
-    trained = trial(task, name, seed, **setting).model
-    scorers = {**counting(rows), get_model(name).title: model_scorer(trained)}
+    rows, lines = split(task.dataset), []
+    trained = trial(task, system, seed, setting).model
+    scorers = {**counting(rows), display_name(system): model_scorer(trained)}
     ways = {
         "as here: all items, history kept": (False, None),
         "history removed": (True, None),
         f"against {others} random items": (False, others),
     }
-    lines = []
     for choice, (filter_seen, few) in ways.items():
-        for system, score in scorers.items():
+        for name, score in scorers.items():
             score = sampled_candidates(score, few, seed) if few else score
             ranks = rank_rows(score, rows.sequences, rows.test, trained.window, filter_seen)
-            lines.append({"choice": choice, "system": system, "ndcg@10": metrics(ranks)["ndcg@10"], "rows": len(ranks)})
+            lines.append((choice, name, metrics(ranks)["ndcg@10"], len(ranks)))
     late = split(task.dataset, "global_time")
-    for system, score in counting(late).items():
+    for name, score in counting(late).items():
         ranks = rank_rows(score, late.sequences, late.test, 1)
-        lines.append(
-            {
-                "choice": "split by time, not by user",
-                "system": system,
-                "ndcg@10": metrics(ranks)["ndcg@10"],
-                "rows": len(ranks),
-            }
-        )
-    return pd.DataFrame(lines)
+        lines.append(("split by time, not by user", name, metrics(ranks)["ndcg@10"], len(ranks)))
+    return pd.DataFrame(lines, columns=["choice", "name", "ndcg@10", "n_rows"])
 
 
-def sampled_candidates(score, others, seed=0):
+def sampled_candidates(score: Scorer, others: int, seed: int = 0) -> Scorer:
     """A scorer that lets the target compete with ``others`` items drawn at random, all else at -inf."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -119,241 +114,216 @@ def sampled_candidates(score, others, seed=0):
     return sampled
 
 
-def suggestions(task, names, user, k=8, seed=0, **setting):
-    """(history, what came next, title -> the k best) for one test user, by trained systems; all frames with item,
-    title, image. What the user has seen is left out of the lists."""
-    dataset = task.dataset
-    rows = split(dataset)
-    own = user_history(dataset, user)
-    row = rows.test[[rows.sequences.users[u] == user for u in _user_of(rows)]]
-    lists = {}
-    for name in names:
-        model = trial(task, name, seed, **setting).model
+def suggestions(
+    task: Task, systems: Sequence[str], user: str, k: int = 8, seed: int = 0, setting: Protocol | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """(history, what came next, name -> the k best) for one test user, by trained systems; without what is seen.
+
+    All frames have item, title and image.
+    """
+    dataset, lists = task.dataset, {}
+    rows, own = split(dataset), user_history(dataset, user)
+    starts = rows.sequences.first.unique()  # a user each
+    users = torch.searchsorted(starts, rows.sequences.first[rows.test]).tolist()
+    row = rows.test[[rows.sequences.users[number] == user for number in users]]
+    seen = torch.tensor(dataset.items["item"].isin(own["item"].iloc[:-1]).tolist())
+    for system in systems:
+        model = trial(task, system, seed, setting).model
         scores = model_scorer(model)(batch(rows.sequences, row, model.window))[0, 1:].cpu()
-        scores[torch.tensor(dataset.items["item"].isin(own["item"].iloc[:-1]).tolist())] = -torch.inf
-        lists[get_model(name).title] = dataset.items.iloc[scores.topk(k).indices.tolist()][["item", "title", "image"]]
+        best = scores.masked_fill(seen, -torch.inf).topk(k).indices.tolist()
+        lists[display_name(system)] = dataset.items.iloc[best][["item", "title", "image"]]
     return own.iloc[:-1], own.tail(1), lists
 
 
-def _user_of(rows):
-    """The number of the user of every test row."""
-    starts = rows.sequences.first.unique()
-    return torch.searchsorted(starts, rows.sequences.first[rows.test]).tolist()
+def _runs_of(runs, experiment="comparison", baselines=False):
+    own = tidy(runs)
+    own = own[own["experiment"] == experiment]
+    return own if baselines else own[own["seed"].notna()]
 
 
-def leaderboard(runs, experiment="comparison"):
-    """dataset, system, label, reads, ndcg@10 (mean over seeds), least, most, seeds, place (1: best), and the counting
-    baselines; best first within a dataset. ``reads`` of these: "counts"."""
-    own = tidy(runs).query("experiment == @experiment")
-    by = own.groupby(["dataset", "system", "label"], sort=False)["ndcg@10"]
-    table = by.agg(["mean", "min", "max", "size"]).reset_index()
-    table.columns = ["dataset", "system", "label", "ndcg@10", "least", "most", "seeds"]
-    table["reads"] = ["counts" if name in FLOOR else reads(name) for name in table["system"]]
-    trained = table[~table["system"].isin(FLOOR)]
+def leaderboard(runs: pd.DataFrame, experiment: str = "comparison") -> pd.DataFrame:
+    """Systems and counting baselines, best first within a dataset.
+
+    Columns: dataset, system, name, reads ("counts" for the baselines), ndcg@10 (mean over seeds), least, most, n_seeds,
+    place (1: best; none for baselines).
+    """
+    by = _runs_of(runs, experiment, baselines=True).groupby(["dataset", "system", "name"], sort=False)["ndcg@10"]
+    names = {"mean": "ndcg@10", "min": "least", "max": "most", "size": "n_seeds"}
+    table = by.agg(list(names)).rename(columns=names).reset_index()
+    table["reads"] = table["system"].map(reads)
+    trained = table[table["reads"] != COUNTS]
     table["place"] = trained.groupby("dataset")["ndcg@10"].rank(ascending=False, method="min")
-    order = {name: i for i, name in enumerate(table["dataset"].unique())}
-    return table.sort_values(
-        ["dataset", "ndcg@10"], key=lambda c: c.map(order) if c.name == "dataset" else -c, ignore_index=True
-    )
+    parts = [part.sort_values("ndcg@10", ascending=False) for _, part in table.groupby("dataset", sort=False)]
+    return pd.concat(parts, ignore_index=True)
 
 
-def caption(runs, experiment="comparison"):
-    """What kind of numbers the runs of an experiment are, for titles: scale, setting, width, seeds."""
-    own = tidy(runs).query("experiment == @experiment and seed == seed")
-    each = lambda column: ", ".join(
-        f"{value:g}" if isinstance(value, float) else str(value) for value in sorted(own[column].dropna().unique())
-    )
-    return (
-        f"measured: {each('scale')} scale, {each('setting')} setting, width {each('width')}, "
-        f"seed{'s' * (own['seed'].nunique() > 1)} {each('seed')}"
-    )
+def caption(runs: pd.DataFrame, experiment: str = "comparison") -> str:
+    """What kind of numbers the runs of an experiment are, for titles: scale, protocol, width, seeds."""
+    own = _runs_of(runs, experiment)
+
+    def each(column):
+        values = sorted(own[column].dropna().unique())
+        return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+
+    seeds = f"seed{'s' * (own['seed'].nunique() > 1)} {each('seed')}"
+    return f"measured: {each('scale')} scale, {each('protocol')} protocol, width {each('d_model')}, {seeds}"
 
 
-def beside_published(runs, tables=(2, 3)):
-    """NDCG@10 printed and measured, where both are: table, dataset, system, published, measured, difference,
-    published place, measured place (among the systems of this line's table and dataset that both have)."""
-    measured = leaderboard(runs).set_index(["dataset", "system"])["ndcg@10"]
-    lines = []
+def beside_published(runs: pd.DataFrame, tables: Sequence[int] = (2, 3)) -> pd.DataFrame:
+    """NDCG@10 printed and measured, where both are.
+
+    Columns: table, dataset, name, published, measured, difference, and published_place, measured_place among the
+    systems of this table and dataset that both have.
+    """
+    measured, rows = leaderboard(runs).set_index(["dataset", "system"])["ndcg@10"], []
     for table in tables:
         printed = published.paper(table, row="ndcg@10").set_index(["dataset", "column"])["value"]
-        lines += [
-            {
-                "table": table,
-                "dataset": dataset,
-                "system": TITLES[name],
-                "published": printed[dataset, column],
-                "measured": measured[dataset, name],
-            }
+        rows += [
+            (table, dataset, display_name(system), printed[dataset, column], measured[dataset, system])
             for dataset in printed.index.unique("dataset")
-            for name, column in COLUMNS[table].items()
-            if (dataset, name) in measured.index and (dataset, column) in printed.index
+            for system, column in COLUMNS[table].items()
+            if (dataset, system) in measured.index and (dataset, column) in printed.index
         ]
-    out = pd.DataFrame(lines, columns=["table", "dataset", "system", "published", "measured"])
-    out["difference"] = out["measured"] - out["published"]
+    out = pd.DataFrame(rows, columns=["table", "dataset", "name", "published", "measured"])
     places = out.groupby(["table", "dataset"])[["published", "measured"]].rank(ascending=False, method="min")
-    return out.assign(**{f"{name} place": places[name].astype(int) for name in places})
+    out["difference"] = out["measured"] - out["published"]
+    return out.join(places.astype(int).add_suffix("_place"))
 
 
-def agreement(runs):
-    """Do orders agree? Spearman's rank correlation of NDCG@10: between, one, other, correlation, systems, by chance.
+def agreement(runs: pd.DataFrame) -> pd.DataFrame:
+    """Do orders agree? Spearman's rank correlation of NDCG@10.
 
     Between data sets (means over seeds), between seeds of one data set, and between the paper and here (per table and
-    data set). ``by chance``: the standard deviation of the correlation of orders that have nothing to do with each
-    other, 1 / sqrt(systems - 1). Pairs with fewer than 4 systems in common are left out.
+    data set). Columns: between, one, other, n_systems, correlation, chance_deviation: the standard deviation of the
+    correlation of unrelated orders, 1 / sqrt(n_systems - 1). Pairs with fewer than 4 systems in common are left out.
     """
-    own = tidy(runs).query("experiment == 'comparison' and seed == seed")
+    own, rows = _runs_of(runs), []
     sets = own.pivot_table(index="system", columns="dataset", values="ndcg@10")
     pairs = [("data sets", a, b, sets[a], sets[b]) for a, b in combinations(sets, 2)]
-    for name, rows in own.groupby("dataset", sort=False):
-        seeds = rows.pivot_table(index="system", columns="seed", values="ndcg@10")
-        pairs += [
-            ("seeds", f"{name}, seed {a:g}", f"seed {b:g}", seeds[a], seeds[b]) for a, b in combinations(seeds, 2)
-        ]
-    for (table, name), rows in beside_published(runs).groupby(["table", "dataset"], sort=False):
-        pairs.append(("paper and here", f"Table {table}, {name}", "measured", rows["published"], rows["measured"]))
-    lines = []
+    for name, part in own.groupby("dataset", sort=False):
+        seeds = part.pivot_table(index="system", columns="seed", values="ndcg@10")
+        told = "{}, seed {:g}".format
+        pairs += [("seeds", told(name, a), f"seed {b:g}", seeds[a], seeds[b]) for a, b in combinations(seeds, 2)]
+    for (table, name), part in beside_published(runs).groupby(["table", "dataset"], sort=False):
+        pairs.append(("paper and here", f"Table {table}, {name}", "measured", part["published"], part["measured"]))
     for kind, one, other, a, b in pairs:
         both = pd.DataFrame({"a": a, "b": b}).dropna()
         if len(both) >= 4:
-            lines.append(
-                {
-                    "between": kind,
-                    "one": one,
-                    "other": other,
-                    "systems": len(both),
-                    "correlation": both.rank().corr().loc["a", "b"],
-                    "by chance": (len(both) - 1) ** -0.5,
-                }
-            )
-    return pd.DataFrame(lines, columns=["between", "one", "other", "systems", "correlation", "by chance"])
+            rows.append((kind, one, other, len(both), both.rank().corr().loc["a", "b"], (len(both) - 1) ** -0.5))
+    return pd.DataFrame(rows, columns=["between", "one", "other", "n_systems", "correlation", "chance_deviation"])
 
 
-def beats_baselines(runs):
-    """Who beats counting: dataset, floor, its ndcg@10, systems, above it, not above it (names), cut short.
+def beats_baselines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Which systems are better than counting, by dataset and baseline.
 
-    ``cut short``: of the runs of those not above it, the share (%) that ended before their patience had run out, so
-    that longer training may still lift them.
+    Columns: dataset, baseline, baseline_ndcg@10, n_systems, n_better, not_better (names), stopped_early_share: of the
+    runs of those not better, how many ended before their patience had run out, so that more training may lift them.
     """
-    table = leaderboard(runs)
-    own = tidy(runs).query("experiment == 'comparison' and seed == seed")
-    short = cut(own).groupby([own["dataset"], own["system"]]).mean()
-    lines = []
-    for floor in table[table["system"].isin(FLOOR)].itertuples():
-        level = table["ndcg@10"][floor.Index]
-        rows = table[(table["dataset"] == floor.dataset) & ~table["system"].isin(FLOOR)]
-        below = rows[rows["ndcg@10"] <= level]
-        shares = [short[floor.dataset, name] for name in below["system"]]
-        lines.append(
-            {
-                "dataset": floor.dataset,
-                "floor": floor.label,
-                "its ndcg@10": level,
-                "systems": len(rows),
-                "above it": len(rows) - len(below),
-                "not above it": ", ".join(below["label"]),
-                "cut short (%)": round(100 * sum(shares) / len(shares)) if shares else None,
-            }
-        )
-    return pd.DataFrame(lines).astype({"cut short (%)": "Int64"})
+    table, own, rows = leaderboard(runs), _runs_of(runs), []
+    early = stopped_early(own).groupby([own["dataset"], own["system"]]).mean()
+    for (dataset, kind), part in table.groupby(["dataset", table["reads"] == COUNTS], sort=False):
+        if not kind:
+            continue
+        systems = table[(table["dataset"] == dataset) & (table["reads"] != COUNTS)]
+        for name, level in zip(part["name"], part["ndcg@10"]):
+            below = systems[systems["ndcg@10"] <= level]
+            share = early.loc[[(dataset, system) for system in below["system"]]].mean() if len(below) else None
+            counts = len(systems), len(systems) - len(below), ", ".join(below["name"])
+            rows.append((dataset, name, level, *counts, share))
+    columns = "dataset baseline baseline_ndcg@10 n_systems n_better not_better stopped_early_share"
+    return pd.DataFrame(rows, columns=columns.split())
 
 
-def left_out(runs):
-    """What has no numbers here, and why: where (a data set, or a table of the paper), why, system (names)."""
-    rows = runs[runs["ndcg@10"].isna() & (runs["experiment"] == "comparison")]
-    missing = rows[rows["left_out"].notna()][["dataset", "label", "left_out"]].drop_duplicates()
-    lines = [{"where": where, "system": label, "why": why.split("; ")[-1]} for where, label, why in missing.to_numpy()]
+def left_out(runs: pd.DataFrame) -> pd.DataFrame:
+    """What has no numbers here: where (a data set, or a table of the paper), why, and the names of the systems."""
+    rows = runs[runs["left_out"].notna() & (runs["experiment"] == "comparison")].drop_duplicates(["dataset", "system"])
+    lines = list(zip(rows["dataset"], rows["left_out"], rows["system"].map(display_name)))
     for table, built in COLUMNS.items():
         names = published.paper(table)["column"].unique()
-        lines += [
-            {"where": f"Table {table}", "system": name, "why": "not built here"}
-            for name in names
-            if name not in (*built.values(), "improvement %")
-        ]
-    return pd.DataFrame(lines).groupby(["where", "why"], sort=False)["system"].agg(", ".join).reset_index()
+        unbuilt = [name for name in names if name not in (*built.values(), "improvement %")]
+        lines += [(f"Table {table}", "not built here", name) for name in unbuilt]
+    table = pd.DataFrame(lines, columns=["where", "why", "names"])
+    return table.groupby(["where", "why"], sort=False)["names"].agg(", ".join).reset_index()
 
 
-def cost(runs):
-    """NDCG@10 and what it took: dataset, label, reads, ndcg@10, seconds (training and validation, pre-training too),
-    parameters without per-item tables; means over seeds. Seconds of one machine, so they compare among themselves."""
-    own = tidy(runs).query("experiment == 'comparison' and seed == seed")
+def cost(runs: pd.DataFrame) -> pd.DataFrame:
+    """NDCG@10 and what it took: dataset, system, name, reads, ndcg@10, seconds, n_parameters; means over seeds.
+
+    Seconds of training and validation, pre-training too, on one machine, so they compare among themselves; parameters
+    without per-item tables.
+    """
+    own = _runs_of(runs)
     own = own.assign(seconds=own["seconds"] + own["pretraining_seconds"].fillna(0))
-    columns = ["ndcg@10", "seconds", "parameters"]
-    table = own.groupby(["dataset", "system", "label"], sort=False)[columns].mean().reset_index()
-    return table.assign(reads=[reads(name) for name in table["system"]])
+    columns = ["ndcg@10", "seconds", "n_parameters"]
+    table = own.groupby(["dataset", "system", "name"], sort=False)[columns].mean().reset_index()
+    return table.assign(reads=table["system"].map(reads))
 
 
-def early_losses(runs, first=6):
+def early_losses(runs: pd.DataFrame, first: int = 6) -> pd.DataFrame:
     """Training loss over that of guessing, ln(items), by epoch: a row per data set and system, mean over seeds.
 
     From the stored "figure4", runs from scratch. 1 is guessing; systems minimise different things, so compare a row
     with itself.
     """
     own = runs.query("experiment == 'figure4' and stage == 'scratch' and epoch <= @first")
-    own = own.assign(share=own["loss"] / np.log(own["items"]), epoch=own["epoch"].astype(int))
-    return own.pivot_table(index=["dataset", "label"], columns="epoch", values="share")
+    share = own["loss"] / np.log(own["n_items"])
+    own = own.assign(share=share, epoch=own["epoch"].astype(int), name=own["system"].map(display_name))
+    return own.pivot_table(index=["dataset", "name"], columns="epoch", values="share")
 
 
 @styled
-def plot_leaderboard(table, title=""):
-    """Systems by test NDCG@10, a panel per data set, best on top; a frame of ``experiments.standings.standings``.
+def plot_leaderboard(table: pd.DataFrame, title: str = "") -> Figure:
+    """Systems by test NDCG@10, a panel per data set, best on top; a frame of ``leaderboard``.
 
     A mark is the mean over seeds, a bar goes from the lowest to the highest seed (no bar with one seed). Lines: what
     counting reaches.
     """
     names = list(table["dataset"].unique())
-    most = table[table["reads"] != "counts"].groupby("dataset").size().max()
-    figure = empty_figure(3.6 * len(names) + 1.2, 1.5 + 0.26 * most)
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    most = table[table["reads"] != COUNTS].groupby("dataset").size().max()
+    figure, axes = panel_row(len(names), 3.6 * len(names) + 1.2, 1.5 + 0.26 * most, sharey=False)
     for axis, name in zip(axes, names):
         rows = table[table["dataset"] == name]
-        own = rows[rows["reads"] != "counts"].reset_index(drop=True)
+        own = rows[rows["reads"] != COUNTS].reset_index(drop=True)
         for kind, (colour, marker) in READS.items():
             part = own[own["reads"] == kind]
             ends = [part["ndcg@10"] - part["least"], part["most"] - part["ndcg@10"]]
-            axis.errorbar(
-                part["ndcg@10"],
-                part.index,
-                xerr=ends if (own["seeds"] > 1).any() else None,
-                fmt=marker,
-                color=colour,
-                ms=6,
-                lw=1.5,
-            )
-        for label, style in FLOORS.items():
-            for value in rows.loc[rows["label"] == label, "ndcg@10"]:
-                axis.axvline(value, color="black", ls=style, lw=1)
+            bars = ends if (own["n_seeds"] > 1).any() else None
+            axis.errorbar(part["ndcg@10"], part.index, xerr=bars, fmt=marker, color=colour, ms=6, lw=1.5)
+        for system, value in zip(rows["system"], rows["ndcg@10"]):
+            if system in BASELINE_LINES:
+                axis.axvline(value, color="black", ls=BASELINE_LINES[system], lw=1)
         low, high = rows[["ndcg@10", "least"]].min().min(), rows[["ndcg@10", "most"]].max().max()
         axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))  # lines at the rim, too
-        axis.set_yticks(range(len(own)), own["label"], fontsize=8)
+        axis.set_yticks(range(len(own)), own["name"], fontsize=8)
         axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
         axis.set_title(f"{name}, {_seeds(own)}", fontsize=10, loc="left")
-    _legend(figure, table["reads"], floors=True)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    return figure
+    _legend(figure, table["reads"], baselines=True)
+    return captioned(figure, title, 10)
 
 
-def _legend(figure, kinds, floors=False):
+def _legend(figure, kinds, baselines=False):
     marks = [
         plt.Line2D([], [], color=colour, marker=marker, ls="", label=f"reads {kind}")
         for kind, (colour, marker) in READS.items()
         if kind in set(kinds)
     ]
-    lines = [plt.Line2D([], [], color="black", ls=style, lw=1, label=name) for name, style in FLOORS.items()]
-    figure.legend(handles=marks + lines * floors, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+    lines = [plt.Line2D([], [], color="black", ls=ls, lw=1, label=BASELINES[s]) for s, ls in BASELINE_LINES.items()]
+    figure.legend(handles=marks + lines * baselines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
 
 
 def _seeds(rows):
-    least, most = rows["seeds"].min(), rows["seeds"].max()
+    least, most = rows["n_seeds"].min(), rows["n_seeds"].max()
     return ("one seed" if most == 1 else f"{most} seeds") if least == most else f"{least} to {most} seeds"
 
 
 @styled
-def plot_accuracy_cost(table, title=""):
-    """Test NDCG@10 against seconds of training (log scale), a panel per data set; a frame of
-    ``experiments.standings.cost``. The line: nobody left of it is better."""
+def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
+    """Test NDCG@10 against seconds of training (log scale), a panel per data set; a frame of ``cost``.
+
+    The line: no system left of it is better.
+    """
     names = list(table["dataset"].unique())
-    figure = empty_figure(3.8 * len(names) + 1.2, 4.6)
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    figure, axes = panel_row(len(names), 3.8 * len(names) + 1.2, 4.6, sharey=False)
     for axis, name in zip(axes, names):
         rows = table[table["dataset"] == name].sort_values("seconds")
         front = rows[rows["ndcg@10"] >= rows["ndcg@10"].cummax()]
@@ -362,51 +332,41 @@ def plot_accuracy_cost(table, title=""):
             part = rows[rows["reads"] == kind]
             axis.scatter(part["seconds"], part["ndcg@10"], color=[colour], marker=marker, s=36, zorder=2)
         axis.set(xscale="log", xlabel="seconds of training and validation", ylabel="test NDCG@10")
-        ticks = [
-            t
-            for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
-            if rows["seconds"].min() / 2 < t < 2 * rows["seconds"].max()
-        ]
+        low, high = rows["seconds"].min() / 2, 2 * rows["seconds"].max()
+        ticks = [t for power in (1, 10, 100, 1000, 10000) for t in (power, 2 * power, 5 * power) if low < t < high]
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         axis.margins(x=0.35)
         axis.set_title(name, fontsize=10, loc="left")
     _legend(figure, table["reads"])
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    captioned(figure, title, 10)
     figure.draw_without_rendering()  # names go where nothing else is
     for axis, name in zip(axes, names):
         rows = table[table["dataset"] == name]
         x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
-        texts = [axis.text(*place, label, fontsize=6.5) for *place, label in zip(x, y, rows["label"])]
-        adjust_text(
-            texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops={"arrowstyle": "-", "color": "#999999", "lw": 0.5}
-        )
+        texts = [axis.text(*place, name, fontsize=6.5) for *place, name in zip(x, y, rows["name"])]
+        arrows = {"arrowstyle": "-", "color": "#999999", "lw": 0.5}
+        adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops=arrows)
     return figure
 
 
 @styled
-def plot_order_agreement(table, title=""):
-    """Rank correlations, a mark per pair, by what is compared; a frame of ``experiments.standings.agreement``.
+def plot_order_agreement(table: pd.DataFrame, title: str = "") -> Figure:
+    """Rank correlations, a mark per pair, by what is compared; a frame of ``agreement``.
 
     Grey: one standard deviation of what unrelated orders of as many systems give.
     """
     table = table.reset_index(drop=True)
-    figure = empty_figure(8, 1.2 + 0.28 * len(table))
+    figure, chance = empty_figure(8, 1.2 + 0.28 * len(table)), table["chance_deviation"]
     axis = figure.subplots()
-    axis.barh(
-        table.index,
-        2 * table["by chance"],
-        left=-table["by chance"],
-        color="#cccccc",
-        height=0.7,
-        label="unrelated orders, one standard deviation",
-    )
+    label = "unrelated orders, one standard deviation"
+    axis.barh(table.index, 2 * chance, left=-chance, color="#cccccc", height=0.7, label=label)
     for (kind, rows), colour in zip(table.groupby("between", sort=False), COLOURS):
         axis.plot(rows["correlation"], rows.index, "o", color=colour, label=f"between {kind}")
-    names = [f"{row.one} and {row.other} ({row.systems} systems)" for row in table.itertuples()]
+    names = [f"{row.one} and {row.other} ({row.n_systems} systems)" for row in table.itertuples()]
     axis.set_yticks(table.index, names, fontsize=8)
     axis.axvline(0, color="black", lw=1)
     axis.set(xlim=(-1.05, 1.05), ylim=(len(table) - 0.5, -0.5), xlabel="Spearman's rank correlation of NDCG@10")
-    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    legend_beside(axis)
     axis.set_title(title, fontsize=10, loc="left")
     return figure

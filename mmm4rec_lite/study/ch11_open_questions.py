@@ -21,7 +21,7 @@ from mmm4rec_lite.evaluation import counting, model_scorer, rank_rows, recommend
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.protocol.results import tidy
+from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.digest import digest
@@ -52,7 +52,6 @@ def missing(runs: pd.DataFrame) -> pd.DataFrame:
     NDCG@10 with all its pictures).
     """
     rows = tidy(runs).query("experiment == 'missing-modality'")
-    rows = rows.rename(columns={"missing": "missing_share", "label": "name"})
     rows = rows[["dataset", "name", "seed", "missing_share", "ndcg@10"]].sort_values("missing_share", kind="stable")
     whole = rows.groupby(["dataset", "name", "seed"])["ndcg@10"].transform("first")
     return rows.assign(kept_share=rows["ndcg@10"] / whole).sort_values(["dataset", "name", "seed"], ignore_index=True)
@@ -107,13 +106,11 @@ def time_gains(runs, pairs, made_up):
     lines, known = [], tidy(runs)["dataset"].unique()
     pairs = pd.DataFrame() if pairs is None else pairs
     for row in pairs.to_dict(orient="records"):
-        name, timeless = row["form"], f"{row['form']}, w/o Time"
-        if row["experiment"] == "time-benefit" and row["against"] == timeless:
-            lines.append((row["dataset"], name, row["difference"], row["standard_error"], row["seeds"]))
-        if row["experiment"] == "table5" and name == "w/o Time" and row["dataset"] in known:
-            lines.append(
-                (row["dataset"], "MMM4Rec + ID (Table 5)", -row["difference"], row["standard_error"], row["seeds"])
-            )
+        name, numbers = display_name(row["system"]), (row["standard_error"], row["n_seeds"])
+        if row["experiment"] == "time-benefit" and row["system"] == row["against_system"]:
+            lines.append((row["dataset"], name, row["difference"], *numbers))
+        if row["experiment"] == "table5" and row["variant"] == "w/o Time" and row["dataset"] in known:
+            lines.append((row["dataset"], f"{name} (Table 5)", -row["difference"], *numbers))
     table = pooled(made_up[made_up["part"] == "gaps"])
     for row in table[table["system"].isin(["revived time branch", "gap vector", "published time branch"])].to_dict(
         orient="records"

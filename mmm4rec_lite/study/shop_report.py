@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from mmm4rec_lite.evaluation import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.report import markdown
-from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, STANDARD_ERRORS, case_outcome
+from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, case_outcome
 from mmm4rec_lite.study.shop import FORMS
 
 KEYS = ["part", "world", "system", "kept", "against", "against_kept"]

@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, empty_figure, log_axis, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, empty_figure, legend_beside, log_axis, panel_row, styled
 
 RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
 TIMES = {
@@ -22,43 +22,43 @@ TIMES = {
 
 
 @styled
-def ablation_bars(table, value="change (%)", error="error (%)", band=None, whole="MMM4Rec", title=""):
-    """Changes against the whole model, a group of bars per variant; tables of ``experiments.ablations``, concatenated.
+def ablation_bars(
+    table: pd.DataFrame,
+    value: str = "change",
+    band: tuple[float, str] | None = None,
+    whole: str = "MMM4Rec",
+    title: str = "",
+) -> Figure:
+    """Changes against the whole model, a group of bars per variant.
 
-    Published sources are hatched, measured ones plain with two standard errors (column ``error``). band: half the width
-    of a grey band around 0, and its label.
+    Parameters
+    ----------
+    table
+        numbers ("published", hatched, or "measured", plain with two standard errors), data, variant, and ``value``:
+        "change" (a share, drawn in %, with change_error) or "difference" (with standard_error).
+    band
+        Half the width of a grey band around 0, and its label.
     """
+    scale, error, unit = (100, "change_error", " (%)") if value == "change" else (1, "standard_error", "")
     rows = table[table["variant"] != whole]
-    variants, sources = (list(rows[column].unique()) for column in ("variant", "source"))
+    variants, sources = list(rows["variant"].unique()), list(rows.groupby(["numbers", "data"], sort=False))
     height = 0.84 / len(sources)
     figure = empty_figure(9.5, 1 + len(variants) * (0.22 + 0.16 * len(sources)))
     axis = figure.subplots()
     if band:
         axis.axvspan(-band[0], band[0], color="black", alpha=0.13, lw=0, label=band[1])
-    for i, source in enumerate(sources):
-        own = rows[rows["source"] == source].set_index("variant").reindex(variants)
-        places = np.arange(len(variants)) + (i + 0.5) * height - 0.42
-        printed = source.startswith("published")
-        bars = 2 * own[error].to_numpy() if not printed and error in own else None
-        axis.barh(
-            places,
-            own[value],
-            height * 0.92,
-            xerr=bars,
-            ecolor="black",
-            capsize=2,
-            label=source,
-            color=COLOURS[i],
-            hatch="///" if printed else None,
-            edgecolor="white",
-            lw=0,
-        )
+    for i, ((numbers, data), own) in enumerate(sources):
+        own, places = own.set_index("variant").reindex(variants), np.arange(len(variants)) + (i + 0.5) * height - 0.42
+        bars = dict(xerr=STANDARD_ERRORS * scale * own[error].to_numpy(), capsize=2) if numbers == "measured" else {}
+        look = dict(color=COLOURS[i], hatch="///" if numbers == "published" else None, edgecolor="white", lw=0)
+        label = f"{numbers}: {data}"
+        axis.barh(places, scale * own[value], height * 0.92, ecolor="black", label=label, **look, **bars)
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks(range(len(variants)), variants)
-    axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value} of NDCG@10 against the whole model", title=title)
+    axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value}{unit} of NDCG@10 against the whole model", title=title)
     axis.title.set_fontsize(10)
     axis.grid(False, axis="y")
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), fontsize=9)
+    legend_beside(axis, fontsize=9)
     return figure
 
 
@@ -151,17 +151,19 @@ def metric_bars(table, metric="ndcg@10", title=""):
 
 
 @styled
-def differences(table, label="form", reference="no difference", title=""):
-    """Paired differences in NDCG@10 with two standard errors, one line per form; a frame of ``audit.trials.paired``."""
+def differences(table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "") -> Figure:
+    """Paired differences in NDCG@10 with two standard errors, a row per form, grey where they are not significant.
+
+    ``table``: difference, standard_error, and the names of the rows in ``label``; a frame of ``evaluation.paired``.
+    """
     table = table[table["standard_error"] > 0]
     figure = empty_figure(7, 1.2 + 0.34 * len(table))
     axis = figure.subplots()
     sure = significant(table["difference"], table["standard_error"])
     for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
         places = [table.index.get_loc(i) for i in rows.index]
-        axis.errorbar(
-            rows["difference"], places, xerr=STANDARD_ERRORS * rows["standard_error"], fmt="o", color=colour, capsize=3
-        )
+        error = STANDARD_ERRORS * rows["standard_error"]
+        axis.errorbar(rows["difference"], places, xerr=error, fmt="o", color=colour, capsize=3)
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks(range(len(table)), table[label])
     axis.set_ylim(len(table) - 0.5, -0.5)

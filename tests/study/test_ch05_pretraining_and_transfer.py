@@ -13,7 +13,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import finetune, pretrain, split
 from mmm4rec_lite.study import ch05_pretraining_and_transfer as ch05
 from mmm4rec_lite.study.protocol import presets
-from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.protocol.results import annotate_runs
 from mmm4rec_lite.training import TrainConfig
 
 
@@ -167,23 +167,23 @@ def test_parameter_drift_puts_each_part_back_and_leaves_the_model_as_it_was(move
     assert ch05.parameter_drift(target, tuned, tuned).empty
 
 
-def runs(labels, dataset, seeds=(0, 1, 2)):
+def runs(variants, dataset, seeds=(0, 1, 2)):
     rows = [
         {
             "dataset": dataset,
-            "label": label,
             "system": "mmm4rec+id",
+            "variant": variant,
             "stage": "finetune",
-            "setting": "matched",
+            "protocol": "matched",
             "scale": "quick",
             "seed": seed,
             "ndcg@10": value + 0.01 * seed,
-            "config": f"{dataset}{label}{seed}",
+            "run_id": f"{dataset}{variant}{seed}",
         }
-        for label, value in labels.items()
+        for variant, value in variants.items()
         for seed in seeds
     ]
-    return lines("table5", pd.DataFrame(rows))
+    return annotate_runs("table5", pd.DataFrame(rows))
 
 
 def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
@@ -192,25 +192,24 @@ def test_without_pretraining_stands_beside_the_print_with_its_paired_error():
             {
                 "experiment": "table5",
                 "dataset": "films",
-                "form": "w/o PT",
-                "against": "MMM4Rec",
+                "variant": "w/o PT",
                 "difference": -0.021,
                 "standard_error": 0.005,
             }
         ]
     )
-    kept = pd.concat([runs({"MMM4Rec": 0.1, "w/o PT": 0.08, "2L": 0.3}, "films"), runs({"MMM4Rec": 0.1}, "shop")])
+    kept = pd.concat([runs({"": 0.1, "w/o PT": 0.08, "2L": 0.3}, "films"), runs({"": 0.1}, "shop")])
     table = ch05.without_pretraining(kept, pairs)
     line = table.iloc[0]
     assert line["MMM4Rec"] == pytest.approx(0.11) and line["w/o PT"] == pytest.approx(0.09) and line["seeds"] == 3
     assert line["difference"] == -0.021 and line["standard_error"] == 0.005 and "films" in line["data"]
     assert table["numbers"].tolist() == ["measured", "published", "published"]
     assert table.set_index("data")["w/o PT"][["scientific", "office"]].tolist() == [0.0647, 0.0751]
-    alone = ch05.without_pretraining(runs({"MMM4Rec": 0.1, "w/o PT": 0.08}, "films", seeds=(0,)))
+    alone = ch05.without_pretraining(runs({"": 0.1, "w/o PT": 0.08}, "films", seeds=(0,)))
     assert alone["difference"].iloc[0] == pytest.approx(-0.02) and "one seed" in alone["note"].iloc[0]
 
 
 def test_without_measured_runs_it_says_so():
-    table = ch05.without_pretraining(runs({"MMM4Rec": 0.1}, "shop"))
+    table = ch05.without_pretraining(runs({"": 0.1}, "shop"))
     assert table["numbers"].tolist() == ["measured", "published", "published"]
     assert "no such runs" in table["note"].iloc[0] and pd.isna(table["difference"].iloc[0])

@@ -9,7 +9,7 @@ from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study import ch06_truncation as ch06
-from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.protocol.results import annotate_runs
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import store_row
 
@@ -39,14 +39,13 @@ def runs(values, seeds=(0, 1)):
     rows = [
         {
             "dataset": "d",
-            "label": f"SASRec, {kept} kept",
             "system": "sasrec",
-            "setting": "matched",
+            "protocol": "matched",
             "scale": "quick",
             "seed": seed,
             "ndcg@10": value * (1 + 0.1 * seed * (kept == 5)),
-            "window": kept,
-            "config": f"{kept}{seed}",
+            "max_len": kept,
+            "run_id": f"{kept}{seed}",
         }
         for kept, value in values.items()
         for seed in seeds
@@ -56,25 +55,24 @@ def runs(values, seeds=(0, 1)):
 
 def test_curves_are_shares_of_the_same_seeds_longest_window():
     frame = runs({20: 0.2, 5: 0.1})
-    for given in (frame, lines("figure2", frame)):
+    for given in (frame, annotate_runs("figure2", frame)):
         table = ch06.curves(given).set_index("kept")
         assert table["ndcg_share"].to_dict() == pytest.approx({5: 0.525, 20: 1}) and set(table["seeds"]) == {2}
         assert table["ndcg_share_spread"][5] == pytest.approx(0.05 * 2**-0.5) and table["ndcg_share_spread"][20] == 0
     one = ch06.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
     assert one["ndcg_share_spread"].isna().all()
     with pytest.raises(InputError, match="figure2"):
-        ch06.curves(lines("table5", frame))
+        ch06.curves(annotate_runs("table5", frame))
 
 
 def test_differences_to_the_longest_window_are_within_a_system():
-    pair = dict(experiment="figure2", dataset="d", difference=0.1, seeds=3, **{"standard_error": 0.01})
-    full = "SASRec, 20 kept"
+    pair = dict(experiment="figure2", dataset="d", difference=0.1, n_seeds=3, standard_error=0.01)
     pairs = pd.DataFrame(
         [
-            {**pair, "form": "SASRec, 5 kept", "against": full},
-            {**pair, "form": "MMM4Rec + ID, 5 kept", "against": full},
-            {**pair, "form": full, "against": "MMM4Rec + ID, 20 kept"},
-            {**pair, "form": "SASRec, 5 kept", "against": "SASRec", "experiment": "comparison"},
+            {**pair, "system": "sasrec", "max_len": 5, "against_system": "sasrec", "against_max_len": 20},
+            {**pair, "system": "mmm4rec+id", "max_len": 5, "against_system": "sasrec", "against_max_len": 20},
+            {**pair, "system": "sasrec", "max_len": 20, "against_system": "mmm4rec+id", "against_max_len": 20},
+            {**pair, "system": "sasrec", "max_len": 5, "against_system": "sasrec", "against_max_len": 10},
         ]
     )
     assert ch06.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]

@@ -27,13 +27,12 @@ def kept(values, system="mmm4rec+id", seed=0, epochs=None, **more):
             {
                 "experiment": "figure4",
                 "dataset": "shop",
-                "label": system,
                 "system": system,
                 "stage": "scratch",
-                "setting": "matched",
+                "protocol": "matched",
                 "scale": "quick",
                 "seed": seed,
-                "config": f"{system}{seed}",
+                "run_id": f"{system}{seed}",
                 "epoch": epoch,
                 "ndcg@10": value,
                 "recall@10": 2 * value,
@@ -119,10 +118,9 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
     line = {
         "experiment": "table4",
         "dataset": "shop",
-        "setting": "matched",
+        "protocol": "matched",
         "scale": "quick",
         "stage": "scratch",
-        "label": "x",
         "system": "mmsrec",
         "epochs": 6,
         "ndcg@10": 0.1,
@@ -131,7 +129,7 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
     }
     runs = pd.DataFrame(
         [
-            {**line, "seed": seed, "config": f"{seed}", "best_epoch": best, "seconds_to_best": 2.0 * best}
+            {**line, "seed": seed, "run_id": f"{seed}", "best_epoch": best, "seconds_to_best": 2.0 * best}
             for seed, best in ((0, 6), (1, 2))
         ]
     )

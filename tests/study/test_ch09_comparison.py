@@ -10,7 +10,8 @@ from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.stages import split
 from mmm4rec_lite.study import ch09_comparison as ch09
 from mmm4rec_lite.study.protocol import runner
-from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.protocol.experiments import BASELINES
+from mmm4rec_lite.study.protocol.results import annotate_runs
 from mmm4rec_lite.study.protocol.runner import Protocol, Task
 
 NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
@@ -21,29 +22,26 @@ def runs(means, dataset="scientific", seeds=(0, 1), floors=(0.03, 0.06), best=6,
     rows = [
         {
             "dataset": dataset,
-            "label": name,
             "system": name,
             "ndcg@10": mean + 0.002 * seed,
             "seed": float(seed),
             "scale": "quick",
-            "setting": "matched",
-            "width": 64.0,
+            "protocol": "matched",
+            "d_model": 64.0,
             "epochs": 6,
             "best_epoch": best,
             "seconds": 10.0,
             "pretraining_seconds": 5.0,
-            "parameters": 100,
-            "config": f"{name}{seed}{dataset}",
+            "n_parameters": 100,
+            "run_id": f"{name}{seed}{dataset}",
         }
         for name, mean in means.items()
         for seed in seeds
     ]
-    rows += [
-        {"dataset": dataset, "label": name, "system": name, "ndcg@10": value} for name, value in zip(ch09.FLOOR, floors)
-    ]
+    rows += [{"dataset": dataset, "system": name, "ndcg@10": value} for name, value in zip(BASELINES, floors)]
     frame = pd.DataFrame(rows)
-    frame.attrs["left_out"] = reasons or {}
-    return lines("comparison", frame)
+    frame.attrs["left_out"] = {(name, ""): why for name, why in (reasons or {}).items()}
+    return annotate_runs("comparison", frame)
 
 
 FIRST = dict(zip(NAMES, (0.05, 0.04, 0.02, 0.07, 0.01, 0.065)))
@@ -51,8 +49,8 @@ FIRST = dict(zip(NAMES, (0.05, 0.04, 0.02, 0.07, 0.01, 0.065)))
 
 def test_every_system_has_a_family_and_says_what_it_reads():
     table = ch09.family((16,))
-    assert set(table["system"]) == {s.title for s in MODELS.values()} and set(ch09.FAMILIES) == set(MODELS)
-    assert (table["parameters at 16"] > 0).all() and table["family"].is_monotonic_increasing
+    assert set(table["name"]) == {s.title for s in MODELS.values()} and set(ch09.FAMILIES) == set(MODELS)
+    assert (table["n_parameters_16"] > 0).all() and table["family"].is_monotonic_increasing
     assert [ch09.reads(name) for name in ("sasrec", "tim4rec_t", "mmm4rec+id")] == [
         "ids",
         "texts",
@@ -64,26 +62,26 @@ def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
     table = ch09.leaderboard(pd.concat([runs(FIRST), runs(FIRST, "office", seeds=(0,))]))
     assert list(table["dataset"].unique()) == ["scientific", "office"]
     here = table[table["dataset"] == "scientific"]
-    assert here["ndcg@10"].is_monotonic_decreasing and list(here["label"].head(3)) == [
+    assert here["ndcg@10"].is_monotonic_decreasing and list(here["name"].head(3)) == [
         "SASRec_T",
         "MMM4Rec + ID",
         "Markov chain",
     ]
     top = here.iloc[0]
-    assert (top["ndcg@10"], top["least"], top["most"], top["seeds"]) == pytest.approx((0.071, 0.07, 0.072, 2))
+    assert (top["ndcg@10"], top["least"], top["most"], top["n_seeds"]) == pytest.approx((0.071, 0.07, 0.072, 2))
     assert top["place"] == 1 and here.loc[here["reads"] == "counts", "place"].isna().all()
-    assert set(table.loc[table["dataset"] == "office", "seeds"]) == {1}
-    assert ch09.caption(runs(FIRST)) == "measured: quick scale, matched setting, width 64, seeds 0, 1"
+    assert set(table.loc[table["dataset"] == "office", "n_seeds"]) == {1}
+    assert ch09.caption(runs(FIRST)) == "measured: quick scale, matched protocol, width 64, seeds 0, 1"
     assert ch09.caption(runs(FIRST, seeds=(0,))).endswith("width 64, seed 0")
 
 
 def test_published_and_measured_stand_side_by_side_where_both_are():
-    table = ch09.beside_published(runs(FIRST), tables=(2,)).set_index("system")
+    table = ch09.beside_published(runs(FIRST), tables=(2,)).set_index("name")
     cell = published.paper(2, dataset="scientific", row="ndcg@10", column="SASRec")["value"].item()
     assert set(table.index) == {"SASRec", "Mamba4Rec", "BSARec", "MMM4Rec + ID"}
     assert table["published"]["SASRec"] == cell
     assert table["difference"]["SASRec"] == pytest.approx(0.051 - cell)
-    assert table["measured place"].to_dict() == {"MMM4Rec + ID": 1, "SASRec": 2, "Mamba4Rec": 3, "BSARec": 4}
+    assert table["measured_place"].to_dict() == {"MMM4Rec + ID": 1, "SASRec": 2, "Mamba4Rec": 3, "BSARec": 4}
     assert ch09.beside_published(runs(FIRST, "no such set")).empty
 
 
@@ -92,25 +90,25 @@ def test_orders_agree_with_themselves_and_not_with_their_reverse():
     table = ch09.agreement(pd.concat([runs(FIRST), runs(upside, "office", seeds=(0,))])).set_index("between")
     assert table["correlation"]["data sets"] == pytest.approx(-1)
     assert table["correlation"]["seeds"] == pytest.approx(1)
-    assert table["systems"]["seeds"] == 6 and table["by chance"]["seeds"] == pytest.approx(5**-0.5)
+    assert table["n_systems"]["seeds"] == 6 and table["chance_deviation"]["seeds"] == pytest.approx(5**-0.5)
     few = ch09.agreement(runs(dict(list(FIRST.items())[:3])))
     assert few.empty  # three systems are no order
 
 
 def test_who_is_above_the_floor_and_whose_training_was_cut():
-    table = ch09.beats_baselines(runs(FIRST)).set_index("floor")
-    assert table["above it"].to_dict() == {"popularity": 4, "Markov chain": 2}
-    assert table["not above it"]["popularity"] == "BSARec, MMSRec"
-    assert table["cut short (%)"]["popularity"] == 100
-    done = ch09.beats_baselines(runs(FIRST, best=1)).set_index("floor")
-    assert done["cut short (%)"]["popularity"] == 0
+    table = ch09.beats_baselines(runs(FIRST)).set_index("baseline")
+    assert table["n_better"].to_dict() == {"popularity": 4, "Markov chain": 2}
+    assert table["not_better"]["popularity"] == "BSARec, MMSRec"
+    assert table["stopped_early_share"]["popularity"] == 1
+    done = ch09.beats_baselines(runs(FIRST, best=1)).set_index("baseline")
+    assert done["stopped_early_share"]["popularity"] == 0
 
 
 def test_what_is_left_out_has_a_reason():
-    table = ch09.left_out(runs(FIRST, reasons={"TiM4Rec": "no time", "TiM4Rec_T": "no time"}))
-    assert table.iloc[0].to_dict() == {"where": "scientific", "why": "no time", "system": "TiM4Rec, TiM4Rec_T"}
+    table = ch09.left_out(runs(FIRST, reasons={"tim4rec": "no time", "tim4rec_t": "no time"}))
+    assert table.iloc[0].to_dict() == {"where": "scientific", "why": "no time", "names": "TiM4Rec, TiM4Rec_T"}
     unbuilt = table[table["where"] == "Table 2"].iloc[0]
-    assert "FDSA" in unbuilt["system"] and "MMM4Rec" not in unbuilt["system"] and "improvement" not in unbuilt["system"]
+    assert "FDSA" in unbuilt["names"] and "MMM4Rec" not in unbuilt["names"] and "improvement" not in unbuilt["names"]
 
 
 def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
@@ -120,15 +118,17 @@ def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
         {
             "experiment": "figure4",
             "dataset": "d",
-            "label": "A",
+            "system": "mmsrec",
             "epoch": [1.0, 2.0, 9.0],
             "loss": [4.0, 2.0, 1.0],
-            "items": 50,
+            "n_items": 50,
             "stage": "scratch",
         }
     )
     losses = ch09.early_losses(epochs)
-    assert list(losses.columns) == [1, 2] and losses.loc[("d", "A"), 1] == pytest.approx(4 / torch.tensor(50.0).log())
+    assert list(losses.columns) == [1, 2] and losses.loc[("d", "MMSRec"), 1] == pytest.approx(
+        4 / torch.tensor(50.0).log()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_choices_and_suggestions_of_a_trained_system(task, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     setting = Protocol(width=16, window=8)
     table = ch09.choices(task, others=5, setting=setting)
-    wide = table.pivot(index="choice", columns="system", values="ndcg@10")
+    wide = table.pivot(index="choice", columns="name", values="ndcg@10")
     assert (wide.loc["against 5 random items"] > wide.loc["as here: all items, history kept"]).all()
     assert (wide.loc["history removed"] >= wide.loc["as here: all items, history kept"]).all()
     assert wide["SASRec"].isna().sum() == 1  # nobody is trained anew

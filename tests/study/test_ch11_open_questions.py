@@ -9,7 +9,7 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study import ch11_open_questions as ch11
 from mmm4rec_lite.study import shop
-from mmm4rec_lite.study.protocol.results import lines
+from mmm4rec_lite.study.protocol.results import annotate_runs
 from mmm4rec_lite.study.shop import STORE, World, shown
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import store_row
@@ -85,18 +85,17 @@ def test_missing_keeps_each_runs_own_share():
         [
             {
                 "dataset": "films",
-                "label": "MMM4Rec",
                 "system": "mmm4rec",
                 "seed": seed,
-                "missing": share,
+                "missing_share": share,
                 "ndcg@10": (1 + seed) * (0.1 - 0.05 * share),
-                "config": f"c{seed}",
+                "run_id": f"c{seed}",
             }
             for seed in (0, 1)
             for share in (1.0, 0.0)
         ]
     )
-    table = ch11.missing(lines("missing-modality", frame))
+    table = ch11.missing(annotate_runs("missing-modality", frame))
     assert table["missing_share"].tolist() == [0, 1, 0, 1] and table["kept_share"].tolist() == pytest.approx(
         [1, 0.5, 1, 0.5]
     )
@@ -122,20 +121,10 @@ def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
     fall = wide.loc[1] - wide.loc[4]
     assert fall["1"] > 0.1 > error > abs(fall["0"])
     statistics = ch11.gap_table(
-        lines(
+        annotate_runs(
             "time-benefit",
             pd.DataFrame(
-                [
-                    {
-                        "dataset": "kept",
-                        "label": "A",
-                        "system": "tim4rec",
-                        "seed": 0,
-                        "ndcg@10": 0.1,
-                        "config": "c",
-                        "n_gaps": 7,
-                    }
-                ]
+                [{"dataset": "kept", "system": "tim4rec", "seed": 0, "ndcg@10": 0.1, "run_id": "c", "n_gaps": 7}]
             ),
         ),
         sets,
@@ -145,40 +134,38 @@ def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
 
 
 def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
-    runs = lines(
-        "table5",
-        pd.DataFrame(
-            [{"dataset": "films", "label": "MMM4Rec", "system": "mmm4rec+id", "seed": 0, "ndcg@10": 0.1, "config": "c"}]
-        ),
+    runs = annotate_runs(
+        "table5", pd.DataFrame([{"dataset": "films", "system": "mmm4rec+id", "seed": 0, "ndcg@10": 0.1, "run_id": "c"}])
     )
     pairs = pd.DataFrame(
         [
             {
                 "experiment": "table5",
                 "dataset": "films",
-                "form": "w/o Time",
-                "against": "MMM4Rec",
+                "system": "mmm4rec+id",
+                "variant": "w/o Time",
+                "against_system": "mmm4rec+id",
                 "difference": -0.01,
                 "standard_error": 0.002,
-                "seeds": 3,
+                "n_seeds": 3,
             },
             {
                 "experiment": "time-benefit",
                 "dataset": "films",
-                "form": "TiM4Rec",
-                "against": "TiM4Rec, w/o Time",
+                "system": "tim4rec",
+                "against_system": "tim4rec",
                 "difference": 0.02,
                 "standard_error": 0.002,
-                "seeds": 3,
+                "n_seeds": 3,
             },
             {
                 "experiment": "time-benefit",
                 "dataset": "films",
-                "form": "MMM4Rec + ID",
-                "against": "TiM4Rec, w/o Time",
+                "system": "mmm4rec+id",
+                "against_system": "tim4rec",
                 "difference": 0.5,
                 "standard_error": 0.002,
-                "seeds": 3,
+                "n_seeds": 3,
             },
         ]
     )

@@ -52,16 +52,17 @@ def test_weight_curves_draw_heads_thin_and_their_mean_thick():
 def test_ablation_bars_hatch_what_is_published_and_give_errors_to_what_is_measured():
     table = pd.DataFrame(
         {
-            "source": ["published: A"] * 3 + ["measured: b"] * 2,
+            "numbers": ["published"] * 3 + ["measured"] * 2,
+            "data": ["A"] * 3 + ["b"] * 2,
             "variant": ["MMM4Rec", "w/o PT", "w/o Time"] + ["MMM4Rec", "w/o Time"],
-            "change (%)": [0, -10, -4, 0, -2.0],
-            "error (%)": [None] * 4 + [1.0],
+            "change": [0, -0.1, -0.04, 0, -0.02],
+            "change_error": [None] * 4 + [0.01],
         }
     )
     (axis,) = drawn(viz.ablation_bars(table, band=(3, "noise")))
     assert [label.get_text() for label in axis.get_yticklabels()] == ["w/o PT", "w/o Time"]
     published, measured = axis.containers[0], axis.containers[-1]
-    assert [bar.get_width() for bar in published] == [-10, -4] and published[0].get_hatch()
+    assert [bar.get_width() for bar in published] == pytest.approx([-10, -4]) and published[0].get_hatch()
     assert measured[1].get_width() == -2 and not measured[1].get_hatch()
     ((start, end),) = [part.tolist() for part in measured.errorbar.lines[2][0].get_segments() if len(part)][-1:]
     assert (start[0], end[0]) == (-4, 0)  # two standard errors

@@ -14,29 +14,31 @@ READS = ["ids", "texts", "texts + pictures"]
 def standing(seeds):
     rows = [
         {
-            "dataset": name,
-            "label": label,
+            "dataset": dataset,
+            "system": name.lower(),
+            "name": name,
             "reads": kind,
             "ndcg@10": value,
             "least": value - 0.01 * (seeds > 1),
             "most": value + 0.01 * (seeds > 1),
-            "seeds": seeds,
+            "n_seeds": seeds,
         }
-        for name in ("films", "tools")
-        for label, kind, value in zip(NAMES, READS, (0.3, 0.2, 0.1))
+        for dataset in ("films", "tools")
+        for name, kind, value in zip(NAMES, READS, (0.3, 0.2, 0.1))
     ]
     rows += [
         {
-            "dataset": name,
-            "label": label,
+            "dataset": dataset,
+            "system": name,
+            "name": name,
             "reads": "counts",
             "ndcg@10": value,
             "least": value,
             "most": value,
-            "seeds": 1,
+            "n_seeds": 1,
         }
-        for name in ("films", "tools")
-        for label, value in (("popularity", 0.15), ("Markov chain", 0.25))
+        for dataset in ("films", "tools")
+        for name, value in (("popularity", 0.15), ("markov_chain", 0.25))
     ]
     return pd.DataFrame(rows)
 
@@ -68,9 +70,9 @@ def test_order_agreement_shows_what_chance_gives():
             "between": ["data sets", "seeds"],
             "one": ["a", "b"],
             "other": ["c", "d"],
-            "systems": [5, 10],
+            "n_systems": [5, 10],
             "correlation": [0.5, 0.9],
-            "by chance": [0.5, 1 / 3],
+            "chance_deviation": [0.5, 1 / 3],
         }
     )
     (axis,) = drawn(ch09.plot_order_agreement(table, "t"))

@@ -81,8 +81,8 @@ def reproduce_command(
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
     from mmm4rec_lite.features import load_features
     from mmm4rec_lite.models.config import scale as asked
-    from mmm4rec_lite.study.protocol.experiments import reproduce, summary
-    from mmm4rec_lite.study.protocol.results import compared, lines
+    from mmm4rec_lite.study.protocol.experiments import reproduce
+    from mmm4rec_lite.study.protocol.results import annotate_runs, display_name, paired_differences, summary
     from mmm4rec_lite.study.protocol.runner import Protocol, Task
     from mmm4rec_lite.utils.files import atomic
 
@@ -99,14 +99,14 @@ def reproduce_command(
     task = Task(load_domains(data, domain), rows, first)
     frame = reproduce(what, task, **how)
     if out is not None:
-        pairs = compared(what, frame)
-        for path, table in {out: lines(what, frame, task), out.with_name(f"{out.stem}-pairs.csv"): pairs}.items():
+        tables = annotate_runs(what, frame, task), paired_differences(what, frame)
+        for path, table in zip((out, out.with_name(f"{out.stem}-pairs.csv")), tables):
             if len(table):
                 with atomic(path) as temporary:
                     table.to_csv(temporary, index=False)
-    for label, why in frame.attrs.get("left_out", {}).items():
-        print(f"left out: {label}: {why}", file=sys.stderr)
-    show(summary(frame) if {"label", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
+    for form, why in frame.attrs.get("left_out", {}).items():
+        print(f"left out: {display_name(*form)}: {why}", file=sys.stderr)
+    show(summary(frame) if {"system", "recall@10"} <= set(frame) and "epoch" not in frame else frame, as_json)
 
 
 def report_command(
@@ -115,7 +115,7 @@ def report_command(
 ):
     """A page of results, and a verdict on each claim of the paper, from runs kept as csv; trains nothing."""
     from mmm4rec_lite.study.protocol.report import write_page
-    from mmm4rec_lite.study.protocol.results import read
+    from mmm4rec_lite.study.protocol.results import read_results
 
-    write_page(out, *read(csvs))
+    write_page(out, *read_results(csvs))
     print(out)

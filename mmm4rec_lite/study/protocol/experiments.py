@@ -1,27 +1,27 @@
-"""The paper's figures and tables as functions of a ``trials.Task``: tidy frames, every number labelled.
+"""The paper's figures and tables as functions of a ``Task``: frames with a row per run (or per epoch, per share).
 
-All stand on ``trials.sweep``, so a second call is instant, a killed one goes on, and experiments share their runs.
-Each returns one line per run (or per epoch, per rate) with its provenance; ``summary`` averages over seeds and
-``differences`` compares on the same users.
+All stand on ``sweep``, so a second call is instant, a killed one goes on, and experiments share their runs. ``how`` is
+what ``sweep`` takes besides: seeds, setting, backend, jobs.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from inspect import signature
+from typing import Any
 
 import pandas as pd
 import torch
 
-from mmm4rec_lite import data, published
-from mmm4rec_lite.data import statistics
-from mmm4rec_lite.evaluation import counting, metrics, model_scorer, ndcg_per_row, paired, rank_rows
-from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.data import k_core, statistics
+from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
 from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.protocol.runner import Task, ranks, sweep
+from mmm4rec_lite.study.protocol.runner import Run, Task, sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
 
 FULL = "mmm4rec+id"  # the model of Tables 2, 4 and 5
+BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
 COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
     2: {
         "sasrec": "SASRec",
@@ -43,158 +43,151 @@ COLUMNS = {  # table -> the systems built here, and the paper's names of its col
     },
     6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
 }
-VARIANTS = {  # Table 5's rows but for w/o PT, which needs source domains
-    "MMM4Rec": {},
+VARIANTS = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs source domains
+    "": {},
     "w/o Time": dict(time=False),
     "w/o Shared": dict(shared=False),
     "w/o LF": dict(learnable_filter=False),
     "w/o AF": dict(adaptive_filter=False),
     "2L": dict(n_layers=2),
 }
+WITHOUT_PRETRAINING = "w/o PT"
 WINDOWS = (5, 10, 15, 20)
-RATES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+TRANSFERABLE = ("mmsrec", "missrec", "missrec+id", "mmm4rec", FULL)
 
 
-def dataset_table(task, **_):
+def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
     """Table 1: counts of the dataset and its domains, measured, above the paper's, published."""
     whole = task.dataset
     domains = [whole.select(name) for name in whole.domains] if len(whole.domains) > 1 else []
     return statistics.beside_paper([whole, *domains])
 
 
-def comparison(task, systems=None, **how):
-    """Tables 2, 3: every system built (or ``systems``), and popularity and a Markov chain as the floor.
+def comparison(task: Task, systems: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
+    """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
 
-    ``how``: seeds, setting, backend and jobs of ``sweep``; systems that the data cannot feed are left out, with the
-    reason in ``attrs["left_out"]``.
+    Systems that the data cannot feed are left out, with the reason in ``attrs["left_out"]`` by (system, variant).
     """
-    names = systems or [*dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])]
-    frame = sweep(task, [(get_model(name).title, name, {}) for name in names], **how)
-    out = pd.concat([_floor(task), frame], ignore_index=True)
+    names = systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])
+    frame = _sweep(task, names, **how)
+    out = pd.concat([_baselines(task), frame], ignore_index=True)
     out.attrs.update(frame.attrs)
     return out
 
 
-def full_modality(task, **how):
-    """Table 6: the comparison on the items that have a picture of their own, 5-core anew."""
+def full_modality(task: Task, **how: Any) -> pd.DataFrame:
+    """Table 6: the comparison on the items that have an image of their own, 5-core anew; subset "with_images"."""
     has = dict(zip(task.features.items, task.features.has_image.tolist()))
     whole = task.dataset
     items = whole.items[whole.items["item"].map(has)]
     if items.empty:
         raise InputError(f"{whole.name}: no item has a picture, so there is no full-modality part of it")
     rows = whole.interactions[whole.interactions["item"].isin(items["item"])]
-    pictured = data.k_core(replace(whole, name=f"{whole.name}-pictured", items=items, interactions=rows))
-    return comparison(replace(task, dataset=pictured), systems=list(COLUMNS[6]), **how)
+    subset = k_core(replace(whole, items=items, interactions=rows))
+    return comparison(replace(task, dataset=subset, subset="with_images"), systems=list(COLUMNS[6]), **how)
 
 
-def _floor(task):
-    rows, lines = split(task.dataset), []
-    for name, score in counting(rows).items():
+def _baselines(task):
+    rows, records = split(task.dataset), []
+    data = dict(dataset=task.dataset.name, subset=task.subset, n_items=len(task.dataset.items))
+    for name, score in zip(BASELINES, counting(rows).values()):
         kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in (False, True))
-        lines.append(
-            {
-                "label": name,
-                "dataset": task.dataset.name,
-                "system": name,
-                **kept,
-                **{f"{key}_filtered": value for key, value in removed.items()},
-                "n_test_rows": len(rows.test),
-                "parameters": 0,
-            }
-        )
-    return pd.DataFrame(lines)
+        removed = {f"{metric}_filtered": value for metric, value in removed.items()}
+        about = dict(system=name, variant="", missing_share=0.0, n_parameters=0, n_test_rows=len(rows.test))
+        records.append({**data, **about, **kept, **removed})
+    return pd.DataFrame(records)
 
 
-def truncation(task, systems=("sasrec", FULL), windows=WINDOWS, **how):
-    """Figure 2: trained and tested with the latest 5, 10, 15, 20 interactions of each history alone.
+def _sweep(task, systems, changes=None, **how):
+    """The whole systems; ``changes``: further arguments of each trial."""
+    return sweep(task, [(name, "", changes or {}) for name in systems], **how)
+
+
+def truncation(
+    task: Task, systems: Iterable[str] = ("sasrec", FULL), windows: Sequence[int] = WINDOWS, **how: Any
+) -> pd.DataFrame:
+    """Figure 2: trained and tested with the latest ``max_len`` interactions of each history alone.
 
     A shorter window changes what is seen, not how many rows there are.
     """
-    wanted = [
-        (f"{get_model(name).title}, {kept} kept", name, dict(max_len=kept)) for name in systems for kept in windows
-    ]
-    frame = sweep(task, wanted, **how)
-    return frame.assign(kept=frame["window"])
+    return sweep(task, [(name, "", dict(max_len=kept)) for name in systems for kept in windows], **how)
 
 
-def ablation(task, variants=None, **how):
-    """Table 5: MMM4Rec with ids and its variants (or some); "w/o PT" beside them where there are source domains."""
-    first = dict(pretrained=True) if task.sources else {}
-    known = {label: {**first, **changes} for label, changes in VARIANTS.items()} | ({"w/o PT": {}} if first else {})
-    if lost := [label for label in variants or () if label not in known]:
-        raise InputError(f"ablation: {lost[0]!r} is not among the variants that these data allow: {', '.join(known)}")
-    return sweep(task, [(label, FULL, known[label]) for label in variants or known], **how)
+def ablation(task: Task, variants: Iterable[str] | None = None, **how: Any) -> pd.DataFrame:
+    """Table 5: MMM4Rec with ids (""), its variants (or some), and "w/o PT" where there are source domains."""
+    first = _pretraining(task)
+    known = {variant: {**first, **changes} for variant, changes in VARIANTS.items()}
+    known |= {WITHOUT_PRETRAINING: {}} if first else {}
+    wanted = list(known) if variants is None else ["" if name == "MMM4Rec" else name for name in variants]
+    if lost := [name for name in wanted if name not in known]:
+        names = ", ".join(name or "MMM4Rec" for name in known)
+        raise InputError(f"ablation: {lost[0]!r} is not among the variants that these data allow: {names}")
+    return sweep(task, [(FULL, variant, known[variant]) for variant in wanted], **how)
 
 
-TRANSFERABLE = ("mmsrec", "missrec", "missrec+id", "mmm4rec", FULL)
+def _pretraining(task):
+    return dict(pretrained=True) if task.sources else {}
 
 
-def convergence(task, systems=TRANSFERABLE, **how):
-    """Figures 4 to 8: validation metrics by epoch and by seconds of training, a line per epoch."""
-    first = dict(pretrained=True) if task.sources else {}
-    return sweep(task, [(get_model(name).title, name, first) for name in systems], reads=_epochs, **how)
+def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
+    """Figures 4 to 8: validation metrics by epoch and by seconds of training, a row per epoch."""
+    return _sweep(task, systems, _pretraining(task), reads=_epochs, **how)
 
 
-def _epochs(run):
-    names = ("dataset", "system", "stage", "setting", "scale", "seed", "device", "config")
-    keep = {name: run.line[name] for name in names}
-    history = run.history.assign(**{"training_seconds": run.history["train_seconds"].cumsum()}, **keep)
-    return history.to_dict(orient="records")
+def _epochs(run: Run) -> list[dict[str, Any]]:
+    names = "dataset subset n_items system variant max_len stage protocol scale seed device run_id".split()
+    history = run.history.assign(training_seconds=run.history["train_seconds"].cumsum())
+    return history.assign(**{name: run.line[name] for name in names}).to_dict(orient="records")
 
 
-def efficiency(task, systems=TRANSFERABLE, **how):
-    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each line.
+def efficiency(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
+    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each row.
 
-    The column "seconds_per_step" is fit to compare systems (``costs.step_seconds``); the others are of shared machines.
+    The column seconds_per_step is fit to compare systems (``timing.step_seconds``); the others are of shared machines.
     """
-    first = dict(pretrained=True) if task.sources else {}
-    frame = sweep(task, [(get_model(name).title, name, first) for name in systems], **how)
+    frame = _sweep(task, systems, _pretraining(task), **how)
     if frame.empty:
         return frame
     own = {key: value for key, value in how.items() if key in ("seeds", "setting")}
-    steps = step_seconds(task, list(frame["system"].unique()), **own).set_index(["system", "seed"])
-    return frame.assign(
-        **{
-            "seconds_per_step": steps.loc[[*zip(frame["system"], frame["seed"])], "seconds_per_step"].to_numpy(),
-            "seconds_to_best": frame["best_epoch"] * frame["seconds_per_epoch"],
-        }
-    )
+    steps = step_seconds(task, list(frame["system"].unique()), **own).set_index(["system", "seed"])["seconds_per_step"]
+    steps = steps.loc[[*zip(frame["system"], frame["seed"])]].to_numpy()
+    return frame.assign(seconds_per_step=steps, seconds_to_best=frame["best_epoch"] * frame["seconds_per_epoch"])
 
 
-def missing_modality(task, systems=("mmsrec", "missrec", "mmm4rec", FULL), rates=RATES, **how):
-    """Trained with the pictures there are, ranked with a share of them taken away (the same items for all)."""
-    return sweep(
-        task, [(get_model(name).title, name, {}) for name in systems], reads=_Missing(task, tuple(rates)), **how
-    )
+def missing_modality(
+    task: Task,
+    systems: Iterable[str] = ("mmsrec", "missrec", "mmm4rec", FULL),
+    shares: Iterable[float] = SHARES,
+    **how: Any,
+) -> pd.DataFrame:
+    """Trained with the images there are, ranked with a share of them taken away (the same items for all)."""
+    return _sweep(task, systems, reads=_Missing(task, tuple(shares)), **how)
 
 
 class _Missing:
-    """Reads a trial at several rates of missing pictures; a class because other processes need to get it whole."""
+    """Reads a run at several shares of missing images; a class because other processes need to get it whole."""
 
-    def __init__(self, task, rates):
-        self.task, self.rates = task, sorted(rates)
+    def __init__(self, task, shares):
+        self.task, self.shares = task, sorted(shares)
 
     def __call__(self, run):
-        catalogue, lines = self.task.catalogue, []
+        catalogue, records = self.task.catalogue, []
         generator = torch.Generator().manual_seed(run.line["seed"])
         order = torch.rand(len(catalogue), generator=generator).argsort().argsort()
         rows = split(self.task.dataset)
         run.model.to(device())
-        for rate in self.rates:
-            run.model.drop_images((order < round(rate * len(catalogue))).to(device()))
-            ranked = rank_rows(model_scorer(run.model), rows.sequences, rows.test, run.model.window)
-            lines.append({**run.line, "missing": rate, **metrics(ranked)})
-        return lines
+        for share in self.shares:
+            run.model.drop_images((order < round(share * len(catalogue))).to(device()))
+            ranked = rank_model(run.model, rows.sequences, rows.test)
+            records.append({**run.line, "missing_share": share, **metrics(ranked)})
+        return records
 
 
-def time_benefit(task, systems=(FULL, "tim4rec"), **how):
+def time_benefit(task: Task, systems: Iterable[str] = (FULL, "tim4rec"), **how: Any) -> pd.DataFrame:
     """When time-awareness pays: each system with and without its time branch, beside the gaps of the data."""
-    wanted = [
-        (f"{get_model(name).title}{'' if time else ', w/o Time'}", name, {} if time else dict(time=False))
-        for name in systems
-        for time in (True, False)
-    ]
-    frame = sweep(task, wanted, **how)
+    forms = {"": {}, "w/o Time": dict(time=False)}
+    frame = sweep(task, [(name, *form) for name in systems for form in forms.items()], **how)
     gaps = statistics.gap_statistics([task.dataset]).iloc[0].drop("dataset").to_dict() if len(frame) else {}
     return frame.assign(**gaps)
 
@@ -212,10 +205,9 @@ EXPERIMENTS = {
     "missing-modality": missing_modality,
     "time-benefit": time_benefit,
 }
-METRICS = list(published.METRICS)
 
 
-def reproduce(what, task, only=None, **how):
+def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
     """The frame of one figure or table, called by its name in ``EXPERIMENTS``; ``only`` some of its rows, by name."""
     if what not in EXPERIMENTS:
         raise InputError(f"reproduce: {what!r} is not known; one of {', '.join(EXPERIMENTS)}")
@@ -226,40 +218,3 @@ def reproduce(what, task, only=None, **how):
         only = only or list(COLUMNS[int(what[-1])])
     how |= {name: only for name in choice if only}
     return EXPERIMENTS[what](task, **how)
-
-
-def summary(frame):
-    """Means over seeds and their spread (standard deviation), a line per label, the paper's four metrics."""
-    by = frame.groupby("label", sort=False)
-    table = by[METRICS].mean()
-    table["spread ndcg@10"] = by["ndcg@10"].std()
-    table["seeds"] = by["seed"].nunique() if "seed" in frame else 1
-    return table.reset_index()
-
-
-def ndcg_by_row(frame):
-    """NDCG@10 of every test row of the runs in ``frame``, label -> [seeds, R].
-
-    Runs that are not kept on this machine are left out. Only the seeds that all labels have, so that rows and seeds
-    are the same for all.
-    """
-    runs = frame.dropna(subset="config") if "config" in frame else frame[:0]
-    found = {
-        (line["label"], line["seed"]): known
-        for line in runs.to_dict(orient="records")
-        if (known := ranks(line)) is not None
-    }
-    labels = dict.fromkeys(label for label, _ in found)
-    seeds = sorted(seed for seed in {seed for _, seed in found} if all((label, seed) in found for label in labels))
-    return {label: torch.stack([ndcg_per_row(found[label, seed]) for seed in seeds]) for label in labels if seeds}
-
-
-def differences(frame, reference):
-    """``evaluate.paired`` over the runs of a frame: NDCG@10 against the label ``reference``, same users and seeds."""
-    scores = ndcg_by_row(frame)
-    if reference not in scores:
-        raise InputError(f"differences: no kept runs of {reference!r}; there are {', '.join(scores) or 'none'}")
-    return paired(scores, reference).assign(seeds=len(scores[reference]))
-
-
-__all__ = ["EXPERIMENTS", "Task", "differences", "reproduce", "summary"]

@@ -1,107 +1,164 @@
-"""Runs of several experiments in one frame, and their paired differences: what verdicts and pages are made from.
+"""Results as data: the runs of all experiments in one frame, their paired differences in another.
 
-Both frames survive csv, so what is made from them can be made again without training.
+Both survive csv, so verdicts and pages can be made again without training. Columns are in snake_case with one meaning
+each (those of ``benchmarks/results``); what a reader sees of system, variant and max_len is made by ``display_name``.
 """
 
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
+import torch
 
-from mmm4rec_lite.evaluation import paired
+from mmm4rec_lite import published
+from mmm4rec_lite.evaluation import ndcg_per_row, paired
 from mmm4rec_lite.models.registry import MODELS, get_model
-from mmm4rec_lite.study.protocol.experiments import FULL, WINDOWS, ndcg_by_row
-from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES
+from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS
+from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES, Task, ranks
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
-TITLES = {
-    name: get_model(name).title
-    for base, system in MODELS.items()
-    for name in (base, *([f"{base}+id"] if system.ids else []))
+NAMES = [name for base, spec in MODELS.items() for name in (base, *([f"{base}+id"] if spec.ids else []))]
+TITLES = {name: get_model(name).title for name in NAMES} | BASELINES
+ALIASES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table
+PLACE = ["dataset", "subset", "protocol", "scale"]  # what a comparison is made within
+FORM = ["system", "variant", "max_len"]
+TEXTS = dict(subset="all", variant="", against_variant="")  # what csv does not keep: empty texts
+
+
+class Form(NamedTuple):
+    """What is compared: a system, its variant ("" is the whole), and how many latest items it is given (None: any)."""
+
+    system: str
+    variant: str = ""
+    max_len: int | None = None
+
+    def rows(self, frame: pd.DataFrame, prefix: str = "") -> pd.Series:
+        """Which rows of a frame are of this form; ``prefix``: "against_" for the other side of a pair."""
+        own = (frame[f"{prefix}system"] == self.system) & (frame[f"{prefix}variant"] == self.variant)
+        return own if self.max_len is None else own & (frame[f"{prefix}max_len"] == self.max_len)
+
+
+AGAINST = {  # experiment -> the forms with which its others are compared
+    "comparison": [Form(name) for name in (FULL, "mmm4rec", "sasrec", "sasrec_t", "mamba4rec", "tim4rec")],
+    "figure2": [Form(name, max_len=max(WINDOWS)) for name in ("sasrec", FULL)],
+    "table5": [Form(FULL)],
+    "table6": [Form("mmm4rec")],
+    "time-benefit": [Form(name, "w/o Time") for name in (FULL, "tim4rec")],
 }
-NAMES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table
-AGAINST = {  # experiment -> the labels with which its others are compared
-    "comparison": (TITLES[FULL], "MMM4Rec", "SASRec", "SASRec_T", "Mamba4Rec", "TiM4Rec"),
-    "figure2": (f"SASRec, {max(WINDOWS)} kept", f"{TITLES[FULL]}, {max(WINDOWS)} kept"),
-    "table5": ("MMM4Rec",),
-    "table6": ("MMM4Rec",),
-    "time-benefit": tuple(f"{TITLES[name]}, w/o Time" for name in (FULL, "tim4rec")),
-}
 
 
-def lines(experiment, frame, task=None):
-    """The runs of an experiment, for ``verdicts`` and for csv.
+def display_name(system: str, variant: str = "", max_len: float | None = None) -> str:
+    """How figures and tables call a form: "SASRec", "MMM4Rec + ID, w/o Time", "SASRec, 5 kept"."""
+    kept = "" if max_len is None else f"{max_len:.0f} kept"
+    return ", ".join(filter(None, (TITLES.get(system, system), variant, kept)))
 
-    Added: which experiment ("longer" for any at that scale, to keep it apart), this machine's ``cores``, with
-    ``task`` how many ``items`` the catalogue has, and for each system left out a line with the reason and no
-    numbers.
+
+def display_names(frame: pd.DataFrame, prefix: str = "") -> list[str]:
+    """``display_name`` of every row; max_len is told where one system has several of them in an experiment."""
+    keys = [name for name in ("experiment", *PLACE, *FORM[:2]) if name in frame]
+    several = frame.groupby(keys, dropna=False)["max_len"].transform("nunique") > 1
+    forms = zip(*(frame[f"{prefix}{name}"] for name in FORM), several)
+    return [display_name(system, variant, max_len if told else None) for system, variant, max_len, told in forms]
+
+
+def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None) -> pd.DataFrame:
+    """The runs of an experiment as they are kept: with its name, this machine's ``cores``, and what was left out.
+
+    Runs at the scale "longer" become an experiment of that name, to keep them apart. Of each system left out there is
+    a row with the reason and no numbers.
     """
     longer = "scale" in frame and set(frame["scale"].dropna()) == {"longer"}
-    about = dict(experiment="longer" if longer else NAMES.get(experiment, experiment), cores=os.cpu_count())
-    if task:
-        about["items"] = len(task.dataset.items)
-    left = frame.attrs.get("left_out", {})
-    name = task.dataset.name if task else frame["dataset"].iloc[0] if len(frame) else "?"
-    out = [frame, pd.DataFrame([{"dataset": name, "label": label, "left_out": why} for label, why in left.items()])]
+    about = dict(experiment="longer" if longer else ALIASES.get(experiment, experiment), cores=os.cpu_count())
+    dataset = task.dataset.name if task else frame["dataset"].iloc[0] if len(frame) else "?"
+    left = [(dataset, *form, why) for form, why in frame.attrs.get("left_out", {}).items()]
+    out = [frame, pd.DataFrame(left, columns=["dataset", "system", "variant", "left_out"])]
     return pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about)
 
 
-def compared(experiment, frame):
-    """``evaluate.paired`` over the runs of an experiment, against those that ``AGAINST`` names.
+def ndcg_by_row(frame: pd.DataFrame) -> dict[Form, torch.Tensor]:
+    """NDCG@10 of every test row of the runs in ``frame``: form -> [seeds, R].
 
-    Columns: experiment, dataset, setting, scale, form, against, ndcg@10, difference, standard error, seeds. Empty
-    where nothing that the others are compared with was run (or kept on this machine).
+    Of runs that are kept on this machine, and of the seeds that all forms have, so that rows and seeds are the same.
     """
-    experiment = NAMES.get(experiment, experiment)
-    out = []
-    scores = ndcg_by_row(frame) if experiment in AGAINST and "label" in frame else {}
-    for label in AGAINST.get(experiment, ()):
-        if label in scores:
-            table = paired(scores, label).query("form != @label")
-            out.append(table.assign(against=label, experiment=experiment, seeds=len(scores[label])))
-    if not out or not len(found := pd.concat(out, ignore_index=True)):
-        return pd.DataFrame(columns=["experiment", "dataset", "form", "against"])
-    return found.assign(**frame.dropna(subset="config").iloc[0][["dataset", "setting", "scale"]])
+    runs = frame.dropna(subset="run_id") if "run_id" in frame else frame[:0]
+    found = {(Form(*(row[name] for name in FORM)), row["seed"]): ranks(row) for row in runs.to_dict(orient="records")}
+    found = {key: known for key, known in found.items() if known is not None}
+    forms, seeds = (dict.fromkeys(part) for part in zip(*found)) if found else ((), ())
+    seeds = sorted(seed for seed in seeds if all((form, seed) in found for form in forms))
+    return {form: torch.stack([ndcg_per_row(found[form, seed]) for seed in seeds]) for form in forms if seeds}
 
 
-def read(paths):
-    """(runs, pairs) of csv files, told apart by their columns: pairs have ``against``."""
+def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[Form] | None = None) -> pd.DataFrame:
+    """NDCG@10 of the runs of an experiment ``against`` some of them (those of ``AGAINST``), same users and seeds.
+
+    Columns: experiment, ``PLACE``, ``FORM``, the same of the other side (against_system, ...), ndcg@10, seed_spread,
+    difference, standard_error, n_seeds. Empty where nothing that the others are compared with is kept here.
+    """
+    experiment = ALIASES.get(experiment, experiment)
+    wanted = AGAINST.get(experiment, ()) if against is None else against
+    scores, out = ndcg_by_row(frame) if wanted else {}, []
+    for form in scores:
+        if any(other[:2] == form[:2] and other.max_len in (None, form.max_len) for other in wanted):
+            table = paired({str(name): values for name, values in scores.items()}, str(form)).drop(columns="form")
+            sides = [(*other, *form) for other in scores]
+            columns = [*FORM, *(f"against_{name}" for name in FORM)]
+            table = pd.DataFrame(sides, columns=columns).join(table).assign(n_seeds=len(scores[form]))
+            out.append(table[[other != form for other in scores]])
+    if not out:
+        return pd.DataFrame(columns=["experiment", *PLACE, *FORM, *(f"against_{name}" for name in FORM)])
+    about = {"experiment": experiment, **frame.dropna(subset="run_id").iloc[0][PLACE]}
+    return pd.concat([pd.DataFrame(about, index=part.index).join(part) for part in out], ignore_index=True)
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means over seeds of the paper's four metrics, a row per form; ``seed_spread``: the standard deviation."""
+    by = frame.assign(name=display_names(frame)).groupby("name", sort=False)
+    table = by[list(published.METRICS)].mean()
+    return table.assign(seed_spread=by["ndcg@10"].std(), n_seeds=by["seed"].nunique()).reset_index()
+
+
+def read_results(paths: Iterable[Path | str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """(runs, pairs) of csv files; pairs are those with a column ``against_system``."""
     runs, pairs = [], []
     for path in paths:
         try:
-            frame = pd.read_csv(path)
+            frame = pd.read_csv(path, float_precision="round_trip")
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not a csv of runs ({error})") from None
-        if not {"experiment", "dataset"} <= set(frame):
-            raise InputError(f"{path}: no columns experiment and dataset; it is not a csv of runs or pairs")
-        (pairs if "against" in frame else runs).append(frame)
+        if not {"experiment", "dataset", "system"} <= set(frame):
+            raise InputError(f"{path}: no columns experiment, dataset and system; it is not a csv of runs or pairs")
+        frame = frame.assign(**{name: frame[name].fillna(text) for name, text in TEXTS.items() if name in frame})
+        (pairs if "against_system" in frame else runs).append(frame)
     if not runs:
         raise InputError("no csv of runs among the files given; without runs there is no page")
     return pd.concat(runs, ignore_index=True), pd.concat(pairs, ignore_index=True) if pairs else None
 
 
-def stored():
+def stored_results() -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """(runs, pairs) of the comparison kept in ``benchmarks/results``: what the notebooks show of larger runs."""
     folder = workspace("benchmarks", "results")
-    return read([folder / "comparison.csv", folder / "comparison-pairs.csv"])
+    return read_results([folder / "comparison.csv", folder / "comparison-pairs.csv"])
 
 
-def tidy(runs):
-    """The lines that have numbers, each once, labelled by the titles of their systems where no variant is meant."""
-    if lost := [name for name in ("experiment", "dataset", "label", "system", "seed", "ndcg@10") if name not in runs]:
-        raise InputError(f"the frame of runs has no column {lost[0]!r}; make it with gathered.lines")
+def tidy(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have numbers, each once; added: ``name`` (``display_name``) and ``where`` (``PLACE`` in words)."""
+    needed = ("experiment", "dataset", "system", "seed", "ndcg@10")
+    if lost := [name for name in needed if name not in runs]:
+        raise InputError(f"the frame of runs has no column {lost[0]!r}; make it with results.annotate_runs")
     runs = runs[runs["ndcg@10"].notna()]
-    own = runs["experiment"].isin(["table5", "figure2", "time-benefit"])
-    runs = runs.assign(label=runs["label"].where(own, runs["system"].map(TITLES).fillna(runs["label"])))
-    same = ("experiment", "dataset", "label", "seed", "config", "missing", "epoch")
+    runs = runs.reindex(columns=list(dict.fromkeys([*runs, *PLACE, *FORM, "stage"])))
+    runs = runs.assign(subset=runs["subset"].fillna("all"), variant=runs["variant"].fillna(""))
+    same = ("experiment", "dataset", "subset", *FORM, "seed", "run_id", "missing_share", "epoch")
     runs = runs.drop_duplicates([column for column in same if column in runs])
-    where = runs["dataset"].astype(str)
-    for column in ("setting", "scale"):
-        where = where + ", " + runs[column].fillna("-") if column in runs else where
-    return runs.assign(where=where)
+    where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
+    where = where + ", " + runs["protocol"].fillna("-") + ", " + runs["scale"].fillna("-")
+    return runs.assign(where=where, name=display_names(runs))
 
 
-def cut(runs):
+def stopped_early(runs: pd.DataFrame) -> pd.Series:
     """Which runs ended before their patience had run out: their best epoch is not known to be the best."""
     patience = [SCALES.get(scale, {}).get("patience", MATCHED.patience) for scale in runs["scale"]]
     return runs["epochs"] - runs["best_epoch"] < patience

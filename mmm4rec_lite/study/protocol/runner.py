@@ -45,12 +45,14 @@ class Task:
     """What a trial runs on: a dataset and its features; ``sources`` (of the same encoder) to pre-train on.
 
     ``augmented_text``: features of the same items whose texts lost some words, for systems that pre-train with them.
+    ``subset``: what part of the data this is, for the record: "all", or "with_images".
     """
 
     dataset: data.Dataset
     features: Features
     sources: "Task | None" = None
     augmented_text: Features | None = None
+    subset: str = "all"
 
     @property
     def has(self):
@@ -149,7 +151,7 @@ def trial(task, name, seed=0, setting=None, pretrained=False, progress=False, **
         raise InputError(f"source domains: {why}")
     config, training = setting.of(system, "finetune" if pretrained else "scratch", **changes)
     first = setting.of(system, "pretrain", **changes) if pretrained else None
-    about = {"setting": setting.name, "scale": setting.scale, "changes": json.dumps(changes)}
+    about = {"protocol": setting.name, "scale": setting.scale, "changes": json.dumps(changes)}
     return run(task, name, config, training.replace(seed=seed), first, about, progress)
 
 
@@ -188,7 +190,12 @@ def run(task, name, config, training, first=None, about=None, progress=False):
     best = history[history["best"]].iloc[0]
     line = {
         "dataset": task.dataset.name,
+        "subset": task.subset,
+        "n_items": len(task.dataset.items),
         "system": name,
+        "variant": "",
+        "max_len": model.window,
+        "missing_share": 0.0,
         "stage": training.stage,
         "seed": training.seed,
         **(about or {}),
@@ -199,16 +206,15 @@ def run(task, name, config, training, first=None, about=None, progress=False):
         "seconds_per_epoch": history["train_seconds"].median(),
         "seconds": history[["train_seconds", "valid_seconds"]].to_numpy().sum(),
         "pretraining_seconds": spent,
-        "parameters": count_parameters(model),
+        "n_parameters": count_parameters(model),
         "n_test_rows": len(rows.test),
-        "width": config.d_model,
-        "window": model.window,
+        "d_model": config.d_model,
         "device": str(device()),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "torch": torch.__version__,
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "config": digest,
+        "run_id": digest,
     }
     with atomic(folder / "history.csv") as temporary:
         history.to_csv(temporary, index=False)
@@ -224,7 +230,7 @@ def ranks(line):
 
     A cluster's machines keep their own runs.
     """
-    done = _folder(line["dataset"], line["system"], line["config"]) / "trial.safetensors"
+    done = _folder(line["dataset"], line["system"], line["run_id"]) / "trial.safetensors"
     return load_tensors(done, "trial", "delete it")[0]["ranks"] if done.is_file() else None
 
 
@@ -244,24 +250,25 @@ def _pretrained(sources, system, settings, seed, folder, progress):
 
 
 def sweep(task, wanted, seeds=(0, 1, 2), setting=None, backend=None, jobs=None, reads=None):
-    """Lines of many trials as a frame: ``wanted`` is a list of (label, name, further arguments of ``trial``).
+    """Lines of many trials as a frame: ``wanted`` is a list of (system, variant, arguments of ``trial``).
 
     ``reads``: what to take from each ``Run``, a list of records (its ``line`` by default; in other processes, so a
     function of a module). Runs through joblib: on this machine by default, one thread per run; ``backend`` names a
     Ray or Dask cluster. What is already there is read, so a killed sweep goes on. A system that the data cannot feed
-    gives no line; it stands, with the reason, in the frame's ``attrs["left_out"]``.
+    gives no line; it stands, with the reason, in the frame's ``attrs["left_out"]``
+    under (system, variant).
     """
     setting = setting or Protocol(scale=scale())
-    left = {label: why for label, name, more in wanted if (why := refused(task, name, more))}
-    tasks = [(label, name, seed, more) for seed in seeds for label, name, more in wanted if label not in left]
+    left = {(name, variant): why for name, variant, more in wanted if (why := refused(task, name, more))}
+    tasks = [(*form, seed, more) for seed in seeds for *form, more in wanted if tuple(form) not in left]
     jobs = jobs or (1 if device().type == "cuda" else os.cpu_count())
     if backend is not None:
         _cluster(backend)
     with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
         returned = "list" if backend == "ray" else "generator"  # Ray hands all over at the end
         runs = joblib.Parallel(n_jobs=jobs, return_as=returned)(
-            joblib.delayed(_read)(task, label, name, seed, setting, more, reads or _line)
-            for label, name, seed, more in tasks
+            joblib.delayed(_read)(task, name, variant, seed, setting, more, reads or _line)
+            for name, variant, seed, more in tasks
         )
         bar = tqdm(runs, total=len(tasks), desc=task.dataset.name, leave=False)
         lines = [line for run in bar for line in run]
@@ -292,5 +299,5 @@ def _line(run):
     return [run.line]
 
 
-def _read(task, label, name, seed, setting, more, reads):
-    return [{"label": label, **line} for line in reads(trial(task, name, seed, setting, **more))]
+def _read(task, name, variant, seed, setting, more, reads):
+    return [{**line, "variant": variant} for line in reads(trial(task, name, seed, setting, **more))]

@@ -1,7 +1,7 @@
 """One vocabulary and one rule for every verdict of the study: the paper's claims, the audit, the demo store.
 
-A claim is a list of cases, each of which has an outcome in the same words. A case counts when its difference is at
-least ``STANDARD_ERRORS`` standard errors away from 0: in the claimed direction it is *supported*, in the other one
+A claim is a list of cases, each of which has an outcome in the same words. A case counts when its difference is
+``evaluation.significant`` (two standard errors): in the claimed direction it is *supported*, in the other one
 *contradicted*, and in between *inconclusive*. A case whose runs could not have supported the claim (cut before they
 converged, without the pre-training that the claim is about, one seed) is *not tested*, whatever its numbers say.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mmm4rec_lite.evaluation import STANDARD_ERRORS
+from mmm4rec_lite.evaluation import significant
 
 SUPPORTED, PARTLY, CONTRADICTED = "supported", "partly supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested"
@@ -22,7 +22,7 @@ def case_outcome(difference: float, standard_error: float, obstacle: str = "") -
     """The outcome of one case: ``difference`` is claimed to be positive; ``obstacle`` says why its runs cannot tell."""
     if obstacle or not difference == difference:
         return NOT_TESTED
-    if difference == 0 or abs(difference) < STANDARD_ERRORS * standard_error:
+    if not significant(float(difference), float(standard_error)):
         return INCONCLUSIVE
     return SUPPORTED if difference > 0 else CONTRADICTED
 

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 
 from mmm4rec_lite.data import order_only
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.study.protocol import experiments, runner
+from mmm4rec_lite.study.protocol.results import paired_differences, summary
 from mmm4rec_lite.study.protocol.runner import Protocol, Task
 from mmm4rec_lite.utils.errors import InputError
 
 HOW = dict(seeds=(0,), setting=Protocol(width=16, window=8), backend="threading", jobs=1)
-PROVENANCE = {"dataset", "system", "setting", "scale", "seed", "device", "config"}
+PROVENANCE = {"dataset", "subset", "system", "variant", "max_len", "protocol", "scale", "seed", "device", "run_id"}
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +36,9 @@ def test_table_1_has_measured_counts_above_published_ones(task):
 
 def test_a_comparison_has_the_floor_and_every_system_of_its_table(task):
     frame = experiments.reproduce("table3", task, **HOW)
-    assert frame["system"].tolist() == ["popularity", "Markov chain", *experiments.COLUMNS[3]]
+    assert frame["system"].tolist() == ["popularity", "markov_chain", *experiments.COLUMNS[3]]
     assert PROVENANCE <= set(frame) and frame["ndcg@10"].between(0, 1).all()
-    table = experiments.summary(frame)
+    table = summary(frame)
     assert len(table) == len(frame) and (table["recall@50"] >= table["recall@10"]).all()
 
 
@@ -47,29 +47,29 @@ def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason
     assert order_only(plain)
     frame = experiments.comparison(Task(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
     assert "tim4rec" not in set(frame["system"])
-    assert frame.attrs["left_out"] == {"TiM4Rec": "tim4rec reads id, time; these data have no time"}
+    assert frame.attrs["left_out"] == {("tim4rec", ""): "tim4rec reads id, time; these data have no time"}
 
 
 def test_truncation_trains_at_every_window(task):
     frame = experiments.truncation(task, systems=("sasrec",), windows=(2, 4), **HOW)
-    assert frame["kept"].tolist() == [2, 4]
+    assert frame["max_len"].tolist() == [2, 4]
 
 
 def test_ablation_has_table_5s_variants_and_differences_against_the_whole(task):
     frame = experiments.reproduce("table5", task, **HOW)
-    assert frame["label"].tolist() == list(experiments.VARIANTS)
-    assert frame.set_index("label")["parameters"]["2L"] > frame["parameters"].iloc[0]
-    table = experiments.differences(frame, "MMM4Rec").set_index("form")
-    assert table["difference"]["MMM4Rec"] == 0 and table["ndcg@10"]["2L"] == pytest.approx(
-        frame.set_index("label")["ndcg@10"]["2L"]
-    )
+    assert frame["variant"].tolist() == list(experiments.VARIANTS)
+    of = frame.set_index("variant")
+    assert of["n_parameters"]["2L"] > of["n_parameters"][""]
+    table = paired_differences("table5", frame)
+    assert table["variant"].tolist() == list(experiments.VARIANTS)[1:] and set(table["against_variant"]) == {""}
+    assert table.set_index("variant")["ndcg@10"]["2L"] == pytest.approx(of["ndcg@10"]["2L"])
 
 
 def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, random_features):
     features = random_features(toy.items["item"])
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
     task = Task(first, features, Task(second, features))
-    frame = experiments.sweep(task, [("with", "mmm4rec", dict(pretrained=True)), ("without", "mmm4rec", {})], **HOW)
+    frame = experiments.sweep(task, [("mmm4rec", "", dict(pretrained=True)), ("mmm4rec", "w/o PT", {})], **HOW)
     assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pretraining_seconds"].iloc[0] > 0
 
 
@@ -77,12 +77,12 @@ def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random
     features = random_features(toy.items["item"])
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
     frame = experiments.ablation(Task(first, features, Task(second, features)), **HOW)
-    assert frame["label"].tolist() == [*experiments.VARIANTS, "w/o PT"]
+    assert frame["variant"].tolist() == [*experiments.VARIANTS, "w/o PT"]
     assert frame["stage"].tolist() == ["finetune"] * len(experiments.VARIANTS) + ["scratch"]
 
 
 def test_some_rows_alone_where_there_is_a_choice(task):
-    assert experiments.reproduce("table5", task, ["2L", "MMM4Rec"], **HOW)["label"].tolist() == ["2L", "MMM4Rec"]
+    assert experiments.reproduce("table5", task, ["2L", "MMM4Rec"], **HOW)["variant"].tolist() == ["2L", ""]
     assert experiments.reproduce("table2", task, ["sasrec"], **HOW)["system"].tolist()[2:] == ["sasrec"]
     for what, name, line in (("table5", "3L", "3L. is not among .*: MMM4Rec, "), ("table1", "a", "no choice")):
         with pytest.raises(InputError, match=line):
@@ -101,15 +101,15 @@ def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(task):
     bare = replace(task.features, has_image=torch.zeros(len(task.features.items), dtype=torch.bool))
     bare = Task(task.dataset, bare)
     some = experiments.efficiency(bare, systems=("sasrec", "mmm4rec"), **HOW)
-    assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left_out"]) == ["MMM4Rec"]
+    assert some["system"].tolist() == ["sasrec"] and list(some.attrs["left_out"]) == [("mmm4rec", "")]
     none = experiments.reproduce("table4", bare, **HOW)
     assert none.empty and len(none.attrs["left_out"]) == len(experiments.TRANSFERABLE)
 
 
 def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task):
     names = ("mmsrec", "missrec", "mmm4rec")
-    frame = experiments.missing_modality(task, systems=names, rates=(1.0, 0.0), **HOW)
-    assert frame["missing"].tolist() == [0, 1] * 3
+    frame = experiments.missing_modality(task, systems=names, shares=(1.0, 0.0), **HOW)
+    assert frame["missing_share"].tolist() == [0, 1] * 3
     for name, (some, none) in zip(names, frame["ndcg@10"].to_numpy().reshape(3, 2)):
         assert some == pytest.approx(runner.trial(task, name, 0, HOW["setting"]).line["ndcg@10"]) and none != some
 
@@ -136,7 +136,11 @@ def test_full_modality_keeps_items_with_pictures_alone(task):
     some = torch.arange(len(task.features.items)) % 4 > 0
     fewer = Task(task.dataset, replace(task.features, has_image=some))
     frame = experiments.full_modality(fewer, **HOW)
-    assert set(frame["dataset"]) == {"toy-pictured"} and "MMM4Rec" in set(frame["label"])
+    assert (
+        set(frame["dataset"]) == {"toy"}
+        and set(frame["subset"]) == {"with_images"}
+        and "mmm4rec" in set(frame["system"])
+    )
     bare = replace(task.features, has_image=some & False)
     with pytest.raises(InputError, match="no item has a picture"):
         experiments.full_modality(Task(task.dataset, bare), **HOW)
@@ -144,7 +148,7 @@ def test_full_modality_keeps_items_with_pictures_alone(task):
 
 def test_time_benefit_stands_beside_the_gaps_of_the_data(task):
     frame = experiments.time_benefit(task, systems=("tim4rec",), **HOW)
-    assert frame["label"].tolist() == ["TiM4Rec", "TiM4Rec, w/o Time"] and isinstance(frame, pd.DataFrame)
+    assert frame["variant"].tolist() == ["", "w/o Time"] and frame["n_gaps"].gt(0).all()
 
 
 def test_unknown_names_are_refused_in_one_line(task):

@@ -85,9 +85,9 @@ def test_what_differs_is_another_run(task, epochs, random_features, tmp_path):
     ]
     lines = [trial(of, name, **{"setting": SETTING, **more}).line for of, name, more in runs]
     assert len(run_folders(tmp_path)) == 5 and len(epochs) == 10
-    assert len({line["config"] for line in lines}) == 5
-    assert json.loads(lines[2]["changes"]) == {"n_layers": 1} and lines[2]["parameters"] < lines[0]["parameters"]
-    assert lines[3]["window"] == 5
+    assert len({line["run_id"] for line in lines}) == 5
+    assert json.loads(lines[2]["changes"]) == {"n_layers": 1} and lines[2]["n_parameters"] < lines[0]["n_parameters"]
+    assert lines[3]["max_len"] == 5
 
 
 def test_a_line_says_where_its_numbers_come_from(task):
@@ -97,11 +97,11 @@ def test_a_line_says_where_its_numbers_come_from(task):
         "dataset": "toy-mugs",
         "system": "tim4rec",
         "stage": "scratch",
-        "setting": "matched",
+        "protocol": "matched",
         "scale": "quick",
         "seed": 3,
-        "width": 16,
-        "window": 8,
+        "d_model": 16,
+        "max_len": 8,
         "device": "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -110,7 +110,7 @@ def test_a_line_says_where_its_numbers_come_from(task):
         "epochs": 2,
     }
     assert known.items() <= line.items()
-    assert {"machine", "date", "config", "parameters", "best_epoch", "seconds_per_epoch"} <= set(line)
+    assert {"machine", "date", "run_id", "n_parameters", "best_epoch", "seconds_per_epoch"} <= set(line)
     assert line["seconds"] == pytest.approx(done.history[["train_seconds", "valid_seconds"]].to_numpy().sum())
     assert metrics(done.ranks).items() <= line.items() and len(done.ranks) == len(rows.test)
     assert {f"{key}_filtered": value for key, value in metrics(done.removed).items()}.items() <= line.items()
@@ -203,28 +203,27 @@ def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(task, 
     dataset = task.dataset
     timeless = replace(task, dataset=replace(dataset, info={**dataset.info, "times": ORDER_ONLY}))
     wanted = [
-        ("ids", "sasrec", {}),
-        ("thin", "sasrec", dict(n_layers=1)),
-        ("times", "tim4rec", {}),
-        ("order", "tim4rec", dict(time=False)),
-        ("tuned", "mmsrec", dict(pretrained=True)),
+        ("sasrec", "", {}),
+        ("sasrec", "thin", dict(n_layers=1)),
+        ("tim4rec", "", {}),
+        ("tim4rec", "w/o Time", dict(time=False)),
+        ("mmsrec", "", dict(pretrained=True)),
     ]
     frame = sweep(timeless, wanted, seeds=(0, 1), setting=SETTING, jobs=1)
-    assert list(zip(frame["label"], frame["seed"])) == [
-        (label, seed) for seed in (0, 1) for label in ("ids", "thin", "order", "tuned")
-    ]
-    assert frame.attrs["left_out"] == {"times": "tim4rec reads id, time; these data have no time"}
-    assert frame["config"].nunique() == len(frame)
+    forms = [("sasrec", ""), ("sasrec", "thin"), ("tim4rec", "w/o Time"), ("mmsrec", "")]
+    assert list(zip(frame["system"], frame["variant"], frame["seed"])) == [(*f, seed) for seed in (0, 1) for f in forms]
+    assert frame.attrs["left_out"] == {("tim4rec", ""): "tim4rec reads id, time; these data have no time"}
+    assert frame["run_id"].nunique() == len(frame)
     count = len(epochs)
     pd.testing.assert_frame_equal(sweep(timeless, wanted, seeds=(0, 1), setting=SETTING, jobs=1), frame)
     one = trial(timeless, "sasrec", seed=1, setting=SETTING, n_layers=1).line
-    assert one == frame.loc[5].drop("label").to_dict() and len(epochs) == count
+    assert {**one, "variant": "thin"} == frame.loc[5].to_dict() and len(epochs) == count
 
 
 def test_a_sweep_without_anything_it_can_run_is_empty(task):
     blind = replace(task, features=replace(task.features, has_image=torch.zeros_like(task.features.has_image)))
-    frame = sweep(blind, [("pictures", "missrec", {})], seeds=(0,), setting=SETTING, jobs=1)
-    assert frame.empty and list(frame.attrs["left_out"]) == ["pictures"]
+    frame = sweep(blind, [("missrec", "", {})], seeds=(0,), setting=SETTING, jobs=1)
+    assert frame.empty and list(frame.attrs["left_out"]) == [("missrec", "")]
 
 
 def test_a_backend_that_is_not_there_is_named(task, monkeypatch):
@@ -233,7 +232,7 @@ def test_a_backend_that_is_not_there_is_named(task, monkeypatch):
     told_of = {"ray": "ray is not installed", "dask": "dask is not installed", "spark": "'spark' is not known"}
     for name, told in told_of.items():
         with pytest.raises(InputError, match=f"^backend: {told}[^\n]*$"):
-            sweep(task, [("ids", "sasrec", {})], seeds=(0,), setting=SETTING, backend=name)
+            sweep(task, [("sasrec", "", {})], seeds=(0,), setting=SETTING, backend=name)
 
 
 def test_settings():

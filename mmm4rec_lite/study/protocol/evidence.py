@@ -1,0 +1,208 @@
+"""How the cases of a claim are weighed: which runs are compared, by what error, and whether they can tell at all.
+
+* The standard error of NDCG@10 has a part over users and a part over seeds: ``pairs`` has it of the same users. Without
+  them the users' part is an upper bound from the means, m(1 - m) / users for each form (a gain lies in [0, 1]): a small
+  difference is then more often inconclusive, never less. Epochs, seconds and shares have seeds alone.
+* A case is *not tested* with one seed, where a run was cut before its patience ran out (seconds apart), and where the
+  claim is about pre-trained models and a run that could have been pre-trained was not.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS, WITHOUT_PRETRAINING
+from mmm4rec_lite.study.protocol.results import PLACE, Form, display_name, stopped_early
+from mmm4rec_lite.study.protocol.verdict import (
+    CONTRADICTED,
+    INCONCLUSIVE,
+    NOT_TESTED,
+    SUPPORTED,
+    VERDICTS,
+    case_outcome,
+)
+
+CUT, ONE_SEED = "training was cut before its patience ran out", "one seed"
+NOT_PRETRAINED = "without the pre-training that the claim is about"
+NDCG, OVER_SEEDS = "{:+.4f} +- {:.4f}", "{:+.3f} +- {:.3f} over seeds"
+
+
+class Case(NamedTuple):
+    """One difference: where, its outcome, both in words; ``measured`` is the outcome if there were no obstacles."""
+
+    where: str
+    outcome: str
+    text: str
+    difference: float
+    seeds: int
+    measured: str = ""
+    obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs and pairs that a claim is weighed by; ``pretrained``: it is about pre-trained models."""
+
+    runs: pd.DataFrame
+    pairs: pd.DataFrame
+    pretrained: bool = False
+
+    def quality(self, experiment: str, form: Form, against: Form, margin: float = 0.0) -> list[Case]:
+        """``form`` is claimed to have a higher NDCG@10 than ``against``, or to lose less than a share of it."""
+        cases = []
+        for where, one, other in self._both(experiment, form, against):
+            difference, error, bound = self._difference(experiment, form, against, one, other)
+            a, b = (part["ndcg@10"].mean() for part in (one, other))
+            ratio = a / b if b else float("nan")
+            what = f"{display_name(*form)} {a:.4f}, {display_name(*against)} {b:.4f} ({ratio:.0%})"
+            obstacles = self._obstacles(one, other)
+            cases.append(_case(where, what, difference, error, len(one), obstacles, margin * b, NDCG + bound))
+        return cases
+
+    def best(self, table: int) -> list[Case]:
+        """MMM4Rec is claimed to have the highest NDCG@10 of a table: one case per dataset."""
+        experiment, (*rivals, form), cases = "table6" if table == 6 else "comparison", map(Form, COLUMNS[table]), []
+        found = [case for rival in rivals for case in self.quality(experiment, form, rival)]
+        for where in dict.fromkeys(case.where for case in found):
+            here = [case for case in found if case.where == where]
+            count = {word: sum(case.measured == word for case in here) for word in VERDICTS}
+            outcomes = [case.outcome for case in here]
+            whole = next((word for word in (CONTRADICTED, NOT_TESTED, INCONCLUSIVE) if word in outcomes), SUPPORTED)
+            nearest = min(here, key=lambda case: case.difference)
+            text = (
+                f"{where}: better than {count[SUPPORTED]} of {len(here)} rivals, worse than {count[CONTRADICTED]} "
+                f"({whole}); against the strongest, {nearest.text.removeprefix(f'{where}: ')}"
+            )
+            obstacles = tuple(dict.fromkeys(reason for case in here for reason in case.obstacles))
+            cases.append(nearest._replace(outcome=whole, text=text, obstacles=obstacles))
+        return cases
+
+    def cost(self, column: str, form: Form, against: Form) -> list[Case]:
+        """``form`` is claimed to need less of ``column`` than ``against``; over seeds."""
+        cases = []
+        for where, one, other in self._both("table4", form, against, column):
+            saved = other[column] - one[column]
+            means = (
+                f"{display_name(*form)} {one[column].mean():.3g}, {display_name(*against)} {other[column].mean():.3g}"
+            )
+            obstacles = self._obstacles(one, other) if column == "best_epoch" else _few(saved)
+            how = "less by {:.3g} +- {:.2g} over seeds"
+            cases.append(_case(where, means, saved.mean(), saved.sem(), len(one), obstacles, form=how))
+        return cases
+
+    def growth(self, form: Form, rival: Form) -> list[Case]:
+        """The rival's seconds per step over those of ``form`` are claimed to grow from the smallest catalogue on."""
+        both = list(self._both("table4", form, rival, "seconds_per_step", "n_items"))
+        ratios = [
+            (one["n_items"].iloc[0], w, other["seconds_per_step"] / one["seconds_per_step"]) for w, one, other in both
+        ]
+        ratios = sorted(ratios, key=lambda ratio: ratio[0])
+        if len(ratios) < 2 or ratios[0][0] == ratios[-1][0]:
+            return []
+        (few, _, low), (many, where, high) = ratios[0], ratios[-1]
+        what = (
+            f"{display_name(*rival)} takes {high.mean():.2f} times MMM4Rec's seconds per step at {many:.0f} items, "
+            f"{low.mean():.2f} times at {few:.0f}"
+        )
+        error, seeds = (low.sem() ** 2 + high.sem() ** 2) ** 0.5, min(len(low), len(high))
+        how = "{:+.2f} +- {:.2f} over seeds"
+        return [_case(where, what, high.mean() - low.mean(), error, seeds, _few(low[:seeds]), form=how)]
+
+    def lead(self) -> list[Case]:
+        """MMM4Rec's lead over the strongest rival of Table 6, as a share of it, is claimed larger with images only."""
+        everything, part = (
+            self.runs[(self.runs["experiment"] == experiment) & (self.runs["subset"] == subset)]
+            for experiment, subset in (("comparison", "all"), ("table6", "with_images"))
+        )
+        cases, same = [], ["dataset", "protocol", "scale"]
+        for place, group in everything.groupby(same, sort=False, dropna=False):
+            other = part[(part[same] == place).all(axis=1)]
+            (whole, used), (subset, also_used) = (_lead(rows) for rows in (group, other))
+            change = (subset - whole).dropna()
+            if len(change):
+                what = (
+                    f"lead over the strongest rival {whole.mean():+.1%}, with pictures throughout {subset.mean():+.1%}"
+                )
+                obstacles = self._obstacles(used, also_used) or _few(change)
+                numbers = change.mean(), change.sem(), len(change), obstacles
+                cases.append(_case(group["where"].iloc[0], what, *numbers, form=OVER_SEEDS))
+        return cases
+
+    def robustness(self, form: Form, against: Form) -> list[Case]:
+        """``form`` is claimed to keep a larger share of its NDCG@10 than ``against`` without any images."""
+        cases = []
+        if "missing_share" not in self.runs:
+            return cases
+        for where, one, other in self._both("missing-modality", form, against, "missing_share", keys=["missing_share"]):
+            kept = []
+            for rows in (one, other):
+                table = rows["ndcg@10"].unstack("missing_share")
+                kept.append(table[table.columns.max()] / table[table.columns.min()])
+            change = (kept[0] - kept[1]).dropna()
+            what = f"{display_name(*form)} keeps {kept[0].mean():.0%}, {display_name(*against)} {kept[1].mean():.0%}"
+            numbers = change.mean(), change.sem(), len(change), self._obstacles(one, other) or _few(change)
+            cases.append(_case(where, what, *numbers, form=OVER_SEEDS))
+        return cases
+
+    def _both(self, experiment, form, against, *columns, keys=()):
+        """(where, the rows of one, of the other), by the seeds that both have, wherever both were run."""
+        runs = self.runs.reindex(columns=list(dict.fromkeys([*self.runs, *columns])))
+        runs = runs[runs["experiment"] == experiment].dropna(subset=list(columns))
+        for where, group in runs.groupby("where", sort=False):
+            one, other = (
+                group[side.rows(group)].drop_duplicates(["seed", *keys]).set_index(["seed", *keys])
+                for side in (form, against)
+            )
+            if len(both := one.index.intersection(other.index)):
+                yield where, one.loc[both], other.loc[both]
+
+    def _difference(self, experiment, form, against, one, other):
+        """Difference, its standard error, and a note where the users' part is only a bound."""
+        about = {"experiment": experiment, "n_seeds": len(one), **one.iloc[0][PLACE]}
+        for sign, a, b in ((1, form, against), (-1, against, form)) if len(self.pairs) else ():
+            same = [self.pairs[name] == value for name, value in about.items() if name in self.pairs]
+            own = self.pairs[np.logical_and.reduce([*same, a.rows(self.pairs), b.rows(self.pairs, "against_")])]
+            if len(own):
+                return sign * own["difference"].iloc[0], own["standard_error"].iloc[0], ""
+        change, means = one["ndcg@10"] - other["ndcg@10"], [part["ndcg@10"].mean() for part in (one, other)]
+        users = sum(mean * (1 - mean) / one["n_test_rows"].iloc[0] for mean in means)
+        return change.mean(), (users + change.var() / len(change)) ** 0.5, " at most"
+
+    def _obstacles(self, *parts):
+        """Why these runs can neither support nor contradict a claim on quality; empty where they can."""
+        reasons = [
+            (ONE_SEED, any(len(rows.index.get_level_values("seed").unique()) < 2 for rows in parts)),
+            (NOT_PRETRAINED, self.pretrained and any(_lacks_pretraining(rows).any() for rows in parts)),
+            (CUT, any(stopped_early(rows).any() for rows in parts)),
+        ]
+        return tuple(reason for reason, holds in reasons if holds)
+
+
+def _lacks_pretraining(rows):
+    """Which runs were not pre-trained though their system has that stage, the ablation of it apart."""
+    able = rows["system"].map(lambda name: name not in BASELINES and "pretrain" in get_model(name).stages)
+    return able & (rows["variant"] != WITHOUT_PRETRAINING) & (rows["stage"] != "finetune")
+
+
+def _few(values):
+    return (ONE_SEED,) * (len(values) < 2)
+
+
+def _case(where, what, difference, error, seeds, obstacles, margin=0.0, form=NDCG):
+    measured = case_outcome(difference + margin, error)
+    outcome = case_outcome(difference + margin, error, "; ".join(obstacles))
+    numbers = form.format(difference, error) if seeds > 1 else form.split(" +-")[0].format(difference)
+    return Case(where, outcome, f"{where}: {what}, {numbers} ({outcome})", difference, seeds, measured, obstacles)
+
+
+def _lead(rows):
+    """By seed: MMM4Rec's NDCG@10 over that of the rival of Table 6 that is best in the mean, minus 1; the runs used."""
+    *rivals, own = (rows[rows["system"] == name].set_index("seed") for name in COLUMNS[6])
+    known = [rival for rival in rivals if len(rival)]
+    if not known or own.empty:
+        return pd.Series(dtype=float), rows.iloc[:0].set_index("seed")
+    strongest = max(known, key=lambda rival: rival["ndcg@10"].mean())
+    return own["ndcg@10"] / strongest["ndcg@10"] - 1, pd.concat([own, strongest])
