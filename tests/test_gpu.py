@@ -7,8 +7,7 @@ from mmm4rec_lite import analysis, stages
 from mmm4rec_lite.evaluation import as_batch, recommend, user_history
 from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils import devices
-from tests.models.test_devices import trains_ranks_and_loses_pictures
-from tests.models.test_registry import STAGED
+from tests.support.models import STAGED, trains_ranks_and_loses_pictures
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")]
 

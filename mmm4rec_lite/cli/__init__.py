@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command("features")(features_command)
 app.command("features-table")(features_table_command)
+app.command("models")(models.systems_command)
 app.command("systems")(models.systems_command)
 for stage in ("pretrain", "finetune", "evaluate", "recommend"):
     app.command(stage)(getattr(models, f"{stage}_command"))

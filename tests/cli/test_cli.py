@@ -327,8 +327,9 @@ def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     assert done.stderr == f"error: {tmp_path / 'nowhere'}: no such dataset folder\n"
 
 
-def test_systems_lists_every_system_with_its_parameter_counts():
-    text, found = both("systems")
+@pytest.mark.parametrize("command", ["models", "systems"])
+def test_models_lists_every_model_with_its_parameter_counts(command):
+    text, found = both(command)
     by_name = {system["name"]: system for system in found}
     assert by_name["sasrec"]["parameters"] == {"64": 103_296, "256": 1_592_832}
     assert by_name["mmm4rec"]["modalities"] == ["text", "image", "time"]

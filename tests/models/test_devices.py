@@ -4,12 +4,10 @@ import pytest
 import torch
 
 from mmm4rec_lite import analysis, training
-from mmm4rec_lite.evaluation import as_batch, model_scorer, rank_rows, recommend, user_history
-from mmm4rec_lite.stages import fit_gaps
-from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.evaluation import as_batch, recommend, user_history
 from mmm4rec_lite.viz.explorers import mask_explorer, what_if
-from tests.models.test_registry import STAGED, drawn, made
 from tests.support.device_apart import APART, Apart, Mode
+from tests.support.models import STAGED, trains_ranks_and_loses_pictures
 
 # torch says this of its own meta tensors, which hold nothing; these do
 pytestmark = pytest.mark.filterwarnings("ignore:.*to a meta parameter")
@@ -42,19 +40,6 @@ def test_the_pretended_device_counts_right_and_is_as_strict_as_a_gpu(apart):
             wrong()
     with pytest.raises(TypeError, match="cpu"):
         there.numpy()
-
-
-def trains_ranks_and_loses_pictures(name, stage, device, toy, toy_split):
-    catalogue = drawn(len(toy.items) + 1)
-    model = made(name, catalogue, stage, dropout=0.1)
-    fit_gaps(model, toy_split)
-    config = TrainConfig(stage=stage, epochs=1, batch_size=32, clip=1.0)
-    valid = None if stage == "pretrain" else toy_split.valid[:20]
-    fit(model, toy_split.sequences, toy_split.train[:64], config, valid, progress=False)
-    assert {parameter.device.type for parameter in model.parameters()} == {device}
-    model.drop_images(torch.arange(len(catalogue)) % 3 == 0)
-    ranks = rank_rows(model_scorer(model), toy_split.sequences, toy_split.test[:20], model.window, True, progress=False)
-    assert ranks.min() >= 1 and ranks.max() <= len(toy.items)
 
 
 @pytest.mark.parametrize("name, stage", STAGED)

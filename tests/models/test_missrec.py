@@ -263,7 +263,7 @@ def test_parameters_are_as_many_as_its_page_says(d, known):
     adapters, positions, norms, phi = 2 * (768 + 1) * d, 50 * d, 8 * 2 * d, 1
     attention, feed_forward = 3 * 4 * (d * d + d), 2 * (2 * d * h + h + d)
     assert count_parameters(model) == known == adapters + positions + norms + phi + attention + feed_forward
-    if d == 300:  # the page's number is for features of width 512
+    if d == 300:  # that number is for features of width 512
         assert known - 2 * (768 - 512) * d == 1_719_513
 
 

@@ -1,7 +1,7 @@
-"""All systems of the registry alike: they learn, count, train what they should, transfer, refuse unfit data."""
+"""All models of the registry alike: they learn, count, train what they should, transfer, refuse unfit data."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,18 +11,15 @@ from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models.base import Catalogue, count_parameters
 from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
-from mmm4rec_lite.stages import fit_gaps
+from mmm4rec_lite.runs import fit_gaps
 from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.models import NAMES, STAGED, drawn, made
 
-NAMES = [*MODELS, *(f"{name}+id" for name, system in MODELS.items() if system.ids)]
-STAGED = [(name, stage) for name in NAMES for stage in get_model(name).stages]
-QUIET = {f"{kind}dropout": 0.0 for kind in ("", "attention_", "time_", "token_", "adaptor_")}
-
-# "Parameters" of each system's page in shared/specs, at widths 64 and 256. MMSRec's page counts a prompt vector of d
-# numbers that no item ever takes and that is left out here. MISSRec's page says "about"; its test has the closed form.
-PAGES = {
+# Parameters at widths 64 and 256, counted by hand from each paper and its released code. MMSRec's code has a prompt
+# vector of d numbers more, which no item ever takes. MISSRec's own test has the closed form.
+COUNTS = {
     "sasrec": (103_296, 1_592_832),
     "sasrec_t": (152_512, 1_789_696),
     "mamba4rec": (144_384, 1_978_368),
@@ -34,7 +31,7 @@ PAGES = {
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
 
-# what a page names beside, or instead of, one cross-entropy
+# what there is beside, or instead of, one cross-entropy
 TERMS = {
     ("unisrec", "pretrain"): {"sequence_item", "sequence_sequence"},
     ("missrec", "pretrain"): {"sequence_item", "sequence_sequence", "norm_penalty"},
@@ -47,29 +44,13 @@ FROZEN = {
     ("missrec", "finetune"): ("transformer.", "positions."),
     ("mmsrec", "pretrain"): ("mask.",),
 }
-# The last layer hands a time signal on to no layer, there as in the published code; its page's number counts it.
+# The last layer hands a time signal on to no layer, there as in the published code; the counts have it.
 UNREAD = dict.fromkeys(["tim4rec", "tim4rec_t"], ("encoder.tissd.1.enhance.",))
-
-
-def drawn(rows, seed=0):
-    """A catalogue of noise in which every fourth item has no image."""
-    g = torch.Generator().manual_seed(seed)
-    text, image, augmented_text = torch.randn(3, rows, 12, generator=g)
-    return Catalogue(text, image, torch.arange(rows) % 4 > 0, augmented_text)
 
 
 @pytest.fixture(scope="module")
 def shop(toy):
     return drawn(len(toy.items) + 1)
-
-
-def made(name, catalogue, stage="scratch", width=16, **changes):
-    """The system in a small size, with drop-out only where ``changes`` ask for it."""
-    system = get_model(name)
-    known = {f.name for f in fields(system.config)}
-    wanted = {**QUIET, **changes, **(system.pretraining if stage == "pretrain" else {})}
-    torch.manual_seed(0)
-    return system.build(system.sized(width, 8, **{k: v for k, v in wanted.items() if k in known}), catalogue)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +97,7 @@ def test_a_stage_changes_every_weight_but_the_frozen_ones(name, stage, run):
 
 
 @pytest.mark.parametrize("name,stage", STAGED)
-def test_every_loss_of_its_page_is_in_the_history(name, stage, run):
+def test_every_term_of_the_loss_is_in_the_history(name, stage, run):
     history = run(name, stage)[2]
     terms = {column[5:] for column in history if column.startswith("loss_")}
     assert terms == TERMS.get((name.removesuffix("+id"), stage), set())
@@ -242,8 +223,8 @@ def test_a_transfer_between_widths_is_refused(name, shop):
 # --- the list ---
 
 
-@pytest.mark.parametrize("name,counts", PAGES.items())
-def test_parameter_counts_are_the_pages(name, counts):
+@pytest.mark.parametrize("name,counts", COUNTS.items())
+def test_parameter_counts_are_those_of_the_papers(name, counts):
     assert tuple(get_model(name).count_parameters(width) for width in (64, 256)) == counts
 
 

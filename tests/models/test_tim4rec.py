@@ -89,7 +89,7 @@ def test_text_equals_ids_when_features_are_one_hot():
 
 
 def test_the_stack_hands_the_time_signal_from_layer_to_layer():
-    """The page's order, out of blocks that test_equations.py checks: LN, then (TiSSD, add, LN, feed-forward) twice."""
+    """The released order, of blocks that test_equations.py checks: LN, then (TiSSD, add, LN, feed-forward) twice."""
     model = made(tim4rec)
     encoder, mask = model.encoder, REAL.float()
     d, d_mask = encoder.times(BATCH.times, mask)
