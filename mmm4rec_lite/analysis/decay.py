@@ -19,71 +19,90 @@ R = -A (dt_2 + .. + dt_L) and S the seconds between the two,
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn.functional import softplus
 
+from mmm4rec_lite.models.blocks import LOG_MEAN, LOG_STD
 from mmm4rec_lite.models.ssd import decay_mask
 from mmm4rec_lite.utils.errors import InputError
 
-LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds: a day, give or take e^3; where ``blocks.TimeDifferences`` starts
+Row: TypeAlias = Sequence[float] | np.ndarray | pd.Series
 
 
-def explore(gaps, A, delta, base, time=True, log_mean=LOG_MEAN, log_std=LOG_STD):
+def explore(
+    gaps: Row,
+    A: float,
+    delta: float,
+    base: float,
+    time: bool = True,
+    log_mean: float = LOG_MEAN,
+    log_std: float = LOG_STD,
+) -> dict[str, Any]:
     """The numbers of one head over one history, all float64 (formulas: module docstring).
 
-    Args:
-        gaps: [L] seconds before each item; ``gaps[0]`` is not looked at.
-        A: decay rate per unit of step size, < 0.
-        delta: Delta, how strongly the time signal moves the step (any sign; 0: gaps do nothing).
-        base: step size at d = 0, > 0; b = log(exp(base) - 1).
-        time: False for "w/o Time".
-        log_mean, log_std: of log(1 + gap) in the training data, natural logarithms of seconds.
+    Parameters
+    ----------
+    gaps : [L] seconds before each item; ``gaps[0]`` is not looked at
+    A : decay rate per unit of step size, < 0
+    delta : Delta, how strongly the time signal moves the step (any sign; 0: gaps do nothing)
+    base : step size at d = 0, > 0; b = log(exp(base) - 1)
+    time : False for "w/o Time"
+    log_mean, log_std : of log(1 + gap) in the training data, natural logarithms of seconds
 
-    Returns:
-        dict: ``d`` [L] (zeros without time), ``dt`` [L], and what ``left_over`` returns.
+    Returns
+    -------
+    ``d`` [L] (zeros without time), ``dt`` [L], and what ``left_over`` returns
 
-    Raises:
-        InputError: no items, negative gaps, A >= 0, base <= 0, log_std <= 0, or a number that is not finite.
+    Raises
+    ------
+    InputError : no items, negative gaps, A >= 0, base <= 0, log_std <= 0, or a number that is not finite
+
+    Examples
+    --------
+    >>> explore([0, 3600, 86400], A=-1, delta=0, base=0.5)["left"].round(2).tolist()
+    [0.37, 0.61, 1.0]
     """
-    gaps = _row(gaps, "gaps")
-    gaps[0] = 0
-    if (gaps < 0).any():
+    seconds = _row(gaps, "gaps")
+    seconds[0] = 0
+    if (seconds < 0).any():
         raise InputError("gaps: must not be negative (seconds between neighbouring items, oldest first)")
     if not all(map(math.isfinite, (A, delta, base, log_mean, log_std))) or A >= 0 or base <= 0 or log_std <= 0:
         raise InputError(
             f"decay: A must be below 0, base and log_std above 0, all finite; got A={A}, delta={delta}, "
             f"base={base}, log_mean={log_mean}, log_std={log_std}"
         )
-    d = (np.log1p(gaps) - log_mean) / log_std if time else np.zeros_like(gaps)
+    d = (np.log1p(seconds) - log_mean) / log_std if time else np.zeros_like(seconds)
     d[0] = 0
     bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base, also for tiny base
-    dt = softplus(torch.from_numpy(delta * d if time else np.full_like(gaps, delta)) + bias, threshold=50).numpy()
-    return {"d": d, "dt": dt} | left_over(gaps, dt, A)
+    dt = softplus(torch.from_numpy(delta * d if time else np.full_like(seconds, delta)) + bias, threshold=50).numpy()
+    return {"d": d, "dt": dt} | left_over(seconds, dt, A)
 
 
-def left_over(gaps, dt, A):
-    """Mask, weights and half-life of given step sizes ``dt`` [L], such as a model's own (``analysis.steps``).
+def left_over(gaps: Row, dt: Row, A: float) -> dict[str, Any]:
+    """Mask, weights and half-life of given step sizes, such as a model's own (``analysis.steps``).
 
-    Returns:
-        dict: ``mask`` [L,L] (row t reads column s), ``left`` [L], ``weight`` [L] (sums to 1), float64;
-        ``half_life_steps`` and ``half_life_seconds``, floats (nan for a single item; inf where nothing decays).
+    ``mask`` [L, L] (row t reads column s), ``left`` [L], ``weight`` [L] (sums to 1), float64; ``half_life_steps`` and
+    ``half_life_seconds``, floats (nan for a single item; inf where nothing decays).
     """
-    gaps, dt = _row(gaps, "gaps"), _row(dt, "dt")
-    if len(gaps) != len(dt):
-        raise InputError(f"decay: {len(gaps)} gaps but {len(dt)} step sizes; one of each per item")
-    mask = decay_mask(torch.from_numpy(float(A) * dt)).numpy()
-    entered = mask[-1] * dt
-    decay = -A * dt[1:].sum()  # R
+    seconds, step = _row(gaps, "gaps"), _row(dt, "dt")
+    if len(seconds) != len(step):
+        raise InputError(f"decay: {len(seconds)} gaps but {len(step)} step sizes; one of each per item")
+    mask = decay_mask(torch.from_numpy(float(A) * step)).numpy()
+    entered = mask[-1] * step
+    decay = -A * step[1:].sum()  # R
     life = lambda size: float(size * math.log(2) / decay) if decay else math.inf
-    alone = len(gaps) == 1
+    alone = len(seconds) == 1
     return {
         "mask": mask,
         "left": mask[-1],
         "weight": entered / entered.sum() if entered.sum() else entered,
-        "half_life_steps": math.nan if alone else life(len(gaps) - 1),
-        "half_life_seconds": math.nan if alone else life(gaps[1:].sum()),
+        "half_life_steps": math.nan if alone else life(len(seconds) - 1),
+        "half_life_seconds": math.nan if alone else life(seconds[1:].sum()),
     }
 
 

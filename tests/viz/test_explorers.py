@@ -178,7 +178,7 @@ def test_with_a_model_the_mask_is_the_models_own(toy, model):
 def test_time_aware_off_is_the_models_step_without_time(toy, model):
     explorer = mask_explorer(toy, model, USER)
     explorer.time.value, h = False, explorer.head.value - 1
-    core, (delta, _), _ = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
+    core, delta, _, _ = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
     dt, _ = core.step(delta)
     own = left_over([0] * 8, dt[0, :, h].detach().numpy(), -core.A_log[h].exp().item())
     np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)

@@ -96,7 +96,7 @@ def _of_model(model, dataset, rows, gaps, explorer):
     """One head of one scan with these gaps; its rate, base step and size of Delta as the sliders say."""
     times = rows["timestamp"].iloc[0] + np.cumsum(gaps).round().astype(np.int64)
     found = capture_scans(model, *as_batch(dataset, rows.assign(timestamp=times), model.config.max_len))
-    core, (delta, d), _ = found[explorer.scan.value]
+    core, delta, d, _ = found[explorer.scan.value]
     h, base = explorer.head.value - 1, explorer.base.value
     d_hat = core.step(delta, d)[1][0, h] if explorer.time.value else 1.0
     bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base
