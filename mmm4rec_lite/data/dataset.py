@@ -18,8 +18,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,37 +32,53 @@ from mmm4rec_lite.utils.errors import InputError
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Interactions and items, checked and in total order.
+    """Interactions and items, checked and in total order; made by `from_frames`, `load_dataset` or `import_tables`.
 
-    ``interactions``: user, item, timestamp (int64 seconds), sorted by user (as a string), then time, then
-    the tie rule. ``items``: item, title, text, image (str or None, relative to ``folder``), domain; row i
-    is item index i + 1. ``info``: source, terms, tie rule. Make one with `from_frames` or `load_dataset`.
+    Parameters
+    ----------
+    interactions : user, item, timestamp (int64 seconds), sorted by user (as a string), then time, then the tie rule
+    items : item, title, text, image (str or None, relative to ``folder``), domain; row i is item index i + 1
+    info : source, terms, tie rule
+
+    Examples
+    --------
+    >>> load_dataset("data_samples/toy").select("mugs")
+    Dataset toy-mugs: 40 users, 30 items, 519 interactions
     """
 
     name: str
     interactions: pd.DataFrame
     items: pd.DataFrame
     folder: Path | None = None
-    info: dict = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_frames(cls, name, interactions, items, folder=None, info=None, ties="line", seed=0):
+    def from_frames(
+        cls,
+        name: str,
+        interactions: pd.DataFrame,
+        items: pd.DataFrame,
+        folder: Path | str | None = None,
+        info: dict[str, Any] | None = None,
+        ties: str = "line",
+        seed: int = 0,
+    ) -> "Dataset":
         """Check two tables (columns: see the module) and order them; InputError tells the first fault."""
         folder = Path(folder) if folder is not None else None
         interactions, items = check_tables(interactions, items, folder, "the table {}".format)
         rule = ties if ties == "line" else f"{ties}, seed {seed}"
         return cls(name, order(interactions, ties, seed), items, folder, {"ties": rule, **(info or {})})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         users, rows = self.interactions["user"].nunique(), len(self.interactions)
         return f"Dataset {self.name}: {users} users, {len(self.items)} items, {rows} interactions"
 
     @property
-    def domains(self):
+    def domains(self) -> list[str]:
         """The names of the domains, sorted."""
         return sorted(self.items["domain"].unique())
 
-    def select(self, domain, k=5):
+    def select(self, domain: str, k: int = 5) -> "Dataset":
         """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``.
 
         InputError for an unknown domain and when the k-core is empty.
@@ -71,7 +89,7 @@ class Dataset:
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
 
-    def save(self, folder, kept=()):
+    def save(self, folder: Path | str, kept: Collection[str] = ()) -> None:
         """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
 
         kept: image paths that are the older dataset's, taken from ``folder`` itself.
@@ -91,18 +109,37 @@ class Dataset:
             for image in self.items["image"].dropna().unique():
                 (new / image).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile((folder if image in kept else self.folder) / image, new / image)
-            if folder.exists():
+            if replaced := folder.exists():
                 os.rename(folder, old)
             try:
                 os.rename(new, folder)
             except OSError:
-                if old.exists():
+                if replaced:
                     os.rename(old, folder)
                 raise
 
 
-def load_dataset(folder):
-    """Read and check a dataset folder; InputError tells the first fault, the file it is in and what to do."""
+def load_dataset(folder: Path | str) -> Dataset:
+    """Read and check a dataset folder.
+
+    Parameters
+    ----------
+    folder : written by `Dataset.save` or by ``mmm4rec-lite data``; the module tells what belongs there
+
+    Returns
+    -------
+    Dataset
+        In total order; images stay where they are, as paths below ``folder``.
+
+    Raises
+    ------
+    InputError : the first fault, the file it is in and what to do
+
+    Examples
+    --------
+    >>> load_dataset("data_samples/toy")
+    Dataset toy: 80 users, 60 items, 1035 interactions
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such dataset folder")
@@ -121,7 +158,7 @@ def load_dataset(folder):
     return Dataset(name, order(interactions), items, folder, info)
 
 
-def order(interactions, ties="line", seed=0):
+def order(interactions: pd.DataFrame, ties: str = "line", seed: int = 0) -> pd.DataFrame:
     """The total order (user, time, tie rule), as a new frame with a fresh index.
 
     ties: "line" keeps the order of the rows among equal (user, time), "shuffle" shuffles them by ``seed``.
@@ -135,14 +172,14 @@ def order(interactions, ties="line", seed=0):
     return interactions.iloc[rows].reset_index(drop=True)
 
 
-def tie_share(interactions):
+def tie_share(interactions: pd.DataFrame) -> float:
     """Share (0 to 1) of users' neighbouring interactions with equal time; ``interactions`` in total order."""
     user, time = interactions["user"].to_numpy(), interactions["timestamp"].to_numpy()
     neighbours = user[1:] == user[:-1]
     return float((time[1:] == time[:-1])[neighbours].mean()) if neighbours.any() else 0.0
 
 
-def in_core(codes, k):
+def in_core(codes: Sequence[np.ndarray], k: int) -> np.ndarray:
     """Which rows [M] are in the k-core: bool. ``codes``: the rows' users and items as integers from 0, [M] each."""
     keep = np.ones(len(codes[0]), dtype=bool)
     while True:
@@ -154,20 +191,18 @@ def in_core(codes, k):
         keep = enough
 
 
-def k_core(dataset, k=5):
+def k_core(dataset: Dataset, k: int = 5) -> Dataset:
     """Keep users and items with at least k interactions, until nothing changes; InputError if none is left."""
     keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
     if not keep.any():
-        raise InputError(
-            f"{dataset.name}: nothing is left of its {k}-core; it needs users and items with {k} or "
-            "more interactions with one another"
-        )
+        wanted = f"users and items with {k} or more interactions with one another"
+        raise InputError(f"{dataset.name}: nothing is left of its {k}-core; it needs {wanted}")
     interactions = dataset.interactions[keep].reset_index(drop=True)
     items = dataset.items[dataset.items["item"].isin(interactions["item"].unique())].reset_index(drop=True)
     return replace(dataset, interactions=interactions, items=items)
 
 
-def augmented_text(dataset, share=0.15, seed=0):
+def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Dataset:
     """The dataset with every word of its items' texts left out with probability ``share``; one word always stays.
 
     Two of the compared systems (UniSRec, MISSRec) pre-train with the features of such texts.
@@ -184,7 +219,7 @@ def augmented_text(dataset, share=0.15, seed=0):
     return replace(dataset, items=dataset.items.assign(text=dataset.items["text"].map(fewer)))
 
 
-def union(datasets, name):
+def union(datasets: Sequence[Dataset], name: str) -> Dataset:
     """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged.
 
     InputError when two datasets share a name or an item id.

@@ -1,6 +1,7 @@
 """The two tables of a dataset: their columns and types, and everything that can be wrong with them."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ ITEMS = ["item", "title", "text", "image", "domain"]
 LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times more
 
 
-def read_table(path):
+def read_table(path: Path) -> pd.DataFrame:
     """A parquet file as a frame; InputError if it cannot be read."""
     try:
         return pd.read_parquet(path, engine="pyarrow")
@@ -21,8 +22,10 @@ def read_table(path):
         raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
 
 
-def check_tables(interactions, items, folder, where):
-    """The two tables with exactly their columns and types; a InputError names a table as ``where(table)``."""
+def check_tables(
+    interactions: pd.DataFrame, items: pd.DataFrame, folder: Path | None, where: Callable[[str], str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The two tables with exactly their columns and types; an InputError names a table as ``where(table)``."""
     rows_at, items_at = where("interactions"), where("items")
     interactions = _columns(interactions, INTERACTIONS, rows_at)
     items = _columns(items, ITEMS, items_at)

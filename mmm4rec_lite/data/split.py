@@ -9,35 +9,33 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmm4rec_lite.data.dataset import Dataset
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Int, Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Sequences:
-    """All users' interactions, one user after another, each in total order.
+    """All users' interactions, one user after another, each in total order."""
 
-    items [M] int64 item indices (from 1), times [M] int64 seconds, first [M] int64 position of the first
-    interaction of the same user, users: the user ids in that order, item_count: number of items.
-    """
-
-    items: torch.Tensor
-    times: torch.Tensor
-    first: torch.Tensor
-    users: list
+    items: Int[Tensor, " M"]  # item indices, from 1
+    times: Int[Tensor, " M"]  # seconds since 1970
+    first: Int[Tensor, " M"]  # position of the first interaction of the same user
+    users: list[str]  # in that order
     item_count: int
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Target positions in ``sequences``, 1-D int64 each; every target has at least one history item."""
+    """Target positions in ``sequences``; every target has at least one history item."""
 
     sequences: Sequences
-    train: torch.Tensor
-    valid: torch.Tensor
-    test: torch.Tensor
+    train: Int[Tensor, " T"]
+    valid: Int[Tensor, " V"]
+    test: Int[Tensor, " R"]
 
 
-def sequences(dataset):
+def sequences(dataset: Dataset) -> Sequences:
     """The dataset's interactions as flat tensors."""
     interactions = dataset.interactions
     items = pd.Index(dataset.items["item"]).get_indexer(interactions["item"]) + 1
@@ -47,8 +45,29 @@ def sequences(dataset):
     return Sequences(*(torch.tensor(array, dtype=torch.int64) for array in arrays), list(users), len(dataset.items))
 
 
-def leave_one_out(dataset):
-    """Test: a user's last interaction; valid: the last but one; train: every earlier one with a history."""
+def leave_one_out(dataset: Dataset) -> Split:
+    """Test: a user's last interaction; valid: the last but one; train: every earlier one with a history.
+
+    Parameters
+    ----------
+    dataset : in which some user has four interactions or more
+
+    Returns
+    -------
+    Split
+        Rows of targets, one per user to test on and one to validate on.
+
+    Raises
+    ------
+    InputError : a part is empty
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> split = leave_one_out(load_dataset("data_samples/toy"))
+    >>> len(split.test), split.sequences.item_count
+    (80, 60)
+    """
     flat = sequences(dataset)
     position = torch.arange(len(flat.items))
     starts, user = flat.first.unique(return_inverse=True)
@@ -57,7 +76,7 @@ def leave_one_out(dataset):
     return _split(dataset, flat, history & (left > 1), history & (left == 1), history & (left == 0))
 
 
-def global_time(dataset, valid=0.1, test=0.1):
+def global_time(dataset: Dataset, valid: float = 0.1, test: float = 0.1) -> Split:
     """Cut all targets at two moments t1 <= t2: train before t1, valid in [t1, t2), test from t2 on.
 
     The moments are the time quantiles that leave the shares ``valid`` and ``test`` of all interactions
@@ -73,7 +92,7 @@ def global_time(dataset, valid=0.1, test=0.1):
     return _split(dataset, flat, history & early, history & ~early & ~late, history & late)
 
 
-def prefixes(dataset):
+def prefixes(dataset: Dataset) -> Split:
     """Every interaction with a history as a training target (pre-training); valid and test are empty."""
     flat = sequences(dataset)
     rows = torch.arange(len(flat.items))
