@@ -7,6 +7,7 @@ metadata pass by line by line (`amazon_meta`). The order of work is the public c
 import difflib
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,87 +47,81 @@ RATINGS = {"item": pl.String, "user": pl.String, "rating": pl.Float32, "timestam
 CHUNK = 500_000  # reviews held as Python objects at once
 
 
-def amazon(name, raw, fields=("title", "categories", "brand"), k=5, progress=True):
-    """One domain of Amazon Reviews 2018 from its published files, k-cored to a fixed point.
+def amazon(
+    name: str,
+    raw: Path | str,
+    fields: Sequence[str] = ("title", "categories", "brand"),
+    k: int = 5,
+    progress: bool = True,
+) -> tuple[Dataset, pd.DataFrame]:
+    """One domain of Amazon Reviews 2018 from its published files, k-cored to a fixed point, and its image URLs.
 
-    Args:
-        name: one of the paper's ten (`CATEGORIES`) or Amazon's name of the files, such as ``Gift_Cards``.
-        raw: folder that holds the files, itself or in a folder called ``name``: ratings ``NAME.csv`` (item,
-            user, rating, seconds; no header) or reviews ``NAME.json.gz`` or ``NAME_5.json.gz``, the first
-            of these that is there; and ``meta_NAME.json.gz``.
-        fields: what the text is made of, in this order (`amazon_meta.FIELDS`).
-        k: users and items keep at least so many interactions.
-        progress: show a bar while metadata are read.
+    Parameters
+    ----------
+    name : one of the paper's ten (`CATEGORIES`) or Amazon's name of the files, such as ``Gift_Cards``
+    raw : folder that holds the files, itself or in a folder called ``name``: ratings ``NAME.csv`` (item,
+        user, rating, seconds; no header) or reviews ``NAME.json.gz`` or ``NAME_5.json.gz``, the first
+        of these that is there; and ``meta_NAME.json.gz``
+    fields : what the text is made of, in this order (`amazon_meta.FIELDS`)
+    k : users and items keep at least so many interactions
+    progress : show a bar while metadata are read
 
-    Returns:
-        (Dataset, image URLs [item, url]: one row per item that has one). The dataset's info counts what was read,
-        dropped and why. Times are whole days, so ties are common: they keep the file's order. Items are
-        sorted by id. The same files give the same dataset.
+    Returns
+    -------
+    The dataset and a frame [item, url], one row per item that has one. The dataset's info counts what was read,
+    dropped and why. Times are whole days, so ties are common: they keep the file's order. Items are
+    sorted by id. The same files give the same dataset.
 
-    Raises:
-        InputError: files absent, cut or empty, an unknown field, or nothing left.
+    Raises
+    ------
+    InputError : files absent, cut or empty, an unknown field, or nothing left
     """
-    fields = tuple(fields)
-    if unknown := [field for field in fields if field not in FIELDS] or not fields:
-        raise InputError(f"fields: {', '.join(unknown) if fields else 'none given'}; choose from {', '.join(FIELDS)}")
+    if (unknown := [field for field in fields if field not in FIELDS]) or not fields:
+        raise InputError(f"fields: {', '.join(unknown) or 'none given'}; choose from {', '.join(FIELDS)}")
     name, ratings_file, metadata_file = _find(name, Path(raw))
     rows, read = _ratings(ratings_file)
+    found = len(rows)
     rows = rows.lazy().unique(list(RATINGS), keep="first", maintain_order=True).collect(engine="streaming")
-    repeats = read["lines"] - read["unreadable"] - len(rows)
+    distinct = len(rows)
     enough = rows.group_by("item").len().filter(pl.col("len") >= k)["item"]
     items, known, meta = metadata(metadata_file, set(enough.cast(pl.String)), fields, progress)
-    known = pl.Series(list(known), dtype=pl.String).cast(rows["item"].dtype)
-    rows = rows.filter(pl.col("item").is_in(known.implode()))
+    ids = pl.Series(list(known), dtype=pl.String).cast(rows["item"].dtype)
+    rows = rows.filter(pl.col("item").is_in(ids.implode()))
     if rows.is_empty():
         raise InputError(
             f"{ratings_file}: none of its {read['lines']} lines is an interaction with an item of "
             f"{metadata_file.name}; expected item, user, rating, seconds since 1970"
         )
-    lost = read["lines"] - read["unreadable"] - repeats - len(rows)
     core = rows.filter(in_core([rows[side].to_physical().to_numpy() for side in ("user", "item")], k))
     if core.is_empty():
         raise InputError(f"{ratings_file}: nothing is left of its {k}-core")
-    read |= {
-        "exact repeats": repeats,
-        "item without metadata": lost,
-        f"outside the {k}-core": len(rows) - len(core),
-        "kept": len(core),
-    }
+    read |= {"exact repeats": found - distinct, "item without metadata": distinct - len(rows)}
+    read |= {f"outside the {k}-core": len(rows) - len(core), "kept": len(core)}
     items = items[items["item"].isin(core["item"].unique().cast(pl.String).to_list())]
     items = items.sort_values("item", ignore_index=True).assign(image=None, domain=name)
     urls = items.loc[items["url"] != "", ["item", "url"]].reset_index(drop=True)
     interactions = core.select(pl.col("user", "item").cast(pl.String), "timestamp").to_pandas()
     del rows, core
-    kept = {
-        "without title": int((items["title"] == items["item"]).sum()),
-        "without text": int((items["text"] == "").sum()),
-        "with image URL": len(urls),
-    }
-    info = {
-        **INFO,
-        "files": [ratings_file.name, metadata_file.name],
-        "fields": list(fields),
-        "core": k,
-        "interactions": read,
-        "metadata": meta,
-        "items": kept,
-    }
+    kept = {"without title": int((items["title"] == items["item"]).sum())}
+    kept |= {"without text": int((items["text"] == "").sum()), "with image URL": len(urls)}
+    files = {"files": [ratings_file.name, metadata_file.name], "fields": list(fields), "core": k}
+    info = {**INFO, **files, "interactions": read, "metadata": meta, "items": kept}
     return Dataset.from_frames(name, interactions, items.drop(columns="url"), info=info), urls
 
 
-def domain(name):
+def domain(name: str) -> str:
     """A domain's name as datasets have it: the paper's, in any case, where it has one. InputError for what is none."""
     if not re.fullmatch(r"\w+", name):
+        known = ", ".join(CATEGORIES)
         raise InputError(
-            f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or a name of Amazon's files, "
-            "such as Gift_Cards"
+            f"'{name}' is no category; take one of {known} or a name of Amazon's files, such as Gift_Cards"
         )
-    known = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
-    return known.get(name.lower(), name)
+    papers = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
+    return papers.get(name.lower(), name)
 
 
-def union_domains(parts, name):
-    """`union` of domains: [(Dataset, image URLs)] -> (Dataset, image URLs).
+def union_domains(parts: Sequence[tuple[Dataset, pd.DataFrame]], name: str) -> tuple[Dataset, pd.DataFrame]:
+    """`union` of domains and of their image URLs.
 
     Users become ``<domain>/<user>``, as the public code has it: nobody is one user in two domains. Only an item
     id that two domains share becomes ``<domain>/<item>``; the info counts these.
@@ -138,19 +133,13 @@ def union_domains(parts, name):
         both = frame["item"].isin(shared)
         return frame.assign(item=frame["item"].mask(both, dataset.name + "/" + frame["item"])) if shared else frame
 
-    whole = union(
-        [
-            replace(dataset, items=own(dataset.items, dataset), interactions=own(dataset.interactions, dataset))
-            for dataset, _ in parts
-        ],
-        name,
-    )
-    urls = pd.concat([own(urls, dataset) for dataset, urls in parts], ignore_index=True)
+    apart = [replace(d, items=own(d.items, d), interactions=own(d.interactions, d)) for d, _ in parts]
+    whole, urls = union(apart, name), pd.concat([own(urls, dataset) for dataset, urls in parts], ignore_index=True)
     return replace(whole, info={**INFO, **whole.info, "items shared by domains": len(shared)}), urls
 
 
-def table_1(datasets):
-    """`statistics` of datasets of `amazon` or `union_domains`, with image URLs and the paper's counts beside."""
+def table_1(datasets: Sequence[Dataset]) -> pd.DataFrame:
+    """`dataset_statistics` of datasets of `amazon` or `union_domains`, with image_urls, and paper_users... beside."""
     table = dataset_statistics(datasets)
     table.insert(3, "image_urls", [_urls(dataset) for dataset in datasets])
     for column, values in zip(COUNTS, zip(*(_paper(dataset) or [None] * 4 for dataset in datasets))):
@@ -158,7 +147,7 @@ def table_1(datasets):
     return table
 
 
-def differences(dataset):
+def differences(dataset: Dataset) -> list[str]:
     """Sentences: how the counts differ from the paper's Table 1, and what was dropped on the way."""
     counts, paper = dataset_statistics([dataset]).iloc[0], _paper(dataset)
     if paper is None:
@@ -186,21 +175,19 @@ def _dropped(dataset):
     if "parts" in dataset.info:
         return []
     read, core, file = (dataset.info[key] for key in ("interactions", "core", "files"))
-    said = [
+    said = (
         f"Of {read['lines']:,} lines of {file[0]}, {read['unreadable']:,} were unreadable, "
         f"{read['exact repeats']:,} exact repeats, {read['item without metadata']:,} of items without metadata; "
         f"the {core}-core took {read[f'outside the {core}-core']:,} more."
-    ]
+    )
     if not file[0].endswith(".csv"):
-        said.append(
-            "The paper started from the ratings (.csv): they hold more lines than the reviews"
-            + (", of which this file is a 5-core already." if file[0].endswith("_5.json.gz") else ".")
-        )
+        said += " The paper started from the ratings (.csv): they hold more lines than the reviews"
+        said += ", of which this file is a 5-core already." if file[0].endswith("_5.json.gz") else "."
     if core != 5:
-        said.append(f"The paper took the 5-core, not the {core}-core.")
+        said += f" The paper took the 5-core, not the {core}-core."
     if unread := dataset.info["metadata"]["unreadable"]:
-        said.append(f"{unread:,} unreadable lines of metadata may count as items without metadata.")
-    return [" ".join(said)]
+        said += f" {unread:,} unreadable lines of metadata may count as items without metadata."
+    return [said]
 
 
 def _paper(dataset):
@@ -218,23 +205,20 @@ def _urls(dataset):
 def _find(name, raw):
     """(the domain's name, its ratings or reviews, its metadata)."""
     short = domain(name)
-    file = CATEGORIES.get(short, short)
-    wanted = [f"{file}.csv", f"{file}.json.gz", f"{file}_5.json.gz"]
-    folders = [raw, raw / file, raw / short]
-    ratings = next((folder / one for one in wanted for folder in folders if (folder / one).is_file()), None)
-    meta = next(
-        (folder / f"meta_{file}.json.gz" for folder in folders if (folder / f"meta_{file}.json.gz").is_file()), None
-    )
-    for found, what in ((ratings, " or ".join(wanted)), (meta, f"meta_{file}.json.gz")):
-        if found is None:
+    file, found = CATEGORIES.get(short, short), []
+    for wanted in ([f"{file}.csv", f"{file}.json.gz", f"{file}_5.json.gz"], [f"meta_{file}.json.gz"]):
+        places = (folder / one for one in wanted for folder in (raw, raw / file, raw / short))
+        path = next(filter(Path.is_file, places), None)
+        if path is None:
             near = {known.lower(): known for known in (*CATEGORIES, *CATEGORIES.values())}
             close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
             raise InputError(
-                f"{raw}: no {what} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, or "
-                f"check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
+                f"{raw}: no {' or '.join(wanted)} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, "
+                f"or check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
                 + "".join(f"; did you mean {near[one]}?" for one in close)
             )
-    return short, ratings, meta
+        found.append(path)
+    return short, *found
 
 
 def _ratings(path):
@@ -242,18 +226,9 @@ def _ratings(path):
     codes = {column: pl.Categorical(pl.Categories.random()) for column in ("item", "user")}
     if path.suffix == ".csv":
         # no quotes: a quoted line break then costs the two lines around it, not the rest of the file
-        table = pl.scan_csv(
-            path,
-            has_header=False,
-            quote_char=None,
-            schema=RATINGS,
-            ignore_errors=True,
-            truncate_ragged_lines=True,
-            missing_columns="insert",
-            extra_columns="ignore",
-            encoding="utf8-lossy",
-            raise_if_empty=False,
-        )
+        form = dict(has_header=False, quote_char=None, schema=RATINGS, encoding="utf8-lossy", raise_if_empty=False)
+        form |= dict(ignore_errors=True, truncate_ragged_lines=True, missing_columns="insert", extra_columns="ignore")
+        table = pl.scan_csv(path, **form)
     else:
         reviews, chunks = _reviews(path), [pl.DataFrame(schema=RATINGS | codes)]
         while part := list(itertools.islice(reviews, CHUNK)):
@@ -280,11 +255,7 @@ def _reviews(path):
     for line in lines(path):
         review = record(line)[0] or {}
         item, user, rating, time = (review.get(key) for key in ("asin", "reviewerID", "overall", "unixReviewTime"))
-        usable = (
-            all(isinstance(id, str) and re.fullmatch(ID, id) for id in (item, user))
-            and isinstance(rating, int | float)
-            and abs(rating) < 1e9
-            and isinstance(time, int)
-            and 0 <= time <= LATEST
-        )
+        usable = all(isinstance(one, str) and re.fullmatch(ID, one) for one in (item, user))
+        usable = usable and isinstance(rating, int | float) and abs(rating) < 1e9
+        usable = usable and isinstance(time, int) and 0 <= time <= LATEST
         yield (item, user, float(rating), time) if usable else (None,) * 4

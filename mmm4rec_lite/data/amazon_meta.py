@@ -10,6 +10,9 @@ import json
 import re
 import warnings
 import zlib
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -36,40 +39,41 @@ LONGEST_RAW = 20_000  # characters of one value before its HTML is read
 LONGEST_TEXT = 2_000  # and after; UniSRec's preparing empties texts of this length, here they are cut
 
 
-def metadata(path, wanted, fields, progress=True):
-    """Read a metadata file; the first line of an item counts, later ones are repeats.
+def metadata(
+    path: Path, wanted: Set[str], fields: Sequence[str], progress: bool = True
+) -> tuple[pd.DataFrame, set[str], dict[str, int]]:
+    """Read a metadata file ``meta_NAME.json.gz``; the first line of an item counts, later ones are repeats.
 
-    Args:
-        path: ``meta_NAME.json.gz``.
-        wanted: set of the ids whose texts are needed.
-        fields: keys of `FIELDS`.
+    Parameters
+    ----------
+    wanted : the ids whose texts are needed
+    fields : keys of `FIELDS`
 
-    Returns:
-        (items [item, title, text, url] of the wanted ids, the set of all ids in the file, counts). Without a
-        title, title is the item's id, and the text does without it; without a URL, url is "".
+    Returns
+    -------
+    Items [item, title, text, url] of the wanted ids, all ids in the file, and counts. Without a title, title is the
+    item's id, and the text does without it; without a URL, url is "".
     """
-    seen, rows = set(), []
-    counts = dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
+    seen: set[str] = set()
+    rows, counts = [], dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)
         item = data.get("asin") if data else None
         counts["lines"] += 1
-        if not (isinstance(item, str) and re.fullmatch(ID, item)):
+        if not (data and isinstance(item, str) and re.fullmatch(ID, item)):
             counts["unreadable"] += 1
             continue
         counts["Python literals"] += literal
-        if item in seen:
-            counts["repeated items"] += 1
-            continue
-        seen.add(item)
-        if item in wanted:
+        counts["repeated items"] += item in seen
+        if item in wanted and item not in seen:
             found = {field: field_text(data, field) for field in ("title", *fields)}
             text = " ".join(found[field].rstrip(". ") + "." for field in fields if found[field])
             rows.append((item, found["title"] or item, text, image_url(data)))
+        seen.add(item)
     return pd.DataFrame(rows, columns=["item", "title", "text", "url"], dtype=str), seen, counts
 
 
-def lines(path):
+def lines(path: Path) -> Iterator[bytes]:
     """The lines of a gzip file; one that is too long to be real comes as b"". InputError for a cut file."""
     try:
         with gzip.open(path) as file:
@@ -82,7 +86,7 @@ def lines(path):
         raise InputError(f"{path}: not a whole gzip file ({error}); download it again") from None
 
 
-def record(line):
+def record(line: bytes) -> tuple[dict[Any, Any] | None, bool]:
     """(the mapping a line holds, whether as a Python literal); (None, False) if it holds none."""
     try:
         data, literal = json.loads(line), False
@@ -91,17 +95,16 @@ def record(line):
     return (data, literal) if isinstance(data, dict) else (None, False)
 
 
-def field_text(data, field):
+def field_text(data: Mapping[Any, Any], field: str) -> str:
     """A field of an item as clean text, "" if it has none; list entries are joined, repeats left out."""
-    value = next((data[key] for key in FIELDS[field] if data.get(key)), "")
-    parts = _strings(value)
+    parts = _strings(next((data[key] for key in FIELDS[field] if data.get(key)), ""))
     if field == "brand":  # some are the page's own line, "by", a break, the brand
-        parts = [re.sub(r"^\s*by\s*\n", "", part) for part in parts]
+        parts = (re.sub(r"^\s*by\s*\n", "", part) for part in parts)
     text = " ".join(part for part in dict.fromkeys(map(clean, parts)) if part)[:LONGEST_TEXT]
     return "" if "getTime()" in text else text  # a page's script was taken for the value
 
 
-def clean(text):
+def clean(text: str) -> str:
     """Plain text: entities resolved, tags and scripts left out, white space single, at most 2,000 characters."""
     text = html.unescape(text[:LONGEST_RAW])
     if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
@@ -111,7 +114,7 @@ def clean(text):
     return " ".join(text.split())[:LONGEST_TEXT]
 
 
-def image_url(data):
+def image_url(data: Mapping[Any, Any]) -> str:
     """The item's first picture, the largest kind first, or ""."""
     urls = (url.strip() for key in IMAGES for url in _strings(data.get(key)))
     return next((url for url in urls if re.fullmatch(r"https?://[!-~]{1,2000}", url)), "")
@@ -131,11 +134,10 @@ def _literal(line):
 
 def _strings(value):
     """The texts and numbers in a value: itself, or those in its (nested) lists, in order."""
-    todo, found = [value], []
+    todo = [value]
     while todo:
         value = todo.pop()
         if isinstance(value, list | tuple):
             todo += reversed(value)
         elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            found.append(str(value))
-    return found
+            yield str(value)
