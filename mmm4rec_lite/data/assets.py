@@ -1,5 +1,7 @@
 """What the demo store's customers see: pictures drawn with numpy alone, and words."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -10,31 +12,23 @@ SHAPES = (("round", "circular"), ("square", "boxy"), ("triangular", "three-corne
 COLOURS = (("red", "scarlet"), ("green", "emerald"), ("blue", "navy"), ("yellow", "golden"))
 INKS = np.array([(200, 48, 40), (52, 148, 72), (44, 92, 184), (228, 188, 36)])
 BRANDS = np.array(["Alder", "Birk", "Corvo", "Dunne", "Ekko", "Fjord", "Grove", "Halden"])
-DEPARTMENTS = (
-    "Lighting",
-    "Kitchen",
-    "Furniture",
-    "Fashion",
-    "Decoration",  # of the ten domains
-    "Textiles",
-    "Kitchen",
-    "Decoration",
-    "Textiles",
-    "Fashion",
+DEPARTMENTS = (  # of the ten domains
+    "Lighting Kitchen Furniture Fashion Decoration Textiles Kitchen Decoration Textiles Fashion".split()
 )
 
 
-def words(shelf, number, rng):
+def words(shelf: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
     """title, text (a frame like ``shelf``) in words for text_shape and text_colour; synonyms, brands tell nothing.
 
     ``number``: the domain's, 0 to 9.
     """
     domain, n = shelf["domain"].iloc[0], len(shelf)
-    one_of = lambda m: (m * rng.random(n)).astype(int)
+
+    def one_of(count):
+        return (count * rng.random(n)).astype(int)
+
     brand = BRANDS[one_of(len(BRANDS))]
-    shape, colour = (
-        np.array(names)[shelf[f"text_{kind}"], one_of(2)] for kind, names in (("shape", SHAPES), ("colour", COLOURS))
-    )
+    shape, colour = np.array(SHAPES)[shelf["text_shape"], one_of(2)], np.array(COLOURS)[shelf["text_colour"], one_of(2)]
     category = np.array(SHAPES)[shelf["text_shape"], 0]
     single = "scarf" if domain == "scarves" else domain.removesuffix("s")
     title = [f"{b} {c} {s} {single}" for b, c, s in zip(brand, colour, shape)]
@@ -43,13 +37,14 @@ def words(shelf, number, rng):
     return pd.DataFrame({"title": title, "text": text}, index=shelf.index)
 
 
-def draw(shelf, images, folder, number, rng):
+def draw(shelf: pd.DataFrame, images: pd.Series, folder: Path, number: int, rng: np.random.Generator) -> None:
     """Write the pictures for picture_shape and picture_colour as ``images`` (paths below ``folder``, or None).
 
     Place, size, tilt, shade and pattern (plain, striped, dotted) are drawn by ``rng`` and tell nothing.
     """
     with extra("data"):
         from PIL import Image
+
     nuisance = rng.random((len(shelf), 7))
     for shape, colour, image, u in zip(shelf["picture_shape"], shelf["picture_colour"], images, nuisance):
         if image is not None:
@@ -57,7 +52,7 @@ def draw(shelf, images, folder, number, rng):
             Image.fromarray(picture(shape, colour, number, u)).save(folder / image)
 
 
-def picture(shape, colour, number, u):
+def picture(shape: int, colour: int, number: int, u: np.ndarray) -> np.ndarray:
     """One picture, uint8 [64, 64, 3]: a shape in a colour on a pale ground whose tint tells the domain ``number``.
 
     ``u``: seven numbers in [0, 1) for what tells nothing.
@@ -67,14 +62,9 @@ def picture(shape, colour, number, u):
     x, y = x - 0.3 * (u[1] - 0.5), y - 0.3 * (u[2] - 0.5)
     x, y = (x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)) / (0.5 + 0.2 * u[3])
     ground = 232 + 10 * np.sin(number * np.array([1.0, 2.3, 4.1]))
-    ink = INKS[colour] * (0.8 + 0.3 * u[4])
-    pattern = int(3 * u[5])
-    wave = 4 + 4 * u[6]
-    light = (
-        np.sin(wave * np.pi * x) > 0.5
-        if pattern == 1
-        else (np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y) > 0.5) & (pattern == 2)
-    )
+    ink, pattern, wave = INKS[colour] * (0.8 + 0.3 * u[4]), int(3 * u[5]), 4 + 4 * u[6]
+    stripes, dots = np.sin(wave * np.pi * x), np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y)
+    light = stripes > 0.5 if pattern == 1 else (dots > 0.5) & (pattern == 2)
     paint = np.where(light[..., None], 0.5 * ink + 120, ink)
     return np.where(_inside(shape, x, y)[..., None], paint, ground).clip(0, 255).astype(np.uint8)
 

@@ -153,8 +153,8 @@ def load_dataset(folder: Path | str) -> Dataset:
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f'{folder / "dataset.json"}: expected {{"name": "...", "info": {{...}}}}') from None
-    tables = (read_table(folder / f"{table}.parquet") for table in ("interactions", "items"))
-    interactions, items = check_tables(*tables, folder, lambda table: f"{folder / table}.parquet")
+    interactions, items = (read_table(folder / f"{table}.parquet") for table in ("interactions", "items"))
+    interactions, items = check_tables(interactions, items, folder, lambda table: f"{folder / table}.parquet")
     return Dataset(name, order(interactions), items, folder, info)
 
 

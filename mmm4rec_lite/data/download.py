@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.data.dataset import load_dataset
+from mmm4rec_lite.data.dataset import Dataset, load_dataset
 from mmm4rec_lite.data.schema import read_table
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
@@ -37,11 +38,12 @@ PIXELS = 50_000_000  # a small file can unfold to more
 REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 
 
-def fetch_images(folder, again=False, workers=16, progress=True, **limits):
+def fetch_images(
+    folder: Path | str, again: bool = False, workers: int = 16, progress: bool = True, **limits: Any
+) -> pd.DataFrame:
     """Fetch the pictures a dataset folder has URLs for and enter them in its ``items.parquet``.
 
-    again: ask once more for what an earlier call found gone, refused, bad or too large. Other arguments and the
-    report: as in `download`. InputError when the folder is no dataset or has no URLs.
+    Arguments and report are those of `download`. InputError when the folder is no dataset or has no URLs.
     """
     folder = Path(folder)
     load_dataset(folder)
@@ -55,41 +57,40 @@ def fetch_images(folder, again=False, workers=16, progress=True, **limits):
 
 
 def download(
-    urls,
-    folder,
-    again=False,
-    workers=16,
-    progress=True,
-    attempts=4,
-    pause=1.0,
-    timeout=20.0,
-    slowest=120.0,
-    largest=LARGEST,
-):
+    urls: pd.DataFrame,
+    folder: Path | str,
+    again: bool = False,
+    workers: int = 16,
+    progress: bool = True,
+    attempts: int = 4,
+    pause: float = 1.0,
+    timeout: float = 20.0,
+    slowest: float = 120.0,
+    largest: int = LARGEST,
+) -> pd.DataFrame:
     """Fetch pictures into ``folder/images``, named by item; what an earlier call settled is not asked for again.
 
-    Args:
-        urls: frame [item, url], one row per item.
-        folder: where ``images/`` and the report are or will be.
-        again: ask again for what was settled as gone, refused, bad or large.
-        workers: requests at once.
-        attempts: tries of one call for what may pass: the second at once, the third after ``pause`` seconds, then
-            doubled each time, or as the server's Retry-After says (at most two minutes).
-        timeout: seconds to connect, and between two pieces; ``slowest`` for the whole answer.
-        largest: bytes.
+    Parameters
+    ----------
+    urls : frame [item, url], one row per item
+    folder : where ``images/`` and the report are or will be
+    again : ask again for what was settled as gone, refused, bad or large
+    workers : requests at once
+    attempts : tries of one call for what may pass: the second at once, the third after ``pause`` seconds, then
+        doubled each time, or as the server's Retry-After says (at most two minutes)
+    timeout : seconds to connect, and between two pieces; ``slowest`` for the whole answer
+    largest : bytes
 
-    Returns:
-        A frame [item, url, status, tries, file, asked], in the order of ``urls``; file is the path below ``folder`` or
-        None; asked: by this call, not settled before.
-        Status: ok; gone (404, 410), refused (another 4xx, or no web address), bad (no whole picture), large; and what
-        may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
+    Returns
+    -------
+    A frame [item, url, status, tries, file, asked], in the order of ``urls``. file: the path below ``folder`` or None;
+    asked: by this call, not settled before. Status: ok; gone (404, 410), refused (another 4xx, or no web address), bad
+    (no whole picture), large; and what may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
     """
     folder = Path(folder)
-    urls = urls.drop_duplicates("item", ignore_index=True)
-    known = _known(folder)
-    todo = [
-        (item, url) for item, url in zip(urls["item"], urls["url"]) if not _settled(known.get(item), url, folder, again)
-    ]
+    urls, known = urls.drop_duplicates("item", ignore_index=True), _known(folder)
+    pairs = zip(urls["item"], urls["url"])
+    todo = [(item, url) for item, url in pairs if not _settled(known.get(item), url, folder, again)]
     pool = urllib3.PoolManager(maxsize=workers, timeout=urllib3.Timeout(timeout))
     policy = urllib3.Retry(total=attempts, backoff_factor=pause / 2, backoff_max=60, retry_after_max=120)
 
@@ -100,9 +101,7 @@ def download(
             file = f"{IMAGES}/{_name(item)}{suffix}"
             with atomic(folder / file) as temporary:
                 temporary.write_bytes(content)
-        elif status == "ok":
-            status = "bad"
-        return dict(zip(COLUMNS, (item, url, status, tries, file)))
+        return dict(zip(COLUMNS, (item, url, "bad" if status == "ok" and not suffix else status, tries, file)))
 
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / REPORT, "a", encoding="utf-8") as log, ThreadPoolExecutor(workers) as threads:
@@ -119,26 +118,24 @@ def download(
     return report.assign(asked=report["item"].isin([item for item, _ in todo]))
 
 
-def save_with_urls(dataset, urls, folder):
+def save_with_urls(dataset: Dataset, urls: pd.DataFrame, folder: Path | str) -> None:
     """`Dataset.save` with the image URLs beside.
 
     An item without a picture keeps the one that an earlier dataset in ``folder`` fetched for it, and the report
     on it, where its URL is still the same.
     """
     folder = Path(folder)
-    own = dataset.items["image"].dropna()
-    bare = set(dataset.items["item"].drop(own.index))
-    wanted = {item: url for item, url in zip(urls["item"], urls["url"]) if item in bare}
-    taken = set(own)  # a path that is another item's picture now
+    own = dataset.items.set_index("item")["image"]
+    wanted = urls[urls["item"].isin(own.index[own.isna()])].set_index("item")["url"].to_dict()
+    taken = set(own.dropna())  # a path that is another item's picture now
     known = {
         item: found
         for item, found in _known(folder).items()
         if item in wanted and found["file"] not in taken and _settled(found, wanted[item], folder, again=False)
     }
     files = {item: found["file"] for item, found in known.items() if found["status"] == "ok"}
-    image = [files.get(item, image) for item, image in zip(dataset.items["item"], dataset.items["image"])]
-    items = dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
-    replace(dataset, items=items).save(folder, kept=set(files.values()))
+    image = pd.Series([files.get(item, one) for item, one in own.items()], dataset.items.index, dtype=object)
+    replace(dataset, items=dataset.items.assign(image=image)).save(folder, kept=set(files.values()))
     with atomic(folder / URLS) as temporary:
         urls.to_parquet(temporary, index=False)
     if known:
@@ -146,7 +143,7 @@ def save_with_urls(dataset, urls, folder):
             temporary.write_text("".join(json.dumps(found) + "\n" for found in known.values()), encoding="utf-8")
 
 
-def read_urls(folder):
+def read_urls(folder: Path | str) -> pd.DataFrame:
     """The frame [item, url] of a folder; InputError if it has none."""
     path = Path(folder) / URLS
     if not path.is_file():
@@ -159,23 +156,21 @@ def read_urls(folder):
 
 def _known(folder):
     """item -> the latest line of the report on it; a line cut by a kill does not count."""
-    known = {}
-    if (folder / REPORT).is_file():
-        for line in (folder / REPORT).read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                found = json.loads(line)
-                known[found["item"]] = {column: found[column] for column in COLUMNS}
-            except (ValueError, KeyError, TypeError):
-                continue
+    known, report = {}, folder / REPORT
+    for line in report.read_text(encoding="utf-8", errors="replace").splitlines() if report.is_file() else ():
+        try:
+            found = json.loads(line)
+            known[found["item"]] = {column: found[column] for column in COLUMNS}
+        except (ValueError, KeyError, TypeError):
+            continue
     return known
 
 
 def _settled(found, url, folder, again):
+    """Whether what was ``found`` on an item answers its ``url``."""
     if found is None or found["url"] != url:
         return False
-    if found["status"] == "ok":
-        return (folder / found["file"]).is_file()
-    return found["status"] in LASTING and not again
+    return (folder / found["file"]).is_file() if found["status"] == "ok" else found["status"] in LASTING and not again
 
 
 def _name(item):
@@ -197,10 +192,9 @@ def _fetch(pool, url, policy, attempts, slowest, largest):
         except urllib3.exceptions.LocationValueError:  # no address one could ask
             return "refused", tries, None
         except urllib3.exceptions.HTTPError as error:
-            cause = getattr(error, "reason", error)
-            timed_out = isinstance(cause, urllib3.exceptions.TimeoutError) and not isinstance(
-                cause, urllib3.exceptions.NewConnectionError
-            )  # one by history only
+            cause, late = getattr(error, "reason", error), urllib3.exceptions.TimeoutError
+            refused = urllib3.exceptions.NewConnectionError  # a timeout by history only
+            timed_out = isinstance(cause, late) and not isinstance(cause, refused)
             status, content = "timeout" if timed_out else "connection", None
         if status not in PASSING or tries == attempts:
             return status, tries, content
@@ -210,10 +204,9 @@ def _fetch(pool, url, policy, attempts, slowest, largest):
 
 def _answer(response, deadline, largest):
     """(status, content) of a response, read in pieces so that neither size nor slowness is unbounded."""
-    if response.status != 200:
-        code = response.status
+    code, content = response.status, bytearray()
+    if code != 200:
         return "gone" if code in (404, 410) else "busy" if code in (408, 425, 429) or code >= 500 else "refused", None
-    content = bytearray()
     while piece := response.read1(2**16):
         content += piece
         if len(content) > largest:

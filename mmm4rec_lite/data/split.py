@@ -41,8 +41,9 @@ def sequences(dataset: Dataset) -> Sequences:
     items = pd.Index(dataset.items["item"]).get_indexer(interactions["item"]) + 1
     user, users = pd.factorize(interactions["user"])
     first = np.flatnonzero(np.diff(user, prepend=-1))[user]
-    arrays = (items, interactions["timestamp"].to_numpy(), first)
-    return Sequences(*(torch.tensor(array, dtype=torch.int64) for array in arrays), list(users), len(dataset.items))
+    arrays = {"items": items, "times": interactions["timestamp"].to_numpy(), "first": first}
+    flat = {name: torch.tensor(array, dtype=torch.int64) for name, array in arrays.items()}
+    return Sequences(**flat, users=list(users), item_count=len(dataset.items))
 
 
 def leave_one_out(dataset: Dataset) -> Split:
