@@ -9,7 +9,6 @@ import torch
 
 from mmm4rec_lite import InputError, analysis
 from mmm4rec_lite.data import Dataset, batch, statistics
-from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
 
 L = 20
@@ -93,23 +92,6 @@ def test_a_frequency_map_shows_what_a_learnable_filter_moves(tones):
     torch.testing.assert_close(out.detach(), tones[5], atol=1e-5, rtol=0)
 
 
-def test_traits_tell_linear_filters_from_the_adaptive_one():
-    made = {name: ch04.fresh_filter(L, **changes) for name, changes in ch04.FILTERS.items()}
-    table = ch04.traits(made | {"published": ch04.fresh_filter(L, published=True)}).set_index("filter")
-    assert (table.loc[["w/o AF", "neither"], "superposition"] < 1e-5).all()
-    assert (table.loc[["both filters", "w/o LF"], "superposition"] > 0.02).all()
-    assert (table.loc[["w/o LF", "neither"], "elsewhere"] < 1e-6).all()  # an element-wise K makes no new bins
-    assert (table.loc[["both filters", "w/o AF"], "elsewhere"] > 1e-3).all()
-    assert table.loc["neither", ["gain", "twice"]].tolist() == pytest.approx([2, 2])
-    assert table.loc["published", "twice"] == pytest.approx(4) and table.loc["published", "gain"] < 0.02
-
-
-def test_the_published_start_passes_next_to_nothing(tones):
-    for published, least, most in ((True, 0, 0.02), (False, 1.5, 2.5)):
-        answer = ch04.fresh_filter(L, published=published)(tones, tones)
-        assert least < answer.std() / tones.std() < most
-
-
 def test_images_reach_the_fused_last_step_from_the_convolution_alone(toy_model, small, one):
     model = toy_model(small.replace(d_conv=3))
     seen = analysis.activations(model, one)[0]
@@ -129,22 +111,6 @@ def test_the_parts_of_a_score_add_up_to_it(toy_model, small, one):
         torch.testing.assert_close(sum(parts), model.score(users)[:, items])
     with pytest.raises(InputError, match="fusion='item'"):
         analysis.score_parts(toy_model(small.replace(fusion="item")), users, items)
-
-
-@pytest.mark.parametrize(
-    "period, bins", [(5, [4, 8]), (4, [5, 10]), (10, [2, 4, 6, 8, 10]), (1, []), (20, range(1, 11))]
-)
-def test_a_planted_rhythm_is_where_its_period_says(period, bins):
-    gaps = ch04.rhythm(period, L)
-    table = ch04.rhythm_table({"planted": gaps})
-    assert table["bin"][table["amplitude"] > 1e-3].tolist() == list(bins)
-    assert (gaps == gaps.max()).sum() == L // period
-
-
-def test_a_signal_forgets_tempo_and_keeps_rhythm():
-    days, minutes = ch04.signal(ch04.rhythm(5, L)), ch04.signal(ch04.rhythm(5, L, 60, 3600))
-    torch.testing.assert_close(days, minutes, atol=1e-4, rtol=0)
-    assert ch04.signal(torch.full((L,), 7 * 86400)).abs().max() < 1e-3
 
 
 def _dataset(gaps):
@@ -177,17 +143,3 @@ def test_a_gap_spectrum_finds_a_planted_rhythm_and_none_in_shuffled_gaps():
 def test_a_gap_spectrum_says_when_histories_are_too_short(toy):
     with pytest.raises(InputError, match="fewer than two users have 500 gaps"):
         statistics.gap_spectrum([toy], 500)
-
-
-def test_filters_are_shown_signal_by_signal():
-    signals = {"five": ch04.signal(ch04.rhythm(5, L)), "four": ch04.signal(ch04.rhythm(4, L))}
-    layer = ch04.pass_bins([4, 8], L)
-    assert isinstance(layer, FourierFilter)
-    table = ch04.passed({"period 5": layer}, signals)
-    rows = table.groupby("signal")
-    assert rows.size().to_dict() == {"five": L, "four": L}
-    for name, out in (("five", signals["five"]), ("four", torch.zeros(L))):
-        assert rows.get_group(name)["out"].tolist() == pytest.approx(out.tolist(), abs=1e-4)
-    K = ch04.adaptive_table(layer, signals).set_index("signal").loc["five"]
-    assert K["bin"].tolist() == list(range(1, 11))
-    assert K["K"].tolist() == pytest.approx([0.5 * (k in (4, 8)) for k in range(1, 11)])

@@ -1,22 +1,26 @@
-"""Measured costs: the frame's form, what is counted, what is left as it was. No test asserts on time itself."""
+"""The operator's costs: the frame's form, what is counted, what is left as it was; its figures. No test is on time."""
 
+import pandas as pd
 import pytest
 import torch
 
 from mmm4rec_lite import InputError
-from mmm4rec_lite.study import ch02_ssd as experiment
-from mmm4rec_lite.study.ch02_ssd import FORMS, inputs, scaling
+from mmm4rec_lite.models.ssd import decay_mask
+from mmm4rec_lite.study import ch02_ssd as ch02
+from tests.support.figures import drawn, legend
+
+MASK = decay_mask(torch.tensor([-0.1, -0.2, -0.3]))
 
 
 def test_inputs_suit_every_form_and_come_back_the_same():
-    given = inputs(10, batch=2, heads=4, width=3, state=5, seed=1)
+    given = ch02.inputs(10, batch=2, heads=4, width=3, state=5, seed=1)
     assert (given["dt"] > 0).all() and (given["A"] < 0).all()
-    y = [form(**given) for form in FORMS.values()]
+    y = [form(**given) for form in ch02.FORMS.values()]
     assert y[0].shape == (2, 10, 4, 3)
     for other in y[1:]:
         torch.testing.assert_close(other, y[0], atol=1e-5, rtol=1e-5)
-    assert all(torch.equal(v, given[name]) for name, v in inputs(10, 2, 4, 3, 5, seed=1).items())
-    assert not torch.equal(inputs(10, seed=1)["x"], inputs(10, seed=2)["x"])
+    assert all(torch.equal(v, given[name]) for name, v in ch02.inputs(10, 2, 4, 3, 5, seed=1).items())
+    assert not torch.equal(ch02.inputs(10, seed=1)["x"], ch02.inputs(10, seed=2)["x"])
 
 
 def test_every_form_is_timed_at_every_length_and_the_first_run_does_not_count():
@@ -27,7 +31,7 @@ def test_every_form_is_timed_at_every_length_and_the_first_run_does_not_count():
         return x
 
     before = torch.get_num_threads()
-    table = scaling([4, 8], {"a": form, "b": form}, batch=3, rounds=2, heads=2, width=5)
+    table = ch02.scaling([4, 8], {"a": form, "b": form}, batch=3, rounds=2, heads=2, width=5)
     assert table[["form", "length", "batch", "rounds", "threads"]].values.tolist() == [
         [name, length, 3, 2, 1] for length in (4, 8) for name in "ab"
     ]
@@ -50,31 +54,85 @@ def test_backward_runs_when_asked_for():
             return g
 
     form = lambda x, **rest: Watch.apply(x)
-    scaling([4], {"a": form}, rounds=1)
+    ch02.scaling([4], {"a": form}, rounds=1)
     assert not grads
-    scaling([4], {"a": form}, rounds=1, backward=True)
+    ch02.scaling([4], {"a": form}, rounds=1, backward=True)
     assert len(grads) == 2
 
 
 def test_threads_are_set_back_also_after_an_error():
     before = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError):
-        scaling([4], {"a": lambda **given: 1 / 0}, threads=before + 1)
+        ch02.scaling([4], {"a": lambda **given: 1 / 0}, threads=before + 1)
     assert torch.get_num_threads() == before
 
 
 def test_the_scale_is_read_from_the_environment(monkeypatch):
-    monkeypatch.setattr(experiment, "LENGTHS", {"quick": (2,), "full": (2, 3)})
+    monkeypatch.setattr(ch02, "LENGTHS", {"quick": (2,), "full": (2, 3)})
     quiet = {"a": lambda x, **rest: x}
     monkeypatch.delenv("MMM4REC_SCALE", raising=False)
-    assert scaling(forms=quiet, rounds=1)["length"].tolist() == [2]
+    assert ch02.scaling(forms=quiet, rounds=1)["length"].tolist() == [2]
     monkeypatch.setenv("MMM4REC_SCALE", "full")
-    assert scaling(forms=quiet, rounds=1)["length"].tolist() == [2, 3]
+    assert ch02.scaling(forms=quiet, rounds=1)["length"].tolist() == [2, 3]
     monkeypatch.setenv("MMM4REC_SCALE", "huge")
     with pytest.raises(InputError, match="huge"):
-        scaling(forms=quiet)
+        ch02.scaling(forms=quiet)
 
 
 def test_no_rounds_is_told():
     with pytest.raises(InputError, match="rounds"):
-        scaling([4], rounds=0)
+        ch02.scaling([4], rounds=0)
+
+
+def test_doublings_are_milliseconds_and_their_factors():
+    table = ch02.doublings(pd.DataFrame({"scan": [0.001, 0.0021]}, index=[64, 128]))
+    assert table["milliseconds", "scan"].tolist() == [1, 2.1]
+    assert table["factor per doubling", "scan"].tolist()[1] == 2.1
+
+
+def test_memory_curves_draw_every_curve_from_the_impulse_on():
+    (axis,) = drawn(ch02.plot_memory_curves({"a": torch.tensor([1, 0.5, 0.25]), "b": torch.tensor([1, 0.9, 0.81])}))
+    assert axis.lines[0].get_ydata().tolist() == [1, 0.5, 0.25] and axis.lines[0].get_xdata().tolist() == [0, 1, 2]
+    assert legend(axis) == ["a", "b"] and "steps" in axis.get_xlabel() and axis.get_ylabel()
+
+
+def test_matrix_row_is_white_at_zero_and_counts_from_one():
+    signed = torch.tensor([[1.0, -3], [0, 2]])
+    left, right, *bars = drawn(ch02.plot_matrix_row({"M": MASK, "signed": signed}))
+    assert right.images[0].get_array().tolist() == signed.tolist()
+    assert right.images[0].get_clim() == (-3, 3) and right.get_xlim() == (0.5, 2.5)
+    assert [axis.get_title() for axis in (left, right)] == ["M", "signed"] and "t" in left.get_ylabel()
+    assert bars[0].get_ylim() == (0, 1) and bars[1].get_ylim() == (-3, 3)
+
+
+@pytest.mark.parametrize("chunk, squares", [(2, 2), (3, 1), (1, 3)])
+def test_chunk_map_has_a_square_per_chunk_and_a_strip_before_all_but_the_first(chunk, squares):
+    (axis,) = drawn(ch02.plot_chunk_map(MASK, chunk))
+    assert sum(not patch.get_fill() for patch in axis.patches) == squares
+    strips = [patch for patch in axis.patches if patch.get_fill()]
+    assert [strip.get_width() for strip in strips] == [chunk * k for k in range(1, squares)]
+
+
+def test_half_life_lines_follow_the_formula():
+    (axis,) = drawn(ch02.plot_half_life_lines([-1, -2], [0.1, 1.0], fresh=(0.01, 0.1)))
+    assert axis.lines[1].get_ydata() == pytest.approx([0.6931 / 0.2, 0.6931 / 2], rel=1e-3)
+    assert axis.get_xscale() == axis.get_yscale() == "log" and "steps" in axis.get_ylabel()
+    assert "A = -2" in legend(axis)
+
+
+def test_scaling_curves_draw_medians_on_log_scales():
+    table = pd.DataFrame(
+        {
+            "form": ["scan", "scan", "masked", "masked"],
+            "length": [64, 128] * 2,
+            "seconds": [1.0, 2, 0.5, 2.5],
+            "fastest": [0.9, 1.9, 0.4, 2],
+            "slowest": [1.1, 2.5, 0.7, 3],
+        }
+    )
+    (axis,) = drawn(ch02.plot_scaling_curves(table))
+    assert axis.lines[1].get_ydata().tolist() == [0.5, 2.5] and legend(axis)[:2] == ["scan", "masked"]
+    assert axis.get_xscale() == axis.get_yscale() == "log"
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["64", "128"]
+    guides = [line.get_ydata() for line in axis.lines[2:]]
+    assert [ends[1] / ends[0] for ends in guides] == pytest.approx([8, 64])  # slopes 1 and 2 over a factor of 8

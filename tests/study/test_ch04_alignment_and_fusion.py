@@ -1,19 +1,66 @@
-"""Figures of alignment, filters and fusion: each draws what its frame says, with labelled axes."""
+"""Rhythms planted by hand, what filters make of them, and figures that draw what their frames say."""
+
+import math
 
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 
-from mmm4rec_lite import viz
+from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
-from tests.viz.test_figures import drawn
+from tests.support.figures import drawn
+from tests.support.figures import legend as words
 
+L = 20
 BINS = pd.DataFrame({"bin": [1, 2, 3], "period": [6.0, 3.0, 2.0]})
 
 
-def words(axis):
-    return [text.get_text() for text in axis.get_legend().get_texts()]
+def test_traits_tell_linear_filters_from_the_adaptive_one():
+    made = {name: ch04.fresh_filter(L, **changes) for name, changes in ch04.FILTERS.items()}
+    table = ch04.traits(made | {"published": ch04.fresh_filter(L, published=True)}).set_index("filter")
+    assert (table.loc[["w/o AF", "neither"], "superposition"] < 1e-5).all()
+    assert (table.loc[["both filters", "w/o LF"], "superposition"] > 0.02).all()
+    assert (table.loc[["w/o LF", "neither"], "elsewhere"] < 1e-6).all()  # an element-wise K makes no new bins
+    assert (table.loc[["both filters", "w/o AF"], "elsewhere"] > 1e-3).all()
+    assert table.loc["neither", ["gain", "twice"]].tolist() == pytest.approx([2, 2])
+    assert table.loc["published", "twice"] == pytest.approx(4) and table.loc["published", "gain"] < 0.02
+
+
+def test_the_published_start_passes_next_to_nothing():
+    tones = (2 * math.pi * torch.outer(torch.arange(L // 2 + 1), torch.arange(L)) / L).cos()
+    for published, least, most in ((True, 0, 0.02), (False, 1.5, 2.5)):
+        answer = ch04.fresh_filter(L, published=published)(tones, tones)
+        assert least < answer.std() / tones.std() < most
+
+
+@pytest.mark.parametrize(
+    "period, bins", [(5, [4, 8]), (4, [5, 10]), (10, [2, 4, 6, 8, 10]), (1, []), (20, range(1, 11))]
+)
+def test_a_planted_rhythm_is_where_its_period_says(period, bins):
+    gaps = ch04.rhythm(period, L)
+    table = ch04.rhythm_table({"planted": gaps})
+    assert table["bin"][table["amplitude"] > 1e-3].tolist() == list(bins)
+    assert (gaps == gaps.max()).sum() == L // period
+
+
+def test_a_signal_forgets_tempo_and_keeps_rhythm():
+    days, minutes = ch04.signal(ch04.rhythm(5, L)), ch04.signal(ch04.rhythm(5, L, 60, 3600))
+    torch.testing.assert_close(days, minutes, atol=1e-4, rtol=0)
+    assert ch04.signal(torch.full((L,), 7 * 86400)).abs().max() < 1e-3
+
+
+def test_filters_are_shown_signal_by_signal():
+    signals = {"five": ch04.signal(ch04.rhythm(5, L)), "four": ch04.signal(ch04.rhythm(4, L))}
+    layer = ch04.pass_bins([4, 8], L)
+    assert isinstance(layer, FourierFilter)
+    table = ch04.passed({"period 5": layer}, signals)
+    rows = table.groupby("signal")
+    assert rows.size().to_dict() == {"five": L, "four": L}
+    for name, out in (("five", signals["five"]), ("four", torch.zeros(L))):
+        assert rows.get_group(name)["out"].tolist() == pytest.approx(out.tolist(), abs=1e-4)
+    K = ch04.adaptive_table(layer, signals).set_index("signal").loc["five"]
+    assert K["bin"].tolist() == list(range(1, 11))
+    assert K["K"].tolist() == pytest.approx([0.5 * (k in (4, 8)) for k in range(1, 11)])
 
 
 def periods(axis):
@@ -53,26 +100,6 @@ def test_planted_rhythms_show_gaps_and_spectrum_side_by_side():
     assert [bar.get_height() for bar in axes[1].patches] == [0, 2, 0.5] and periods(axes[3])
 
 
-def test_gap_spectra_show_a_line_per_dataset_beside_chance():
-    table = pd.concat(
-        [
-            BINS.assign(dataset=name, users=n, ratio=[1.5, 1, 0.8], **{"standard_error": 0.1})
-            for name, n in (("a", 10), ("b", 20))
-        ]
-    )
-    (axis,) = drawn(viz.gap_spectra(table))
-    assert set(words(axis)) == {"a, 10 users", "b, 20 users", "the same gaps in any order"} and periods(axis)
-    assert [list(line[0].get_ydata()) for line in axis.containers] == [[1.5, 1, 0.8]] * 2
-
-
-def test_filter_gain_has_a_panel_per_data_and_leaves_bin_0_out():
-    rows = pd.concat([pd.DataFrame({"bin": [0], "period": [float("inf")]}), BINS]).assign(gain=[9.0, 2, 1, 2])
-    table = pd.concat([rows.assign(data=data, when=when) for data in "xy" for when in ("fresh", "trained")])
-    left, right = drawn(viz.filter_gain(table))
-    assert list(left.lines[0].get_ydata()) == [2, 1, 2] and periods(left) and words(right) == ["fresh", "trained"]
-    assert "gain" in left.get_ylabel()
-
-
 def test_filter_in_out_has_a_row_per_signal_and_a_column_per_filter():
     table = pd.concat(
         [
@@ -91,13 +118,6 @@ def test_adaptive_gain_shows_each_signal_from_1():
     (axis,) = drawn(ch04.plot_adaptive_gain(pd.concat([BINS.assign(signal=s, K=[1, 2, 1.5]) for s in ("a", "b")])))
     assert words(axis) == ["a", "b"] and periods(axis)
     assert [bar.get_y() + bar.get_height() for bar in axis.containers[0]] == [1, 2, 1.5]
-
-
-def test_frequency_maps_share_one_scale():
-    figure = viz.frequency_maps({"a": torch.eye(3), "b": 2 * torch.eye(3)})
-    first, second, bar = drawn(figure)
-    assert isinstance(figure, Figure) and first.images[0].get_clim() == second.images[0].get_clim() == (0, 2)
-    assert "in" in first.get_ylabel() and "out" in first.get_xlabel() and bar.get_ylabel()
 
 
 def test_reach_bars_tell_an_exact_zero_from_a_small_number():

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from mmm4rec_lite.study import shop
 from mmm4rec_lite.study.cli.experiments import experiment_app
+from mmm4rec_lite.study.shop_report import pooled, report
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.rows import store_row
 
 
 def test_pictures_are_made_once_and_belong_to_the_same_items(tmp_path, monkeypatch):
@@ -21,6 +23,20 @@ def test_pictures_are_made_once_and_belong_to_the_same_items(tmp_path, monkeypat
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     assert shop.World(config).pictured.items.equals(pictured.items)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")} == before
+
+
+def test_the_stored_page_is_what_the_stored_lines_say():
+    stored = Path(__file__).parents[2] / "benchmarks" / "results" / "store.csv"
+    assert stored.with_suffix(".md").read_text(encoding="utf-8") == report(pd.read_csv(stored))
+
+
+def test_over_seeds_the_larger_error_counts():
+    rows = [store_row(seed=seed, difference=0.03 + 0.02 * seed, standard_error=0.003) for seed in (0, 1)]
+    (line,) = pooled(pd.DataFrame(rows)).to_dict(orient="records")
+    assert line["seeds"] == 2 and line["difference"] == pytest.approx(0.04)
+    assert line["standard_error"] == pytest.approx(0.003 / 2**0.5) and line["error"] == pytest.approx(0.01)
+    (line,) = pooled(pd.DataFrame(rows[:1])).to_dict(orient="records")
+    assert line["error"] == 0.003  # one seed has no spread
 
 
 def test_scales_are_known_by_name(monkeypatch):
