@@ -6,7 +6,9 @@ table below uncrosses them.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +16,7 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.typing import Float, Tensor
 
 SCAN = {  # public name -> here, inside a TiSSD or TiCoSSD
     "dt_bias": "core.step.bias",
@@ -66,47 +69,47 @@ GAP_SCALE = ("times.log_mean", "times.log_std")  # buffers that the public model
 FUSION = {"static": "sum", "dynamic_shared": "shared", "dynamic_instance": "item"}
 
 
-def official_config(config):
+# field of ``ModelConfig`` -> public key, where the two differ
+SIZES = dict(d_model="hidden_size", d_ff="inner_size", n_layers="num_layers", dropout="dropout_prob")
+SIZES |= dict(time_dropout="time_dropout_prob", item_bias="is_modality_bias", time="is_time", ffn="is_ffn")
+SIZES |= dict(gate_per_step="p2p_residual")
+SAME = ("d_state", "d_conv", "expand", "head_dim", "n_groups", "max_len", "norm_eps", "temperature")
+
+
+def official_config(config: Mapping[str, Any]) -> ModelConfig:
     """The ``ModelConfig`` of a public config mapping (keys as in its YAML files)."""
-    fusion = config.get("item_mm_fusion") or "static"
+    fusion = FUSION.get(config.get("item_mm_fusion") or "static", "sum")
     try:
-        return ModelConfig.official(
-            d_model=config["hidden_size"],
-            d_ff=config["inner_size"],
-            d_state=config["d_state"],
-            d_conv=config["d_conv"],
-            expand=config["expand"],
-            head_dim=config["head_dim"],
-            n_groups=config["n_groups"],
-            n_layers=config["num_layers"],
-            max_len=config["max_len"],
-            dropout=config["dropout_prob"],
-            time_dropout=config["time_dropout_prob"],
-            norm_eps=config["norm_eps"],
-            temperature=config["temperature"],
-            item_bias=config["is_modality_bias"],
-            time=config["is_time"],
-            ffn=config["is_ffn"],
-            gate_per_step=config["p2p_residual"],
-            fusion=FUSION.get(fusion, "sum"),
-        )
+        fields = {field: config[key] for field, key in {**SIZES, **dict(zip(SAME, SAME))}.items()}
     except KeyError as error:
         raise InputError(f"official config: key {error} is missing; give the mapping of the public YAML file") from None
+    return ModelConfig.official(**fields, fusion=fusion)
 
 
-def load_official(state_dict, config, image_features, text_features):
+def load_official(
+    state_dict: Mapping[str, Tensor] | Path | str,
+    config: Mapping[str, Any],
+    image_features: Float[Tensor, "K V"],
+    text_features: Float[Tensor, "K T"],
+) -> MMM4Rec:
     """A public model, ready to use.
 
-    ``state_dict``: the public parameters (name -> tensor), or the path of a checkpoint, read without running
-    anything in it. ``config``: the public config mapping. Features [items + 1, dim], row 0 for padding.
+    Parameters
+    ----------
+    state_dict : the public parameters by name, or a checkpoint's path, read without running anything in it
+    config : the public config mapping
+    image_features, text_features : [items + 1, V] and [items + 1, T], row 0 for padding
+
+    Raises
+    ------
+    InputError : parameters that lack, are too many or do not fit the config; a file that holds no plain tensors
     """
-    if isinstance(state_dict, (str, Path)):
-        state_dict = _read(Path(state_dict))
-    model = MMM4Rec(official_config(config), image_features, text_features)
+    public = _read(Path(state_dict)) if isinstance(state_dict, (str, Path)) else state_dict
+    model = MMM4Rec(official_config(config), image_features=image_features, text_features=text_features)
     own = model.state_dict()
     wanted = {name for name in own if name not in GAP_SCALE}
-    given = {}
-    for name, tensor in state_dict.items():
+    given: dict[str, Tensor] = {}
+    for name, tensor in public.items():
         here = _here(name)
         if here is None or (here == "fusion" and model.config.fusion == "sum"):
             continue  # features; the constant 1 of the static fusion
@@ -119,12 +122,9 @@ def load_official(state_dict, config, image_features, text_features):
                 f"official weights: the model of this config {what} {_some(names)}; "
                 "check num_layers and the other switches of the config"
             )
-    wrong = {name for name in wanted if own[name].shape != given[name].shape}
-    if wrong:
+    if wrong := {name for name in wanted if own[name].shape != given[name].shape}:
         raise InputError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
-    with torch.no_grad():
-        for name in wanted:
-            own[name].copy_(given[name])
+    model.load_state_dict(given, strict=False)
     model.dropout.p = config.get("embedding_drop_prob", model.dropout.p)
     for module in model.modules():
         if isinstance(module, FeedForward):
@@ -132,24 +132,19 @@ def load_official(state_dict, config, image_features, text_features):
     return model.eval()
 
 
-def to_official(model):
+def to_official(model: MMM4Rec) -> dict[str, Tensor]:
     """The model's parameters under the public names, ready for the public code's ``load_state_dict``.
 
     Features are left out. InputError for models that the public code has no form for.
     """
-    plain = ModelConfig.official()
-    odd = [
-        name
-        for name in ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
-        if getattr(model.config, name) != getattr(plain, name)
-    ]
-    if odd:
+    plain, fixed = (
+        ModelConfig.official(),
+        ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks"),
+    )
+    if odd := [name for name in fixed if getattr(model.config, name) != getattr(plain, name)]:
         raise InputError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
     tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
-    state = {}
-    for name, tensor in tensors.items():
-        for public in _public(name):
-            state[public] = tensor
+    state = {public: tensor for name, tensor in tensors.items() for public in _public(name)}
     if model.config.fusion == "sum":
         state["fusion_factor"] = torch.tensor(1.0)
     return state

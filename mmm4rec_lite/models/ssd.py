@@ -42,7 +42,7 @@ def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L 
 
     ``log_decay`` holds A dt_t. Rows of the result are the readers t, columns the items s.
 
-    >>> decay_mask(torch.tensor([0.0, -1.0, -0.5])).round(decimals=2).tolist()
+    >>> decay_mask(torch.tensor([0.0, -1.0, -0.5]).double()).round(decimals=2).tolist()
     [[1.0, 0.0, 0.0], [0.37, 1.0, 0.0], [0.22, 0.61, 1.0]]
     """
     L = log_decay.shape[-1]
@@ -138,7 +138,7 @@ def ssd(
     """The operator y in the form that ``choose`` names for these sizes (shapes and symbols: the table above).
 
     >>> x, dt, A, B = torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1), torch.tensor([-1.0]), torch.ones(1, 3, 1, 1)
-    >>> ssd(x, dt, A, B, C=B).flatten().round(decimals=2).tolist()  # 1, 1 + 1/e, 1 + 1/e + 1/e^2
+    >>> ssd(x, dt, A, B, C=B).flatten().double().round(decimals=2).tolist()  # 1, 1 + 1/e, 1 + 1/e + 1/e^2
     [1.0, 1.37, 1.5]
     """
     form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1])
