@@ -20,12 +20,12 @@ import mmm4rec_lite as m4r
 
 assert [name for name in {OPTIONAL.split()!r} if find_spec(name)] == []
 toy = m4r.load_dataset("data_samples/toy")
-rows = m4r.leave_one_out(toy)
-model = m4r.MMM4Rec(m4r.ModelConfig(), torch.randn(len(toy.items) + 1, 12), torch.randn(len(toy.items) + 1, 10))
-from mmm4rec_lite.training import TrainConfig, fit
-history = fit(model, rows.sequences, rows.train, TrainConfig(epochs=2, batch_size=64), rows.valid, progress=False)
-assert history["loss"].is_monotonic_decreasing
-print(m4r.recommend(model, toy, "user00", k=3)["title"].tolist())
+numbers, there = torch.randn(2, len(toy.items), 12), torch.ones(len(toy.items), dtype=torch.bool)
+encoder = dict(name="drawn", fingerprint="none")
+features = m4r.Features(list(toy.items["item"]), text=numbers[0], image=numbers[1], has_image=there, encoder=encoder)
+done = m4r.run(m4r.Task(toy, features), "mmm4rec", out="mine", epochs=2, progress=False)
+assert done.history["loss"].is_monotonic_decreasing
+print(m4r.recommend(done.model, toy, "user00", k=3)["title"].tolist())
 try:
     m4r.mask_map
 except m4r.InputError as error:
