@@ -126,7 +126,23 @@ def compare(
     ks: Sequence[int] = (10, 50),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """A line per scorer, with the history kept and filtered: system, filter_seen, the metrics, rows."""
+    """A line per scorer, with the history kept and filtered: system, filter_seen, the metrics, rows.
+
+    Parameters
+    ----------
+    scorers : a name for each
+    sequences, rows : as in a ``Split``
+    max_len : how many of the latest interactions the scorers are shown
+    ks : cut-offs of the metrics
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import leave_one_out, load_dataset
+    >>> rows = leave_one_out(load_dataset("data_samples/toy"))
+    >>> table = compare(counting(rows), rows.sequences, rows.test, max_len=20, progress=False)
+    >>> table["system"].tolist()
+    ['popularity', 'popularity', 'Markov chain', 'Markov chain']
+    """
     lines = []
     for name, score in scorers.items():
         for filter_seen in (False, True):
@@ -240,6 +256,16 @@ def recommend(
         Keep items of the history among the candidates.
     at
         The moment of the request in seconds since 1970, which a model with ``query_time`` needs.
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.models.config import ModelConfig
+    >>> from mmm4rec_lite.models.mmm4rec import MMM4Rec
+    >>> toy = load_dataset("data_samples/toy")
+    >>> model = MMM4Rec(ModelConfig(), torch.randn(61, 12), torch.randn(61, 10))  # untrained
+    >>> recommend(model, toy, "user00", k=3)["rank"].tolist()
+    [1, 2, 3]
     """
     return recommend_after(model, dataset, user_history(dataset, user, hide), k, seen, at)
 

@@ -64,6 +64,15 @@ class Task:
         "leave_one_out" or "global_time".
     subset
         What part of the data this is, for the record: "all", or "with_images".
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.features import extract, load_encoder
+    >>> toy = load_dataset("data_samples/toy")
+    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
+    >>> Task(toy, features).inputs
+    ('text', 'image', 'time')
     """
 
     dataset: Dataset
@@ -122,6 +131,12 @@ class Protocol:
         end), "longer" has five times as many epochs.
     width, window
         Other ones than the protocol's own (64 and 20; in "paper" each model's).
+
+    Examples
+    --------
+    >>> config, training = Protocol("matched", scale="quick").settings(get_model("sasrec"), "scratch")
+    >>> config.d_model, training.epochs
+    (64, 6)
     """
 
     name: str = "small"
@@ -214,6 +229,16 @@ def run(
     ------
     InputError
         Where data and model do not go together, and where ``out`` holds another run.
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.features import extract, load_encoder
+    >>> toy = load_dataset("data_samples/toy")
+    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
+    >>> done = run(Task(toy, features), "sasrec", out="mine", epochs=2, progress=False)
+    >>> len(done.history), len(done.ranks)
+    (2, 80)
     """
     if why := task.lacks(model, **changes):
         raise InputError(why)
@@ -242,6 +267,22 @@ def pretrain(
 
     All interactions are used, as in the paper, also those later than a target domain's test interactions. What has a
     row per item and what belongs to one way of serving is left to fine-tuning.
+
+    Parameters
+    ----------
+    task, model, protocol, out, seed, progress, changes : as of ``run``
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.features import extract, load_encoder
+    >>> toy = load_dataset("data_samples/toy")
+    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
+    >>> source = Task(toy.select("mugs"), features)
+    >>> target = Task(toy.select("lamps"), features)
+    >>> first = pretrain(source, out="mugs", epochs=1, batch_size=64, progress=False)
+    >>> run(target, out="lamps", start=first, epochs=1, progress=False).record["stage"]
+    'finetune'
     """
     if "pretrain" not in get_model(model).stages:
         raise InputError(f"{model}: this model has no pre-training")
@@ -288,11 +329,27 @@ def save(done: Run, task: Task, **notes: Any) -> None:
 def load_run(folder: Path | str, task: Task) -> Run:
     """Read a finished run, its model over the catalogue of ``task``.
 
+    Parameters
+    ----------
+    folder : made by ``run`` or ``pretrain``
+    task : gives the catalogue
+
     Raises
     ------
     InputError
         Where the file is missing, damaged or another version's, where the features are another encoder's, and where
         tables with a row per item belong to another catalogue.
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.features import extract, load_encoder
+    >>> toy = load_dataset("data_samples/toy")
+    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
+    >>> task = Task(toy, features)
+    >>> made = run(task, "sasrec", out="kept", epochs=1, progress=False)
+    >>> load_run("kept", task).record == made.record
+    True
     """
     file = Path(folder, FILE)
     tensors, notes = _read(folder)

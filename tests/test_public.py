@@ -72,12 +72,9 @@ def test_importing_starts_nothing_heavy_and_sets_nothing():
 def test_every_public_name_has_a_document_with_an_example(name):
     thing = getattr(m4r, name)
     text = inspect.getdoc(thing) or ""
-    assert ">>> " in text and "\nExamples\n--------\n" in text
-    signature = inspect.signature(thing)
-    if inspect.isfunction(thing) and signature.parameters:
+    assert "\nExamples\n--------\n>>> " in text
+    if inspect.isfunction(thing) and inspect.signature(thing).parameters:
         assert "\nParameters\n----------\n" in text
-    if inspect.isfunction(thing) and signature.return_annotation is not None:
-        assert "\nReturns\n-------\n" in text
 
 
 @pytest.mark.parametrize("module", MODULES)

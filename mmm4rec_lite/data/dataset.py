@@ -43,7 +43,7 @@ class Dataset:
     Examples
     --------
     >>> load_dataset("data_samples/toy").select("mugs")
-    Dataset toy-mugs: 40 users, 30 items, 519 interactions
+    Dataset toy-mugs: 40 users, 29 items, 453 interactions
     """
 
     name: str

@@ -212,8 +212,16 @@ def make_store(
     ``folder``: where the pictures are drawn, PNG, below ``images/``; None: no pictures (every image is None), all
     else the same. A domain comes out the same whichever others are made with it.
 
+    Parameters
+    ----------
+    folder : where pictures are drawn; None: none are
+    config : its sizes and parameters
+    domains : some of its ten
+
+    Examples
+    --------
     >>> make_store(config=StoreConfig(users=20, items=16), domains=["mugs"])
-    Dataset store: 20 users, 16 items, 314 interactions
+    Dataset store: 20 users, 16 items, 384 interactions
     """
     truth = Truth(config, domains)
     items = truth.items

@@ -138,6 +138,11 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> Encode
     Raises
     ------
     InputError : unknown name, unusable folder, no such device, or SigLIP out of reach
+
+    Examples
+    --------
+    >>> load_encoder("random")
+    Encoder('random', image_dim=32, text_dim=32, cpu)
     """
     name = str(name)
     folder = Path(name.removeprefix("local-dir:")).expanduser()

@@ -71,6 +71,14 @@ def extract(
     ------
     InputError : an unknown policy, no items, a picture that is not there or cannot be read (finished parts are kept),
         or a ``path`` that holds something else than features
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> from mmm4rec_lite.features import load_encoder
+    >>> toy = load_dataset("data_samples/toy")
+    >>> extract(toy, load_encoder("random"), "toy.safetensors", progress=False).image.shape
+    torch.Size([60, 32])
     """
     for value, known, name in ((missing, MISSING, "missing"), (bad_images, BAD_IMAGES, "bad_images")):
         if value not in known:

@@ -26,6 +26,13 @@ class Features:
     encoder : as `Encoder.describe` gives it, with "missing", the policy for items without a picture
     source : digest of everything that the rows were made from (`extract` compares it)
     bad_images : item id -> why its picture could not be read; these items count as without a picture
+
+    Examples
+    --------
+    >>> there = torch.tensor([True, False])
+    >>> rows = Features(["a", "b"], text=torch.ones(2, 4), image=torch.ones(2, 3), has_image=there, encoder={})
+    >>> rows.catalogue(["b"]).text.shape  # row 0 is padding
+    torch.Size([2, 4])
     """
 
     items: list[str]
@@ -89,7 +96,19 @@ class Features:
 
 
 def load_features(path: Path | str) -> Features:
-    """Read a feature file; InputError if it is not there, is none, or is damaged."""
+    """Read a feature file; InputError if it is not there, is none, or is damaged.
+
+    Parameters
+    ----------
+    path : a file made by ``extract`` or ``Features.save``
+
+    Examples
+    --------
+    >>> there = torch.tensor([True])
+    >>> Features(["a"], torch.ones(1, 4), torch.ones(1, 3), there, {}).save("one.safetensors")
+    >>> load_features("one.safetensors").items
+    ['a']
+    """
     return Features(**load_rows(path, "feature", "check the path, or make it anew with the command `features`"))
 
 

@@ -46,7 +46,14 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Frozen features of a catalogue, a row per item behind row 0 for padding; ``features.catalogue(ids)`` makes it."""
+    """Frozen features of a catalogue, a row per item behind row 0 for padding; ``features.catalogue(ids)`` makes it.
+
+    Examples
+    --------
+    >>> there = torch.ones(4, dtype=torch.bool)
+    >>> len(Catalogue(text=torch.zeros(4, 8), image=torch.zeros(4, 6), has_image=there))  # three items behind padding
+    4
+    """
 
     text: Float[Tensor, "K T"]
     image: Float[Tensor, "K V"]

@@ -18,6 +18,11 @@ class Quirks:
 
     Found in the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248. What each one changes, at once and after
     training with it, is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
+
+    Examples
+    --------
+    >>> Quirks(pad_item=True).pad_item, Quirks().pad_item, Quirks.all().target_time
+    (True, False, True)
     """
 
     target_time: bool = False  # the target's own time stamp stands in the input (a leak)
@@ -40,6 +45,8 @@ class Quirks:
 class ModelConfig:
     """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes.
 
+    Examples
+    --------
     >>> ModelConfig.paper(n_layers=2).n_heads
     8
     """
@@ -139,7 +146,13 @@ class BaselineConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``."""
+    """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``.
+
+    Examples
+    --------
+    >>> TrainConfig(lr=1e-3).replace(epochs=2).epochs, TrainConfig.paper("finetune").batch_size
+    (2, 1024)
+    """
 
     stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
     epochs: int = 20  # at most

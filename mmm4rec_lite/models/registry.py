@@ -110,6 +110,12 @@ MODELS = {spec.name: spec for spec in _SPECS}
 def get_model(name: str) -> ModelSpec:
     """The model called ``name``, with ``+id`` behind it for the form with a learned vector per item.
 
+    Parameters
+    ----------
+    name : as in ``list_models()``, such as "sasrec" or "missrec+id"
+
+    Examples
+    --------
     >>> get_model("unisrec+id").reads
     ('id', 'text')
     """
@@ -147,6 +153,12 @@ def missing_inputs(spec: ModelSpec, available: Collection[str]) -> str:
 def list_models(widths: Collection[int] = (64, 256)) -> list[dict[str, Any]]:
     """Every model as a plain record: name, modalities, stages, paper, parameters by width.
 
+    Parameters
+    ----------
+    widths : at which parameters are counted
+
+    Examples
+    --------
     >>> [model["name"] for model in list_models(widths=[])][:3]
     ['sasrec', 'sasrec_t', 'mamba4rec']
     """

@@ -5,6 +5,12 @@ class InputError(ValueError):
     """Bad input, told in one line: what is wrong, where, what to do.
 
     The command line prints the line and exits with 2; a notebook shows it as the error's message.
+
+    Examples
+    --------
+    >>> raise InputError("shop: no such dataset folder")
+    Traceback (most recent call last):
+    mmm4rec_lite.utils.errors.InputError: shop: no such dataset folder
     """
 
 

@@ -36,6 +36,17 @@ def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: C
     """Items in a row: their pictures, or cards with the title. ``items``: frame with item, title, image.
 
     ``marked``: item ids that get a frame of another colour.
+
+    Parameters
+    ----------
+    items : columns item, title, image (a path below ``folder``)
+    folder : where the pictures lie
+    title : of the figure
+    marked : ids of items that get a frame of another colour
+
+    Examples
+    --------
+    >>> figure = strip(pd.DataFrame({"item": ["x"], "title": ["Lamp"], "image": [None]}), title="recommended")
     """
     figure = empty_figure(1.25 * max(len(items), 1), 2.1)
     axes = figure.subplots(1, max(len(items), 1), squeeze=False)[0]

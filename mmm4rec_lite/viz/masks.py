@@ -18,7 +18,19 @@ LEFT = r"what is left: $M_{ts}$ (0 to 1)"
 
 @styled(grid=False)
 def mask_map(mask: Mask, labels: Sequence[str], title: str) -> Figure:
-    """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row)."""
+    """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row).
+
+    Parameters
+    ----------
+    mask : how much of item s (column) is left at step t (row), 0 to 1
+    labels : of the L items
+    title : of the figure
+
+    Examples
+    --------
+    >>> import torch
+    >>> figure = mask_map(torch.eye(2).numpy(), ["a lamp", "a mug"], "no memory")
+    """
     size = 1.6 + 0.24 * len(labels)
     figure, axis = panel(size + 1.6, size)
     image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis")
@@ -43,6 +55,11 @@ def picture_mask(
     folder : where the pictures lie
     title : of the figure
     gaps : [L] seconds before each item, told below the pictures
+
+    Examples
+    --------
+    >>> items = pd.DataFrame({"item": ["x", "y"], "title": ["Lamp", "Mug"], "image": [None, None]})
+    >>> figure = picture_mask(np.tril(np.ones((2, 2))), items, title="nothing fades", gaps=[0, 60])
     """
     n, edge = len(items), 0.5  # inches of a picture
     figure, axis = panel(edge * (n + 1.2) + 1.3, edge * (n + 1.2) + 0.9)
@@ -84,7 +101,18 @@ def weight_bars(weights: Shares, labels: Sequence[str], gaps: Numbers) -> Figure
 def mask_difference(
     before: Mask, after: Mask, labels: Sequence[str], names: tuple[str, str] = ("before", "after")
 ) -> Figure:
-    """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first."""
+    """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first.
+
+    Parameters
+    ----------
+    before, after : as of ``mask_map``
+    labels : of the L items
+    names : of the two
+
+    Examples
+    --------
+    >>> figure = mask_difference(np.tril(np.ones((2, 2))), np.eye(2), ["a lamp", "a mug"])
+    """
     n = len(labels)
     figure, axes = panel_row(3, 9.5, 2.6 + 0.03 * n, sharey=False)
     before, after = (np.asarray(mask.tolist()) for mask in (before, after))

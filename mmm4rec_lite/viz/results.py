@@ -38,6 +38,11 @@ def ablation_bars(
         "change" (a share, drawn in %, with change_error) or "difference" (with standard_error).
     band
         Half the width of a grey band around 0, and its label.
+
+    Examples
+    --------
+    >>> row = dict(numbers="measured", data="toy", variant="w/o Time", change=-0.02, change_error=0.01)
+    >>> figure = ablation_bars(pd.DataFrame([row]))
     """
     scale, error, unit = (100, "change_error", " (%)") if value == "change" else (1, "standard_error", "")
     rows = table[table["variant"] != whole]
@@ -80,6 +85,11 @@ def convergence_curves(
     curves : a row per epoch of a run: panel, numbers ("published", ...), curve, seed, epoch, best, the columns of
         ``by`` (they are in `TIMES`), the metric
     log : whether time stands on a logarithmic axis
+
+    Examples
+    --------
+    >>> run = dict(panel="toy", numbers="measured", curve="MMM4Rec", seed=0, epoch=[1, 2], best=[False, True])
+    >>> figure = convergence_curves(pd.DataFrame({**run, "seconds": [9, 18], "ndcg@10": [0.1, 0.2]}))
     """
     panels, names = (list(curves[column].unique()) for column in ("panel", "curve"))
     one = len(panels) == 1

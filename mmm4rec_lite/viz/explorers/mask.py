@@ -28,6 +28,17 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
     Without a model: one head as in ``decay.explore``, whose numbers are the sliders'. With one: its own scans and
     heads; choosing a head sets A and the base step to the head's, and then the sliders change the chosen scan alone
     (Delta times the items' own Delta), while changed times go through the whole model.
+
+    Parameters
+    ----------
+    dataset : with times
+    model : one that reads times, over the same items
+    user : whom to begin with; None: the first of those offered
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.data import load_dataset
+    >>> explorer = mask_explorer(load_dataset("data_samples/store"))
     """
     if model is not None and not model.config.time:
         raise InputError("mask_explorer: this model reads no times (time=False); take one that does, or none")
