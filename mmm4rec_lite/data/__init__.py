@@ -1,14 +1,14 @@
 """Interactions in, batches out.
 
-dataset    the plain dataset folder, total order and ties, k-core, domains, union, the statistics table
-tables     their columns and types, checked
-movielens  MovieLens-100K with genre groups as domains, fetched and checked
-amazon     Amazon Reviews 2018 from its published files, with `amazon_meta`; `download` fetches pictures
-store      a made-up shop with known truth, with `store_shelf`
-split      flat sequences; leave-one-out, global-time and all-prefix targets
-tabular    your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
-batches    right-padded batches by tensor indexing; reproducible epochs
-look       numbers about data and features before any model: gaps, popularity, coverage, neighbours
+dataset     the plain dataset folder, total order and ties, k-core, domains, union
+schema      the columns and types of its tables, checked
+movielens   MovieLens-100K with genre groups as domains, fetched and checked
+amazon      Amazon Reviews 2018 from its published files, with `amazon_meta`; `download` fetches pictures
+synthetic   the demo store, a made-up shop with known truth; `assets` draws its pictures
+tabular     your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
+split       flat sequences; leave-one-out, global-time and all-prefix targets
+batches     right-padded batches by tensor indexing; reproducible epochs
+statistics  numbers about data and features before any model: counts, gaps, popularity, coverage, neighbours
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch, sample_rows
@@ -25,7 +25,9 @@ __all__ = [
     "Dataset",
     "Sequences",
     "Split",
+    "augmented_text",
     "batch",
+    "dataset_statistics",
     "epoch",
     "global_time",
     "import_tables",
@@ -38,8 +40,6 @@ __all__ = [
     "prefixes",
     "sample_rows",
     "sequences",
-    "augmented_text",
-    "dataset_statistics",
     "tie_share",
     "union",
 ]

@@ -79,7 +79,7 @@ def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: 
     --------
     >>> films = movielens_100k()  # doctest: +SKIP
     >>> films.select("thriller")  # doctest: +SKIP
-    Dataset movielens-100k-thriller: 664 users, 164 items, 10896 interactions
+    Dataset movielens-100k-thriller: 667 users, 164 items, 10896 interactions
     """
     ratings, films = _tables(cache_dir("movielens-100k"))
     films["text"] = films["title"] + ". " + films["genres"].str.replace("|", ", ") + "."

@@ -17,6 +17,7 @@ from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.utils.errors import InputError
 
 ORDER_ONLY = "order only"
+ORDER_HINT = "; for data that have an order only say --order COLUMN, or --order file for the order of the lines"
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 TEXTS = ("title", "category", "brand", "description")  # the text, where no column is called text
@@ -189,10 +190,9 @@ def _clean(log, known, form):
 
 def _texts(goods, text):
     """The columns of the text: those that are said, or the usual ones; none where there is not even a title."""
-    if isinstance(text, str):
-        text = [column.strip() for column in text.split(",")]
     if text:
-        return [find_column(goods.rows, "text", column, goods.name) for column in text]
+        named = map(str.strip, text.split(",")) if isinstance(text, str) else text
+        return [find_column(goods.rows, "text", column, goods.name) for column in named]
     usual = {what: find_column(goods.rows, what, None, goods.name, must=False) for what in ("text", *TEXTS)}
     found = [usual["text"]] if usual["text"] else [usual[what] for what in TEXTS if usual[what]]
     return found or [column for column in [goods.columns["title"]] if column]
@@ -200,18 +200,16 @@ def _texts(goods, text):
 
 def _all_found(log, goods):
     """InputError that names every column that neither was given nor could be recognised, of both tables."""
-    wanted = {what: f"--{what} COLUMN" for what, column in log.columns.items() if column is None}
-    wanted_items = {} if goods.columns["item"] else {"item": "--item COLUMN"}
+    lost = {what: f"--{what} COLUMN" for what, column in log.columns.items() if column is None}
+    lost_items = {} if goods.columns["item"] else {"item": "--item COLUMN"}
     if not goods.columns["text"]:
-        wanted_items["title and no text"] = "--title COLUMN or --text COLUMN,COLUMN"
-    faults = [
-        f"{table.name}: no {' and no '.join(lost)} column was recognised among: {list_columns(table.rows)}; say "
-        + ", ".join(lost.values())
-        + ("; for data that have an order only say --order COLUMN, or --order file for the order of the lines")
-        * ("time" in lost)
-        for table, lost in ((log, wanted), (goods, wanted_items))
-        if lost
-    ]
+        lost_items["title and no text"] = "--title COLUMN or --text COLUMN,COLUMN"
+    faults = []
+    for table, options in ((log, lost), (goods, lost_items)):
+        if options:
+            lacking, there = " and no ".join(options), list_columns(table.rows)
+            say = ", ".join(options.values()) + (ORDER_HINT if "time" in options else "")
+            faults.append(f"{table.name}: no {lacking} column was recognised among: {there}; say {say}")
     if faults:
         raise InputError("; ".join(faults))
 

@@ -13,6 +13,7 @@ paper's short names in lower case. Corrections to the print: Table 1's "59.203" 
 
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import pandas as pd
 
@@ -20,27 +21,30 @@ METRICS = ("recall@10", "recall@50", "ndcg@10", "ndcg@50")
 TARGETS = ("scientific", "pantry", "instruments", "arts", "office")
 
 
-def paper(table=None, **where):
+def paper(table: int | None = None, **where: Any) -> pd.DataFrame:
     """table, dataset, row (a metric), column (a system, variant or count), value, source; one line per cell.
 
     ``table``: its number; ``where``: wanted values of other columns, e.g. ``dataset="office"``.
+
+    >>> paper(1, dataset="office", column="users")["value"].item()
+    87436.0
     """
     cells = _read("paper").assign(source=lambda f: "arXiv 2506.02916v4, Table " + f["table"].astype(str))
     return _select(cells, **({} if table is None else {"table": table}), **where)
 
 
-def logs(**where):
+def logs(**where: Any) -> pd.DataFrame:
     """dataset, with_id, epoch, loss, recall@10 .. ndcg@50 on the validation rows, train_seconds, valid_seconds."""
     return _select(_read("logs"), **where)
 
 
-def log_tests(**where):
+def log_tests(**where: Any) -> pd.DataFrame:
     """One line per log: valid_metric (it selects), best_epoch, epochs_run, steps_per_epoch, mean_train_seconds,
     test metrics, users, items."""
     return _select(_read("log_tests"), **where)
 
 
-def elsewhere(**where):
+def elsewhere(**where: Any) -> pd.DataFrame:
     """system, with_id, dataset, row (a metric, or "epochs": the first best one, from 1), value, source."""
     return _select(_read("elsewhere"), **where)
 
