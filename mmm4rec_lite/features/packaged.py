@@ -37,25 +37,13 @@ def packaged_folder() -> Path:
 
 
 def _config(folder):
+    vision = dict(timm_model_name="tf_efficientnet_lite0", timm_pool="avg", timm_proj="none", image_size=224)
+    text = dict(hf_model_name=str(folder), hf_tokenizer_name=str(folder))
+    text |= dict(hf_pooler_type="mean_pooler", hf_proj_type=None, context_length=TEXT_CONTEXT)
     half = [0.5, 0.5, 0.5]
     return {
-        "model_cfg": {
-            "embed_dim": 384,
-            "vision_cfg": {
-                "timm_model_name": "tf_efficientnet_lite0",
-                "timm_pool": "avg",
-                "timm_proj": "none",
-                "image_size": 224,
-            },
-            "text_cfg": {
-                "hf_model_name": str(folder),
-                "hf_tokenizer_name": str(folder),
-                "hf_pooler_type": "mean_pooler",
-                "hf_proj_type": None,
-                "context_length": TEXT_CONTEXT,
-            },
-        },
-        "preprocess_cfg": {"mean": half, "std": half, "interpolation": "bicubic", "resize_mode": "shortest"},
+        "model_cfg": {"embed_dim": 384, "vision_cfg": vision, "text_cfg": text},
+        "preprocess_cfg": dict(mean=half, std=half, interpolation="bicubic", resize_mode="shortest"),
     }
 
 

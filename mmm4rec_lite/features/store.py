@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from mmm4rec_lite.models.base import Catalogue
@@ -76,13 +77,12 @@ class Features:
 
     def _rows(self, table, item_ids):
         """A table's rows of these items behind a row of zeros."""
-        row = {item: index for index, item in enumerate(self.items)}
-        if lost := [item for item in item_ids if item not in row]:
+        rows = torch.tensor(pd.Index(self.items).get_indexer(item_ids))
+        if lost := [item for item, row in zip(item_ids, rows) if row < 0]:
             raise InputError(
                 f"features of other items: {len(lost)} of {len(item_ids)} items have no row, "
                 f"e.g. {lost[0]!r}; extract the features of this dataset again"
             )
-        rows = torch.tensor([row[item] for item in item_ids], dtype=torch.long)
         return torch.cat([torch.zeros_like(table[:1]), table[rows]])
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:

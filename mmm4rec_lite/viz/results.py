@@ -11,7 +11,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, empty_figure, legend_beside, log_axis, panel_row, styled
+from mmm4rec_lite.viz import style
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
 RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
 TIMES = {
@@ -48,8 +49,7 @@ def ablation_bars(
     rows = table[table["variant"] != whole]
     variants, sources = list(rows["variant"].unique()), list(rows.groupby(["numbers", "data"], sort=False))
     height = 0.84 / len(sources)
-    figure = empty_figure(9.5, 1 + len(variants) * (0.22 + 0.16 * len(sources)))
-    axis = figure.subplots()
+    figure, axis = panel(9.5, 1 + len(variants) * (0.22 + 0.16 * len(sources)))
     if band:
         axis.axvspan(-band[0], band[0], color="black", alpha=0.13, lw=0, label=band[1])
     for i, ((numbers, data), own) in enumerate(sources):
@@ -104,7 +104,7 @@ def convergence_curves(
                 _line(axis, runs, time, metric, names.index(name), name)
             axis.set(xlabel=TIMES[time], ylabel=f"validation {metric}" if i + j * one == 0 else "")
             if log:
-                log_axis(axis)
+                style.log_axis(axis)
             elif time == "epoch":
                 axis.locator_params("x", integer=True)
             if j == 0:
@@ -123,7 +123,7 @@ def _line(axis, runs, time, metric, place, name):
     by = runs.groupby("epoch")
     x, values = by[time].mean(), by[metric]
     colour = COLOURS[place % len(COLOURS)]
-    marker = MARKERS[place % len(MARKERS)] if len(x) <= 30 else None
+    marker = style.MARKERS[place % len(style.MARKERS)] if len(x) <= 30 else None
     axis.plot(x, values.mean(), color=colour, marker=marker, ms=3.5, lw=1.4, label=name)
     if runs["seed"].nunique() > 1:
         axis.fill_between(x, values.min(), values.max(), color=colour, alpha=0.2, lw=0)
@@ -147,14 +147,13 @@ def history_curves(history: pd.DataFrame, metric: str = "ndcg@10", title: str = 
 
 
 @styled
-def metric_bars(table, metric="ndcg@10", title=""):
-    """Systems compared: a frame of ``evaluate.compare``; one bar per system and treatment of the history."""
-    figure = empty_figure(6, 2.8)
-    axis = figure.subplots()
+def metric_bars(table: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -> Figure:
+    """Systems compared: a frame of ``evaluation.compare``; one bar per system and treatment of the history."""
+    figure, axis = panel(6, 2.8)
     table = table.assign(history=table["filter_seen"].map({False: "history kept", True: "history filtered"}))
     sns.barplot(table, x=metric, y="system", hue="history", palette="colorblind", saturation=1, ax=axis)
     for bars in axis.containers:
-        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)
+        axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)  # type: ignore[arg-type]
     axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False)
     return captioned(figure, title)
@@ -167,8 +166,7 @@ def differences(table: pd.DataFrame, label: str = "form", reference: str = "no d
     ``table``: difference, standard_error, and the names of the rows in ``label``; a frame of ``evaluation.paired``.
     """
     table = table[table["standard_error"] > 0]
-    figure = empty_figure(7, 1.2 + 0.34 * len(table))
-    axis = figure.subplots()
+    figure, axis = panel(7, 1.2 + 0.34 * len(table))
     sure = significant(table["difference"], table["standard_error"])
     for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
         places = [table.index.get_loc(i) for i in rows.index]

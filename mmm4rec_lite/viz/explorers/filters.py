@@ -17,6 +17,7 @@ from mmm4rec_lite.viz.style import COLOURS, styled
 
 CHANNELS = {"both": (1, 1), "text": (1, 0), "image": (0, 1)}  # where a wave is planted: text, image
 
+PANELS = ("signals in", "spectrum in", "gain |K| of each channel", "signal out", "spectrum out", "out over in, by bin")
 WAVE = ("period", "size", "where")  # its controls
 
 
@@ -88,15 +89,7 @@ def _view(L):
     bins = np.arange(L // 2 + 1)
     figure = fixed_figure(4.2)
     axes = [figure.add_axes((x, y, 0.265, 0.33)) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
-    titles = [
-        "signals in",
-        "spectrum in",
-        "gain |K| of each channel",
-        "signal out",
-        "spectrum out",
-        "out over in, by bin",
-    ]
-    for i, (axis, title) in enumerate(zip(axes, titles)):
+    for i, (axis, title) in enumerate(zip(axes, PANELS)):
         axis.set_title(title, fontsize=10, loc="left")
         axis.tick_params(labelsize=8)
         steps, ratio = i in (0, 3), i in (2, 5)

@@ -9,8 +9,8 @@ from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import moved_ranks, recommend_after, user_history
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.viz.explorers.explorer import Explorer, check_items, choice, slider, user_choice
-from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, tile_figure, top_tiles
+from mmm4rec_lite.viz.explorers.explorer import Explorer, check_items, choice, fixed_figure, slider, user_choice
+from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, shelf, top_tiles
 
 SETTINGS = {  # percent of items that have: picture and text in the history, picture and text among the candidates
     "all there": (100, 100, 100, 100),
@@ -48,19 +48,11 @@ def modality_dial(
     without = {name: torch.zeros_like(table[0]) for name, table in full.items()}
     if not has_image.all():
         without["image"] = full["image"][1:][(~has_image).to(full["image"].device)][0]
-    figure, (past, best, lost) = tile_figure(
-        pictures(dataset),
-        4.4,
-        {
-            "history, oldest first; a card: its picture is missing": (0.73, 0.22, dict(captions=0)),
-            "top 10 with all features": (0.37, 0.29, dict(captions=2)),
-            "top 10 as dialled: rank now and with all features; framed: not in the top 10 above": (
-                0.01,
-                0.29,
-                dict(captions=2),
-            ),
-        },
-    )
+    figure, picture = fixed_figure(4.4), pictures(dataset)
+    past = shelf(figure, picture, "history, oldest first; a card: its picture is missing", 0.73, 0.22, captions=0)
+    best = shelf(figure, picture, "top 10 with all features", 0.37, 0.29, captions=2)
+    title = "top 10 as dialled: rank now and with all features; framed: not in the top 10 above"
+    lost = shelf(figure, picture, title, 0.01, 0.29, captions=2)
     now: dict[str, Any] = {}  # history: of the chosen user; before: all items ranked with all features
 
     def kept(share, name):

@@ -3,7 +3,7 @@
 import html
 import math
 import textwrap
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mmm4rec_lite.data import Dataset
-from mmm4rec_lite.viz.explorers.explorer import fixed_figure
 from mmm4rec_lite.viz.items import load_picture
 from mmm4rec_lite.viz.style import COLOURS, styled
 
@@ -95,15 +94,11 @@ class Tiles:
 
 
 @styled(grid=False)
-def tile_figure(
-    picture: Picture, height: float, shelves: Mapping[str, tuple[float, float, dict[str, int]]]
-) -> tuple[Figure, list[Tiles]]:
-    """A figure of so many inches with `Tiles` one below the other: title -> lower edge and height (shares), options."""
-    figure, found = fixed_figure(height), []
-    for title, (bottom, room, options) in shelves.items():
-        found.append(Tiles(figure.add_axes((0.01, bottom, 0.98, room)), picture, **options))
-        found[-1].axis.set_title(title, fontsize=9, loc="left")
-    return figure, found
+def shelf(figure: Figure, picture: Picture, title: str, bottom: float, height: float, **options: int) -> Tiles:
+    """`Tiles` across a figure, under a title; ``bottom`` and ``height``: shares of the figure's."""
+    tiles = Tiles(figure.add_axes((0.01, bottom, 0.98, height)), picture, **options)
+    tiles.axis.set_title(title, fontsize=9, loc="left")
+    return tiles
 
 
 def ranking(top: pd.DataFrame) -> str:

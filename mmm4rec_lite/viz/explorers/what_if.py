@@ -10,8 +10,17 @@ from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import moved_ranks, recommend_after, user_history
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, check_items, choice, set_within, slider, user_choice
-from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, tile_figure, top_tiles
+from mmm4rec_lite.viz.explorers.explorer import (
+    WIDE,
+    Explorer,
+    check_items,
+    choice,
+    fixed_figure,
+    set_within,
+    slider,
+    user_choice,
+)
+from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, shelf, top_tiles
 from mmm4rec_lite.viz.style import span
 
 FOUND = 50  # items that a search lists
@@ -41,24 +50,13 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
         "found": choice("found", [("", None)]),
         "add": button("add at the end"),
     }
-    rows = math.ceil(window / ACROSS)
+    rows, picture = math.ceil(window / ACROSS), pictures(dataset)
     height = 1.25 * (rows + 1) + 0.6  # inches
-    figure, (past, best) = tile_figure(
-        pictures(dataset),
-        height,
-        {
-            "history, oldest first; under it: the gap before the item; framed: chosen": (
-                1.6 / height,
-                1.25 * rows / height,
-                dict(rows=rows),
-            ),
-            "top 10: rank now and before; framed: not in the top 10 before": (
-                0.05 / height,
-                1.25 / height,
-                dict(captions=2),
-            ),
-        },
-    )
+    figure = fixed_figure(height)
+    title = "history, oldest first; under it: the gap before the item; framed: chosen"
+    past = shelf(figure, picture, title, 1.6 / height, 1.25 * rows / height, rows=rows)
+    title = "top 10: rank now and before; framed: not in the top 10 before"
+    best = shelf(figure, picture, title, 0.05 / height, 1.25 / height, captions=2)
     now: dict[str, Any] = {}  # rows: the edited history; before: the ranks of the true one; after: of the edited one
 
     def ranks(rows):
