@@ -73,7 +73,7 @@ def caption() -> str:
 def alignment_table(seeds: int | None = None) -> pd.DataFrame:
     """`analysis.alignment` of the test users' last steps, where items come in and where the sequence comes out.
 
-    Columns: form, seed, when (fresh, trained), ndcg@10 (expected, of the whole model), place, own, others, cka.
+    Columns: form, seed, when (fresh, trained), expected_ndcg@10 (of the whole model), place, own, others, cka.
     """
     lines = []
     for seed in range(seeds or scale()[1]):
@@ -82,7 +82,7 @@ def alignment_table(seeds: int | None = None) -> pd.DataFrame:
             for when, make in (("fresh", fresh), ("trained", trained)):
                 model = make(seed, **changes)
                 known = {"form": form, "seed": seed, "when": when}
-                known["ndcg@10"] = world(seed).accuracy(model_scorer(model))
+                known["expected_ndcg@10"] = world(seed).accuracy(model_scorer(model))
                 lines += [{**known, **line} for line in _aligned(model, one)]
     return pd.DataFrame(lines)
 
@@ -294,15 +294,16 @@ def plot_adaptive_gain(table: pd.DataFrame) -> Figure:
 def gain_table(models: dict[str, tuple[Batch, Models]]) -> pd.DataFrame:
     """`analysis.filter_gain` of the first layer; models: data -> (batch of full windows, when -> model).
 
-    Its columns, and data, when, users, channels apart (the largest difference between the two signals coming in).
+    Its columns, and data, when, n_users, channels_apart (the largest difference between the two signals coming in).
     """
     parts = []
     for name, (one, states) in models.items():
         for when, model in states.items():
+            layer: Any = model.layers[0]
             seen = analysis.activations(model, one)[0]
-            table = analysis.filter_gain(model.layers[0].filter, seen["d_text"], seen["d_image"])
+            table = analysis.filter_gain(layer.filter, seen["d_text"], seen["d_image"])
             apart = (seen["d_text"] - seen["d_image"]).abs().max().item()
-            parts.append(table.assign(**{"data": name, "when": when, "users": len(one.items), "channels apart": apart}))
+            parts.append(table.assign(data=name, when=when, n_users=len(one.items), channels_apart=apart))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -310,7 +311,7 @@ def gain_table(models: dict[str, tuple[Batch, Models]]) -> pd.DataFrame:
 
 
 def removal_table(seeds: int | None = None) -> pd.DataFrame:
-    """The trained models when a modality's features are set to zero afterwards: given, seed, ndcg@10 (expected).
+    """The trained models when a modality's features are set to zero afterwards: given, seed, expected_ndcg@10.
 
     The models never met that in training; `shop.modality_part` trains anew instead.
     """
@@ -321,15 +322,16 @@ def removal_table(seeds: int | None = None) -> pd.DataFrame:
             for name in off:
                 getattr(model, f"{name}_features").zero_()
             lines.append((given, seed, world(seed).accuracy(model_scorer(model))))
-    return pd.DataFrame(lines, columns=["given", "seed", "ndcg@10"])
+    return pd.DataFrame(lines, columns=["given", "seed", "expected_ndcg@10"])
 
 
 def reach_table(models: Models, seed: int = 0) -> pd.DataFrame:
     """`analysis.receptive_field` of the first layer on full windows; models: when -> model. Its columns, and when."""
     parts = []
     for when, model in models.items():
+        layer: Any = model.layers[0]
         seen = analysis.activations(model, world(seed).histories(full=True))[0]
-        table = analysis.receptive_field(model.layers[0].ticossd, seen["text"], seen["image"], seen["d_fused"])
+        table = analysis.receptive_field(layer.ticossd, seen["text"], seen["image"], seen["d_fused"])
         parts.append(table.assign(when=when))
     return pd.concat(parts, ignore_index=True)
 
