@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Iterable
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -173,10 +174,15 @@ def _save(text, path):
         temporary.write_text(text, encoding="utf-8")
 
 
+@cache
+def _exporter():
+    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
+    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see `_page`
+    return exporter
+
+
 def _page(name, notebook, cards):
     """A chapter's page; links to other notebooks lead to their pages, figures are described by the heading above."""
-    exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
-    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see below
     title = heading = cards[name].title
     figures = []
     for cell in notebook.cells:
@@ -185,7 +191,7 @@ def _page(name, notebook, cards):
             cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
         outputs = cell.get("outputs", [])
         figures += [html.escape(heading) for output in outputs if "image/png" in output.get("data", {})]
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": title}})
     for figure in figures:
         body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
     body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
