@@ -85,6 +85,7 @@ def test_the_toy_is_small_and_has_what_tests_need(toy):
 # --- it learns ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["scratch", "pretrain"])
 def test_the_loss_falls(run, whole, stage):
     history = (whole if stage == "scratch" else run(SHORT.replace(stage=stage)))[1]
@@ -92,6 +93,7 @@ def test_the_loss_falls(run, whole, stage):
     assert history["loss"].is_monotonic_decreasing and history["loss"].iloc[-1] < 0.9 * history["loss"].iloc[0]
 
 
+@pytest.mark.slow
 def test_32_rows_can_be_learnt_by_heart(run, toy_split):
     rows = toy_split.train[::25][:32]
     config = TrainConfig(epochs=70, batch_size=32, lr=2e-2, weight_decay=0)
@@ -101,6 +103,7 @@ def test_32_rows_can_be_learnt_by_heart(run, toy_split):
     assert (ranks == 1).all()
 
 
+@pytest.mark.slow
 def test_it_beats_popularity_on_test_rows(run, toy_split):
     model, _ = run(TrainConfig(epochs=12, batch_size=128, lr=1e-2))
     flat, test = toy_split.sequences, toy_split.test
@@ -111,6 +114,7 @@ def test_it_beats_popularity_on_test_rows(run, toy_split):
 # --- it repeats itself ---
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_one_another(run, whole):
     model, history = whole
     again, history_again = run()
@@ -119,6 +123,7 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(run, whole):
     pd.testing.assert_frame_equal(without_seconds(history), without_seconds(history_again))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_it_had_never_stopped(run, whole, tmp_path, monkeypatch):
     model, history = whole
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -164,6 +169,7 @@ def test_the_folder_of_another_run_is_refused(run, tmp_path, monkeypatch, change
         run(**{"config": SHORT.replace(epochs=1), **change}, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(run, whole, tmp_path, monkeypatch):
     original, calls = tensorfile.save_file, []
 
@@ -185,6 +191,7 @@ def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(r
 # --- it stops in time ---
 
 
+@pytest.mark.slow
 def test_early_stopping_waits_for_patience_and_returns_the_best_epoch(run, toy_split, monkeypatch):
     scores, states = [0.1, 0.3, 0.2, 0.3, 0.25, 0.9], []
 

@@ -154,6 +154,7 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
     assert "give the time (--at)" in failed("recommend", out, "--user", "user01", *given)
 
 
+@pytest.mark.slow
 def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
     text = run("audit", "--only", "arithmetic,dual-channel", "--out", tmp_path / "a.json")
     assert "arithmetic: PARTLY SUPPORTED" in text and "Again:       mmm4rec-lite audit --only dual-channel" in text
@@ -320,6 +321,7 @@ def test_a_negative_seed_is_told_in_one_line(failed, tmp_path, features):
     assert "seed" in failed("finetune", *use, "--seed", -1)
 
 
+@pytest.mark.slow
 def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     command = Path(sys.executable).with_name("mmm4rec-lite")
     done = subprocess.run([command, "data", "check", tmp_path / "nowhere"], capture_output=True, text=True)
@@ -336,6 +338,7 @@ def test_models_lists_every_model_with_its_parameter_counts(command):
     assert all(name in text for name in by_name) and len(by_name) == 11
 
 
+@pytest.mark.slow
 def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monkeypatch):
     from mmm4rec_lite.study.protocol import runner
 

@@ -269,6 +269,7 @@ def test_a_dataset_folder_gets_its_pictures(folder, tmp_path):
     assert (tmp_path / "copy/images/jpeg.jpg").read_bytes() == JPEG
 
 
+@pytest.mark.slow
 def test_the_command_counts_what_came_of_it(folder, monkeypatch):
     import mmm4rec_lite.data.download as module
 
@@ -281,6 +282,7 @@ def test_the_command_counts_what_came_of_it(folder, monkeypatch):
     assert CliRunner().invoke(app, ["data", "check", str(folder)]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypatch):
     import mmm4rec_lite.data.download as module
 

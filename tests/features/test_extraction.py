@@ -313,6 +313,7 @@ def test_encoders_are_not_mixed(features):
         features.require_encoder(other.encoder["fingerprint"], other.encoder["name"])
 
 
+@pytest.mark.slow
 def test_importing_the_room_is_light():
     heavy = "{'open_clip', 'transformers', 'torchvision'}"
     code = f"import mmm4rec_lite.features, sys; print({heavy} & set(sys.modules))"

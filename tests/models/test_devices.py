@@ -42,6 +42,7 @@ def test_the_pretended_device_counts_right_and_is_as_strict_as_a_gpu(apart):
         there.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, stage", STAGED)
 def test_every_system_trains_ranks_and_loses_pictures_there(apart, toy, toy_split, name, stage):
     trains_ranks_and_loses_pictures(name, stage, apart.type, toy, toy_split)

@@ -145,6 +145,7 @@ def test_every_parameter_has_a_gradient(model, toy_split):
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+@pytest.mark.slow
 def test_32_rows_can_be_learnt_by_heart(model, toy_split):
     config = TrainConfig(epochs=60, batch_size=32, lr=2e-2, weight_decay=0)
     history = fit(model, toy_split.sequences, toy_split.train[::25][:32], config, progress=False)

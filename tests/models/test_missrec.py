@@ -282,6 +282,7 @@ def fresh(toy_catalogue, **changes):
     return MISSRec(SMALL.replace(**changes), toy_catalogue)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("item_ids", [False, True])
 def test_32_rows_can_be_learnt_by_heart(toy_split, toy_catalogue, item_ids):
     rows = toy_split.train[::25][:32]

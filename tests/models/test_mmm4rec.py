@@ -409,6 +409,7 @@ def test_the_first_gradient_wakes_every_step_size(size):
             assert max(p.grad.abs().max() for p in part.parameters()) > 1e-6
 
 
+@pytest.mark.slow
 def test_training_leaves_the_time_branch_alive(toy_model, toy_split, small):
     model = toy_model(small.replace(gap_vector=False))
     fit(model, toy_split.sequences, toy_split.train, TrainConfig(epochs=6, batch_size=128, lr=1e-2), progress=False)

@@ -280,11 +280,13 @@ def run(toy, toy_split, random_features):
     return start
 
 
+@pytest.mark.slow
 def test_32_rows_can_be_learnt_by_heart(run):
     _, history, ranks = run(SMALL.replace(d_model=32, d_ff=64, mask_share=0.0), 70)
     assert len(ranks) == 32 and history["loss"].iloc[-1] < 0.02 and (ranks == 1).all()
 
 
+@pytest.mark.slow
 def test_they_can_while_items_inside_the_history_are_asked_for(run):
     """Told by the ranks, as not everything under a random mask can be known and the loss stays above zero."""
     _, history, ranks = run(SMALL.replace(d_model=32), 200)

@@ -74,6 +74,7 @@ def run(toy_split, shop):
 # --- they learn ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_32_rows_can_be_learnt_by_heart(name, toy_split, shop):
     model = made(name, shop, width=32, mask_share=0.0, clusters=1.0, temperature=0.05)

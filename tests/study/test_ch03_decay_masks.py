@@ -51,6 +51,7 @@ def test_a_shop_without_such_customers_says_so():
         ch03.influences(small, small.fresh())
 
 
+@pytest.mark.slow
 def test_influences_of_a_fresh_model(shop):
     table = ch03.influences(shop, shop.fresh(), users=3)
     assert table["history"].unique().tolist() == ["the absence", "2 hours instead"] and len(table) == 16

@@ -62,6 +62,7 @@ def test_shapes_alone_tell_less_than_all_and_more_than_nothing(world):
         world.best(knows="smell")
 
 
+@pytest.mark.slow
 def test_the_third_modality_is_measured_in_every_form_against_not_given(short):
     table = ch11.third_modality(seeds=1).set_index("system")
     assert list(table.index) == [*ch11.JOINED, ch11.LEARNED, "best by shapes alone", "best"]
@@ -101,6 +102,7 @@ def test_missing_keeps_each_runs_own_share():
     )
 
 
+@pytest.mark.slow
 def test_losing_nothing_costs_nothing_wherever(short):
     table = ch11.lost_where(shares=(0, 1)).set_index(["given", "missing_share"])["expected_ndcg@10"]
     whole = table.xs(0.0, level="missing_share").drop("trained without pictures")
@@ -112,6 +114,7 @@ def test_losing_nothing_costs_nothing_wherever(short):
     assert [len(items) for items in rows.values()] == [4, 4, 4]
 
 
+@pytest.mark.slow
 def test_gaps_tell_in_the_store_where_they_should_and_not_in_the_other():
     sets = {f"{effect:g}": World(STORE.replace(users=1500, gap_effect=effect)).dataset for effect in (1.0, 0.0)}
     table = ch11.hits_by_gap(sets)
@@ -181,6 +184,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
     assert ch11.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
 
 
+@pytest.mark.slow
 def test_memory_is_measured_from_start_to_trained(short):
     models, told = ch11.memory_models(), ch11.memory_batches()
     assert all(set(states) == {"start", "trained"} for states in models.values())

@@ -46,6 +46,7 @@ def test_scales_are_known_by_name(monkeypatch):
         shop.scale("huge")
 
 
+@pytest.mark.slow
 def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(shop, "STORE", shop.StoreConfig(users=50, items=20, length=8))

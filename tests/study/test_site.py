@@ -255,6 +255,7 @@ def test_the_command_notebooks_writes_outputs_in_place_without_bars_and_times_of
     assert [file.name for file in path.parent.iterdir()] == ["one.ipynb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code, told",
     [

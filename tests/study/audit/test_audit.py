@@ -17,6 +17,7 @@ from mmm4rec_lite.study.protocol import runner as runs
 from mmm4rec_lite.utils.errors import InputError
 
 
+@pytest.mark.slow
 def test_every_finding_on_data_is_made_and_kept(lamps, tmp_path):
     findings = audit.audit(replace(lamps, seeds=(0,)), [*audit.ON_DATA], progress=False)
     assert [f.name for f in findings] == list(audit.ON_DATA)

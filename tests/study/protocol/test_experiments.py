@@ -34,6 +34,7 @@ def test_table_1_has_measured_counts_above_published_ones(task):
     assert frame["numbers"].iloc[0] == "measured" and frame["numbers"].iloc[-1] == "published"
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_floor_and_every_system_of_its_table(task):
     frame = experiments.reproduce("table3", task, **HOW)
     assert frame["system"].tolist() == ["popularity", "markov_chain", *experiments.COLUMNS[3]]
@@ -55,6 +56,7 @@ def test_truncation_trains_at_every_window(task):
     assert frame["max_len"].tolist() == [2, 4]
 
 
+@pytest.mark.slow
 def test_ablation_has_table_5s_variants_and_differences_against_the_whole(task):
     frame = experiments.reproduce("table5", task, **HOW)
     assert frame["variant"].tolist() == list(experiments.VARIANTS)
@@ -73,6 +75,7 @@ def test_without_pre_training_stands_beside_it_where_there_are_sources(toy, rand
     assert frame["stage"].tolist() == ["finetune", "scratch"] and frame["pretraining_seconds"].iloc[0] > 0
 
 
+@pytest.mark.slow
 def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random_features):
     features = random_features(toy.items["item"])
     first, second = (toy.select(domain, k=1) for domain in toy.domains[:2])
@@ -81,6 +84,7 @@ def test_variants_of_a_pre_trained_model_are_pre_trained_as_variants(toy, random
     assert frame["stage"].tolist() == ["finetune"] * len(experiments.VARIANTS) + ["scratch"]
 
 
+@pytest.mark.slow
 def test_some_rows_alone_where_there_is_a_choice(task):
     assert experiments.reproduce("table5", task, ["2L", "MMM4Rec"], **HOW)["variant"].tolist() == ["2L", ""]
     assert experiments.reproduce("table2", task, ["sasrec"], **HOW)["system"].tolist()[2:] == ["sasrec"]
@@ -89,6 +93,7 @@ def test_some_rows_alone_where_there_is_a_choice(task):
             experiments.reproduce(what, task, [name], **HOW)
 
 
+@pytest.mark.slow
 def test_convergence_has_a_line_per_epoch_and_efficiency_the_best_one(task):
     curves = experiments.convergence(task, systems=("mmm4rec",), **HOW)
     assert curves["epoch"].tolist() == [1, 2] and curves["training_seconds"].is_monotonic_increasing
@@ -106,6 +111,7 @@ def test_costs_of_data_that_feed_some_systems_or_none_say_who_is_left_out(task):
     assert none.empty and len(none.attrs["left_out"]) == len(experiments.TRANSFERABLE)
 
 
+@pytest.mark.slow
 def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task):
     names = ("mmsrec", "missrec", "mmm4rec")
     frame = experiments.missing_modality(task, systems=names, shares=(1.0, 0.0), **HOW)

@@ -143,6 +143,7 @@ def test_a_killed_trial_goes_on_where_it_was(task, tmp_path, monkeypatch, epochs
     assert sorted(file.name for file in folder.iterdir()) == ["history.csv", "trial.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unisrec+id", "missrec+id", "mmsrec", "mmm4rec+id"])
 def test_a_pre_trained_trial_differs_from_scratch(name, task, epochs):
     scratch = trial(task, name, setting=SETTING)
@@ -161,6 +162,7 @@ def test_a_pre_trained_trial_differs_from_scratch(name, task, epochs):
     assert trial(task, name, setting=SETTING, pretrained=True).line == tuned.line and len(epochs) == 6
 
 
+@pytest.mark.slow
 def test_a_pre_trained_trial_that_was_killed_does_not_pre_train_again(task, epochs, tmp_path, monkeypatch):
     """MISSRec, whose transfer draws: interests are found anew with the maps that came."""
     whole = trial(task, "missrec", setting=SETTING, pretrained=True)
@@ -199,6 +201,7 @@ def test_what_cannot_be_pre_trained_is_refused(task, tmp_path):
     assert run_folders(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_has_a_line_per_seed_and_system_and_says_what_it_left_out(task, epochs):
     dataset = task.dataset
     timeless = replace(task, dataset=replace(dataset, info={**dataset.info, "times": ORDER_ONLY}))
@@ -249,6 +252,7 @@ def test_settings():
     assert config == system.config and training == system.training.replace(stage="finetune")
 
 
+@pytest.mark.slow
 def test_trials_learn(task, monkeypatch):
     """With more epochs than the other tests allow, a system beats popularity on the test rows."""
     monkeypatch.setattr(runner, "SCALES", {"quick": dict(epochs=12, patience=12), "full": {}})
