@@ -344,7 +344,7 @@ def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
     for axis, name in zip(axes, names):
         rows = table[table["dataset"] == name]
         x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
-        texts = [axis.text(*place, name, fontsize=6.5) for *place, name in zip(x, y, rows["name"])]
+        texts = [axis.text(a, b, name, fontsize=6.5) for a, b, name in zip(x, y, rows["name"])]
         arrows = {"arrowstyle": "-", "color": "#999999", "lw": 0.5}
         adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops=arrows)
     return figure

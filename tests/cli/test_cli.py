@@ -364,12 +364,12 @@ def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monke
             "--json",
         )
     )["rows"]
-    labels = [line["label"] for line in table]
-    assert labels == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
-    assert {"seed", "device", "config", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))
+    names = [line["name"] for line in table]
+    assert names == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
+    assert {"seed", "device", "run_id", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))
     run("report", tmp_path / "runs.csv", "--out", tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
-    assert "MISSRec" in page and "not testable here" in page and "popularity" in page
+    assert "MISSRec" in page and "not tested" in page and "popularity" in page
 
 
 def test_reproduce_refuses_what_is_not_known_in_one_line(failed, features):

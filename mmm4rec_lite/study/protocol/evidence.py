@@ -15,7 +15,7 @@ import pandas as pd
 
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS, WITHOUT_PRETRAINING
-from mmm4rec_lite.study.protocol.results import PLACE, Form, display_name, stopped_early
+from mmm4rec_lite.study.protocol.results import PLACE, Form, display_name, stopped_early, with_columns
 from mmm4rec_lite.study.protocol.verdict import (
     CONTRADICTED,
     INCONCLUSIVE,
@@ -27,7 +27,7 @@ from mmm4rec_lite.study.protocol.verdict import (
 
 CUT, ONE_SEED = "training was cut before its patience ran out", "one seed"
 NOT_PRETRAINED = "without the pre-training that the claim is about"
-NDCG, OVER_SEEDS = "{:+.4f} +- {:.4f}", "{:+.3f} +- {:.3f} over seeds"
+NDCG = "{:+.4f} +- {:.4f}"
 
 
 class Case(NamedTuple):
@@ -54,12 +54,11 @@ class Evidence:
         """``form`` is claimed to have a higher NDCG@10 than ``against``, or to lose less than a share of it."""
         cases = []
         for where, one, other in self._both(experiment, form, against):
-            difference, error, bound = self._difference(experiment, form, against, one, other)
+            *numbers, bound = self._difference(experiment, form, against, one, other)
             a, b = (part["ndcg@10"].mean() for part in (one, other))
             ratio = a / b if b else float("nan")
             what = f"{display_name(*form)} {a:.4f}, {display_name(*against)} {b:.4f} ({ratio:.0%})"
-            obstacles = self._obstacles(one, other)
-            cases.append(_case(where, what, difference, error, len(one), obstacles, margin * b, NDCG + bound))
+            cases.append(_case(where, what, numbers, self._obstacles(one, other), NDCG + bound, margin * b))
         return cases
 
     def best(self, table: int) -> list[Case]:
@@ -84,32 +83,26 @@ class Evidence:
         """``form`` is claimed to need less of ``column`` than ``against``; over seeds."""
         cases = []
         for where, one, other in self._both("table4", form, against, column):
-            saved = other[column] - one[column]
-            means = (
-                f"{display_name(*form)} {one[column].mean():.3g}, {display_name(*against)} {other[column].mean():.3g}"
-            )
-            obstacles = self._obstacles(one, other) if column == "best_epoch" else _few(saved)
-            how = "less by {:.3g} +- {:.2g} over seeds"
-            cases.append(_case(where, means, saved.mean(), saved.sem(), len(one), obstacles, form=how))
+            a, b = one[column].mean(), other[column].mean()
+            what = f"{display_name(*form)} {a:.3g}, {display_name(*against)} {b:.3g}"
+            obstacles = self._obstacles(one, other) if column == "best_epoch" else ()
+            numbers = _over_seeds(other[column] - one[column])
+            cases.append(_case(where, what, numbers, obstacles, "less by {:.3g} +- {:.2g} over seeds"))
         return cases
 
     def growth(self, form: Form, rival: Form) -> list[Case]:
         """The rival's seconds per step over those of ``form`` are claimed to grow from the smallest catalogue on."""
-        both = list(self._both("table4", form, rival, "seconds_per_step", "n_items"))
-        ratios = [
-            (one["n_items"].iloc[0], w, other["seconds_per_step"] / one["seconds_per_step"]) for w, one, other in both
-        ]
-        ratios = sorted(ratios, key=lambda ratio: ratio[0])
-        if len(ratios) < 2 or ratios[0][0] == ratios[-1][0]:
+        ratios = {}
+        for where, one, other in self._both("table4", form, rival, "seconds_per_step", "n_items"):
+            ratios[one["n_items"].iloc[0]] = where, other["seconds_per_step"] / one["seconds_per_step"]
+        if len(ratios) < 2:
             return []
-        (few, _, low), (many, where, high) = ratios[0], ratios[-1]
-        what = (
-            f"{display_name(*rival)} takes {high.mean():.2f} times MMM4Rec's seconds per step at {many:.0f} items, "
-            f"{low.mean():.2f} times at {few:.0f}"
-        )
-        error, seeds = (low.sem() ** 2 + high.sem() ** 2) ** 0.5, min(len(low), len(high))
-        how = "{:+.2f} +- {:.2f} over seeds"
-        return [_case(where, what, high.mean() - low.mean(), error, seeds, _few(low[:seeds]), form=how)]
+        few, many = min(ratios), max(ratios)
+        (_, low), (where, high) = ratios[few], ratios[many]
+        a, b, error = high.mean(), low.mean(), (low.sem() ** 2 + high.sem() ** 2) ** 0.5
+        what = f"{display_name(*rival)} takes {a:.2f} times MMM4Rec's seconds per step at {many:.0f} items, "
+        numbers = a - b, error, min(len(low), len(high))
+        return [_case(where, f"{what}{b:.2f} times at {few:.0f}", numbers, (), "{:+.2f} +- {:.2f} over seeds")]
 
     def lead(self) -> list[Case]:
         """MMM4Rec's lead over the strongest rival of Table 6, as a share of it, is claimed larger with images only."""
@@ -121,35 +114,26 @@ class Evidence:
         for place, group in everything.groupby(same, sort=False, dropna=False):
             other = part[(part[same] == place).all(axis=1)]
             (whole, used), (subset, also_used) = (_lead(rows) for rows in (group, other))
-            change = (subset - whole).dropna()
-            if len(change):
-                what = (
-                    f"lead over the strongest rival {whole.mean():+.1%}, with pictures throughout {subset.mean():+.1%}"
-                )
-                obstacles = self._obstacles(used, also_used) or _few(change)
-                numbers = change.mean(), change.sem(), len(change), obstacles
-                cases.append(_case(group["where"].iloc[0], what, *numbers, form=OVER_SEEDS))
+            if len(change := (subset - whole).dropna()):
+                a, b = whole.mean(), subset.mean()
+                what = f"lead over the strongest rival {a:+.1%}, with pictures throughout {b:+.1%}"
+                obstacles = self._obstacles(used, also_used)
+                cases.append(_case(group["where"].iloc[0], what, _over_seeds(change), obstacles))
         return cases
 
     def robustness(self, form: Form, against: Form) -> list[Case]:
         """``form`` is claimed to keep a larger share of its NDCG@10 than ``against`` without any images."""
-        cases = []
-        if "missing_share" not in self.runs:
-            return cases
-        for where, one, other in self._both("missing-modality", form, against, "missing_share", keys=["missing_share"]):
-            kept = []
-            for rows in (one, other):
-                table = rows["ndcg@10"].unstack("missing_share")
-                kept.append(table[table.columns.max()] / table[table.columns.min()])
-            change = (kept[0] - kept[1]).dropna()
-            what = f"{display_name(*form)} keeps {kept[0].mean():.0%}, {display_name(*against)} {kept[1].mean():.0%}"
-            numbers = change.mean(), change.sem(), len(change), self._obstacles(one, other) or _few(change)
-            cases.append(_case(where, what, *numbers, form=OVER_SEEDS))
+        cases, share = [], "missing_share"
+        for where, *parts in self._both("missing-modality", form, against, share, keys=[share]):
+            tables = [rows["ndcg@10"].unstack(share) for rows in parts]
+            one, other = (table[table.columns.max()] / table[table.columns.min()] for table in tables)
+            what = f"{display_name(*form)} keeps {one.mean():.0%}, {display_name(*against)} {other.mean():.0%}"
+            cases.append(_case(where, what, _over_seeds((one - other).dropna()), self._obstacles(*parts)))
         return cases
 
     def _both(self, experiment, form, against, *columns, keys=()):
         """(where, the rows of one, of the other), by the seeds that both have, wherever both were run."""
-        runs = self.runs.reindex(columns=list(dict.fromkeys([*self.runs, *columns])))
+        runs = with_columns(self.runs, *columns)
         runs = runs[runs["experiment"] == experiment].dropna(subset=list(columns))
         for where, group in runs.groupby("where", sort=False):
             one, other = (
@@ -160,21 +144,20 @@ class Evidence:
                 yield where, one.loc[both], other.loc[both]
 
     def _difference(self, experiment, form, against, one, other):
-        """Difference, its standard error, and a note where the users' part is only a bound."""
+        """Difference, its standard error, seeds, and a note where the users' part is only a bound."""
         about = {"experiment": experiment, "n_seeds": len(one), **one.iloc[0][PLACE]}
         for sign, a, b in ((1, form, against), (-1, against, form)) if len(self.pairs) else ():
             same = [self.pairs[name] == value for name, value in about.items() if name in self.pairs]
             own = self.pairs[np.logical_and.reduce([*same, a.rows(self.pairs), b.rows(self.pairs, "against_")])]
             if len(own):
-                return sign * own["difference"].iloc[0], own["standard_error"].iloc[0], ""
+                return sign * own["difference"].iloc[0], own["standard_error"].iloc[0], len(one), ""
         change, means = one["ndcg@10"] - other["ndcg@10"], [part["ndcg@10"].mean() for part in (one, other)]
         users = sum(mean * (1 - mean) / one["n_test_rows"].iloc[0] for mean in means)
-        return change.mean(), (users + change.var() / len(change)) ** 0.5, " at most"
+        return change.mean(), (users + change.var() / len(change)) ** 0.5, len(one), " at most"
 
     def _obstacles(self, *parts):
         """Why these runs can neither support nor contradict a claim on quality; empty where they can."""
         reasons = [
-            (ONE_SEED, any(len(rows.index.get_level_values("seed").unique()) < 2 for rows in parts)),
             (NOT_PRETRAINED, self.pretrained and any(_lacks_pretraining(rows).any() for rows in parts)),
             (CUT, any(stopped_early(rows).any() for rows in parts)),
         ]
@@ -187,15 +170,16 @@ def _lacks_pretraining(rows):
     return able & (rows["variant"] != WITHOUT_PRETRAINING) & (rows["stage"] != "finetune")
 
 
-def _few(values):
-    return (ONE_SEED,) * (len(values) < 2)
+def _over_seeds(values):
+    return values.mean(), values.sem(), len(values)
 
 
-def _case(where, what, difference, error, seeds, obstacles, margin=0.0, form=NDCG):
-    measured = case_outcome(difference + margin, error)
-    outcome = case_outcome(difference + margin, error, "; ".join(obstacles))
-    numbers = form.format(difference, error) if seeds > 1 else form.split(" +-")[0].format(difference)
-    return Case(where, outcome, f"{where}: {what}, {numbers} ({outcome})", difference, seeds, measured, obstacles)
+def _case(where, what, numbers, obstacles, form="{:+.3f} +- {:.3f} over seeds", margin=0.0):
+    difference, error, seeds = numbers
+    obstacles = (ONE_SEED,) * (seeds < 2) + obstacles
+    measured, outcome = (case_outcome(difference + margin, error, "; ".join(why)) for why in ((), obstacles))
+    told = form.format(difference, error) if seeds > 1 else form.split(" +-")[0].format(difference)
+    return Case(where, outcome, f"{where}: {what}, {told} ({outcome})", difference, seeds, measured, obstacles)
 
 
 def _lead(rows):

@@ -43,7 +43,9 @@ COLUMNS = {  # table -> the systems built here, and the paper's names of its col
     },
     6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
 }
-VARIANTS = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs source domains
+VARIANTS: dict[
+    str, dict[str, Any]
+] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs source domains
     "": {},
     "w/o Time": dict(time=False),
     "w/o Shared": dict(shared=False),

@@ -12,7 +12,7 @@ from mmm4rec_lite import published
 from mmm4rec_lite.evaluation import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.claims import claims_table
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
-from mmm4rec_lite.study.protocol.results import TITLES, display_name, stopped_early, tidy
+from mmm4rec_lite.study.protocol.results import TITLES, display_name, stopped_early, tidy, with_columns
 from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES
 from mmm4rec_lite.utils.files import atomic
 
@@ -123,7 +123,7 @@ def _scales(runs):
 
 def _dataset(dataset, rows):
     optional = ["best_epoch", "seconds_per_epoch", "seconds_per_step", "recall@10_filtered", "ndcg@10_filtered"]
-    rows = rows.reindex(columns=list(dict.fromkeys([*rows, *optional])))
+    rows = with_columns(rows, *optional)
     keys = ["name", *(name for name in ("protocol", "scale", "stage") if rows[name].nunique() > 1)]
     beside, timed = _published(dataset), rows["seconds_per_step"].notna().any()
     lines = []

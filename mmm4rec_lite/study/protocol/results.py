@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -25,6 +26,8 @@ TITLES = {name: get_model(name).title for name in NAMES} | BASELINES
 ALIASES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table
 PLACE = ["dataset", "subset", "protocol", "scale"]  # what a comparison is made within
 FORM = ["system", "variant", "max_len"]
+PAIRS = ["experiment", *PLACE, *FORM, *(f"against_{name}" for name in FORM)]
+PAIRS += ["ndcg@10", "seed_spread", "difference", "standard_error", "n_seeds"]
 TEXTS = dict(subset="all", variant="", against_variant="")  # what csv does not keep: empty texts
 
 
@@ -56,11 +59,17 @@ def display_name(system: str, variant: str = "", max_len: float | None = None) -
     return ", ".join(filter(None, (TITLES.get(system, system), variant, kept)))
 
 
-def display_names(frame: pd.DataFrame, prefix: str = "") -> list[str]:
+def with_columns(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """The frame, with empty columns for those of ``names`` that it lacks."""
+    return frame.reindex(columns=list(dict.fromkeys([*frame, *names])))
+
+
+def display_names(frame: pd.DataFrame) -> list[str]:
     """``display_name`` of every row; max_len is told where one system has several of them in an experiment."""
-    keys = [name for name in ("experiment", *PLACE, *FORM[:2]) if name in frame]
+    keys = ["experiment", *PLACE, *FORM[:2]]
+    frame = with_columns(frame, *keys, "max_len")
     several = frame.groupby(keys, dropna=False)["max_len"].transform("nunique") > 1
-    forms = zip(*(frame[f"{prefix}{name}"] for name in FORM), several)
+    forms = zip(*(frame[name] for name in FORM), several)
     return [display_name(system, variant, max_len if told else None) for system, variant, max_len, told in forms]
 
 
@@ -83,38 +92,34 @@ def ndcg_by_row(frame: pd.DataFrame) -> dict[Form, torch.Tensor]:
 
     Of runs that are kept on this machine, and of the seeds that all forms have, so that rows and seeds are the same.
     """
-    runs = frame.dropna(subset="run_id") if "run_id" in frame else frame[:0]
-    found = {(Form(*(row[name] for name in FORM)), row["seed"]): ranks(row) for row in runs.to_dict(orient="records")}
-    found = {key: known for key, known in found.items() if known is not None}
-    forms, seeds = (dict.fromkeys(part) for part in zip(*found)) if found else ((), ())
-    seeds = sorted(seed for seed in seeds if all((form, seed) in found for form in forms))
+    rows = with_columns(frame, "run_id").dropna(subset="run_id").to_dict(orient="records")
+    kept = {(Form(*(row[name] for name in FORM)), row["seed"]): ranks(row) for row in rows}
+    found = {key: known for key, known in kept.items() if known is not None}
+    forms, seeds = dict.fromkeys(form for form, _ in found), sorted({seed for _, seed in found})
+    seeds = [seed for seed in seeds if all((form, seed) in found for form in forms)]
     return {form: torch.stack([ndcg_per_row(found[form, seed]) for seed in seeds]) for form in forms if seeds}
 
 
 def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[Form] | None = None) -> pd.DataFrame:
     """NDCG@10 of the runs of an experiment ``against`` some of them (those of ``AGAINST``), same users and seeds.
 
-    Columns: experiment, ``PLACE``, ``FORM``, the same of the other side (against_system, ...), ndcg@10, seed_spread,
-    difference, standard_error, n_seeds. Empty where nothing that the others are compared with is kept here.
+    The columns are ``PAIRS``; no rows where nothing that the others are compared with is kept on this machine.
     """
     experiment = ALIASES.get(experiment, experiment)
     wanted = AGAINST.get(experiment, ()) if against is None else against
-    scores, out = ndcg_by_row(frame) if wanted else {}, []
-    for form in scores:
-        if any(other[:2] == form[:2] and other.max_len in (None, form.max_len) for other in wanted):
-            table = paired({str(name): values for name, values in scores.items()}, str(form)).drop(columns="form")
-            sides = [(*other, *form) for other in scores]
-            columns = [*FORM, *(f"against_{name}" for name in FORM)]
-            table = pd.DataFrame(sides, columns=columns).join(table).assign(n_seeds=len(scores[form]))
-            out.append(table[[other != form for other in scores]])
-    if not out:
-        return pd.DataFrame(columns=["experiment", *PLACE, *FORM, *(f"against_{name}" for name in FORM)])
-    about = {"experiment": experiment, **frame.dropna(subset="run_id").iloc[0][PLACE]}
-    return pd.concat([pd.DataFrame(about, index=part.index).join(part) for part in out], ignore_index=True)
+    scores, out = ndcg_by_row(frame) if wanted else {}, [pd.DataFrame(columns=PAIRS)]
+    forms = pd.DataFrame(list(scores), columns=FORM)
+    values = dict(zip(forms.index.astype(str), scores.values()))
+    for i in forms.index[np.logical_or.reduce([side.rows(forms) for side in wanted])] if scores else ():
+        table = forms.assign(**forms.loc[i].add_prefix("against_")).join(paired(values, str(i))).drop(index=i)
+        place = frame.dropna(subset="run_id").iloc[0][PLACE]
+        out.append(table.assign(experiment=experiment, n_seeds=len(values[str(i)]), **place))
+    return pd.concat(out[1:] or out, ignore_index=True)[PAIRS]
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds of the paper's four metrics, a row per form; ``seed_spread``: the standard deviation."""
+    frame = with_columns(frame, "seed")
     by = frame.assign(name=display_names(frame)).groupby("name", sort=False)
     table = by[list(published.METRICS)].mean()
     return table.assign(seed_spread=by["ndcg@10"].std(), n_seeds=by["seed"].nunique()).reset_index()
@@ -122,7 +127,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 def read_results(paths: Iterable[Path | str]) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """(runs, pairs) of csv files; pairs are those with a column ``against_system``."""
-    runs, pairs = [], []
+    runs: list[pd.DataFrame] = []
+    pairs: list[pd.DataFrame] = []
     for path in paths:
         try:
             frame = pd.read_csv(path, float_precision="round_trip")
@@ -148,11 +154,10 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     needed = ("experiment", "dataset", "system", "seed", "ndcg@10")
     if lost := [name for name in needed if name not in runs]:
         raise InputError(f"the frame of runs has no column {lost[0]!r}; make it with results.annotate_runs")
-    runs = runs[runs["ndcg@10"].notna()]
-    runs = runs.reindex(columns=list(dict.fromkeys([*runs, *PLACE, *FORM, "stage"])))
+    same = ["experiment", "dataset", "subset", *FORM, "seed", "run_id", "missing_share", "epoch"]
+    runs = with_columns(runs[runs["ndcg@10"].notna()], *PLACE, *same, "stage")
     runs = runs.assign(subset=runs["subset"].fillna("all"), variant=runs["variant"].fillna(""))
-    same = ("experiment", "dataset", "subset", *FORM, "seed", "run_id", "missing_share", "epoch")
-    runs = runs.drop_duplicates([column for column in same if column in runs])
+    runs = runs.drop_duplicates(same)
     where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
     where = where + ", " + runs["protocol"].fillna("-") + ", " + runs["scale"].fillna("-")
     return runs.assign(where=where, name=display_names(runs))
