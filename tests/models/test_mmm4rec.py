@@ -5,12 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from mmm4rec_lite.data import Sequences, batch
-from mmm4rec_lite.models.blocks import ComplexLinear, FourierFilter, MaskedLayerNorm, StepSize, TimeDifferences
+from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
@@ -162,33 +161,6 @@ def test_each_switch_takes_away_its_own_parameters(switch, parts):
 def test_two_layers_are_the_same_layer_twice():
     layers = make(SWITCHES["2L"]).layers
     assert len(layers) == 2 and names(layers[0]) == names(layers[1]) == names(make().layers[0])
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        dict(head_dim=7),
-        dict(n_groups=3),
-        dict(gaps="days"),
-        dict(max_len=0),
-        dict(n_layers=0),
-        dict(d_state=0),
-        dict(d_conv=0),
-        dict(head_dim=0),
-        dict(d_model=0),
-        dict(d_model=-16),
-        dict(max_len=2.5),
-        dict(expand="2"),
-        dict(dropout=1.5),
-        dict(dropout=-0.1),
-        dict(time_dropout=1.0),
-        dict(dropout=float("nan")),
-        dict(temperature=0),
-    ],
-)
-def test_a_bad_size_is_refused_in_one_line(bad, unchecked):
-    with pytest.raises(InputError, match="^config: [^\n]*$"):
-        ModelConfig(**bad)
 
 
 # --- padding and batch mates ---
@@ -355,25 +327,6 @@ def test_feature_tables_of_different_length_are_refused(unchecked):
         MMM4Rec(ModelConfig(), torch.randn(61, 12), torch.randn(60, 10))
 
 
-def test_fitted_gaps_have_mean_0_and_deviation_1():
-    times = TimeDifferences(ModelConfig())
-    gaps = GAPS["days, lognormal"](4, 50).long()
-    times.fit(gaps)
-    stamps = F.pad(gaps, (1, 0)).cumsum(1)
-    standard = times.log_gaps(stamps, torch.ones(stamps.shape))
-    assert (standard[:, 0] == 0).all()
-    assert standard[:, 1:].mean().abs() < 1e-5 and (standard[:, 1:].std() - 1).abs() < 1e-5
-
-
-def test_equal_gaps_or_a_single_one_can_be_fitted():
-    times = TimeDifferences(ModelConfig())
-    times.fit(torch.full((9,), 60))
-    assert times.log_std == pytest.approx(0.1) and times.log_mean.exp() == pytest.approx(61)
-    before = times.log_mean.clone()
-    times.fit(torch.tensor([5]))
-    assert times.log_mean == before
-
-
 # --- the time branch is alive ---
 
 ALIVE = {
@@ -426,82 +379,3 @@ def test_the_gap_vector_changes_nothing_at_the_start_and_something_after_one_ste
         for p in (model.gap_image, model.gap_text):
             p -= 0.01 * p.grad.sign()
     assert moved(model(*given), without(*given)) > 1e-4
-
-
-def test_the_papers_model_has_no_gap_vector():
-    assert not ModelConfig.paper().gap_vector and not ModelConfig.official().gap_vector
-
-
-# --- parts ---
-
-
-def test_masked_layer_norm_is_layer_norm_under_a_full_mask_and_blind_to_the_rest():
-    norm, plain = MaskedLayerNorm(9, 1e-5), nn.LayerNorm(9, 1e-5)
-    nn.init.normal_(norm.weight), nn.init.normal_(norm.bias)
-    plain.load_state_dict(norm.state_dict())
-    x = torch.randn(4, 3, 9)
-    assert torch.allclose(norm(x, torch.ones(4, 1, 9)), plain(x), atol=1e-6)
-    mask = (torch.arange(9) < 5).float().expand(4, 1, 9)
-    short = F.layer_norm(x[..., :5], (5,), norm.weight[:5], norm.bias[:5], 1e-5)
-    assert torch.allclose(norm(x, mask)[..., :5], short, atol=1e-6) and (norm(x, mask)[..., 5:] == 0).all()
-
-
-@pytest.mark.parametrize("twice", [False, True])
-def test_complex_linear_is_a_complex_matrix_with_the_bias_of_eq_15_or_the_public_codes(twice):
-    linear = ComplexLinear(5, ModelConfig(quirks=Quirks(filter_bias_twice=twice))).double()
-    s = torch.randn(2, 5, dtype=torch.complex128)
-    W = torch.complex(linear.real.weight, linear.imag.weight)
-    b, c = linear.real.bias, linear.imag.bias
-    bias = torch.complex(b - c, b + c) if twice else torch.complex(b, c)
-    assert torch.allclose(linear(s), s @ W.T + bias, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("length", [1, 7, 8])
-def test_the_filter_with_both_parts_off_is_the_sum_of_the_signals(length):
-    off = FourierFilter(ModelConfig(max_len=length, adaptive_filter=False, learnable_filter=False))
-    a, b = torch.randn(2, 4, length), torch.randn(2, 4, length)
-    rfft = lambda x: torch.fft.rfft(x, norm="ortho")
-    assert torch.allclose(off(a, b), torch.fft.irfft(rfft(a) + rfft(b), n=length, norm="ortho"), atol=1e-6)
-    assert torch.allclose(off(a, b), a + b, atol=1e-5) and not list(off.parameters())
-
-
-# --- losses ---
-
-
-def gradients(model, loss, users):
-    model.zero_grad()
-    catalogue = (p for n, p in model.named_parameters() if n.startswith(("adapter", "bias_")))
-    return torch.autograd.grad(loss, [users, *catalogue])
-
-
-@pytest.mark.parametrize("pad_item", [False, True])
-@pytest.mark.parametrize("fallback", [False, True])
-def test_full_loss_is_cross_entropy_over_the_scores(fallback, pad_item, monkeypatch):
-    if fallback:
-        monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
-    model = make(ModelConfig(quirks=Quirks(pad_item=pad_item))).double()
-    users = torch.randn(300, 64, dtype=torch.float64, requires_grad=True)
-    targets = torch.randint(1, ITEMS + 1, (300,))
-    loss, scores = full_loss(model, users, targets), model.score(users)
-    expected = F.cross_entropy(scores, targets) if pad_item else F.cross_entropy(scores[:, 1:], targets - 1)
-    assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
-    for a, b in zip(gradients(model, loss, users), gradients(model, expected, users)):
-        assert torch.allclose(a, b, rtol=0, atol=1e-10)
-
-
-def test_in_batch_loss_equals_a_loop_where_copies_of_the_target_are_no_negatives():
-    model = make().double()
-    users, targets = torch.randn(12, 64, dtype=torch.float64), torch.randint(1, 6, (12,))
-    candidates, total = model.candidates(), 0
-    for user, target in zip(users, targets):
-        wrong = [user @ candidates[other] for other in targets if other != target]
-        total -= torch.log_softmax(torch.stack([user @ candidates[target], *wrong]), 0)[0]
-    assert len(targets.unique()) < 12
-    assert in_batch_loss(model, users, targets).item() == pytest.approx((total / 12).item(), abs=1e-10)
-
-
-def test_a_batch_of_one_target_only_has_no_loss_and_finite_gradients():
-    model = make()
-    loss = in_batch_loss(model, torch.randn(4, 64), torch.tensor([3, 3, 3, 3]))
-    loss.backward()
-    assert loss == 0 and torch.isfinite(model.adapter_text.weight.grad).all()
