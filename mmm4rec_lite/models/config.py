@@ -1,6 +1,5 @@
 """Every size and switch of the models, with the paper's symbol, and how they are trained."""
 
-import os
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -9,7 +8,6 @@ from mmm4rec_lite.utils.errors import InputError
 STAGES = ("scratch", "pretrain", "finetune")
 OPTIMIZERS = ("nadam", "adam", "adamw")
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
-SCALES = ("quick", "longer", "full")  # "longer" is for the comparison alone
 
 
 @dataclass(frozen=True)
@@ -191,11 +189,3 @@ class TrainConfig:
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
         return replace(self, **changes)
-
-
-def scale() -> str:
-    """How large runs are that do not say it: ``$MMM4REC_SCALE``, one of ``SCALES``, the first where it is not set."""
-    name = os.environ.get("MMM4REC_SCALE") or SCALES[0]
-    if name not in SCALES:
-        raise InputError(f"scale: $MMM4REC_SCALE is {name!r}, which is not known; one of {', '.join(SCALES)}")
-    return name

@@ -16,8 +16,8 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from mmm4rec_lite.models.config import scale
 from mmm4rec_lite.models.ssd import ssd_chunked, ssd_masked, ssd_scan
+from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.style import COLOURS, legend_beside, panel, panel_row, styled

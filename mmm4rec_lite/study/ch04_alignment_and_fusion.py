@@ -21,8 +21,8 @@ from mmm4rec_lite.data.synthetic import DAY, HOUR, StoreConfig, make_store
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.config import scale as asked
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.study.protocol.scale import scale as asked
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.spectra import period_axis

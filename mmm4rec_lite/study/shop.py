@@ -35,9 +35,9 @@ from mmm4rec_lite.data.synthetic import StoreConfig, Truth, make_store, oracle_s
 from mmm4rec_lite.evaluation import Scorer, metrics, model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.config import scale as asked
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import finetune, fit_gaps
+from mmm4rec_lite.study.protocol.scale import scale as asked
 from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError

@@ -22,7 +22,7 @@ from nbformat import NotebookNode
 from PIL import Image, ImageChops
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.models.config import scale
+from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 

@@ -14,11 +14,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import order_only
-from mmm4rec_lite.models.config import scale as asked
 from mmm4rec_lite.study.audit import published_tables, quirks, time_branch, time_stamps, weight_sharing
 from mmm4rec_lite.study.audit.finding import Finding, page, short, summary
 from mmm4rec_lite.study.audit.trials import TRAINING, Task
 from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.study.protocol.scale import scale as asked
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 

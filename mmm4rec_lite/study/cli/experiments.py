@@ -80,10 +80,10 @@ def reproduce_command(
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
     from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.models.config import scale as asked
     from mmm4rec_lite.study.protocol.experiments import reproduce
     from mmm4rec_lite.study.protocol.results import annotate_runs, display_name, paired_differences, summary
     from mmm4rec_lite.study.protocol.runner import Protocol, Task
+    from mmm4rec_lite.study.protocol.scale import scale as asked
     from mmm4rec_lite.utils.files import atomic
 
     rows, words = load_features(features), None if augmented_text is None else load_features(augmented_text)

@@ -19,10 +19,11 @@ import torch
 from mmm4rec_lite import data
 from mmm4rec_lite.evaluation import compare, counting, model_scorer
 from mmm4rec_lite.features import extract, load_encoder
-from mmm4rec_lite.models.config import ModelConfig, Quirks, scale
+from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import finetune, fit_gaps, pretrain, split
 from mmm4rec_lite.study.protocol.runner import Protocol, Task
+from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError

@@ -30,9 +30,9 @@ from mmm4rec_lite import data
 from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.base import count_parameters
-from mmm4rec_lite.models.config import scale
 from mmm4rec_lite.models.registry import get_model, missing_inputs
 from mmm4rec_lite.stages import fit_gaps, split
+from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
