@@ -460,7 +460,7 @@ def test_sizes_below_one():
         epoch(torch.arange(3), 0, 0, 0)
 
 
-def test_reworded_texts_lose_some_words_and_never_all(toy):
+def test_augmented_texts_lose_some_words_and_never_all(toy):
     fewer = augmented_text(toy, share=0.5, seed=3)
     words = toy.items["text"].str.split().str.len().sum()
     left = fewer.items["text"].str.split()

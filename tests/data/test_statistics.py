@@ -218,3 +218,11 @@ def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
 def test_without_image_needs_both_sorts(has):
     with pytest.raises(InputError, match="two of them or more without a picture"):
         statistics.without_image(VECTORS, has)
+
+
+def test_columns_are_in_snake_case(toy):
+    frames = [statistics.dataset_statistics([toy]), statistics.beside_paper([toy]), statistics.image_coverage(toy)]
+    of_datasets = (statistics.gap_statistics, statistics.gap_histogram, statistics.popularity)
+    frames += [table([toy]) for table in (*of_datasets, statistics.popularity_statistics)]
+    frames += [statistics.gap_spectrum([toy], 5), statistics.neighbours(IDS, VECTORS, k=1)]
+    assert all(column.isidentifier() and column.islower() for frame in frames for column in frame)

@@ -116,7 +116,7 @@ def test_the_sample_is_what_its_config_makes(tmp_path):
     assert sum(p.stat().st_size for p in SAMPLE.rglob("*") if p.is_file()) < 2e6
 
 
-def test_gaps_matter_as_much_as_the_knob_says():
+def test_gaps_matter_as_much_as_the_parameter_says():
     visit, absence, n = change_by_gap(PLAIN.replace(gap_effect=0))
     assert visit == pytest.approx(absence, abs=5 * 0.43 * (4 / n) ** 0.5)
     apart = [np.subtract(*change_by_gap(PLAIN.replace(gap_effect=e))[1::-1]) for e in (0.5, 1)]
