@@ -99,6 +99,12 @@ def test_every_module_says_what_it_is_for():
     assert [p for p in LIBRARY.rglob("*.py") if not ast.get_docstring(ast.parse(p.read_text(encoding="utf-8")))] == []
 
 
+def test_every_other_file_of_the_package_is_installed_with_it():
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    shipped = {f for room, globs in tables.items() for g in globs for f in (ROOT / room.replace(".", "/")).glob(g)}
+    assert {path for path in tracked("mmm4rec_lite") if path.suffix != ".py"} == shipped
+
+
 def test_no_test_imports_another_test():
     bad = re.compile(r"^\s*(?:from tests\S*\.test_\w+ import|import tests\S*\.test_)", re.MULTILINE)
     assert [p.name for p in tracked("tests/*.py") if bad.search(p.read_text(encoding="utf-8"))] == []
