@@ -92,8 +92,11 @@ def test_every_public_function_is_annotated(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_examples_in_docstrings_come_out_as_written(module, monkeypatch, tmp_path):
-    examples = [e for e in doctest.DocTestFinder(exclude_empty=True).find(import_module(module)) if e.examples]
+def test_examples_in_docstrings_come_out_as_written(module, monkeypatch, tmp_path, toy, random_features):
+    """They find data_samples; ``task`` is made as the example of ``Task`` makes it."""
+    given = {"task": m4r.Task(toy, random_features(toy.items["item"]))}
+    found = doctest.DocTestFinder(exclude_empty=True).find(import_module(module), extraglobs=given)
+    examples = [example for example in found if example.examples]
     if not examples:
         pytest.skip("no examples here")
     (tmp_path / "data_samples").symlink_to(ROOT / "data_samples")

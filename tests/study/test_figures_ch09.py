@@ -5,7 +5,7 @@ import pytest
 
 from mmm4rec_lite import viz
 from mmm4rec_lite.study import ch09_comparison as ch09
-from tests.viz.test_figures import drawn, ticks
+from tests.support.figures import drawn, ticks
 
 NAMES = ["SASRec", "SASRec_T", "MMSRec"]
 READS = ["ids", "texts", "texts + pictures"]
