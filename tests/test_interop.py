@@ -13,7 +13,7 @@ from mmm4rec_lite.interop import load_official, official_config, to_official
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.mmm4rec import Streams
 from mmm4rec_lite.utils.tensorfile import load_tensors
-from tests.support import golden as make_golden
+from tests.support import golden as own_golden
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 FILES = ("base", "no_time", "in_batch")
@@ -238,13 +238,13 @@ def test_models_that_the_public_code_has_no_form_for_are_refused():
 
 
 def test_our_own_golden_numbers_hold_where_the_public_ones_are_not_at_hand():
-    tensors, _ = load_tensors(make_golden.FILE, "golden", "run python tests/make_golden.py")
+    tensors, _ = load_tensors(own_golden.FILE, "golden", "run python -m tests.support.golden")
     part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
     state = part("state.")
     shared = "encoder_ssd_layers.0.ssd."
     state |= {k.replace("encoder", "decoder"): v for k, v in state.items() if k.startswith(shared)}
-    model = load_official(state, make_golden.CONFIG, tensors["image"], tensors["text"])
-    made = make_golden.computed(model, part("given."))
+    model = load_official(state, own_golden.CONFIG, tensors["image"], tensors["text"])
+    made = own_golden.computed(model, part("given."))
     assert made.keys() == part("made.").keys()
     for name, value in part("made.").items():
         close(made[name], value, 1e-9)

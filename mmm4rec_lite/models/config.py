@@ -142,6 +142,9 @@ class BaselineConfig:
         return replace(self, **changes)
 
 
+Config = BaselineConfig | ModelConfig
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``.

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, last_state
-from mmm4rec_lite.models.config import BaselineConfig, ModelConfig
+from mmm4rec_lite.models.config import BaselineConfig, Config
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
@@ -42,12 +42,7 @@ class FeatureAdapter(nn.Module):
 class FeedForward(nn.Module):
     """LN(x + Drop(W2 f(W1 x))), with drop-out on f's output too where it is called for."""
 
-    def __init__(
-        self,
-        config: BaselineConfig | ModelConfig,
-        activation: Callable[[Tensor], Tensor] = F.gelu,
-        inner_dropout: bool = False,
-    ):
+    def __init__(self, config: Config, activation: Callable = F.gelu, inner_dropout: bool = False):
         super().__init__()
         self.inner = nn.Linear(config.d_model, config.d_ff)
         self.outer = nn.Linear(config.d_ff, config.d_model)

@@ -11,7 +11,7 @@ import torch
 
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
-from mmm4rec_lite.models.config import STAGES, BaselineConfig, ModelConfig, TrainConfig
+from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConfig, TrainConfig
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
@@ -31,7 +31,7 @@ class ModelSpec:
     title: str  # in tables
     reads: tuple[str, ...]  # of "id", "text", "image", "time"
     build: Callable[..., Recommender]  # (config, catalogue) -> model
-    config: BaselineConfig | ModelConfig
+    config: Config
     training: TrainConfig
     paper: str  # who published it
     stages: tuple[str, ...] = ("scratch",)
@@ -39,7 +39,7 @@ class ModelSpec:
     inner: int = 4  # the feed-forward's inner width over the width
     pretraining: Mapping[str, Any] = field(default_factory=dict)  # how the config differs while pre-training
 
-    def sized(self, width: int, window: int | None = None, **changes: Any) -> BaselineConfig | ModelConfig:
+    def sized(self, width: int, window: int | None = None, **changes: Any) -> Config:
         """The paper setting's config at another width (and window)."""
         sizes = dict(d_model=width, d_ff=self.inner * width, max_len=window or self.config.max_len)
         if isinstance(self.config, ModelConfig) and width < self.config.head_dim * self.config.n_groups:
@@ -125,7 +125,7 @@ def get_model(name: str) -> ModelSpec:
     return MODELS[base] if base == name else MODELS[base].with_ids()
 
 
-def build_model(name: str, catalogue: Catalogue, config: BaselineConfig | ModelConfig | None = None) -> Recommender:
+def build_model(name: str, catalogue: Catalogue, config: Config | None = None) -> Recommender:
     """A new model over a catalogue, with random start weights.
 
     Parameters

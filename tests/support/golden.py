@@ -1,5 +1,5 @@
-"""Makes tests/golden_official.safetensors: ``python tests/make_golden.py``. Only where test_official.py's tests
-against the public code's own numbers hold, since it writes down what this library computes.
+"""Makes tests/models/golden_official.safetensors: ``python -m tests.support.golden``. Only where test_interop.py's
+tests against the public code's own numbers hold, since it writes down what this library computes.
 
 A tiny model under the public names and with every quirk, random weights, inputs with all kinds of times, and the
 float64 users, scores, losses and gradients, for those who lack the public numbers.
