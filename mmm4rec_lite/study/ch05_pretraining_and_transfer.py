@@ -5,7 +5,7 @@ The models are the quickstart's, pre-trained on its source domains; nothing is t
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +15,17 @@ from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.checkpoint import load_model
-from mmm4rec_lite.data import Batch, Dataset, Split, batch, epoch, sample_rows
-from mmm4rec_lite.evaluation import compare, counting, metrics, model_scorer, rank_rows
+from mmm4rec_lite.data import Dataset, Split, batch, epoch, sample_rows
+from mmm4rec_lite.evaluation import Scorer, compare, counting, metrics, model_scorer, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.stages import fit_gaps, split
 from mmm4rec_lite.study.protocol import presets
+from mmm4rec_lite.study.protocol.experiments import WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel, panel_row, styled
 
 PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first that fits counts
     (r"adapter_text", "adapter, text (eq. 2)"),
@@ -43,7 +43,6 @@ PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first 
     (r"layers\.\d+\.ffn", "feed-forward (eq. 11, 19)"),
     (r".*norm", "norms"),
 )
-Scorer = Callable[[Batch], Float[Tensor, "B K"]]
 LOSSES = {"in_batch": "in-batch (eq. 21)", "catalogue": "whole catalogue (eq. 22)"}
 
 
@@ -216,59 +215,38 @@ def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.Data
     return pd.DataFrame(lines, columns=columns)
 
 
-def without_pretraining(runs, pairs=None):
-    """Table 5's "w/o PT" beside the whole model, measured (``stored_results``) and as printed: a row per dataset.
+def without_pretraining(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Table 5's "w/o PT" beside the whole model, measured (stored runs) and as printed: a row per dataset.
 
-    Columns: numbers, data, MMM4Rec, w/o PT, difference (w/o PT less the whole), standard error, seeds, note. Without
-    measured runs there is a row that says so, and no number in it.
+    Columns: numbers, data, ndcg@10 (whole), without_pretraining_ndcg@10, difference (without, less the whole; paired
+    where ``pairs`` has it), standard_error, n_seeds, note. Without measured runs a row says so, and has no number.
     """
-    own = tidy(runs)
-    own = own[own["experiment"] == "table5"]
-    lines = [line for where, group in own.groupby("where", sort=False) if (line := _beside(where, group, pairs))]
-    if not lines:
-        lines = [{"numbers": "measured", "data": "-", "note": "no such runs are kept yet"}]
+    whole, without, lines = "", WITHOUT_PRETRAINING, []
+    for (dataset, where), rows in tidy(runs).query("experiment == 'table5'").groupby(["dataset", "where"], sort=False):
+        table = rows.pivot_table(index="seed", columns="variant", values="ndcg@10")
+        table = table.reindex(columns=[whole, without]).dropna()
+        if not len(table):
+            continue
+        change, note = [(table[without] - table[whole]).mean(), None], ""
+        if pairs is not None:
+            own = pairs[(pairs["experiment"] == "table5") & (pairs["dataset"] == dataset)]
+            own = own[own["variant"] == without]
+            if len(own):
+                change, note = own[["difference", "standard_error"]].iloc[0], "error over users and seeds"
+        note = "one seed: nothing follows" if len(table) == 1 else note
+        lines.append(("measured", where, *table.mean(), *change, len(table), note))
+    lines = lines or [("measured", "-", *[None] * 5, "no such runs are kept yet")]
     for data, cells in published.paper(5, row="ndcg@10").groupby("dataset", sort=False):
-        values = cells.set_index("column")["value"]
-        lines.append(
-            {
-                "numbers": "published",
-                "data": data,
-                **values[["MMM4Rec", "w/o PT"]],
-                "seeds": 1,
-                "difference": values["w/o PT"] - values["MMM4Rec"],
-                "note": "Table 5, one run as it seems",
-            }
-        )
-    columns = ["numbers", "data", "MMM4Rec", "w/o PT", "difference", "standard_error", "seeds", "note"]
-    return pd.DataFrame(lines, columns=columns)
-
-
-def _beside(where, group, pairs):
-    """One measured row of ``without_pretraining``; None where one of the two was not run."""
-    table = group.pivot_table(index="seed", columns="variant", values="ndcg@10").rename(columns={"": "MMM4Rec"})
-    if not {"MMM4Rec", "w/o PT"} <= set(table) or not len(table := table[["MMM4Rec", "w/o PT"]].dropna()):
-        return None
-    line = {
-        "numbers": "measured",
-        "data": where,
-        **table.mean(),
-        "seeds": len(table),
-        "difference": (table["w/o PT"] - table["MMM4Rec"]).mean(),
-    }
-    known = pairs if pairs is not None and len(pairs) else pd.DataFrame(columns=["experiment", "dataset", "variant"])
-    for column, value in {"experiment": "table5", "dataset": group["dataset"].iloc[0], "variant": "w/o PT"}.items():
-        known = known[known[column] == value]
-    if len(known):
-        line |= {name: known[name].iloc[0] for name in ("difference", "standard_error")}
-    note = "one seed: nothing follows" if len(table) == 1 else "error over users and seeds" if len(known) else ""
-    return {**line, "note": note}
+        first, second = cells.set_index("column")["value"][["MMM4Rec", "w/o PT"]]
+        lines.append(("published", data, first, second, second - first, None, 1, "Table 5, one run as it seems"))
+    values = ["ndcg@10", "without_pretraining_ndcg@10", "difference", "standard_error", "n_seeds"]
+    return pd.DataFrame(lines, columns=["numbers", "data", *values, "note"])
 
 
 @styled
 def plot_candidate_losses(table: pd.DataFrame, title: str = "") -> Figure:
     """Loss by number of candidates; a frame of ``candidate_losses``."""
-    figure = empty_figure(6.5, 3)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 3)
     for i, (name, rows) in enumerate(table.groupby("model", sort=False)):
         inside, whole = (rows[rows["loss"] == loss] for loss in LOSSES)
         axis.plot(inside["candidates"], inside["nats"], marker="os^"[i], color=COLOURS[i], label=f"{name}, in-batch")
@@ -286,8 +264,7 @@ def plot_candidate_losses(table: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def plot_negative_counts(table: pd.DataFrame) -> Figure:
     """How often each item is a negative under both losses, by its popularity; a frame of ``negatives``."""
-    figure = empty_figure(6.5, 2.8)
-    axis = figure.subplots()
+    figure, axis = panel(6.5, 2.8)
     for (column, label), colour, marker in zip(LOSSES.items(), COLOURS, "os"):
         axis.plot(table["popularity"], table[column], marker, ms=3, alpha=0.6, color=colour, label=label)
     axis.set(xscale="log", xlabel="how often the item is a training target")

@@ -41,7 +41,7 @@ def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
 def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS) -> pd.DataFrame:
     """What a window leaves out of the test histories, a line per dataset and window.
 
-    Columns: dataset, kept, histories (how many), cut_share (of them), dropped_share (of their items), and how long
+    Columns: dataset, kept, n_histories, cut_share (of them), dropped_share (of their items), and how long
     before the oldest item kept the dropped ones were (nan if none): age_q25_days, age_median_days, age_q75_days.
     """
     lines = []
@@ -54,7 +54,7 @@ def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS)
             days = np.concatenate(cut) / DAY if cut else np.array([np.nan])
             shares = (lengths > kept).mean(), np.clip(lengths - kept, 0, None).sum() / lengths.sum()
             lines.append((dataset.name, kept, len(lengths), *shares, *np.quantile(days, (0.25, 0.5, 0.75))))
-    return pd.DataFrame(lines, columns=["dataset", "kept", "histories", "cut_share", "dropped_share", *AGES])
+    return pd.DataFrame(lines, columns=["dataset", "kept", "n_histories", "cut_share", "dropped_share", *AGES])
 
 
 def _lengths(rows):
@@ -64,7 +64,7 @@ def _lengths(rows):
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of ``experiments.truncation`` (or all stored ones) as curves: a line per dataset, system and kept items.
 
-    Columns: dataset, system, kept, seeds, ndcg@10 (mean), ndcg_share (mean, of what the same seed has with the
+    Columns: dataset, system, kept, n_seeds, ndcg@10 (mean), ndcg_share (mean, of what the same seed has with the
     longest window), ndcg_share_spread (its standard deviation over seeds; nan with one).
     """
     if "experiment" in runs:
@@ -74,19 +74,19 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(system=runs["system"].map(display_name), kept=runs["max_len"].astype(int))
     whole = runs.sort_values("kept").groupby(["dataset", "system", "seed"])["ndcg@10"].transform("last")
     by = runs.assign(share=runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
-    table = by.agg(**{"seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "ndcg_share": ("share", "mean")})
+    table = by.agg(**{"n_seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "ndcg_share": ("share", "mean")})
     return table.assign(ndcg_share_spread=by["share"].std()).reset_index()
 
 
 def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
     """Paired differences of shorter windows to ``kept``, each within its system; of stored pairs.
 
-    Columns: dataset, form, difference, standard_error, seeds.
+    Columns: dataset, form, difference, standard_error, n_seeds.
     """
-    own = pairs[(pairs["experiment"] == "figure2") & (pairs["against_max_len"] == kept)]
-    own = own[own["system"] == own["against_system"]].rename(columns={"n_seeds": "seeds"}).reset_index(drop=True)
+    own = pairs.query("experiment == 'figure2' and against_max_len == @kept and system == against_system")
     form = [display_name(system, max_len=max_len) for system, max_len in zip(own["system"], own["max_len"])]
-    return own.assign(form=form)[["dataset", "form", "difference", "standard_error", "seeds"]]
+    columns = ["dataset", "form", "difference", "standard_error", "n_seeds"]
+    return own.assign(form=form)[columns].reset_index(drop=True)
 
 
 def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS) -> pd.DataFrame:

@@ -132,17 +132,17 @@ def printed_table4() -> pd.DataFrame:
 def measured_table4(runs: pd.DataFrame) -> pd.DataFrame:
     """The "table4" lines of stored runs, a row per dataset, stage and system, means over seeds.
 
-    Columns: where, stage, system, best_epoch, epochs, cut (runs that ended before their patience ran out),
-    seconds_per_step (fit to compare), seconds_per_epoch, seconds_to_best (of a shared machine), ndcg@10, seeds.
+    Columns: where, stage, system, best_epoch, epochs, seconds_per_step (fit to compare), seconds_per_epoch and
+    seconds_to_best (of a shared machine), ndcg@10, n_cut (runs that ended before their patience ran out), n_seeds.
     """
     keys = ["where", "stage", "system"]
-    numbers = ["best_epoch", "epochs", "cut", "seconds_per_step", "seconds_per_epoch", "seconds_to_best", "ndcg@10"]
+    numbers = ["best_epoch", "epochs", "seconds_per_step", "seconds_per_epoch", "seconds_to_best", "ndcg@10"]
     rows = tidy(runs)
     rows = rows[rows["experiment"] == "table4"].reindex(columns=list({*rows, *numbers}))
     if not len(rows):
-        return pd.DataFrame(columns=[*keys, *numbers, "seeds"])
+        return pd.DataFrame(columns=[*keys, *numbers, "n_cut", "n_seeds"])
     by = rows.assign(cut=stopped_early(rows), system=rows["name"]).groupby(keys, sort=False)
-    return by[numbers].mean().assign(cut=by["cut"].sum(), seeds=by["seed"].nunique()).reset_index()
+    return by[numbers].mean().assign(n_cut=by["cut"].sum(), n_seeds=by["seed"].nunique()).reset_index()
 
 
 @styled

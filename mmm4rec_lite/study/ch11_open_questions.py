@@ -39,6 +39,7 @@ JOINED = {  # where the third vector goes: (to the text, to the picture)
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
 HALF_LIVES = ["half_life_q25_steps", "half_life_median_steps", "half_life_q75_steps"]
 States = dict[str, dict[str, MMM4Rec]]  # data -> (when, "start" or "trained" -> model)
+TIMED = ["revived time branch", "gap vector", "published time branch"]  # of the demo store's forms
 LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
@@ -97,27 +98,25 @@ def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k:
 # gaps that pay
 
 
-def time_gains(runs, pairs, made_up):
-    """What the time branch adds to NDCG@10: data, system, gain, standard error, seeds, difference (= gain), form.
+def time_gains(runs: pd.DataFrame, pairs: pd.DataFrame | None, stored: pd.DataFrame) -> pd.DataFrame:
+    """What the time branch adds to NDCG@10: data, system, difference, standard_error, n_seeds, form (data and system).
 
-    From the stored pairs of "time-benefit" and "table5" (with time against without, same users), and from the demo
-    store's frame ``made_up`` (expected NDCG@10; the larger of the users' and the seeds' standard error).
+    From the pairs of "time-benefit" and "table5" (with time against without, same users) on data that were run, and
+    from the demo store's lines ``stored`` (expected NDCG@10; the larger of the users' and the seeds' standard error).
     """
-    lines, known = [], tidy(runs)["dataset"].unique()
-    pairs = pd.DataFrame() if pairs is None else pairs
-    for row in pairs.to_dict(orient="records"):
-        name, numbers = display_name(row["system"]), (row["standard_error"], row["n_seeds"])
-        if row["experiment"] == "time-benefit" and row["system"] == row["against_system"]:
-            lines.append((row["dataset"], name, row["difference"], *numbers))
-        if row["experiment"] == "table5" and row["variant"] == "w/o Time" and row["dataset"] in known:
-            lines.append((row["dataset"], f"{name} (Table 5)", -row["difference"], *numbers))
-    table = pooled(made_up[made_up["part"] == "gaps"])
-    for row in table[table["system"].isin(["revived time branch", "gap vector", "published time branch"])].to_dict(
-        orient="records"
-    ):
-        lines.append((f"store, {row['world']}", row["system"], row["difference"], row["error"], row["seeds"]))
-    out = pd.DataFrame(lines, columns=["data", "system", "gain", "standard_error", "seeds"])
-    return out.assign(difference=out["gain"], form=out["data"] + ": " + out["system"])
+    worlds = pooled(stored[(stored["part"] == "gaps") & stored["system"].isin(TIMED)])
+    about = dict(data="store, " + worlds["world"], standard_error=worlds["error"], n_seeds=worlds["seeds"])
+    frames = [worlds.assign(**about)]
+    if pairs is not None:
+        pairs = pairs.assign(data=pairs["dataset"], system=pairs["system"].map(display_name))
+        own = pairs["system"] == pairs["against_system"].map(display_name)
+        benefit = pairs[own & (pairs["experiment"] == "time-benefit")]
+        ablated = pairs.query("experiment == 'table5' and variant == 'w/o Time'")
+        ablated = ablated[ablated["dataset"].isin(tidy(runs)["dataset"])]
+        ablated = ablated.assign(system=ablated["system"] + " (Table 5)", difference=-ablated["difference"])
+        frames = [ablated, benefit, *frames]
+    table = pd.concat(frames, ignore_index=True)[["data", "system", "difference", "standard_error", "n_seeds"]]
+    return table.assign(form=table["data"] + ": " + table["system"])
 
 
 def gap_worlds(effects: Sequence[float] = (1.0, 0.0)) -> dict[str, Dataset]:
@@ -146,12 +145,11 @@ def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def gap_table(runs, datasets):
-    """``statistics.gap_statistics`` of ``datasets`` (name -> dataset), and above them those kept with stored runs."""
-    own = tidy(runs).query("experiment == 'time-benefit'")
+def gap_table(runs: pd.DataFrame, datasets: dict[str, Dataset]) -> pd.DataFrame:
+    """``statistics.gap_statistics`` of the datasets, and above them those of others kept with stored runs."""
     here = pd.concat([statistics.gap_statistics([dataset]).assign(dataset=name) for name, dataset in datasets.items()])
-    kept = own[[name for name in here if name in own]].drop_duplicates("dataset") if "n_gaps" in own else own[:0]
-    kept = kept[~kept["dataset"].isin(list(datasets))].reindex(columns=here.columns)
+    kept = tidy(runs).query("experiment == 'time-benefit'").drop_duplicates("dataset").reindex(columns=here.columns)
+    kept = kept[~kept["dataset"].isin(datasets) & kept["n_gaps"].notna()]
     return pd.concat([kept, here] if len(kept) else [here], ignore_index=True)
 
 

@@ -29,7 +29,7 @@ def test_lengths_and_what_a_window_drops(two_users):
     lengths = ch06.history_lengths([two_users])
     assert lengths["longer_share"].tolist() == [1, 1, 0.5, 0.5, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
     table = ch06.dropped_items([two_users], (1, 2, 4)).set_index("kept")
-    assert table["cut_share"].tolist() == [1, 0.5, 0] and table["histories"].tolist() == [2, 2, 2]
+    assert table["cut_share"].tolist() == [1, 0.5, 0] and table["n_histories"].tolist() == [2, 2, 2]
     assert table["dropped_share"].tolist() == pytest.approx([4 / 6, 2 / 6, 0])
     assert table["age_median_days"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
     assert table["age_median_days"][2] == 1.5 and pd.isna(table["age_median_days"][4])
@@ -57,7 +57,7 @@ def test_curves_are_shares_of_the_same_seeds_longest_window():
     frame = runs({20: 0.2, 5: 0.1})
     for given in (frame, annotate_runs("figure2", frame)):
         table = ch06.curves(given).set_index("kept")
-        assert table["ndcg_share"].to_dict() == pytest.approx({5: 0.525, 20: 1}) and set(table["seeds"]) == {2}
+        assert table["ndcg_share"].to_dict() == pytest.approx({5: 0.525, 20: 1}) and set(table["n_seeds"]) == {2}
         assert table["ndcg_share_spread"][5] == pytest.approx(0.05 * 2**-0.5) and table["ndcg_share_spread"][20] == 0
     one = ch06.curves(runs({20: 0.2, 5: 0.1}, seeds=(0,)))
     assert one["ndcg_share_spread"].isna().all()

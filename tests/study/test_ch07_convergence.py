@@ -134,7 +134,7 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
         ]
     )
     (row,) = measured_table4(runs).to_dict(orient="records")
-    assert row["system"] == "MMSRec" and row["best_epoch"] == 4 and row["cut"] == 1 and row["seeds"] == 2
+    assert row["system"] == "MMSRec" and row["best_epoch"] == 4 and row["n_cut"] == 1 and row["n_seeds"] == 2
     assert measured_table4(runs.assign(experiment="comparison")).empty
 
 

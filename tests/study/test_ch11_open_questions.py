@@ -179,7 +179,7 @@ def test_time_gains_have_one_sign_whoever_is_compared_with_whom():
         ]
     )
     table = ch11.time_gains(runs, pairs, made)
-    assert table["gain"].tolist() == pytest.approx([0.01, 0.02, 0.04])
+    assert table["difference"].tolist() == pytest.approx([0.01, 0.02, 0.04])
     assert table["standard_error"].iloc[2] == pytest.approx(0.01)  # the seeds', which is the larger
     assert ch11.time_gains(runs, None, made)["data"].tolist() == ["store, gap effect 1"]
 
