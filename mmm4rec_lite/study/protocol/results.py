@@ -156,7 +156,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"the frame of runs has no column {lost[0]!r}; make it with results.annotate_runs")
     same = ["experiment", "dataset", "subset", *FORM, "seed", "run_id", "missing_share", "epoch"]
     runs = with_columns(runs[runs["ndcg@10"].notna()], *PLACE, *same, "stage")
-    runs = runs.assign(subset=runs["subset"].fillna("all"), variant=runs["variant"].fillna(""))
+    runs = runs.assign(**{name: runs[name].astype(object).fillna(TEXTS[name]) for name in ("subset", "variant")})
     runs = runs.drop_duplicates(same)
     where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
     where = where + ", " + runs["protocol"].fillna("-") + ", " + runs["scale"].fillna("-")
