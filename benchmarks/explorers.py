@@ -21,6 +21,7 @@ from mmm4rec_lite.study.shop import shown
 from mmm4rec_lite.viz.explorers import filter_explorer, mask_explorer, modality_dial, what_if
 
 USER = "chairs-u00007"  # has the most items that the window holds
+SHARES = ("history_image", "candidate_image")
 
 
 def main():
@@ -33,11 +34,7 @@ def main():
         "mask, model": (mask_explorer(store, model, USER), {"A": (-8, -1), "scale": (0.1, 10), "head": (1, 8)}, 300),
         "what if": (what_if(model, store, USER), {"gap": (1, 100), "item": (0, 19)}, 300),
         "filter": (filter_explorer(), {"period1": (3, 12), "size2": (0.1, 1)}, 50),
-        "modality dial": (
-            modality_dial(model, store, features, USER),
-            {"history_image": (0, 100), "candidate_image": (0, 100)},
-            300,
-        ),
+        "modality dial": (modality_dial(model, store, features, USER), dict.fromkeys(SHARES, (0, 100)), 300),
     }
     for name, (explorer, controls, budget) in cases.items():
         if name == "mask, no model":
@@ -52,18 +49,9 @@ def main():
                 took.append(1000 * (time.perf_counter() - began))
                 worked.append(1000 * (time.process_time() - busy))
             assert not explorer.error.value, explorer.error.value
-            print(
-                json.dumps(
-                    {
-                        "explorer": name,
-                        "control": control,
-                        "median ms": round(statistics.median(took), 1),
-                        "slowest ms": round(max(took), 1),
-                        "median CPU ms": round(statistics.median(worked), 1),
-                        "budget ms": budget,
-                    }
-                )
-            )
+            line = dict(explorer=name, control=control, budget_ms=budget, slowest_ms=max(took))
+            line |= dict(median_ms=statistics.median(took), median_cpu_ms=statistics.median(worked))
+            print(json.dumps({key: round(told, 1) if isinstance(told, float) else told for key, told in line.items()}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A folder with pictures to fetch has ``image_urls.parquet`` (item, url). Fetched 
 of every item stands in ``image_report.jsonl``, a line as soon as it is known, so that a kill loses nothing.
 """
 
-import hashlib
 import io
 import json
 import time
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data.dataset import Dataset, load_dataset
 from mmm4rec_lite.data.schema import read_table
+from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.utils.optional import extra
@@ -176,7 +176,7 @@ def _settled(found, url, folder, again):
 def _name(item):
     """A file's name for any item id."""
     name = quote(item, safe="")
-    return name if len(name) <= 150 else hashlib.sha256(item.encode()).hexdigest()
+    return name if len(name) <= 150 else digest(item)
 
 
 def _fetch(pool, url, policy, attempts, slowest, largest):

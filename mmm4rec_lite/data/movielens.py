@@ -5,7 +5,6 @@ as a zip, never imported). Both are checked by SHA-256 and give the same dataset
 lies in the cache folder is used without network.
 """
 
-import hashlib
 import io
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmm4rec_lite.data.dataset import Dataset, k_core
+from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic, cache_dir
 from mmm4rec_lite.utils.optional import extra
@@ -148,7 +148,7 @@ def _read(path):
     except (zipfile.BadZipFile, ValueError, OSError):
         raise InputError(f"{path}: not an archive with MovieLens-100K; delete it and try again") from None
     for name, content in zip(inside, (ratings, films), strict=True):
-        if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        if digest(content) != SHA256[name]:
             raise InputError(f"{path}: {name} is not the published file; delete the archive and try again")
     own = inside[0] == "ml-100k/u.data"
     columns, header = ["user", "item", "rating", "timestamp"], None if own else 0

@@ -315,7 +315,7 @@ def test_encoders_are_not_mixed(features):
 
 @pytest.mark.slow
 def test_importing_the_room_is_light():
-    heavy = "{'open_clip', 'transformers', 'torchvision'}"
+    heavy = "{'open_clip', 'transformers', 'torchvision', 'PIL'}"
     code = f"import mmm4rec_lite.features, sys; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
