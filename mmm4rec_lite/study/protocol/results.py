@@ -136,7 +136,8 @@ def read_results(paths: Iterable[Path | str]) -> tuple[pd.DataFrame, pd.DataFram
             raise InputError(f"{path}: not a csv of runs ({error})") from None
         if not {"experiment", "dataset", "system"} <= set(frame):
             raise InputError(f"{path}: no columns experiment, dataset and system; it is not a csv of runs or pairs")
-        frame = frame.assign(**{name: frame[name].fillna(text) for name, text in TEXTS.items() if name in frame})
+        texts = {name: frame[name].astype(object).fillna(text) for name, text in TEXTS.items() if name in frame}
+        frame = frame.assign(**texts)
         (pairs if "against_system" in frame else runs).append(frame)
     if not runs:
         raise InputError("no csv of runs among the files given; without runs there is no page")
