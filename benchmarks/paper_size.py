@@ -9,30 +9,17 @@ accumulates eight), each loss with backward pass and optimiser; evaluation is fu
 import argparse
 import json
 import platform
-import statistics
-import time
 
 import torch
 
 from mmm4rec_lite import MMM4Rec, ModelConfig
 from mmm4rec_lite.data import Batch
 from mmm4rec_lite.evaluation import count_ranks, model_scorer
+from mmm4rec_lite.models.base import count_parameters
 from mmm4rec_lite.models.losses import LOSSES
+from mmm4rec_lite.study.protocol.timing import median_seconds
 from mmm4rec_lite.training import NAdam, TrainConfig, parameter_groups
 from mmm4rec_lite.utils.devices import device
-
-
-def median_seconds(call, repeats, where):
-    """Median of ``repeats`` timed calls after one to warm up, the device waited for."""
-    wait = torch.cuda.synchronize if where.type == "cuda" else lambda: None
-    times = []
-    for _ in range(repeats + 1):
-        wait()
-        began = time.perf_counter()
-        call()
-        wait()
-        times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
 
 
 def main():
@@ -60,9 +47,7 @@ def main():
         "torch": torch.__version__,
         "items": given.items,
         "rows": given.rows,
-        "parameters without item tables": sum(
-            p.numel() for n, p in model.named_parameters() if n not in ("bias_image", "bias_text")
-        ),
+        "parameters without item tables": count_parameters(model),
     }
     for name, loss in LOSSES.items():
         training = TrainConfig.paper("finetune" if name == "full" else "pretrain")
@@ -74,14 +59,14 @@ def main():
             optimizer.step()
             optimizer.zero_grad()
 
-        result[f"seconds per training step, {name}"] = round(median_seconds(step, given.steps, where), 4)
+        result[f"seconds per training step, {name}"] = round(median_seconds(step, given.steps), 4)
 
     def evaluate():
         with torch.no_grad():
             count_ranks(model_scorer(model)(one), one.targets)
 
     result["seconds per evaluation of 1,000 users"] = round(
-        median_seconds(evaluate, given.steps, where) * 1000 / given.rows, 4
+        median_seconds(evaluate, given.steps) * 1000 / given.rows, 4
     )
     print(json.dumps(result))
 

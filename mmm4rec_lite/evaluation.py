@@ -83,8 +83,8 @@ def rank_model(
     model: Recommender, sequences: Sequences, rows: Int[Tensor, " R"], filter_seen: bool = False
 ) -> Int[Tensor, " R"]:
     """``rank_rows`` by a model, shown what it may see."""
-    shown = dict(max_len=model.window, target_time=model.leaks_target_time)
-    return rank_rows(model_scorer(model), sequences, rows, filter_seen=filter_seen, **shown)
+    score, told = model_scorer(model), model.leaks_target_time
+    return rank_rows(score, sequences, rows, model.window, filter_seen, target_time=told)
 
 
 def _history(sequences, rows):
@@ -126,22 +126,31 @@ def compare(
     ks: Sequence[int] = (10, 50),
     progress: bool = True,
 ) -> pd.DataFrame:
-    """A line per scorer, with the history kept and filtered: system, filter_seen, the metrics, rows.
+    """Full ranking by several scorers, with the user's history among the candidates and without it.
 
     Parameters
     ----------
-    scorers : a name for each
-    sequences, rows : as in a ``Split``
-    max_len : how many of the latest interactions the scorers are shown
-    ks : cut-offs of the metrics
+    scorers
+        Name -> a function of batches, as ``model_scorer`` and ``counting`` give them.
+    sequences, rows
+        Of a split: ``split.sequences``, ``split.test``.
+    max_len
+        How many of the latest interactions a scorer is shown.
+    ks
+        The K of Recall@K and NDCG@K.
+
+    Returns
+    -------
+    DataFrame
+        Two lines per scorer: system, filter_seen, the metrics, rows.
 
     Examples
     --------
-    >>> from mmm4rec_lite.data import leave_one_out, load_dataset
-    >>> rows = leave_one_out(load_dataset("data_samples/toy"))
-    >>> table = compare(counting(rows), rows.sequences, rows.test, max_len=20, progress=False)
-    >>> table["system"].tolist()
-    ['popularity', 'popularity', 'Markov chain', 'Markov chain']
+    >>> import mmm4rec_lite as m4r
+    >>> rows = m4r.leave_one_out(m4r.load_dataset("data_samples/toy"))
+    >>> table = compare(counting(rows), rows.sequences, rows.test, max_len=1, progress=False)
+    >>> table[["system", "filter_seen"]].head(2).to_numpy().tolist()
+    [['popularity', False], ['popularity', True]]
     """
     lines = []
     for name, score in scorers.items():
@@ -246,24 +255,31 @@ def recommend(
     seen: bool = False,
     at: int | None = None,
 ) -> pd.DataFrame:
-    """The k best items for a user: rank, item, title, score, image.
+    """The k best next items for a user, by any model.
 
     Parameters
     ----------
+    model, dataset
+        A trained model and what it was trained on.
+    user
+        The user's id in the dataset.
     hide
-        How many of the user's latest interactions to hold back, to compare with what really came next.
+        How many of the latest interactions to hold back, to compare with what really came next.
     seen
         Keep items of the history among the candidates.
     at
         The moment of the request in seconds since 1970, which a model with ``query_time`` needs.
 
+    Returns
+    -------
+    DataFrame
+        rank, item, title, score, image.
+
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.models.config import ModelConfig
-    >>> from mmm4rec_lite.models.mmm4rec import MMM4Rec
-    >>> toy = load_dataset("data_samples/toy")
-    >>> model = MMM4Rec(ModelConfig(), torch.randn(61, 12), torch.randn(61, 10))  # untrained
+    >>> import mmm4rec_lite as m4r
+    >>> toy = m4r.load_dataset("data_samples/toy")
+    >>> model = m4r.MMM4Rec(m4r.ModelConfig(), torch.randn(61, 12), torch.randn(61, 10))  # untrained
     >>> recommend(model, toy, "user00", k=3)["rank"].tolist()
     [1, 2, 3]
     """
@@ -287,11 +303,11 @@ def recommend_after(
     if history.empty:
         raise InputError("recommend: the history is empty; the model needs at least one item")
     latest = int(history["timestamp"].iloc[-1])
-    if getattr(model.config, "query_time", False) != (at is not None):
-        told = "only a model with query_time may be told when it is asked; leave --at out"
-        raise InputError(
-            f"recommend: {'this model is told when it is asked; give the time (--at)' if at is None else told}"
-        )
+    asked = getattr(model.config, "query_time", False)
+    if asked and at is None:
+        raise InputError("recommend: this model is told when it is asked; give the time (--at)")
+    if at is not None and not asked:
+        raise InputError("recommend: only a model with query_time may be told when it is asked; leave --at out")
     if at is not None and at < latest:
         raise InputError(
             f"recommend: the request (at {at}) is before the user's latest interaction ({latest}), in seconds since "
@@ -300,8 +316,8 @@ def recommend_after(
     model.eval()
     items, lengths, times = as_batch(dataset, history, model.window)
     fill = (0, model.window - items.shape[1])  # the window that the model was trained with
-    asked = torch.tensor([latest if at is None else at])
-    one = Batch(F.pad(items, fill), lengths, F.pad(times, fill), torch.zeros_like(lengths), asked)
+    request = torch.tensor([latest if at is None else at])
+    one = Batch(F.pad(items, fill), lengths, F.pad(times, fill), torch.zeros_like(lengths), request)
     scores = model.score(model.users(one.to(next(model.parameters()).device)), candidates)[0, 1:].cpu()
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf

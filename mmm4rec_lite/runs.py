@@ -1,10 +1,6 @@
 """One way to build, train, rank, save and load any model.
 
-A ``Task`` is what a model is trained for, a ``Protocol`` how models are sized and trained, a ``Run`` what comes of it:
-
->>> done = run(Task(dataset, features), "sasrec", Protocol("small"), "runs/mine")  # doctest: +SKIP
->>> done.record["ndcg@10"], done.model  # doctest: +SKIP
-
+A ``Task`` is what a model is trained for, a ``Protocol`` how models are sized and trained, a ``Run`` what comes of it.
 The folder of a finished run holds ``model.safetensors`` (weights, config, where they come from, record, ranks) and
 ``history.csv``; that of a killed one ``training.safetensors``, from which the same call goes on.
 """
@@ -12,7 +8,7 @@ The folder of a finished run holds ``model.safetensors`` (weights, config, where
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +23,8 @@ from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, TrainConfig
-from mmm4rec_lite.models.registry import ModelSpec, get_model, missing_inputs
+from mmm4rec_lite.models.protocol import Protocol
+from mmm4rec_lite.models.registry import get_model, missing_inputs
 from mmm4rec_lite.training import STATE, fit
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
@@ -38,14 +35,6 @@ from mmm4rec_lite.utils.typing import Int, Tensor
 
 FILE, AGAIN = "model.safetensors", "train one with the commands `pretrain` or `finetune`"
 SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
-SMALL = TrainConfig()
-MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
-PROTOCOLS = ("small", "matched", "paper")
-SCALES = {
-    "quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
-    "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10),
-    "full": {},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,80 +101,20 @@ class Task:
         return digest(rows, list(self.dataset.items["item"]), self.split, *tables)
 
     def lacks(self, model: str, **changes: Any) -> str:
-        """Why these data cannot feed a model with these changes of its config, in one line; "" where they can."""
+        """What a model with these changes of its config reads and these data do not have, in one line; "" if nothing.
+
+        A model trains without texts or images all the same, on zeros; a comparison leaves it out.
+        """
         without = ("time",) if changes.get("time") is False else ()
         return missing_inputs(get_model(model), (*self.inputs, *without))
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """How models are sized and trained.
-
-    Parameters
-    ----------
-    name
-        "small" suits two cores. "matched": one width, window, optimiser, learning rate and drop-out for all, to compare
-        them. "paper": each model's published sizes and training.
-    scale
-        "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
-        end), "longer" has five times as many epochs.
-    width, window
-        Other ones than the protocol's own (64 and 20; in "paper" each model's).
-
-    Examples
-    --------
-    >>> config, training = Protocol("matched", scale="quick").settings(get_model("sasrec"), "scratch")
-    >>> config.d_model, training.epochs
-    (64, 6)
-    """
-
-    name: str = "small"
-    scale: str = "full"
-    width: int | None = None
-    window: int | None = None
-
-    def __post_init__(self) -> None:
-        for what, value, known in (("protocol", self.name, PROTOCOLS), ("scale", self.scale, SCALES)):
-            if value not in known:
-                raise InputError(f"{what}: {value!r} is not known; one of {', '.join(known)}")
-
-    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[ModelConfig | BaselineConfig, TrainConfig]:
-        """Config and training of a model in a stage; ``changes`` are fields of either."""
-        if self.name == "paper":
-            config, training = spec.config if self.width is None else spec.sized(self.width), spec.training
-            config = config if self.window is None else config.replace(max_len=self.window)
-            if stage == "pretrain" and isinstance(config, ModelConfig):
-                training = TrainConfig.paper("pretrain")
-        else:
-            config = spec.sized(self.width or 64, self.window or 20, dropout=0.2)
-            own = dict(d_state=16, time_dropout=0.2)
-            config = config.replace(**{name: value for name, value in own.items() if hasattr(config, name)})
-            training = MATCHED
-            if self.name == "small":
-                training = SMALL.replace(epochs=2, lr=1e-3) if stage == "pretrain" else SMALL
-                config = config.replace(n_groups=1, gap_vector=True) if isinstance(config, ModelConfig) else config
-        of_training = {field.name for field in fields(TrainConfig)} & changes.keys()
-        of_config = {name: value for name, value in changes.items() if name not in of_training}
-        if unknown := [name for name in of_config if not hasattr(config, name)]:
-            raise InputError(f"{spec.name}: neither its config nor its training has {unknown[0]!r}")
-        config = config.replace(**of_config | (spec.pretraining if stage == "pretrain" else {}))
-        own = {name: changes[name] for name in of_training}
-        return config, training.replace(**dict(stage=stage) | SCALES[self.scale] | own)
-
-
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run.
+    """A finished run: record (results and provenance, plain values), history (as ``fit`` gives it), model, folder.
 
-    Attributes
-    ----------
-    record
-        Results and provenance, plain values (the names are those of the tables in ``benchmarks/results``).
-    history
-        A line per epoch, as ``fit`` gives it.
-    ranks, ranks_filtered
-        Of the test rows' targets, with the user's history kept among the candidates, and without it; empty after
-        pre-training, which holds no rows out.
+    ``ranks``: of the test rows' targets, with the user's history among the candidates; ``ranks_filtered``: without it.
+    Both are empty after pre-training, which holds no rows out.
     """
 
     record: dict[str, Any]
@@ -202,6 +131,7 @@ def run(
     protocol: Protocol | None = None,
     out: Path | str | None = None,
     *,
+    stage: str | None = None,
     start: Run | Path | str | None = None,
     pretrained: bool = False,
     seed: int = 0,
@@ -217,13 +147,20 @@ def run(
     protocol
         ``Protocol("small")`` by default.
     out
-        The run's folder; by default one below ``runs/`` whose name hangs on everything that the run does.
+        The run's folder; by default one below ``runs/`` whose name depends on everything that the run depends on.
+    stage
+        "pretrain" as ``pretrain`` does; by default "finetune" where there is a start, else "scratch".
     start
-        A run of ``pretrain`` (or its folder) to fine-tune; None: from scratch.
+        A run of ``pretrain``, or its folder, to fine-tune.
     pretrained
         Pre-train on the task's sources first.
     changes
         Fields of the model's config or of ``TrainConfig``.
+
+    Returns
+    -------
+    Run
+        The model in evaluation mode, as it was in its best epoch on the validation rows.
 
     Raises
     ------
@@ -232,38 +169,64 @@ def run(
 
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.features import extract, load_encoder
-    >>> toy = load_dataset("data_samples/toy")
-    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
-    >>> done = run(Task(toy, features), "sasrec", out="mine", epochs=2, progress=False)
-    >>> len(done.history), len(done.ranks)
-    (2, 80)
+    >>> import mmm4rec_lite as m4r
+    >>> toy = m4r.load_dataset("data_samples/toy")
+    >>> task = m4r.Task(toy, m4r.extract(toy, m4r.load_encoder("random"), "features.safetensors", progress=False))
+    >>> done = m4r.run(task, "sasrec", epochs=1, progress=False)
+    >>> done.record["system"], done.record["n_test_rows"]
+    ('sasrec', 80)
     """
-    if why := task.lacks(model, **changes):
-        raise InputError(why)
+    spec, protocol = get_model(model), protocol or Protocol()
+    stage = stage or ("finetune" if pretrained or start is not None else "scratch")
+    if stage not in spec.stages:
+        raise InputError(f"{model}: this model has no pre-training")
+    if "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs:
+        raise InputError(f"{task.dataset.name}: {task.lacks(model)}; train with time=False, or take another model")
     if pretrained:
         if task.sources is None:
             raise InputError(f"{model}: these data have no source domains")
-        if why := task.sources.lacks(model, **changes):
-            raise InputError(f"source domains: {why}")
         first = None if out is None else Path(out, "pretraining")
         start = pretrain(task.sources, model, protocol, first, seed=seed, progress=progress, **changes)
-    stage = "scratch" if start is None else "finetune"
-    return _carry_out(task, model, protocol, stage, start, out, seed, progress, changes)
+    config, training = protocol.settings(spec, stage, **changes)
+    training = training.replace(seed=seed)
+    weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
+    known = (task.digest, model, config, training, origin.get("run_id"), str(device()))
+    run_id = digest(*map(digest, known))[:12]
+    folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
+    if (folder / FILE).is_file():
+        if _read(folder)[1]["record"].get("run_id") != run_id:
+            told = "holds another run (data, settings, start or device differ)"
+            raise InputError(f"{folder}: {told}; choose another folder or delete this one")
+        return load_run(folder, task)
+    rows = _rows(task, stage)
+    built = _initial(task, spec, config, rows, seed, weights)
+    valid = None if stage == "pretrain" else rows.valid
+    history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
+    ranks = filtered = rows.test  # none after pre-training
+    if stage != "pretrain":
+        ranks, filtered = (rank_model(built, rows.sequences, rows.test, without) for without in (False, True))
+    record = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
+    record |= dict(system=model, variant="", max_len=built.window, missing_share=0.0, stage=stage)
+    record |= dict(protocol=protocol.name, scale=protocol.scale, seed=seed, run_id=run_id)
+    record |= dict(changes=json.dumps(changes, default=asdict))
+    for suffix, found in zip(("", "_filtered"), (ranks, filtered)):
+        record |= {f"{name}{suffix}": value for name, value in metrics(found).items()} if len(found) else {}
+    record |= dict(best_epoch=int(history.loc[history["best"], "epoch"].iloc[0]), epochs=len(history))
+    record |= dict(seconds_per_epoch=float(history["train_seconds"].median()))
+    record |= dict(seconds=float(history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()))
+    record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
+    record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
+    record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
+    record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
+    done = Run(record, history, ranks, filtered, built, folder)
+    save(done, task, training=asdict(training), start=origin.get("run_id"))
+    return done
 
 
 def pretrain(
-    task: Task,
-    model: str = "mmm4rec",
-    protocol: Protocol | None = None,
-    out: Path | str | None = None,
-    *,
-    seed: int = 0,
-    progress: bool = True,
-    **changes: Any,
+    task: Task, model: str = "mmm4rec", protocol: Protocol | None = None, out: Path | str | None = None, **more: Any
 ) -> Run:
-    """Pre-train a model on every prefix of every user, without validation; arguments as of ``run``.
+    """Pre-train a model on every prefix of every user, without validation; ``more``: what ``run`` takes besides.
 
     All interactions are used, as in the paper, also those later than a target domain's test interactions. What has a
     row per item and what belongs to one way of serving is left to fine-tuning.
@@ -284,11 +247,7 @@ def pretrain(
     >>> run(target, out="lamps", start=first, epochs=1, progress=False).record["stage"]
     'finetune'
     """
-    if "pretrain" not in get_model(model).stages:
-        raise InputError(f"{model}: this model has no pre-training")
-    if why := task.lacks(model, **changes):
-        raise InputError(why)
-    return _carry_out(task, model, protocol, "pretrain", None, out, seed, progress, changes)
+    return run(task, model, protocol, out, stage="pretrain", **more)
 
 
 def initial_model(
@@ -296,16 +255,21 @@ def initial_model(
     model: str = "mmm4rec",
     protocol: Protocol | None = None,
     *,
-    start: Run | Path | str | None = None,
     stage: str = "scratch",
+    start: Run | Path | str | None = None,
     seed: int = 0,
     **changes: Any,
 ) -> Recommender:
-    """The model as training finds it: start values by ``seed`` or the weights of ``start``; arguments as of ``run``."""
+    """The model as training finds it: start values by ``seed``, or the weights of ``start``; the rest as of ``run``."""
     spec = get_model(model)
     config, _ = (protocol or Protocol()).settings(spec, stage, **changes)
     weights = None if start is None else _weights_of(start, task, spec, config)[0]
     return _initial(task, spec, config, _rows(task, stage), seed, weights).eval()
+
+
+def as_changes(*settings: ModelConfig | BaselineConfig | TrainConfig) -> dict[str, Any]:
+    """Whole configs as changes of ``run``, which decides itself what stage it is in."""
+    return {name: value for one in settings for name, value in vars(one).items() if name != "stage"}
 
 
 def fit_gaps(model: Recommender, rows: Split) -> None:
@@ -327,32 +291,33 @@ def save(done: Run, task: Task, **notes: Any) -> None:
 
 
 def load_run(folder: Path | str, task: Task) -> Run:
-    """Read a finished run, its model over the catalogue of ``task``.
+    """Read a finished run, its model over the catalogue of a task; InputError for damaged and other versions' files.
+
+    Parameters
+    ----------
+    folder, task
+        The task that it was made for, or another of the same encoder where the model has no table with a row per item.
+
+    Returns
+    -------
+    Run
+        As ``run`` gave it.
 
     Parameters
     ----------
     folder : made by ``run`` or ``pretrain``
     task : gives the catalogue
 
-    Raises
-    ------
-    InputError
-        Where the file is missing, damaged or another version's, where the features are another encoder's, and where
-        tables with a row per item belong to another catalogue.
-
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.features import extract, load_encoder
-    >>> toy = load_dataset("data_samples/toy")
-    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
-    >>> task = Task(toy, features)
-    >>> made = run(task, "sasrec", out="kept", epochs=1, progress=False)
-    >>> load_run("kept", task).record == made.record
+    >>> import mmm4rec_lite as m4r
+    >>> toy = m4r.load_dataset("data_samples/toy")
+    >>> task = m4r.Task(toy, m4r.extract(toy, m4r.load_encoder("random"), "features.safetensors", progress=False))
+    >>> done = m4r.run(task, "sasrec_t", out="mine", epochs=1, progress=False)
+    >>> m4r.load_run("mine", task).record == done.record
     True
     """
-    file = Path(folder, FILE)
-    tensors, notes = _read(folder)
+    file, (tensors, notes) = Path(folder, FILE), _read(folder)
     task.features.require_encoder(notes["encoder"]["fingerprint"], notes["encoder"]["name"])
     spec, values = get_model(notes["model"]), notes["config"]
     try:
@@ -360,91 +325,27 @@ def load_run(folder: Path | str, task: Task) -> Run:
         config = type(spec.config)(**values | quirks)
     except TypeError as error:
         raise InputError(f"{file}: its config is not this library's ({error}); train again with this version") from None
+    ranks, filtered = (tensors.pop(name) for name in ("ranks", "ranks_filtered"))
     model = spec.build(config, task.catalogue)
-    own, ranks = model.state_dict(), [tensors.pop(name) for name in ("ranks", "ranks_filtered")]
+    own = model.state_dict()
     if notes["catalogue"] != _catalogue(task) and any(_per_item(model, name, len(task.catalogue)) for name in own):
         raise InputError(
             f"{file}: its per-item tables belong to other items (or another order of them); "
             "give the dataset and the domain that it was trained on, or fine-tune it on this one"
         )
-    if wrong := [
-        k for k in sorted(own.keys() | tensors) if k not in tensors or k not in own or own[k].shape != tensors[k].shape
-    ]:
-        more = " ..." if len(wrong) > 3 else ""
-        raise InputError(
-            f"{file}: does not fit its own config: {', '.join(wrong[:3])}{more}; train again with this version"
-        )
+    shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, tensors)]
+    if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
+        names = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
+        raise InputError(f"{file}: does not fit its own config: {names}; train again with this version")
     model.load_state_dict(tensors)
-    history = pd.read_csv(Path(folder, "history.csv"), float_precision="round_trip")
-    return Run(notes["record"], history, *ranks, model.to(device()).eval(), Path(folder))
+    history = pd.read_csv(Path(folder, "history.csv"))
+    return Run(notes["record"], history, ranks, filtered, model.to(device()).eval(), Path(folder))
 
 
 def kept_ranks(record: Mapping[str, Any]) -> Int[Tensor, " R"] | None:
     """The ranks of a run kept below ``runs/``, by its record; None where it is not on this machine."""
     folder = _folder(*(record[name] for name in ("stage", "dataset", "system", "run_id")))
     return _read(folder)[0]["ranks"] if (folder / FILE).is_file() else None
-
-
-def _carry_out(task, model, protocol, stage, start, out, seed, progress, changes):
-    spec, protocol = get_model(model), protocol or Protocol()
-    config, training = protocol.settings(spec, stage, **changes)
-    training = training.replace(seed=seed)
-    weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
-    known = (task.digest, model, config, training, origin.get("run_id"), str(device()))
-    run_id = digest(*map(digest, known))[:12]
-    folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
-    if (folder / FILE).is_file():
-        if _read(folder)[1]["record"]["run_id"] != run_id:
-            raise InputError(
-                f"{folder}: holds another run (data, settings, start or device differ); "
-                "choose another folder or delete this one"
-            )
-        return load_run(folder, task)
-    rows = _rows(task, stage)
-    built = _initial(task, spec, config, rows, seed, weights)
-    valid = None if stage == "pretrain" else rows.valid
-    history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
-    ranks = (
-        [rows.test[:0]] * 2
-        if stage == "pretrain"
-        else [rank_model(built, rows.sequences, rows.test, filtered) for filtered in (False, True)]
-    )
-    record = {
-        "dataset": task.dataset.name,
-        "subset": task.subset,
-        "split": task.split,
-        "n_items": len(task.dataset.items),
-        "system": model,
-        "variant": "",
-        "max_len": built.window,
-        "missing_share": 0.0,
-        "stage": stage,
-        "protocol": protocol.name,
-        "scale": protocol.scale,
-        "seed": seed,
-        "run_id": run_id,
-        "changes": json.dumps(changes, default=asdict),
-    }
-    if stage != "pretrain":
-        record |= metrics(ranks[0]) | {f"{name}_filtered": value for name, value in metrics(ranks[1]).items()}
-    record |= {
-        "best_epoch": int(history.loc[history["best"], "epoch"].iloc[0]),
-        "epochs": len(history),
-        "seconds_per_epoch": float(history["train_seconds"].median()),
-        "seconds": float(history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()),
-        "pretraining_seconds": origin.get("seconds", 0.0),
-        "n_parameters": count_parameters(built),
-        "n_test_rows": len(rows.test),
-        "d_model": config.d_model,
-        "device": str(device()),
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-    }
-    done = Run(record, history, *ranks, built, folder)
-    save(done, task, training=asdict(training), start=origin.get("run_id"))
-    return done
 
 
 def _weights_of(start, task, spec, config):
@@ -476,7 +377,7 @@ def _rows(task, stage):
 
 
 def _folder(stage, dataset, system, run_id):
-    return workspace("runs") / f"{stage}-{dataset}-{system}-{run_id}"
+    return workspace() / "runs" / f"{stage}-{dataset}-{system}-{run_id}"
 
 
 def _read(folder):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmm4rec_lite import analysis, stages
+from mmm4rec_lite import analysis
 from mmm4rec_lite.evaluation import as_batch, recommend, user_history
-from mmm4rec_lite.training import TrainConfig
+from mmm4rec_lite.runs import Task, as_changes, pretrain, run
 from mmm4rec_lite.utils import devices
 from tests.support.models import STAGED, trains_ranks_and_loses_pictures
 
@@ -19,18 +19,15 @@ def accelerator(monkeypatch):
 
 def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, random_features, tmp_path):
     lamps, mugs = toy.select("lamps"), toy.select("mugs")
-    features, config = random_features(toy.items["item"]), small.replace(dropout=0.0, time_dropout=0.0)
+    features, own = random_features(toy.items["item"]), as_changes(small.replace(dropout=0.0, time_dropout=0.0))
     losses = {}
     for place in ("auto", "cpu"):
         devices.ACCELERATOR = place
-        out = tmp_path / place
-        pretraining = TrainConfig(stage="pretrain", epochs=1)
-        stages.pretrain(lamps, features, out / "a", config, pretraining, progress=False)
-        model, history = stages.finetune(
-            mugs, features, out / "b", out / "a" / "model.safetensors", config, TrainConfig(epochs=2), progress=False
-        )
-        assert next(model.parameters()).is_cuda == (place == "auto")
-        losses[place] = history["loss"].to_numpy()
+        first = pretrain(Task(lamps, features), out=tmp_path / place / "a", progress=False, epochs=1, **own)
+        again = dict(out=tmp_path / place / "b", start=first, progress=False, epochs=2)
+        done = run(Task(mugs, features), "mmm4rec+id", **again, **own)
+        assert next(done.model.parameters()).is_cuda == (place == "auto")
+        losses[place] = done.history["loss"].to_numpy()
     assert losses["auto"] == pytest.approx(losses["cpu"], rel=1e-2)
 
 

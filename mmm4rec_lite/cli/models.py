@@ -1,5 +1,6 @@
 """Commands on models: train, evaluate, recommend."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -7,19 +8,22 @@ from typing import Annotated
 import typer
 
 from mmm4rec_lite.cli.common import (
+    AugmentedText,
     Dataset,
     Domains,
     Epochs,
     FeatureFile,
     Json,
+    Model,
     Out,
     Preset,
     Seed,
-    configs,
-    load_domains,
+    load_task,
     show,
 )
 from mmm4rec_lite.utils.errors import InputError
+
+DEFAULT = "mmm4rec+id"
 
 
 def pretrain_command(
@@ -27,18 +31,20 @@ def pretrain_command(
     features: FeatureFile,
     out: Out,
     domain: Domains = "",
+    model: Model = DEFAULT,
+    augmented_text: AugmentedText = None,
     preset: Preset = "small",
     epochs: Epochs = None,
     seed: Seed = 0,
     as_json: Json = False,
-):
-    """Pre-train on source domains (in-batch cross-entropy, eq. 21)."""
-    from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.stages import pretrain
+) -> None:
+    """Pre-train on source domains (MMM4Rec: in-batch cross-entropy, eq. 21)."""
+    from mmm4rec_lite.runs import Protocol, pretrain
 
-    config, training = configs(preset, "pretrain", epochs, seed)
-    _, history = pretrain(load_domains(data, domain), load_features(features), out, config, training, not as_json)
-    show(history, as_json, model=str(out / "model.safetensors"))
+    task = load_task(data, domain, features, augmented_text)
+    changes = _changes(task, model, epochs)
+    done = pretrain(task, model, Protocol(preset), out, seed=seed, progress=not as_json, **changes)
+    show(done.history, as_json, model=str(out / "model.safetensors"))
 
 
 def finetune_command(
@@ -46,32 +52,33 @@ def finetune_command(
     features: FeatureFile,
     out: Out,
     domain: Domains = "",
+    model: Model = DEFAULT,
     start: Annotated[Path | None, typer.Option(help="A run folder of `pretrain`; none: from scratch.")] = None,
     preset: Preset = "small",
     epochs: Epochs = None,
     seed: Seed = 0,
-    item_bias: Annotated[bool, typer.Option(help="Per-item tables (with ID) or not (without ID).")] = True,
+    item_bias: Annotated[bool | None, typer.Option(help="NAME+id, or NAME without ids, whatever --model says.")] = None,
     query_time: Annotated[bool, typer.Option("--query-time", help="The model is told when it is asked.")] = False,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     as_json: Json = False,
-):
-    """Fine-tune on a target domain (full-catalogue cross-entropy, eq. 22)."""
-    from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.stages import finetune
+) -> None:
+    """Fine-tune on a target domain, or train from scratch (MMM4Rec: full-catalogue cross-entropy, eq. 22)."""
+    from mmm4rec_lite.runs import Protocol, run
 
-    config, training = configs(preset, "finetune", epochs, seed)
-    checkpoint = None if start is None else start / "model.safetensors"
-    _, history = finetune(
-        load_domains(data, domain),
-        load_features(features),
-        out,
-        checkpoint,
-        config.replace(item_bias=item_bias, query_time=query_time),
-        training,
-        split,
-        not as_json,
-    )
-    show(history, as_json, model=str(out / "model.safetensors"))
+    if item_bias is not None:
+        model = model.removesuffix("+id") + ("+id" if item_bias else "")
+    task = load_task(data, domain, features, split=split)
+    changes = _changes(task, model, epochs) | (dict(query_time=True) if query_time else {})
+    done = run(task, model, Protocol(preset), out, start=start, seed=seed, progress=not as_json, **changes)
+    show(done.history, as_json, model=str(out / "model.safetensors"))
+
+
+def _changes(task, model, epochs):
+    """What a run of these data changes in the preset."""
+    from mmm4rec_lite.models.registry import get_model
+
+    timeless = "time" in get_model(model).reads and "time" not in task.inputs
+    return (dict(time=False) if timeless else {}) | (dict(epochs=epochs) if epochs else {})
 
 
 def evaluate_command(
@@ -80,19 +87,21 @@ def evaluate_command(
     features: FeatureFile,
     domain: Domains = "",
     as_json: Json = False,
-):
+) -> None:
     """Test metrics by full ranking, beside popularity and a Markov chain."""
     from mmm4rec_lite.evaluation import compare, counting, model_scorer
-    from mmm4rec_lite.stages import split
+    from mmm4rec_lite.models.registry import get_model
+    from mmm4rec_lite.runs import SPLITS, load_run
 
-    model, notes, dataset = _trained(run, data, features, domain)
-    if notes["stage"] == "pretrain":
+    task = load_task(data, domain, features)
+    done = load_run(run, task)
+    if done.record["stage"] == "pretrain":
         raise InputError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
-    rows = split(dataset, notes.get("split", "leave_one_out"))
-    name = "MMM4Rec, told the time of the request" if model.config.query_time else "MMM4Rec"
-    systems = {name: model_scorer(model), **counting(rows)}
-    table = compare(systems, rows.sequences, rows.test, model.config.max_len)
-    show(table, as_json, run=str(run), dataset=dataset.name, split=notes.get("split", "leave_one_out"))
+    rows = SPLITS[done.record["split"]](task.dataset)
+    told = ", told the time of the request" if getattr(done.model.config, "query_time", False) else ""
+    systems = {get_model(done.record["system"]).title + told: model_scorer(done.model), **counting(rows)}
+    table = compare(systems, rows.sequences, rows.test, done.model.window)
+    show(table, as_json, run=str(run), dataset=task.dataset.name, split=done.record["split"])
 
 
 def recommend_command(
@@ -104,33 +113,21 @@ def recommend_command(
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 10,
     at: Annotated[datetime | None, typer.Option(help="When they are asked for, in UTC (query_time models).")] = None,
     as_json: Json = False,
-):
+) -> None:
     """The best next items for a user, by name."""
     from mmm4rec_lite.evaluation import recommend, user_history
+    from mmm4rec_lite.runs import load_run
 
-    model, _, dataset = _trained(run, data, features, domain)
+    task = load_task(data, domain, features)
     seconds = None if at is None else int(at.replace(tzinfo=UTC).timestamp())
-    table = recommend(model, dataset, user, k, at=seconds)
+    table = recommend(load_run(run, task).model, task.dataset, user, k, at=seconds)
     if not as_json:
-        latest = user_history(dataset, user).tail(5)["title"]
-        print(f"Latest of user {user}: {'; '.join(latest)}\n")
+        print(f"Latest of user {user}: {'; '.join(user_history(task.dataset, user).tail(5)['title'])}\n")
     show(table.drop(columns="image"), as_json, user=user)
 
 
-def _trained(run, data, features, domain):
-    from mmm4rec_lite.checkpoint import load_model
-    from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.utils.devices import device
-
-    dataset = load_domains(data, domain)
-    model, notes = load_model(run / "model.safetensors", load_features(features), dataset.items["item"])
-    return model.to(device()), notes, dataset
-
-
-def systems_command(as_json: Json = False):
+def systems_command(as_json: Json = False) -> None:
     """Every system built here: modalities, stages, paper, parameters without per-item tables at widths 64 and 256."""
-    import json
-
     import pandas as pd
 
     from mmm4rec_lite.models.registry import list_models
@@ -139,14 +136,17 @@ def systems_command(as_json: Json = False):
     if as_json:
         print(json.dumps(records))
         return
-    plain = [
-        {
-            **r,
-            "modalities": " ".join(r["modalities"]) + (" [id]" if r["with ids too"] else ""),
-            "stages": " ".join(r["stages"]),
-            **{f"at {w}": n for w, n in r["parameters"].items()},
-        }
+    ids = {True: " [id]", False: ""}
+    columns = ["name", "modalities", "stages", "at 64", "at 256", "paper"]
+    lines = [
+        (
+            r["name"],
+            " ".join(r["modalities"]) + ids[r["with ids too"]],
+            " ".join(r["stages"]),
+            *r["parameters"].values(),
+            r["paper"],
+        )
         for r in records
     ]
-    print(pd.DataFrame(plain)[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
+    print(pd.DataFrame(lines, columns=columns).to_string(index=False))
     print("[id]: with a learned vector per item too, as NAME+id")

@@ -101,7 +101,17 @@ _SPECS = (
         pretraining=dict(clusters=0.02),
     ),
     ModelSpec(
-        "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _MMM4REC, "arXiv 2506.02916", STAGES, "item_bias", 1
+        "mmm4rec",
+        "MMM4Rec",
+        _ALL,
+        MMM4Rec.from_catalogue,
+        _MMM,
+        _MMM4REC,
+        "arXiv 2506.02916",
+        STAGES,
+        "item_bias",
+        1,
+        pretraining=dict(query_time=False),
     ),
 )
 MODELS = {spec.name: spec for spec in _SPECS}

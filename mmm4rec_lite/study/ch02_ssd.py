@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from mmm4rec_lite.models.ssd import ssd_chunked, ssd_masked, ssd_scan
-from mmm4rec_lite.study.protocol.scale import scale
+from mmm4rec_lite.study.protocol.presets import by_scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.style import COLOURS, legend_beside, panel, panel_row, styled
@@ -145,9 +145,7 @@ def scaling(
     A row per form and length: form, length, batch, seconds (median), fastest, slowest, rounds, threads.
     """
     if lengths is None:
-        if scale() not in LENGTHS:
-            raise InputError(f"scale: {scale()!r} is not known; one of {', '.join(LENGTHS)}")
-        lengths = LENGTHS[scale()]
+        lengths = by_scale(LENGTHS)
     if rounds < 1:
         raise InputError(f"rounds is {rounds}; it must be at least 1")
     before, lines = torch.get_num_threads(), []

@@ -22,7 +22,7 @@ from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.study.protocol.scale import scale as asked
+from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.spectra import period_axis
@@ -64,7 +64,7 @@ def trained(seed: int = 0, **changes: bool) -> MMM4Rec:
 
 def caption() -> str:
     """What numbers from several seeds of the store are, for the titles of figures."""
-    return f"measured: demo store, {asked()} settings, {scale()[1]} seeds"
+    return presets.caption("demo store", f"{scale()[1]} seeds")
 
 
 # alignment

@@ -6,7 +6,6 @@ The models are the quickstart's, pre-trained on its source domains; nothing is t
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,14 +13,12 @@ import torch
 from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
-from mmm4rec_lite.checkpoint import load_model
-from mmm4rec_lite.data import Dataset, Split, batch, epoch, sample_rows
+from mmm4rec_lite.data import Dataset, Split, batch, epoch, leave_one_out, sample_rows
 from mmm4rec_lite.evaluation import Scorer, compare, counting, metrics, model_scorer, rank_rows
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import fit_gaps, split
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.experiments import WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
@@ -51,12 +48,12 @@ def part_of(name: str) -> str:
     return next(title for pattern, title in PARTS if re.match(pattern, name))
 
 
-def parts(source: Dataset, target: Dataset, features: Features, config: ModelConfig = presets.CONFIG) -> pd.DataFrame:
+def parts(source: Dataset, target: Dataset, features: Features, config: ModelConfig | None = None) -> pd.DataFrame:
     """What a transfer moves, found by doing it: a row per part that the model can have.
 
     Columns: part, source_parameters, target_parameters, moves, why_not. ``features``: of the items of both datasets.
     """
-    config, rows = config.replace(fusion="item", query_time=True), []
+    config, rows = (config or presets.settings()[0]).replace(fusion="item", query_time=True), []
     one, other = (MMM4Rec.from_catalogue(config, features.catalogue(data.items["item"])) for data in (source, target))
     state = {name: torch.randn_like(tensor) for name, tensor in one.state_dict().items()}
     other.transfer(state)
@@ -70,29 +67,14 @@ def parts(source: Dataset, target: Dataset, features: Features, config: ModelCon
     return table.groupby("part", sort=False).agg(sums).reset_index()
 
 
-def zero_shot(start: Path | str, target: Dataset, features: Features, config: ModelConfig = presets.CONFIG) -> MMM4Rec:
-    """The pre-trained model of run folder ``start`` over ``target``'s items, before any fine-tuning."""
-    path, own = Path(start) / "model.safetensors", dict(item_bias=config.item_bias, query_time=config.query_time)
-    return load_model(path, features, target.items["item"], keep_items=False, **own)[0].eval()
-
-
-def fresh(
-    target: Dataset, features: Features, config: ModelConfig = presets.CONFIG, seed: int = presets.FINETUNE.seed
-) -> MMM4Rec:
-    """The random model from which ``presets.finetuned`` starts without pre-training."""
-    torch.manual_seed(seed)
-    model = MMM4Rec.from_catalogue(config, features.catalogue(target.items["item"]))
-    fit_gaps(model, split(target))
-    return model.eval()
-
-
-def negatives(rows: Split, batch_size: int = presets.PRETRAIN.batch_size) -> pd.DataFrame:
+def negatives(rows: Split, batch_size: int | None = None) -> pd.DataFrame:
     """How often each item is a negative in one epoch of training under either loss, of all that are ever a target.
 
     Columns: item (index), popularity (training targets), and in_batch, catalogue: for how many of 1,000 rows the item
     is a negative; several copies in a batch count as several.
     """
     targets, items, n = rows.sequences.items, rows.sequences.item_count + 1, len(rows.train)
+    batch_size = batch_size or presets.settings("pretrain")[1].batch_size
     inside = torch.zeros(items, dtype=torch.float64)
     for chunk in epoch(rows.train, batch_size, 0, 0):
         copies = torch.bincount(targets[chunk], minlength=items).double()
@@ -158,11 +140,11 @@ def with_popularity(model: MMM4Rec, rows: Split, weight: float = 1.0) -> Scorer:
 
 def zero_shot_table(target: Dataset, models: dict[str, MMM4Rec]) -> pd.DataFrame:
     """Test metrics of models (by name), each also with log-popularity added, beside the counting baselines."""
-    rows = split(target)
+    rows = leave_one_out(target)
     systems = counting(rows)
     for name, model in models.items():
         systems |= {name: model_scorer(model), f"{name}, + log popularity": with_popularity(model, rows)}
-    return compare(systems, rows.sequences, rows.test, presets.CONFIG.max_len, progress=False)
+    return compare(systems, rows.sequences, rows.test, next(iter(models.values())).window, progress=False)
 
 
 def curves(
@@ -173,13 +155,13 @@ def curves(
     ``runs``: name -> (model before fine-tuning, history, was it pre-trained); ``pretraining``: the history of that,
     whose seconds are added in ``seconds_with_pretraining`` where there was one.
     """
-    rows, frames = split(target), []
+    rows, frames = leave_one_out(target), []
     for name, (model, history, pretrained) in runs.items():
         ranked = rank_rows(model_scorer(model), rows.sequences, rows.valid, model.window)
         begun = pd.DataFrame([{"epoch": 0, "train_seconds": 0.0, "best": False, **metrics(ranked)}])
         line = pd.concat([begun, history], ignore_index=True)
         seconds, before = line["train_seconds"].cumsum(), pretraining["train_seconds"].sum() * pretrained
-        line = line.assign(panel=target.name, curve=name, numbers="measured", seed=presets.FINETUNE.seed)
+        line = line.assign(panel=target.name, curve=name, numbers="measured", seed=0)
         frames.append(line.assign(seconds=seconds, seconds_with_pretraining=seconds + before))
     return pd.concat(frames, ignore_index=True)
 
@@ -199,7 +181,7 @@ def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.Data
     (after), relative_distance (over the length before; nan where that was 0), put_back_ndcg@10 (on test rows, with
     this part as before), ndcg@10 (as it is).
     """
-    rows, old = split(target), {name: tensor.cpu() for name, tensor in before.state_dict().items()}
+    rows, old = leave_one_out(target), {name: tensor.cpu() for name, tensor in before.state_dict().items()}
     new = {name: tensor.cpu().clone() for name, tensor in after.state_dict().items()}
     score = lambda: metrics(rank_rows(model_scorer(after), rows.sequences, rows.test, after.window))["ndcg@10"]
     length = lambda tensors: sum(tensor.double().square().sum() for tensor in tensors).sqrt().item()

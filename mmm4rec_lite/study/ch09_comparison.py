@@ -14,13 +14,12 @@ from adjustText import adjust_text
 from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
-from mmm4rec_lite.data import batch
+from mmm4rec_lite.data import batch, global_time, leave_one_out
 from mmm4rec_lite.evaluation import Scorer, counting, metrics, model_scorer, rank_rows, user_history
 from mmm4rec_lite.models.registry import get_model, list_models
-from mmm4rec_lite.stages import split
+from mmm4rec_lite.runs import Protocol, Task, run
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
 from mmm4rec_lite.study.protocol.results import display_name, stopped_early, tidy
-from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
 
 BASELINE_LINES = {"popularity": ":", "markov_chain": "--"}
@@ -73,15 +72,15 @@ def family(widths: Sequence[int] = (64, 256)) -> pd.DataFrame:
 
 
 def choices(
-    task: Task, system: str = "sasrec", others: int = 20, seed: int = 0, setting: Protocol | None = None
+    task: Task, system: str = "sasrec", others: int = 20, seed: int = 0, protocol: Protocol | None = None
 ) -> pd.DataFrame:
     """One choice of the protocol changed at a time, nobody trained anew: choice, name (of the system), ndcg@10, n_rows.
 
     Of popularity, a Markov chain and ``system``. Choices: as here; history removed; only ``others`` random items
     compete; users and the items to find split by time instead (the baselines alone: they are counted anew).
     """
-    rows, lines = split(task.dataset), []
-    trained = trial(task, system, seed, setting).model
+    rows, lines = leave_one_out(task.dataset), []
+    trained = run(task, system, protocol, seed=seed, progress=False).model
     scorers = {**counting(rows), display_name(system): model_scorer(trained)}
     ways = {
         "as here: all items, history kept": (False, None),
@@ -93,7 +92,7 @@ def choices(
             score = sampled_candidates(score, few, seed) if few else score
             ranks = rank_rows(score, rows.sequences, rows.test, trained.window, filter_seen)
             lines.append((choice, name, metrics(ranks)["ndcg@10"], len(ranks)))
-    late = split(task.dataset, "global_time")
+    late = global_time(task.dataset)
     for name, score in counting(late).items():
         ranks = rank_rows(score, late.sequences, late.test, 1)
         lines.append(("split by time, not by user", name, metrics(ranks)["ndcg@10"], len(ranks)))
@@ -115,20 +114,20 @@ def sampled_candidates(score: Scorer, others: int, seed: int = 0) -> Scorer:
 
 
 def suggestions(
-    task: Task, systems: Sequence[str], user: str, k: int = 8, seed: int = 0, setting: Protocol | None = None
+    task: Task, systems: Sequence[str], user: str, k: int = 8, seed: int = 0, protocol: Protocol | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
     """(history, what came next, name -> the k best) for one test user, by trained systems; without what is seen.
 
     All frames have item, title and image.
     """
     dataset, lists = task.dataset, {}
-    rows, own = split(dataset), user_history(dataset, user)
+    rows, own = leave_one_out(dataset), user_history(dataset, user)
     starts = rows.sequences.first.unique()  # a user each
     users = torch.searchsorted(starts, rows.sequences.first[rows.test]).tolist()
     row = rows.test[[rows.sequences.users[number] == user for number in users]]
     seen = torch.tensor(dataset.items["item"].isin(own["item"].iloc[:-1]).tolist())
     for system in systems:
-        model = trial(task, system, seed, setting).model
+        model = run(task, system, protocol, seed=seed, progress=False).model
         scores = model_scorer(model)(batch(rows.sequences, row, model.window))[0, 1:].cpu()
         best = scores.masked_fill(seen, -torch.inf).topk(k).indices.tolist()
         lists[display_name(system)] = dataset.items.iloc[best][["item", "title", "image"]]

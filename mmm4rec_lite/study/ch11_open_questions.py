@@ -15,12 +15,11 @@ import torch
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.analysis import decay_masks, half_lives, steps, without_memory
-from mmm4rec_lite.data import Batch, Dataset, statistics
+from mmm4rec_lite.data import Batch, Dataset, leave_one_out, statistics
 from mmm4rec_lite.data.synthetic import Truth
 from mmm4rec_lite.evaluation import counting, model_scorer, rank_rows, recommend_after, user_history
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import split
 from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
@@ -133,7 +132,7 @@ def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
     """
     frames = []
     for name, dataset in datasets.items():
-        rows = split(dataset)
+        rows = leave_one_out(dataset)
         flat, targets = rows.sequences, torch.cat([rows.valid, rows.test])
         gap = flat.times[targets] - flat.times[targets - 1]
         hits = rank_rows(counting(rows)["Markov chain"], flat, targets, 1) <= 10

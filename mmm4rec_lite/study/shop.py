@@ -23,7 +23,7 @@ from datetime import date
 from functools import cache, cached_property
 from importlib.metadata import version
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import torch
@@ -36,12 +36,11 @@ from mmm4rec_lite.evaluation import Scorer, metrics, model_scorer, ndcg_per_row,
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import finetune, fit_gaps
-from mmm4rec_lite.study.protocol.scale import scale as asked
+from mmm4rec_lite.runs import Task, as_changes, initial_model, run
+from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.training import TrainConfig
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.utils.files import cache_dir, workspace
+from mmm4rec_lite.utils.files import cache_dir
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 DOMAIN = "rugs"
@@ -121,10 +120,8 @@ class World:
 
     def fresh(self, config: ModelConfig = TIME) -> MMM4Rec:
         """The model before any training, the scale of its gaps fitted."""
-        torch.manual_seed(self.config.seed)
-        model = MMM4Rec.from_catalogue(config, shown(self.truth, self.dataset).catalogue(self.dataset.items["item"]))
-        fit_gaps(model, self.split)
-        return model.eval()
+        task = Task(self.dataset, shown(self.truth, self.dataset))
+        return cast(MMM4Rec, initial_model(task, _name(config), seed=self.config.seed, **as_changes(config)))
 
     def trained(self, config: ModelConfig = TIME, training: TrainConfig = SHORTER) -> MMM4Rec:
         """The model trained from scratch (20 s on a core), or read from ``runs/`` if it is there; on the CPU."""
@@ -143,10 +140,7 @@ def world(seed: int = 0, **changes: float) -> World:
 
 def scale(name: str | None = None) -> tuple[TrainConfig, int]:
     """(training, number of seeds) of ``name``, by default of ``$MMM4REC_SCALE`` or quick."""
-    name = name or asked()
-    if name not in SCALES:
-        raise InputError(f"scale: {name!r} is not known; one of {', '.join(SCALES)}")
-    return SCALES[name]
+    return presets.by_scale(SCALES, name)
 
 
 def shown(truth: Truth, dataset: Dataset, off: Sequence[str] = ()) -> Features:
@@ -199,18 +193,18 @@ def train(
 
     ``features``: others than those ``shown`` (then ``off`` says nothing).
     """
-    features = features or shown(world.truth, world.dataset, off)
-    folder = workspace("runs", f"store-{digest([world.config, config, training, features.source])[:12]}")
-    model, history = finetune(world.dataset, features, folder, config=config, training=training, progress=False)
-    seconds = history["train_seconds"].sum() + history["valid_seconds"].sum()
-    return model, {
-        "run_id": folder.name,
-        "epochs": len(history),
-        "seconds": round(seconds, 1),
-        "device": str(next(model.parameters()).device),
+    task = Task(world.dataset, features or shown(world.truth, world.dataset, off))
+    done = run(task, _name(config), progress=False, **as_changes(config, training))
+    return cast(MMM4Rec, done.model), {
+        **{name: done.record[name] for name in ("run_id", "epochs", "device")},
+        "seconds": round(done.record["seconds"], 1),
         "model": json.dumps(asdict(config)),
         "training": json.dumps(asdict(training)),
     }
+
+
+def _name(config):
+    return "mmm4rec+id" if config.item_bias else "mmm4rec"
 
 
 class Table:

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.study import cli
 from mmm4rec_lite.study.cli.commands import app
+from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import toy as make_toy
 
@@ -133,7 +135,7 @@ def test_finetune_prints_its_history_with_the_metrics(target):
 
 def test_evaluate_prints_three_systems_under_both_policies(features, target):
     text, found = both("evaluate", target[0], "--data", TOY, "--domain", "mugs", "--features", features[0])
-    assert {row["system"] for row in found["rows"]} == {"MMM4Rec", "popularity", "Markov chain"}
+    assert {row["system"] for row in found["rows"]} == {"MMM4Rec + ID", "popularity", "Markov chain"}
     assert [row["filter_seen"] for row in found["rows"]] == [False, True] * 3
     assert all(0 <= row["ndcg@10"] <= row["recall@10"] <= 1 and row["rows"] == 40 for row in found["rows"])
     assert (found["run"], found["dataset"], found["split"]) == (str(target[0]), "toy-mugs", "leave_one_out")
@@ -145,7 +147,7 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
     out = tmp_path / "told"
     run("finetune", *given, "--out", out, "--epochs", "1", "--query-time")
     _, found = both("evaluate", out, *given)
-    assert found["rows"][0]["system"] == "MMM4Rec, told the time of the request"
+    assert found["rows"][0]["system"] == "MMM4Rec + ID, told the time of the request"
     early, late = (
         json.loads(run("recommend", out, "--user", "user01", *given, "--at", at, "--json"))["rows"]
         for at in ("2024-06-01", "2035-01-01")
@@ -223,7 +225,36 @@ def test_variants_and_seeds_reach_the_model(features, tmp_path):
     run(*arguments, tmp_path / "a", "--no-item-bias", "--split", "global_time", "--seed", 3)
     tensors, notes = load_tensors(tmp_path / "a" / "model.safetensors", "model", "")
     assert notes["config"]["item_bias"] is False and "bias_text" not in tensors
-    assert notes["split"] == "global_time" and notes["training"]["seed"] == 3
+    assert notes["record"]["split"] == "global_time" and notes["training"]["seed"] == 3
+
+
+@pytest.mark.parametrize("model, title", [("unisrec+id", "UniSRec + ID"), ("missrec", "MISSRec")])
+def test_any_model_is_pretrained_finetuned_evaluated_and_recommends(features, tmp_path, model, title, failed):
+    use = ["--data", TOY, "--domain", "mugs", "--features", features[0]]
+    first = ["pretrain", "--data", TOY, "--domain", "lamps", "--features", features[0], "--model", model, "--epochs", 1]
+    assert "give their features" in failed(*first, "--out", tmp_path / "a", "--json")
+    texts = tmp_path / "texts.safetensors"
+    run("features", "--data", TOY, "--out", texts, "--encoder", "random", "--augmented-text")
+    run(*first, "--out", tmp_path / "a", "--augmented-text", texts)
+    run("finetune", *use, "--model", model, "--epochs", 1, "--start", tmp_path / "a", "--out", tmp_path / "b")
+    found = json.loads(run("evaluate", tmp_path / "b", *use, "--json"))["rows"]
+    assert [row["system"] for row in found[::2]] == [title, "popularity", "Markov chain"]
+    found = json.loads(run("recommend", tmp_path / "b", *use, "--user", "user01", "-k", 2, "--json"))["rows"]
+    assert [row["rank"] for row in found] == [1, 2]
+
+
+def test_data_without_times_turn_time_awareness_off(features, tmp_path, failed, capsys):
+    data = copy(tmp_path / "data")
+    about = json.loads((data / "dataset.json").read_text())
+    about["info"]["times"] = ORDER_ONLY
+    (data / "dataset.json").write_text(json.dumps(about))
+    use = ["--data", data, "--domain", "mugs", "--features", features[0], "--epochs", 1]
+    run("finetune", *use, "--out", tmp_path / "a", "--model", "mmm4rec")
+    notes = load_tensors(tmp_path / "a" / "model.safetensors", "model", "")[1]
+    assert notes["config"]["time"] is False and notes["record"]["changes"] == '{"time": false, "epochs": 1}'
+    for more in (["--query-time"], ["--split", "global_time"]):
+        with pytest.raises(InputError, match="query_time needs time|has no times, only an order"):
+            run("finetune", *use, "--out", tmp_path / "b", *more)
 
 
 # --- errors ---
@@ -291,7 +322,8 @@ def test_unsuitable_domains_users_and_names_are_told_in_one_line(failed, tmp_pat
     line = failed("recommend", target[0], *mugs, "--user", "nobody")
     assert "toy-mugs has no user 'nobody'; one that it has: 'user01'" in line
     for command in ("pretrain", "finetune"):
-        assert "preset: 'large' is not known; one of small, paper" in failed(command, *mugs, *out, "--preset", "large")
+        line = failed(command, *mugs, *out, "--preset", "large")
+        assert "protocol: 'large' is not known; one of small, matched, paper" in line
     assert "split: 'random' is not known" in failed("finetune", *mugs, *out, "--split", "random")
     assert "there is no such model file" in failed("finetune", *mugs, *out, "--start", tmp_path)
     assert "there is no such model file" in failed("evaluate", tmp_path, *mugs)
@@ -340,11 +372,11 @@ def test_models_lists_every_model_with_its_parameter_counts(command):
 
 @pytest.mark.slow
 def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monkeypatch):
-    from mmm4rec_lite.study.protocol import runner
+    from mmm4rec_lite.models import protocol
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "MATCHED", runner.MATCHED.replace(batch_size=64))
-    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    monkeypatch.setattr(protocol, "MATCHED", protocol.MATCHED.replace(batch_size=64))
+    monkeypatch.setitem(protocol.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
     table = json.loads(
         run(
             "reproduce",

@@ -1,18 +1,19 @@
 """All models of the registry alike: they learn, count, train what they should, transfer, refuse unfit data."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
+from mmm4rec_lite import runs
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models.base import Catalogue, count_parameters
 from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
-from mmm4rec_lite.runs import fit_gaps
-from mmm4rec_lite.study.protocol.runner import Protocol, Task, trial
+from mmm4rec_lite.runs import Protocol, Task, fit_gaps
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.models import NAMES, STAGED, drawn, made
@@ -310,6 +311,9 @@ def test_unfit_data_are_refused_before_anything_is_made(name, lost, toy, random_
         features = replace(features, has_image=torch.zeros(len(features.items), dtype=torch.bool))
     else:
         features = replace(features, text=torch.zeros_like(features.text))
-    with pytest.raises(InputError, match=f"^{name.replace('+', '.')} reads [^\n]* these data have no {lost}$"):
-        trial(Task(toy, features), name, setting=Protocol(width=16, window=8))
+    told = f"{name} reads {', '.join(get_model(name).reads)}; these data have no {lost}"
+    assert Task(toy, features).lacks(name) == told
+    if lost == "time":
+        with pytest.raises(InputError, match=f"^toy: {re.escape(told)}; train with time=False"):
+            runs.run(Task(toy, features), name, Protocol("matched", width=16, window=8))
     assert list(tmp_path.iterdir()) == []

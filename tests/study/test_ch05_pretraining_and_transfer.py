@@ -7,14 +7,12 @@ import pytest
 import torch
 
 from mmm4rec_lite import data
-from mmm4rec_lite.data import batch
+from mmm4rec_lite.data import batch, leave_one_out
 from mmm4rec_lite.evaluation import model_scorer, popularity
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import finetune, pretrain, split
+from mmm4rec_lite.runs import Task, initial_model, pretrain, run
 from mmm4rec_lite.study import ch05_pretraining_and_transfer as ch05
-from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.results import annotate_runs
-from mmm4rec_lite.training import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +25,17 @@ def moved(domains, toy, random_features, small, tmp_path_factory):
     """(target, run folder of pre-training, its model and history, fine-tuned model, its history)."""
     folder, features = tmp_path_factory.mktemp("runs"), random_features(toy.items["item"])
     source, target = domains
-    first = TrainConfig(stage="pretrain", epochs=1, batch_size=64)
-    model, spent = pretrain(source, features, folder / "first", small, first, progress=False)
-    tuned, history = finetune(
-        target,
-        features,
-        folder / "second",
-        folder / "first" / "model.safetensors",
-        small,
-        TrainConfig(epochs=2, batch_size=64),
-        progress=False,
-    )
-    return target, folder / "first", model, spent, tuned, history
+    own = dict(vars(small), batch_size=64, progress=False)
+    first = pretrain(Task(source, features), "mmm4rec+id", out=folder / "first", **own | dict(epochs=1))
+    done = run(Task(target, features), "mmm4rec+id", out=folder / "second", start=first, **own | dict(epochs=2))
+    return target, folder / "first", first.model, first.history, done.model, done.history
+
+
+@pytest.fixture
+def begun(moved, features, small):
+    """(zero, fresh): the models that fine-tuning begins with, pre-trained and not."""
+    task, own = Task(moved[0], features), vars(small)
+    return initial_model(task, "mmm4rec+id", start=moved[1], **own), initial_model(task, "mmm4rec+id", **own)
 
 
 @pytest.fixture(scope="module")
@@ -68,19 +65,11 @@ def test_every_tensor_belongs_to_a_part(toy_model, small, changes):
     assert ch05.part_of("layers.0.tissd.0.core.norm.weight").startswith("TiSSD")
 
 
-def test_zero_shot_has_the_pre_trained_weights_and_empty_item_tables(moved, features, small):
-    target, start, model, *_ = moved
-    zero = ch05.zero_shot(start, target, features, small)
+def test_zero_shot_has_the_pre_trained_weights_and_empty_item_tables(moved, begun):
+    target, _, model, *_ = moved
+    zero = begun[0]
     assert torch.equal(zero.adapter_text.weight, model.adapter_text.weight) and not zero.training
     assert not zero.bias_text.any() and len(zero.bias_text) == len(target.items) + 1
-
-
-def test_the_fresh_model_is_the_one_that_fine_tuning_without_a_start_begins_with(moved, features, small, tmp_path):
-    target = moved[0]
-    still = TrainConfig(epochs=1, lr=1e-12, weight_decay=0.0)
-    trained, _ = finetune(target, features, tmp_path, None, small, still, progress=False)
-    for name, tensor in ch05.fresh(target, features, small).state_dict().items():
-        torch.testing.assert_close(trained.state_dict()[name], tensor)
 
 
 def test_negatives_are_as_many_as_the_losses_have(domains):
@@ -108,10 +97,9 @@ def test_a_model_without_preferences_has_the_loss_of_who_knows_nothing(moved, do
     assert known["known_nats"].tolist() == pytest.approx((known["candidates"].map(math.log) - known["nats"]).tolist())
 
 
-def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
-    target, start, *_ = moved
-    rows = split(target)
-    model = ch05.zero_shot(start, target, features, small)
+def test_log_popularity_alone_ranks_as_popularity_does(moved, begun):
+    target, model = moved[0], begun[0]
+    rows = leave_one_out(target)
     one = batch(rows.sequences, rows.test, model.window)
     heavy = ch05.with_popularity(model, rows, 1e6)(one)[:, 1:]
     counts = popularity(rows.sequences, rows.train, len(target.items))(one)[:, 1:]
@@ -122,20 +110,17 @@ def test_log_popularity_alone_ranks_as_popularity_does(moved, features, small):
 
 def test_places_are_shares_of_the_catalogue(moved):
     target, _, model, _, tuned, _ = moved
-    table = ch05.popularity_pull({"fine-tuned": tuned}, split(target))
+    table = ch05.popularity_pull({"fine-tuned": tuned}, leave_one_out(target))
     assert table["place_share"].between(0, 1).all() and (table["popularity"] > 0).all()
 
 
-def test_zero_shot_table_has_each_model_with_and_without_popularity(moved, features, small, monkeypatch):
-    target, start, *_ = moved
-    monkeypatch.setattr(presets, "CONFIG", small)
-    table = ch05.zero_shot_table(target, {"zero": ch05.zero_shot(start, target, features, small)})
+def test_zero_shot_table_has_each_model_with_and_without_popularity(moved, begun):
+    table = ch05.zero_shot_table(moved[0], {"zero": begun[0]})
     assert table["system"].unique().tolist() == ["popularity", "Markov chain", "zero", "zero, + log popularity"]
 
 
-def test_curves_begin_before_training_and_count_pre_training_once(moved, features, small):
-    target, start, _, spent, _, history = moved
-    zero, fresh = ch05.zero_shot(start, target, features, small), ch05.fresh(target, features, small)
+def test_curves_begin_before_training_and_count_pre_training_once(moved, begun):
+    (target, _, _, spent, _, history), (zero, fresh) = moved, begun
     table = ch05.curves(target, {"a": (fresh, history, False), "b": (zero, history, True)}, spent)
     b = table[table["curve"] == "b"]
     assert b["epoch"].tolist() == [0, 1, 2] and b["seconds"].iloc[0] == 0
@@ -148,9 +133,8 @@ def test_curves_begin_before_training_and_count_pre_training_once(moved, feature
     assert soon["epoch"].tolist() == [0, 0] and ch05.until(table, level=2.0)["epoch"].isna().all()
 
 
-def test_parameter_drift_puts_each_part_back_and_leaves_the_model_as_it_was(moved, features, small):
-    target, start, _, _, tuned, _ = moved
-    zero = ch05.zero_shot(start, target, features, small)
+def test_parameter_drift_puts_each_part_back_and_leaves_the_model_as_it_was(moved, begun):
+    (target, _, _, _, tuned, _), (zero, _) = moved, begun
     before = {name: tensor.clone() for name, tensor in tuned.state_dict().items()}
     table = ch05.parameter_drift(target, zero, tuned)
     assert all(torch.equal(before[name], tensor) for name, tensor in tuned.state_dict().items())

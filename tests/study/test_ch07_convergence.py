@@ -139,17 +139,19 @@ def test_table_4_measured_averages_over_seeds_and_counts_what_was_cut():
 
 
 def test_live_curves_train_from_scratch_by_the_live_setting(toy, random_features, monkeypatch, tmp_path):
-    from mmm4rec_lite.study.protocol import runner
-    from mmm4rec_lite.study.protocol.runner import Protocol, Task
+    from mmm4rec_lite.models.protocol import SCALES, Protocol
+    from mmm4rec_lite.runs import Task
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=2, rows_per_epoch=64, patience=3))
+    monkeypatch.setitem(SCALES, "quick", dict(epochs=2, rows_per_epoch=64, patience=3))
     features = random_features(toy.items["item"])
     monkeypatch.setattr(presets, "film_task", lambda: Task(toy, features, Task(toy, features)))
     monkeypatch.setattr(
         presets,
         "sweep_options",
-        lambda: dict(seeds=(0,), setting=Protocol(width=16, window=8), backend="threading", jobs=1),
+        lambda: dict(
+            seeds=(0,), protocol=Protocol("matched", "quick", width=16, window=8), backend="threading", jobs=1
+        ),
     )
     curves = ch07.live_curves(("sasrec", "sasrec_t"))
     assert curves["curve"].tolist() == ["SASRec"] * 2 + ["SASRec_T"] * 2 and curves["cut"].all()

@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from mmm4rec_lite import published
+from mmm4rec_lite.data import leave_one_out
 from mmm4rec_lite.evaluation import rank_rows
+from mmm4rec_lite.models.protocol import SCALES, Protocol
 from mmm4rec_lite.models.registry import MODELS
-from mmm4rec_lite.stages import split
+from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study import ch09_comparison as ch09
-from mmm4rec_lite.study.protocol import runner
 from mmm4rec_lite.study.protocol.experiments import BASELINES
 from mmm4rec_lite.study.protocol.results import annotate_runs
-from mmm4rec_lite.study.protocol.runner import Protocol, Task
 
 NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
 
@@ -137,7 +137,7 @@ def task(toy, random_features):
 
 
 def test_few_candidates_are_the_target_and_as_many_others(task):
-    rows = split(task.dataset)
+    rows = leave_one_out(task.dataset)
     even = lambda one: torch.zeros(len(one.items), rows.sequences.item_count + 1)
     ranks = rank_rows(ch09.sampled_candidates(even, 5), rows.sequences, rows.test, 8)
     assert set(ranks.tolist()) == {6}  # ties count against the target
@@ -151,16 +151,16 @@ def test_few_candidates_are_the_target_and_as_many_others(task):
 
 
 def test_choices_and_suggestions_of_a_trained_system(task, tmp_path, monkeypatch):
-    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=128, patience=3))
+    monkeypatch.setitem(SCALES, "quick", dict(epochs=1, rows_per_epoch=128, patience=3))
     monkeypatch.chdir(tmp_path)
-    setting = Protocol(width=16, window=8)
-    table = ch09.choices(task, others=5, setting=setting)
+    protocol = Protocol("matched", "quick", width=16, window=8)
+    table = ch09.choices(task, others=5, protocol=protocol)
     wide = table.pivot(index="choice", columns="name", values="ndcg@10")
     assert (wide.loc["against 5 random items"] > wide.loc["as here: all items, history kept"]).all()
     assert (wide.loc["history removed"] >= wide.loc["as here: all items, history kept"]).all()
     assert wide["SASRec"].isna().sum() == 1  # nobody is trained anew
     user = task.dataset.interactions["user"].iloc[-1]
-    seen, came, lists = ch09.suggestions(task, ["sasrec", "sasrec_t"], user, k=3, setting=setting)
+    seen, came, lists = ch09.suggestions(task, ["sasrec", "sasrec_t"], user, k=3, protocol=protocol)
     assert list(lists) == ["SASRec", "SASRec_T"] and len(came) == 1
     for items in lists.values():
         assert len(items) == 3 and not set(items["item"]) & (set(seen["item"]) - set(came["item"]))

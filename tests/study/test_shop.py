@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mmm4rec_lite import runs
 from mmm4rec_lite.study import shop
 from mmm4rec_lite.study.cli.experiments import experiment_app
 from mmm4rec_lite.study.shop_report import pooled, report
@@ -74,20 +75,10 @@ def test_the_experiment_writes_its_frame_and_goes_on_where_it_was(tmp_path, monk
     text = Path("store.md").read_text()
     assert "the branch is dead" in text and "The picture tells" in text
 
-    monkeypatch.setattr(shop, "finetune", refuse(shop.finetune))
+    monkeypatch.setattr(runs, "fit", lambda *_: pytest.fail("trained again"))
     assert CliRunner().invoke(experiment_app, call).exit_code == 0
     assert CliRunner().invoke(experiment_app, [*call[:2], "part.csv", *call[3:], "--part", "modality"]).exit_code == 0
     failed = CliRunner().invoke(experiment_app, [*call, "--part", "sound"])
     assert failed.exit_code and "one of gaps, modality, memory" in str(failed.exception)
     again = pd.read_csv("store.csv")
     pd.testing.assert_frame_equal(again.drop(columns="date"), frame.drop(columns="date"))
-
-
-def refuse(finetune):
-    """finetune that is called only where a finished run lies."""
-
-    def read(dataset, features, folder, **settings):
-        assert (folder / "model.safetensors").exists()
-        return finetune(dataset, features, folder, **settings)
-
-    return read

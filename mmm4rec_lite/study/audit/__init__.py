@@ -14,9 +14,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import order_only
+from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study.audit import published_tables, quirks, time_branch, time_stamps, weight_sharing
 from mmm4rec_lite.study.audit.finding import Finding, page, short, summary
-from mmm4rec_lite.study.audit.trials import TRAINING, Task
+from mmm4rec_lite.study.audit.trials import TRAINING, Bench
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.scale import scale as asked
 from mmm4rec_lite.utils.errors import InputError
@@ -44,29 +45,25 @@ ON_DATA = {
 SCALES = {"quick": (TRAINING.replace(epochs=2, rows_per_epoch=4_000), (0,)), "full": (TRAINING, (0, 1, 2))}
 
 
-def task(dataset=None, features=None, scale=None, seeds=None, options=""):
-    """What to audit on: a dataset and its features, MovieLens-100K's target domain by default.
+def bench(task: Task | None = None, scale: str | None = None, seeds: int | None = None, options: str = "") -> Bench:
+    """What to audit on: data with times, by default MovieLens-100K's target domain.
 
     ``scale``: "quick" (about a minute in all; shows the machinery) or "full" (for numbers to keep);
     ``$MMM4REC_SCALE`` or quick by default. ``seeds``: how many, instead of the scale's own. ``options``: of the
-    command line that gives this dataset, for ``Finding.rerun``.
+    command line that gives these data, for ``Finding.rerun``.
     """
     scale = scale or asked()
-    if scale not in SCALES:
-        raise InputError(f"scale: {scale!r} is not known; one of {', '.join(SCALES)}")
-    if dataset is None:
-        films = presets.dataset()
-        dataset, features = films.select(presets.TARGET), presets.features(films)
-    if order_only(dataset):
-        raise InputError(f"audit: {dataset.name} has no times, only an order; give a dataset with time stamps")
-    training, own = SCALES[scale]
+    training, own = presets.by_scale(SCALES, scale)
+    task = task or presets.film_task()
+    if order_only(task.dataset):
+        raise InputError(f"audit: {task.dataset.name} has no times, only an order; give a dataset with time stamps")
     own = own if seeds is None else tuple(range(seeds))
     options += "" if scale == "quick" and seeds is None else f" --scale {scale} --seeds {len(own)}"
-    return Task(dataset, features, training, own, options=options)
+    return Bench(task, training, own, options=options)
 
 
 def audit(where, only=None, progress=True):
-    """The findings called ``only`` (names; all by default), those on data made on ``where`` (a ``task``)."""
+    """The findings called ``only`` (names; all by default), those on data made on ``where`` (a ``Bench``)."""
     known = BY_ITSELF | ON_DATA
     if unknown := set(only or ()) - known.keys():
         raise InputError(f"audit: no finding is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
@@ -106,4 +103,4 @@ def load(path):
     return findings, content
 
 
-__all__ = ["Finding", "Task", "audit", "load", "task", "page", "save", "short", "summary"]
+__all__ = ["Bench", "Finding", "audit", "bench", "load", "page", "save", "short", "summary"]

@@ -10,8 +10,7 @@ from mmm4rec_lite.data import batch, leave_one_out, sample_rows
 from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, paired, rank_rows
 from mmm4rec_lite.models.losses import LOSSES
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
-from mmm4rec_lite.study.audit.trials import QUIRKS, fresh, trial, trials
-from mmm4rec_lite.study.audit.trials import Task as Bench
+from mmm4rec_lite.study.audit.trials import QUIRKS, Bench, fresh, trial, trials
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, SUPPORTED
 
 ROWS = 256

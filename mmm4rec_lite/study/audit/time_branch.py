@@ -12,8 +12,7 @@ from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
-from mmm4rec_lite.study.audit.trials import FORMS, fresh, trial, trials
-from mmm4rec_lite.study.audit.trials import Task as Bench
+from mmm4rec_lite.study.audit.trials import FORMS, Bench, fresh, trial, trials
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, SUPPORTED, graded
 from mmm4rec_lite.training import parameter_groups
 

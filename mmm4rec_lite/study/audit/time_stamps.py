@@ -12,8 +12,7 @@ from mmm4rec_lite.evaluation import metrics, model_scorer, ndcg_per_row, rank_ro
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.study.audit.finding import Finding
 from mmm4rec_lite.study.audit.time_branch import NO_TIME, ROWS, sample_batch
-from mmm4rec_lite.study.audit.trials import FORMS, fresh, trial
-from mmm4rec_lite.study.audit.trials import Task as Bench
+from mmm4rec_lite.study.audit.trials import FORMS, Bench, fresh, trial
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, SUPPORTED
 
 DAY = 86400

@@ -1,25 +1,23 @@
-"""Small training runs that the audit compares: forms of time-awareness, single quirks, tie orders.
+"""What the audit trains: small models, whose forms of time-awareness, single quirks and tie orders it compares.
 
-All are runs of ``experiments.trials``, from scratch, on one dataset. Comparisons are paired: the same users, the same
-seeds.
+All are runs of ``runs.run``, from scratch, on one dataset. Comparisons are paired: the same users, the same seeds.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from typing import Any
 
 import torch
 
 from mmm4rec_lite.data import Dataset, order
 from mmm4rec_lite.evaluation import ndcg_per_row
-from mmm4rec_lite.features import Features
-from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.stages import fit_gaps, split
-from mmm4rec_lite.study.protocol.runner import Task as Bench
-from mmm4rec_lite.study.protocol.runner import run
-from mmm4rec_lite.training import TrainConfig
+from mmm4rec_lite.models.base import Recommender
+from mmm4rec_lite.models.config import ModelConfig, Quirks, TrainConfig
+from mmm4rec_lite.runs import Task, as_changes, initial_model, run
 from mmm4rec_lite.utils.devices import device
+from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
+MODEL = "mmm4rec+id"
 SMALL = ModelConfig(d_model=32, d_ff=32, d_state=8, head_dim=8)
 TRAINING = TrainConfig(epochs=4, patience=2, lr=3e-3)
 
@@ -39,66 +37,63 @@ QUIRKS = (
     | {f.name: (dict(**_SECONDS, quirks=Quirks(**{f.name: True})), f.name == "published_init") for f in fields(Quirks)}
     | {"all": (dict(**_SECONDS, quirks=Quirks.all()), True)}
 )
+Form = tuple[dict[str, Any], bool]
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What the audit works on: a dataset with times, its features, the sizes and seeds of its trials."""
+class Bench:
+    """What the audit works on: data with times, and the sizes and seeds of its runs.
 
-    dataset: Dataset
-    features: Features
+    ``options``: of the command line that makes the same bench.
+    """
+
+    task: Task
     training: TrainConfig = TRAINING
-    seeds: tuple = (0, 1, 2)
+    seeds: tuple[int, ...] = (0, 1, 2)
     config: ModelConfig = SMALL
-    options: str = ""  # of the command line that makes the same task
+    options: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         t = self.training
         amount = f"{t.rows_per_epoch:,} rows" if t.rows_per_epoch else "all rows"
         users = self.dataset.interactions["user"].nunique()
         seeds = ", ".join(map(str, self.seeds))
-        encoder = self.features.encoder["name"]
         return (
-            f"{self.dataset.name}, {users:,} users, features {encoder}; {device()}, d_model {self.config.d_model}, "
-            f"at most {t.epochs} epochs of {amount}, seeds {seeds}"
+            f"{self.dataset.name}, {users:,} users, features {self.task.features.encoder['name']}; {device()}, "
+            f"d_model {self.config.d_model}, at most {t.epochs} epochs of {amount}, seeds {seeds}"
         )
 
     @property
-    def origin(self):
+    def dataset(self) -> Dataset:
+        return self.task.dataset
+
+    @property
+    def origin(self) -> tuple[str, str]:
         """What a ``Finding`` says of its data: in words, and as options of the command line."""
         return str(self), self.options
 
-    def shuffled(self, seed):
+    def shuffled(self, seed: int) -> "Bench":
         """The same with interactions of one user at the same time in random order."""
         mixed = order(self.dataset.interactions, "shuffle", seed)
-        return replace(self, dataset=replace(self.dataset, interactions=mixed))
-
-    @cached_property
-    def bench(self):
-        """The same for ``experiments.trials``."""
-        return Bench(self.dataset, self.features)
+        return replace(self, task=replace(self.task, dataset=replace(self.dataset, interactions=mixed)))
 
 
-def trial(task, form, seed):
-    """(model, ranks [R] of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
+def trial(bench: Bench, form: Form, seed: int) -> tuple[Recommender, Int[Tensor, " R"]]:
+    """(model, ranks of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
     changes, decay_all = form
-    done = run(
-        task.bench, "mmm4rec", task.config.replace(**changes), task.training.replace(seed=seed, decay_all=decay_all)
-    )
+    training = bench.training.replace(decay_all=decay_all, seed=seed)
+    done = run(bench.task, MODEL, progress=False, **as_changes(bench.config.replace(**changes), training))
     return done.model, done.ranks
 
 
-def fresh(task, form, seed):
+def fresh(bench: Bench, form: Form, seed: int) -> Recommender:
     """The model of ``trial`` before its first step."""
-    torch.manual_seed(seed)
-    model = MMM4Rec.from_catalogue(task.config.replace(**form[0]), task.features.catalogue(task.dataset.items["item"]))
-    fit_gaps(model, split(task.dataset))
-    return model.eval()
+    return initial_model(bench.task, MODEL, seed=seed, **as_changes(bench.config.replace(**form[0])))
 
 
-def trials(task, forms):
-    """NDCG@10 of every test row, [seeds, R], per form: name -> tensor."""
+def trials(bench: Bench, forms: Mapping[str, Form]) -> dict[str, Float[Tensor, "seeds R"]]:
+    """NDCG@10 of every test row, per form."""
     return {
-        name: torch.stack([ndcg_per_row(trial(task, form, seed)[1]) for seed in task.seeds])
+        name: torch.stack([ndcg_per_row(trial(bench, form, seed)[1]) for seed in bench.seeds])
         for name, form in forms.items()
     }

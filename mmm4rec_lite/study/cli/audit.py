@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import Domains, Json, load_domains
+from mmm4rec_lite.cli.common import Domains, Json, load_task, names
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -22,20 +22,20 @@ def audit_command(
     as_json: Json = False,
 ):
     """Claims of the paper, evidence by running code and the authors' own logs, and a verdict on each."""
-    from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.study.audit import BY_ITSELF, audit, save, summary, task
+    from mmm4rec_lite.study.audit import BY_ITSELF, audit, bench, save, summary
 
     if (data is None) != (features is None):
         raise InputError("audit: --data and --features go together")
-    names = [name.strip() for name in only.split(",") if name.strip()]
+    wanted = [name for name in names(only) if name]
     where = None
-    if not names or set(names) - BY_ITSELF.keys():
-        given = (None, None) if data is None else (load_domains(data, domain), load_features(features))
-        options = "" if data is None else f" --data {data.name} --features {features.name}"
-        where = task(*given, scale, seeds, options + (f" --domain {domain}" if domain else ""))
+    if not wanted or set(wanted) - BY_ITSELF.keys():
+        task = options = None
+        if data is not None and features is not None:
+            task, options = load_task(data, domain, features), f" --data {data.name} --features {features.name}"
+        where = bench(task, scale, seeds, (options or "") + (f" --domain {domain}" if domain else ""))
     if out is not None and out.is_dir():
         raise InputError(f"{out}: a folder; --out wants a file")
-    findings = audit(where, names, not as_json)
+    findings = audit(where, wanted, not as_json)
     if out is not None:
         save(findings, out)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Json, load_domains, show
+from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, load_task, names, show
 from mmm4rec_lite.utils.errors import InputError
 
 experiment_app = typer.Typer(no_args_is_help=True, help="Run experiments; a killed one goes on when called again.")
@@ -31,10 +31,10 @@ def experiment_store(
     from mmm4rec_lite.study.shop_report import pooled, report
     from mmm4rec_lite.utils.files import atomic
 
-    names = [name.strip() for name in part.split(",")]
-    if lost := [name for name in names if name not in PARTS]:
+    parts = names(part)
+    if lost := [name for name in parts if name not in PARTS]:
         raise InputError(f"--part: {lost[0]!r} is not known; one of {', '.join(PARTS)}")
-    frame = pd.concat([PARTS[name](seeds) for name in names], ignore_index=True)
+    frame = pd.concat([PARTS[name](seeds) for name in parts], ignore_index=True)
     with atomic(out) as temporary:
         frame.to_csv(temporary, index=False)
     with atomic(out.with_suffix(".md")) as temporary:
@@ -53,12 +53,7 @@ def reproduce_command(
     features: FeatureFile,
     domain: Domains = "",
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
-    augmented_text: Annotated[
-        Path | None,
-        typer.Option(
-            help="Features of texts that lost some words (`features --augmented-text`); two systems need them."
-        ),
-    ] = None,
+    augmented_text: AugmentedText = None,
     only: Annotated[
         str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas between.")
     ] = "",
@@ -66,7 +61,9 @@ def reproduce_command(
         str | None,
         typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."),
     ] = None,
-    setting: Annotated[str, typer.Option(help="matched (one for all) or paper (each system's own).")] = "matched",
+    protocol: Annotated[
+        str, typer.Option("--protocol", "--setting", help="matched (one for all) or paper (each system's own).")
+    ] = "matched",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     backend: Annotated[
         str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by default.")
@@ -79,25 +76,16 @@ def reproduce_command(
     as_json: Json = False,
 ):
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
-    from mmm4rec_lite.features import load_features
+    from mmm4rec_lite.models.protocol import Protocol
     from mmm4rec_lite.study.protocol.experiments import reproduce
     from mmm4rec_lite.study.protocol.results import annotate_runs, display_name, paired_differences, summary
-    from mmm4rec_lite.study.protocol.runner import Protocol, Task
     from mmm4rec_lite.study.protocol.scale import scale as asked
     from mmm4rec_lite.utils.files import atomic
 
-    rows, words = load_features(features), None if augmented_text is None else load_features(augmented_text)
-    first = Task(load_domains(data, sources), rows, augmented_text=words) if sources else None
-    sizes = {} if setting == "matched" else {"width": None, "window": None}
-    how = dict(
-        seeds=tuple(range(seeds)),
-        setting=Protocol(setting, scale or asked(), **sizes),
-        backend=backend,
-        jobs=jobs,
-        only=[name.strip() for name in only.split(",")] if only else None,
-    )
-    task = Task(load_domains(data, domain), rows, first)
-    frame = reproduce(what, task, **how)
+    first = load_task(data, sources, features, augmented_text) if sources else None
+    task = load_task(data, domain, features, sources=first)
+    how = dict(seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs)
+    frame = reproduce(what, task, only=names(only) or None, **how)
     if out is not None:
         tables = annotate_runs(what, frame, task), paired_differences(what, frame)
         for path, table in zip((out, out.with_name(f"{out.stem}-pairs.csv")), tables):

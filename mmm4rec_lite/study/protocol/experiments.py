@@ -1,7 +1,7 @@
 """The paper's figures and tables as functions of a ``Task``: frames with a row per run (or per epoch, per share).
 
 All stand on ``sweep``, so a second call is instant, a killed one goes on, and experiments share their runs. ``how`` is
-what ``sweep`` takes besides: seeds, setting, backend, jobs.
+what ``sweep`` takes besides: seeds, protocol, backend, jobs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import torch
 
-from mmm4rec_lite.data import k_core, statistics
+from mmm4rec_lite.data import k_core, leave_one_out, statistics
 from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
-from mmm4rec_lite.stages import split
-from mmm4rec_lite.study.protocol.runner import Run, Task, sweep
+from mmm4rec_lite.runs import Run, Task
+from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
@@ -91,7 +91,7 @@ def full_modality(task: Task, **how: Any) -> pd.DataFrame:
 
 
 def _baselines(task):
-    rows, records = split(task.dataset), []
+    rows, records = leave_one_out(task.dataset), []
     data = dict(dataset=task.dataset.name, subset=task.subset, n_items=len(task.dataset.items))
     for name, score in zip(BASELINES, counting(rows).values()):
         kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in (False, True))
@@ -140,7 +140,7 @@ def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -
 def _epochs(run: Run) -> list[dict[str, Any]]:
     names = "dataset subset n_items system variant max_len stage protocol scale seed device run_id".split()
     history = run.history.assign(training_seconds=run.history["train_seconds"].cumsum())
-    return history.assign(**{name: run.line[name] for name in names}).to_dict(orient="records")
+    return history.assign(**{name: run.record[name] for name in names}).to_dict(orient="records")
 
 
 def efficiency(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
@@ -151,7 +151,7 @@ def efficiency(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) ->
     frame = _sweep(task, systems, _pretraining(task), **how)
     if frame.empty:
         return frame
-    own = {key: value for key, value in how.items() if key in ("seeds", "setting")}
+    own = {key: value for key, value in how.items() if key in ("seeds", "protocol")}
     steps = step_seconds(task, list(frame["system"].unique()), **own).set_index(["system", "seed"])["seconds_per_step"]
     steps = steps.loc[[*zip(frame["system"], frame["seed"])]].to_numpy()
     return frame.assign(seconds_per_step=steps, seconds_to_best=frame["best_epoch"] * frame["seconds_per_epoch"])
@@ -175,14 +175,14 @@ class _Missing:
 
     def __call__(self, run):
         catalogue, records = self.task.catalogue, []
-        generator = torch.Generator().manual_seed(run.line["seed"])
+        generator = torch.Generator().manual_seed(run.record["seed"])
         order = torch.rand(len(catalogue), generator=generator).argsort().argsort()
-        rows = split(self.task.dataset)
+        rows = leave_one_out(self.task.dataset)
         run.model.to(device())
         for share in self.shares:
             run.model.drop_images((order < round(share * len(catalogue))).to(device()))
             ranked = rank_model(run.model, rows.sequences, rows.test)
-            records.append({**run.line, "missing_share": share, **metrics(ranked)})
+            records.append({**run.record, "missing_share": share, **metrics(ranked)})
         return records
 
 

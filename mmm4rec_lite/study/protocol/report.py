@@ -10,10 +10,10 @@ import pandas as pd
 
 from mmm4rec_lite import published
 from mmm4rec_lite.evaluation import STANDARD_ERRORS
+from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.study.protocol.claims import claims_table
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
 from mmm4rec_lite.study.protocol.results import TITLES, display_name, stopped_early, tidy, with_columns
-from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES
 from mmm4rec_lite.utils.files import atomic
 
 RULE = f"""

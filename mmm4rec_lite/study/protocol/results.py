@@ -15,9 +15,10 @@ import torch
 
 from mmm4rec_lite import published
 from mmm4rec_lite.evaluation import ndcg_per_row, paired
+from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.models.registry import MODELS, get_model
+from mmm4rec_lite.runs import Task, kept_ranks
 from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS
-from mmm4rec_lite.study.protocol.runner import MATCHED, SCALES, Task, ranks
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
@@ -93,7 +94,7 @@ def ndcg_by_row(frame: pd.DataFrame) -> dict[Form, torch.Tensor]:
     Of runs that are kept on this machine, and of the seeds that all forms have, so that rows and seeds are the same.
     """
     rows = with_columns(frame, "run_id").dropna(subset="run_id").to_dict(orient="records")
-    kept = {(Form(*(row[name] for name in FORM)), row["seed"]): ranks(row) for row in rows}
+    kept = {(Form(*(row[name] for name in FORM)), row["seed"]): kept_ranks(row) for row in rows}
     found = {key: known for key, known in kept.items() if known is not None}
     forms, seeds = dict.fromkeys(form for form, _ in found), sorted({seed for _, seed in found})
     seeds = [seed for seed in seeds if all((form, seed) in found for form in forms)]

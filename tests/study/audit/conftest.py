@@ -3,7 +3,8 @@
 import pytest
 
 from mmm4rec_lite.models.config import ModelConfig, TrainConfig
-from mmm4rec_lite.study.audit.trials import Task
+from mmm4rec_lite.runs import Task
+from mmm4rec_lite.study.audit.trials import Bench
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +20,5 @@ def lamps(toy, random_features, audit_folder):
     patch.chdir(audit_folder)
     training = TrainConfig(epochs=1, rows_per_epoch=64, batch_size=64)
     tiny = ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=16)
-    yield Task(toy.select("lamps"), random_features(toy.items["item"]), training, (0, 1), tiny)
+    yield Bench(Task(toy.select("lamps"), random_features(toy.items["item"])), training, (0, 1), tiny)
     patch.undo()

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+from mmm4rec_lite import runs
 from mmm4rec_lite.evaluation import paired
 from mmm4rec_lite.models.config import Quirks
+from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study import audit
 from mmm4rec_lite.study.audit.quirks import AT_ONCE
 from mmm4rec_lite.study.audit.trials import FORMS, QUIRKS, SMALL, trial
-from mmm4rec_lite.study.protocol import runner as runs
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -56,10 +57,10 @@ def test_bad_input_is_one_line(toy, tmp_path, random_features):
     with pytest.raises(InputError, match="no finding is called nonsense; there are: cells-and-logs"):
         audit.audit(None, ["nonsense"])
     with pytest.raises(InputError, match="scale: 'huge' is not known; one of quick, full"):
-        audit.task(toy, None, "huge")
+        audit.bench(scale="huge")
     ordered = replace(toy, info={"times": "order only"})
     with pytest.raises(InputError, match="has no times, only an order"):
-        audit.task(ordered, random_features(toy.items["item"]))
+        audit.bench(Task(ordered, random_features(toy.items["item"])))
     (tmp_path / "no.json").write_text(json.dumps({"findings": [{"what": 1}]}))
     for path, told in ((tmp_path / "absent.json", "no such audit"), (tmp_path / "no.json", "not an audit file")):
         with pytest.raises(InputError, match=told):

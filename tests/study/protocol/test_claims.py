@@ -5,6 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from mmm4rec_lite.runs import Protocol, Task
 from mmm4rec_lite.study.protocol.claims import claims_about, claims_table
 from mmm4rec_lite.study.protocol.evidence import CUT, NOT_PRETRAINED, ONE_SEED
 from mmm4rec_lite.study.protocol.report import markdown, page, write_page
@@ -17,7 +18,6 @@ from mmm4rec_lite.study.protocol.results import (
     stored_results,
     tidy,
 )
-from mmm4rec_lite.study.protocol.runner import Protocol, Task
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, PARTLY, SUPPORTED
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
@@ -280,13 +280,15 @@ def test_markdown_keeps_bars_out_of_the_way():
 
 
 def test_paired_differences_take_kept_runs_of_the_seeds_that_all_have(toy, random_features, monkeypatch, tmp_path):
-    from mmm4rec_lite.study.protocol import experiments, runner
+    from mmm4rec_lite.models.protocol import SCALES
+    from mmm4rec_lite.study.protocol import experiments
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    monkeypatch.setitem(SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
     task = Task(toy, random_features(toy.items["item"]))
+    tiny = Protocol("matched", "quick", width=16, window=8)
     frame = experiments.comparison(
-        task, ["sasrec", "sasrec_t"], seeds=(0, 1, 2), setting=Protocol(width=16, window=8), backend="threading", jobs=1
+        task, ["sasrec", "sasrec_t"], seeds=(0, 1, 2), protocol=tiny, backend="threading", jobs=1
     )
     frame = frame[(frame["system"] != "sasrec_t") | (frame["seed"] < 2)]
     table = paired_differences("table2", frame).query("against_system == 'sasrec'")

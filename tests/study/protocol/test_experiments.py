@@ -5,22 +5,25 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmm4rec_lite.data import order_only
+from mmm4rec_lite.data import batch, order_only
 from mmm4rec_lite.data.tabular import ORDER_ONLY
-from mmm4rec_lite.study.protocol import experiments, runner
+from mmm4rec_lite.models import protocol
+from mmm4rec_lite.models.registry import build_model
+from mmm4rec_lite.runs import Protocol, Task, run
+from mmm4rec_lite.study.protocol import experiments
 from mmm4rec_lite.study.protocol.results import paired_differences, summary
-from mmm4rec_lite.study.protocol.runner import Protocol, Task
 from mmm4rec_lite.utils.errors import InputError
 
-HOW = dict(seeds=(0,), setting=Protocol(width=16, window=8), backend="threading", jobs=1)
+TINY = Protocol("matched", "quick", width=16, window=8)
+HOW = dict(seeds=(0,), protocol=TINY, backend="threading", jobs=1)
 PROVENANCE = {"dataset", "subset", "system", "variant", "max_len", "protocol", "scale", "seed", "device", "run_id"}
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tmp_path):
     """Runs of a moment, kept in a folder of their own."""
-    monkeypatch.setattr(runner, "MATCHED", runner.MATCHED.replace(epochs=2, batch_size=64))
-    monkeypatch.setitem(runner.SCALES, "quick", dict(epochs=2, rows_per_epoch=128))
+    monkeypatch.setattr(protocol, "MATCHED", protocol.MATCHED.replace(epochs=2, batch_size=64))
+    monkeypatch.setitem(protocol.SCALES, "quick", dict(epochs=2, rows_per_epoch=128))
     monkeypatch.chdir(tmp_path)
 
 
@@ -117,25 +120,25 @@ def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task)
     frame = experiments.missing_modality(task, systems=names, shares=(1.0, 0.0), **HOW)
     assert frame["missing_share"].tolist() == [0, 1] * 3
     for name, (some, none) in zip(names, frame["ndcg@10"].to_numpy().reshape(3, 2)):
-        assert some == pytest.approx(runner.trial(task, name, 0, HOW["setting"]).line["ndcg@10"]) and none != some
+        assert some == pytest.approx(run(task, name, TINY).record["ndcg@10"]) and none != some
 
 
 @pytest.mark.parametrize("name", ["mmsrec", "missrec", "mmm4rec"])
 def test_a_system_without_pictures_equals_one_that_never_had_them(task, name):
-    model = runner.trial(task, name, 0, HOW["setting"]).model
+    model = run(task, name, TINY).model
     catalogue = task.catalogue
     lost = torch.arange(len(catalogue)) % 2 == 0
     poorer = replace(catalogue, image=catalogue.image * ~lost.unsqueeze(1), has_image=catalogue.has_image & ~lost)
-    other = runner.get_model(name).build(model.config, poorer).eval()
+    other = build_model(name, poorer, model.config).eval()
     kept = {k: v for k, v in model.state_dict().items() if k not in ("centroids", "interests")}
     other.load_state_dict(kept, strict=False)
     if name == "missrec":  # interests are found in training: those found with pictures
         other.centroids, other.interests = model.centroids, model.interests.clone()
         other.interests[lost, 1] = 0
     model.drop_images(lost)
-    rows = runner.split(task.dataset)
-    batch = runner.data.batch(rows.sequences, rows.test[:8], model.window)
-    torch.testing.assert_close(model.score(model.users(batch)), other.score(other.users(batch)))
+    rows = task.rows
+    one = batch(rows.sequences, rows.test[:8], model.window)
+    torch.testing.assert_close(model.score(model.users(one)), other.score(other.users(one)))
 
 
 def test_full_modality_keeps_items_with_pictures_alone(task):

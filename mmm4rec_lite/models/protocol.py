@@ -1,0 +1,74 @@
+"""How the models of a study are sized and trained, all alike or each as published."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, TrainConfig
+from mmm4rec_lite.models.registry import ModelSpec
+from mmm4rec_lite.utils.errors import InputError
+
+SMALL = TrainConfig()
+MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
+PROTOCOLS = ("small", "matched", "paper")
+SCALES = {
+    "quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
+    "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10),
+    "full": {},
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How models are sized and trained.
+
+    Parameters
+    ----------
+    name
+        "small" suits two cores. "matched": one width, window, optimiser, learning rate and drop-out for all, to compare
+        them. "paper": each model's published sizes and training.
+    scale
+        "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
+        end), "longer" has five times as many epochs.
+    width, window
+        Other ones than the protocol's own (64 and 20; in "paper" each model's).
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.models.registry import get_model
+    >>> config, training = Protocol("matched", scale="quick").settings(get_model("sasrec"), "scratch")
+    >>> config.d_model, training.epochs
+    (64, 6)
+    """
+
+    name: str = "small"
+    scale: str = "full"
+    width: int | None = None
+    window: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, value, known in (("protocol", self.name, PROTOCOLS), ("scale", self.scale, SCALES)):
+            if value not in known:
+                raise InputError(f"{what}: {value!r} is not known; one of {', '.join(known)}")
+
+    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[ModelConfig | BaselineConfig, TrainConfig]:
+        """Config and training of a model in a stage; ``changes`` are fields of either."""
+        if self.name == "paper":
+            config, training = spec.config if self.width is None else spec.sized(self.width), spec.training
+            config = config if self.window is None else config.replace(max_len=self.window)
+            if stage == "pretrain" and isinstance(config, ModelConfig):
+                training = TrainConfig.paper("pretrain")
+        else:
+            config = spec.sized(self.width or 64, self.window or 20, dropout=0.2)
+            own = dict(d_state=16, time_dropout=0.2)
+            config = config.replace(**{name: value for name, value in own.items() if hasattr(config, name)})
+            training = MATCHED
+            if self.name == "small":
+                training = SMALL.replace(epochs=2, lr=1e-3) if stage == "pretrain" else SMALL
+                config = config.replace(n_groups=1, gap_vector=True) if isinstance(config, ModelConfig) else config
+        of_training = {field.name for field in fields(TrainConfig)} & changes.keys()
+        of_config = {name: value for name, value in changes.items() if name not in of_training}
+        if unknown := [name for name in of_config if not hasattr(config, name)]:
+            raise InputError(f"{spec.name}: neither its config nor its training has {unknown[0]!r}")
+        config = config.replace(**of_config | (dict(spec.pretraining) if stage == "pretrain" else {}))
+        own = {name: changes[name] for name in of_training}
+        return config, training.replace(**dict(stage=stage) | SCALES[self.scale] | own)
