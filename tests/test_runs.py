@@ -330,7 +330,7 @@ def test_what_is_not_known_is_refused_in_one_line(task, tmp_path):
         ): "mmsrec: these data have no source domains",
         lambda: run(timeless(task), "mmm4rec"): "toy-mugs: mmm4rec reads text, image, time; these data have no time",
         lambda: run(replace(task, sources=timeless(task.sources)), "mmm4rec", pretrained=True): "toy-lamps: mmm4rec",
-        lambda: pretrain(replace(task.sources, augmented_text=None), "unisrec", **HOW): "pre-training this system",
+        lambda: pretrain(replace(task.sources, augmented_text=None), "unisrec", **HOW): "pre-training this model",
     }.items():
         with pytest.raises(InputError, match=f"^{re.escape(told)}[^\n]*$"):
             call()
