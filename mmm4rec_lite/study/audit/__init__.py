@@ -1,14 +1,15 @@
 """The audit: what the paper claims, what running code and the authors' own logs say, and a verdict.
 
-``prints`` needs no data, ``mechanics`` no training; ``times`` and ``quirks`` train small models on a dataset with
-time stamps (``trials``). Results with more seeds than a notebook can wait for are kept by ``save`` and shown with
-their origin by ``load``.
+``published_tables`` needs no data, ``weight_sharing`` no training; ``time_stamps``, ``time_branch`` and ``quirks``
+train small models on data with time stamps (``trials``). ``save`` keeps what takes longer than a notebook can wait.
 """
 
 import json
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -62,21 +63,20 @@ def bench(task: Task | None = None, scale: str | None = None, seeds: int | None 
     return Bench(task, training, own, options=options)
 
 
-def audit(where, only=None, progress=True):
-    """The findings called ``only`` (names; all by default), those on data made on ``where`` (a ``Bench``)."""
-    known = BY_ITSELF | ON_DATA
-    if unknown := set(only or ()) - known.keys():
+def audit(where: Bench | None, only: Collection[str] = (), progress: bool = True) -> list[Finding]:
+    """The findings called ``only`` (names; all by default); those on data are made on ``where``."""
+    known: dict[str, Callable[..., Finding]] = BY_ITSELF | ON_DATA
+    if unknown := set(only) - known.keys():
         raise InputError(f"audit: no finding is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-    names = [name for name in known if not only or name in only]
-    bar = tqdm(names, desc="audit", disable=not progress)
+    bar = tqdm([name for name in known if not only or name in only], desc="audit", disable=not progress)
     findings = []
     for name in bar:
         bar.set_postfix_str(name)
-        findings.append(known[name]() if name in BY_ITSELF else known[name](where))
+        findings.append(known[name](where) if name in ON_DATA else known[name]())
     return findings
 
 
-def save(findings, path):
+def save(findings: Iterable[Finding], path: Path | str) -> None:
     """Keep findings with their tables and origin (date, versions, device) as a JSON file."""
     origin = presets.environment()["measured with"].drop("seed").to_dict()
     lines = [{**asdict(replace(f, table=None)), "table": _plain(f.table)} for f in findings]
@@ -91,7 +91,7 @@ def _plain(table):
     return {"columns": table.columns.tolist(), "data": json.loads(json.dumps(values, default=lambda v: v.item()))}
 
 
-def load(path):
+def load(path: Path | str) -> tuple[list[Finding], dict[str, Any]]:
     """(findings, origin) of a file by ``save``."""
     if not Path(path).is_file():
         raise InputError(f"{path}: no such audit; make one with `mmm4rec-lite audit --out {path}`")

@@ -7,10 +7,10 @@ from mmm4rec_lite import published
 from mmm4rec_lite.analysis import other_gaps, relative_change, steps
 from mmm4rec_lite.data import Batch, Split, batch, leave_one_out, sample_rows
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, ndcg_per_row, paired
-from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.models.losses import full_loss
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
 from mmm4rec_lite.study.audit.trials import FORMS, Bench, fresh, trial, trials
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, SUPPORTED, graded
@@ -99,14 +99,14 @@ def request_time(bench: Bench) -> Finding:
     return Finding("request-time", claim, evidence, "-", "measured", table, *bench.origin)
 
 
-def sample_batch(model: Recommender, rows: Split) -> Batch:
+def sample_batch(model: MMM4Rec, rows: Split) -> Batch:
     """Some test rows as the model is given them, on its device."""
     leaks = model.config.quirks.target_time
     one = batch(rows.sequences, sample_rows(rows.test, ROWS), model.window, target_time=leaks)
     return one.to(next(model.parameters()).device)
 
 
-def branch_state(model: Recommender, rows: Split, training: TrainConfig) -> dict[str, float]:
+def branch_state(model: MMM4Rec, rows: Split, training: TrainConfig) -> dict[str, float]:
     """What a model's time branch is and does, in float64; of a model without one, ``step_variation`` alone.
 
     largest_alpha; scale_gradient and scale_l2: the norms of the gradient and of the L2 term in the scale's first map;

@@ -5,25 +5,26 @@ All are runs of ``runs.run``, from scratch, on one dataset. Comparisons are pair
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from mmm4rec_lite.data import Dataset, order
 from mmm4rec_lite.evaluation import ndcg_per_row
-from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import ModelConfig, Quirks, TrainConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.runs import Task, as_changes, initial_model, run
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 MODEL = "mmm4rec+id"
+Form = tuple[dict[str, Any], bool]  # changes of the config, weight decay on everything
 SMALL = ModelConfig(d_model=32, d_ff=32, d_state=8, head_dim=8)
 TRAINING = TrainConfig(epochs=4, patience=2, lr=3e-3)
 
 _AS_PUBLISHED = dict(target_time=True, padded_times=True, dropout_on_gaps=True)
 _SECONDS = dict(gaps="seconds", gap_vector=False)
-FORMS = {  # name -> (changes of the config, weight decay on everything)
+FORMS: dict[str, Form] = {  # name -> (changes of the config, weight decay on everything)
     "no time": (dict(time=False), False),
     "no time, published start": (dict(time=False, quirks=Quirks(published_init=True)), True),
     "published": (dict(**_SECONDS, quirks=Quirks(published_init=True, **_AS_PUBLISHED)), True),
@@ -32,12 +33,11 @@ FORMS = {  # name -> (changes of the config, weight decay on everything)
     "log-gaps and gap vector": ({}, False),
     "the same, told the time of the request": (dict(query_time=True), False),
 }
-QUIRKS = (
+QUIRKS: dict[str, Form] = (
     {"none": (_SECONDS, False)}
     | {f.name: (dict(**_SECONDS, quirks=Quirks(**{f.name: True})), f.name == "published_init") for f in fields(Quirks)}
     | {"all": (dict(**_SECONDS, quirks=Quirks.all()), True)}
 )
-Form = tuple[dict[str, Any], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +78,17 @@ class Bench:
         return replace(self, task=replace(self.task, dataset=replace(self.dataset, interactions=mixed)))
 
 
-def trial(bench: Bench, form: Form, seed: int) -> tuple[Recommender, Int[Tensor, " R"]]:
+def trial(bench: Bench, form: Form, seed: int) -> tuple[MMM4Rec, Int[Tensor, " R"]]:
     """(model, ranks of the test rows) of one run; ``form`` is a value of ``FORMS`` or ``QUIRKS``."""
     changes, decay_all = form
     training = bench.training.replace(decay_all=decay_all, seed=seed)
     done = run(bench.task, MODEL, progress=False, **as_changes(bench.config.replace(**changes), training))
-    return done.model, done.ranks
+    return cast(MMM4Rec, done.model), done.ranks
 
 
-def fresh(bench: Bench, form: Form, seed: int) -> Recommender:
+def fresh(bench: Bench, form: Form, seed: int) -> MMM4Rec:
     """The model of ``trial`` before its first step."""
-    return initial_model(bench.task, MODEL, seed=seed, **as_changes(bench.config.replace(**form[0])))
+    return cast(MMM4Rec, initial_model(bench.task, MODEL, seed=seed, **as_changes(bench.config.replace(**form[0]))))
 
 
 def trials(bench: Bench, forms: Mapping[str, Form]) -> dict[str, Float[Tensor, "seeds R"]]:
