@@ -32,7 +32,7 @@ def explorer_command(
     data: Dataset,
     user: Annotated[list[str] | None, typer.Option(help="A user; again for more. Default: the demo store's.")] = None,
     out: Out = Path("decay_mask.html"),
-):
+) -> None:
     """The decay-mask explorer over your users' histories as one HTML file, for any browser, without Python."""
     from mmm4rec_lite.data import load_dataset
     from mmm4rec_lite.viz.explorers.page import SHOWN, histories, write_page

@@ -18,7 +18,7 @@ app.command("report")(report_command)
 @app.command("tour")
 def tour_command(
     posters: Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")] = None,
-):
+) -> None:
     """Everything once, on MovieLens-100K: data, features, both stages, evaluation, notebooks, site."""
     from mmm4rec_lite.study.tour import tour
 
@@ -26,7 +26,7 @@ def tour_command(
 
 
 @app.command("notebooks")
-def notebooks_command(paths: list[Path]):
+def notebooks_command(paths: list[Path]) -> None:
     """Execute notebooks in place, outputs included (for those who change them)."""
     from mmm4rec_lite.study.site import execute, write
 
