@@ -237,14 +237,8 @@ def pretrain(
 
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.features import extract, load_encoder
-    >>> toy = load_dataset("data_samples/toy")
-    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
-    >>> source = Task(toy.select("mugs"), features)
-    >>> target = Task(toy.select("lamps"), features)
-    >>> first = pretrain(source, out="mugs", epochs=1, batch_size=64, progress=False)
-    >>> run(target, out="lamps", start=first, epochs=1, progress=False).record["stage"]
+    >>> first = pretrain(task, out="first", epochs=1, batch_size=64, progress=False)
+    >>> run(task, out="second", start=first, epochs=1, progress=False).record["stage"]
     'finetune'
     """
     return run(task, model, protocol, out, stage="pretrain", **more)

@@ -20,7 +20,7 @@ def audit_command(
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds, instead of the scale's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep findings and tables in this JSON file.")] = None,
     as_json: Json = False,
-):
+) -> None:
     """Claims of the paper, evidence by running code and the authors' own logs, and a verdict on each."""
     from mmm4rec_lite.study.audit import BY_ITSELF, audit, bench, save, summary
 

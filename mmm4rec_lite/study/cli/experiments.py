@@ -23,7 +23,7 @@ def experiment_store(
     seeds: Annotated[int, typer.Option(min=1, help="Stores and trainings of each kind.")] = 3,
     part: Annotated[str, typer.Option(help="Some of its parts, commas between.")] = "gaps,modality,memory",
     as_json: Json = False,
-):
+) -> None:
     """What the model finds of the demo store's truth: OUT as csv, and in words beside it (.md)."""
     import pandas as pd
 
@@ -74,7 +74,7 @@ def reproduce_command(
         typer.Option(help="Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."),
     ] = None,
     as_json: Json = False,
-):
+) -> None:
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
     from mmm4rec_lite.models.protocol import Protocol
     from mmm4rec_lite.study.protocol.experiments import reproduce
@@ -100,7 +100,7 @@ def reproduce_command(
 def report_command(
     csvs: Annotated[list[Path], typer.Argument(help="Runs that `reproduce --out` kept, and pairs beside a report.")],
     out: Annotated[Path, typer.Option(help="The page; its csv files go beside it.")] = Path("comparison.md"),
-):
+) -> None:
     """A page of results, and a verdict on each claim of the paper, from runs kept as csv; trains nothing."""
     from mmm4rec_lite.study.protocol.report import write_page
     from mmm4rec_lite.study.protocol.results import read_results
