@@ -262,6 +262,7 @@ def test_the_whole_gradients_norm_is_clipped(first_gradients):
     assert torch.allclose(clipped / clipped.norm(), whole / whole.norm())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_the_loss_falls_under_the_other_optimisers(run, name):
     history = run(SHORT.replace(optimizer=name, weight_decay=1e-3), valid=None)[1]
@@ -307,6 +308,7 @@ def test_rows_per_epoch_is_a_fresh_sample_each_epoch(run, monkeypatch):
     assert len(seen) == 4 and len(first) == len(second) == 64 and first != second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted, batches", [(1, 1), (32, 1), (33, 2), (10**6, None)])
 def test_rows_per_epoch_is_rounded_up_to_batches_and_never_more_than_there_are(
     run, toy_split, monkeypatch, wanted, batches

@@ -100,6 +100,7 @@ def test_weights_by_head_are_the_effective_weights(model, one):
     assert torch.equal(found["fusion, head 2"], analysis.effective_weights(dt, A, one[1])[0, 1, :5])
 
 
+@pytest.mark.slow
 def test_influence_is_the_mean_movement_over_the_catalogue(model, one):
     items, lengths, times = one
     found = analysis.influence(model, *one)

@@ -195,6 +195,7 @@ def test_a_pretraining_run_is_not_evaluated(failed, source, features):
     assert "holds no rows out to test on" in failed("evaluate", source[0], *use)
 
 
+@pytest.mark.slow
 def test_several_domains_are_joined(features, work):
     out = work / "both"
     found = json.loads(
@@ -361,6 +362,7 @@ def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     assert done.stderr == f"error: {tmp_path / 'nowhere'}: no such dataset folder\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["models", "systems"])
 def test_models_lists_every_model_with_its_parameter_counts(command):
     text, found = both(command)

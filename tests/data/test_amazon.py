@@ -71,6 +71,7 @@ def test_the_real_format_is_read():
     assert len(urls) == dataset.info["items"]["with image URL"] > 0 and urls["url"].str.startswith("https://").all()
 
 
+@pytest.mark.slow
 def test_scientific_has_the_papers_counts_and_text_form(tmp_path):
     source = shared("amazon-2018-scientific")
     with gzip.open(source / "interactions.csv.gz", "rt") as file:
@@ -291,6 +292,7 @@ def test_reviews_are_read_as_ratings_are(tmp_path):
     assert third.info["files"] == ["Test.json.gz", "meta_Test.json.gz"]
 
 
+@pytest.mark.slow
 def test_many_lines_keep_their_order_and_their_first_copy(tmp_path):
     """More lines than one piece of the streaming reader; times all equal, so that only the order speaks."""
     rows = [

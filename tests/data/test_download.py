@@ -141,6 +141,7 @@ def _bomb():
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_every_usual_fault(urls, server, tmp_path):
     wanted = {  # kind -> status, tries
         "jpeg": ("ok", 1),

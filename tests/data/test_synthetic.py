@@ -153,6 +153,7 @@ def test_seasons_bring_interests_back():
     assert back[2] > 0.6 and back[1] < 0.12 and back[3] < 0.12
 
 
+@pytest.mark.slow
 def test_taste_and_its_drift():
     """New interests are of the favourite colour, a year later, too, unless it drifts."""
 

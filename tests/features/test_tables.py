@@ -109,6 +109,7 @@ def test_a_killed_process_goes_on_without_loss_or_repetition(toy, encoder, tmp_p
     assert not Path(f"{path}.parts").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_work_also_after_one_was_killed(toy, encoder, tmp_path, whole):
     path, log = tmp_path / "f", tmp_path / "log"
 
@@ -359,6 +360,7 @@ def test_the_command_line_makes_tables(tmp_path, toy, whole):
     assert changed.image.count_nonzero(dim=1).tolist() == [2] * 60
 
 
+@pytest.mark.slow
 def test_image_codes_of_instruments_reach_a_model(small, random_features):
     folder = SHARED / "amazon-2018-instruments"
     if not folder.is_dir():

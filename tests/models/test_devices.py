@@ -48,6 +48,7 @@ def test_every_system_trains_ranks_and_loses_pictures_there(apart, toy, toy_spli
     trains_ranks_and_loses_pictures(name, stage, apart.type, toy, toy_split)
 
 
+@pytest.mark.slow
 def test_inputs_may_lie_on_the_cpu_and_figures_find_their_numbers(apart, toy, toy_model, small):
     model, user = toy_model(small).to(apart), toy.interactions["user"].iloc[0]
     given = as_batch(toy, user_history(toy, user), small.max_len)

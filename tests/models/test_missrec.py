@@ -294,6 +294,7 @@ def test_32_rows_can_be_learnt_by_heart(toy_split, toy_catalogue, item_ids):
     assert (history["loss_norm_penalty"] > 0).all()
 
 
+@pytest.mark.slow
 def test_interests_are_found_every_epoch_and_a_killed_run_goes_on(toy_split, toy_catalogue, tmp_path, monkeypatch):
     config = TrainConfig(epochs=3, batch_size=64, lr=5e-3, stage="pretrain")
     run = lambda folder=None: (

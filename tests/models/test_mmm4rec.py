@@ -106,6 +106,7 @@ def test_scores_are_the_two_dot_products_with_unit_vectors_over_tau():
     assert torch.allclose(model.candidates(torch.tensor([7, 2])), model.candidates()[[7, 2]], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_gradient_reaches_every_parameter_and_is_finite(switch):
     model = make(SWITCHES[switch]).train()
@@ -187,6 +188,7 @@ def test_shorter_inputs_count_as_padded_ones(switch):
     assert torch.equal(model(items[:, :5], lengths, times[:, :5]), model(items, lengths, times))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", ["default", "seconds", "w/o Shared"])
 def test_rows_of_a_batch_do_not_see_each_other(switch, double):
     model = make(SWITCHES[switch])
@@ -231,6 +233,7 @@ def without_the_future(sequences, row):
     return Sequences(items, times, sequences.first, sequences.users, ITEMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", ["default", "seconds", "2L", "odd window"])
 def test_neither_the_target_nor_its_time_nor_anything_later_reaches_the_model(switch):
     model = make(SWITCHES[switch])
@@ -337,6 +340,7 @@ ALIVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ALIVE)
 @pytest.mark.parametrize("gaps", GAPS)
 def test_in_a_fresh_model_other_gaps_move_the_user_vector_by_one_percent(size, gaps):
@@ -344,6 +348,7 @@ def test_in_a_fresh_model_other_gaps_move_the_user_vector_by_one_percent(size, g
         assert other_gaps_move(make(ALIVE[size], seed), gaps) > 0.01, seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ALIVE)
 def test_with_the_published_start_other_gaps_move_nothing(size):
     for seed in range(2):
@@ -351,6 +356,7 @@ def test_with_the_published_start_other_gaps_move_nothing(size):
         assert other_gaps_move(model) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ALIVE)
 def test_the_first_gradient_wakes_every_step_size(size):
     model = make(ALIVE[size]).train()

@@ -56,6 +56,7 @@ def test_system_standings_has_a_panel_per_data_set_and_lines_for_counting(seeds,
     assert names == ["reads ids", "reads texts", "reads texts + pictures", "popularity", "Markov chain"]
 
 
+@pytest.mark.slow
 def test_accuracy_cost_names_every_system_and_joins_those_that_no_cheaper_one_beats():
     table = standing(1)[lambda rows: rows["reads"] != "counts"].assign(seconds=[10, 20, 5] * 2)
     (first, _) = drawn(ch09.plot_accuracy_cost(table))

@@ -42,6 +42,7 @@ def test_the_site_is_there_before_anything_is_computed_and_pages_follow_one_by_o
     assert told.count((project / "site" / "index.html").as_uri()) == 2 and "stored" in told.partition("index.html")[0]
 
 
+@pytest.mark.slow
 def test_the_first_pages_do_not_wait_for_torch():
     command = "import sys, mmm4rec_lite.study.tour; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0

@@ -298,6 +298,7 @@ def test_a_planted_period_stands_in_its_bin_and_silence_is_silent():
     assert [axis.get_ylim() for axis in axes] == limits  # so that sizes can be compared
 
 
+@pytest.mark.slow
 def test_a_channel_without_a_wave_is_flat():
     explorer = filter_explorer()
     explorer.size2.value, explorer.where1.value = 0, "text"

@@ -237,6 +237,7 @@ def test_what_is_shown_is_made_of_the_columns():
     assert frame["name"].unique().tolist() == ["SASRec, 5 kept", "SASRec, 20 kept", "MMM4Rec"]
 
 
+@pytest.mark.slow
 def test_the_stored_results_have_one_meaning_a_column_and_give_the_stored_page(tmp_path):
     frame, pairs = stored_results()
     assert "label" not in frame and all(name == name.lower() and " " not in name for name in [*frame, *pairs])
