@@ -193,6 +193,4 @@ def test_the_readme_is_short_and_shows_a_decay_mask_first():
 def test_code_points_to_no_page_that_is_not_there(path):
     if path == Path(__file__):
         return
-    assert not re.search(
-        r"\b(?:its|system's) page\b|(?:see|in) (?:the )?README for", path.read_text(encoding="utf-8")
-    )
+    assert not re.search(r"\b(?:its|system's) page\b|(?:see|in) (?:the )?README for", path.read_text(encoding="utf-8"))
