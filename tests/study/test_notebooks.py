@@ -1,6 +1,11 @@
 """What every notebook here keeps to: executed in order, short code, more prose, nothing private, nothing remote."""
 
+import ast
+import pkgutil
 import re
+import textwrap
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -87,3 +92,52 @@ def test_no_widget_state_and_no_pictures_from_elsewhere(notebook):
     assert not [o for o in outputs(notebook) if any("widget" in kind for kind in o.get("data", {}))]
     remote = re.compile(r"""!\[[^\]]*\]\(\s*(?:https?:)?//|<(?:img|script|iframe|link)\b[^>]*=["']?(?:https?:)?//""")
     assert [found for text in texts(notebook) for found in remote.findall(text)] == []
+
+
+ROOT = Path(__file__).parents[2]
+FILES = [f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.glob("[!.]*/**/*.py")]
+MODULES = defaultdict(list)  # last part of a module's name -> the whole names; "ch04" is short for a chapter
+for file in (ROOT / "mmm4rec_lite").rglob("*.py"):
+    parts = [part for part in file.relative_to(ROOT).with_suffix("").parts if part != "__init__"]
+    for short in {parts[-1], re.sub(r"^(ch\d\d)_.*", r"\1", parts[-1])}:
+        MODULES[short].append(".".join(parts))
+
+
+def nodes(texts):
+    """What the syntax trees of the texts that are Python hold."""
+    for text in texts:
+        with suppress(SyntaxError):
+            yield from ast.walk(ast.parse(textwrap.dedent(text)))
+
+
+def exists(name):
+    with suppress(ImportError, AttributeError):
+        return bool(pkgutil.resolve_name(name)) or True
+    return False
+
+
+def test_files_and_names_in_prose_exist(notebook):
+    prose = "\n".join(cell.source for cell in cells(notebook, "markdown"))
+    blocks = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", prose, re.DOTALL)]
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)
+    files = re.findall(r"[\w/]+\.py\b", "\n".join(spans))
+    assert [file for file in files if not any(path.endswith(f"/{file}") for path in FILES)] == []
+
+    own, homes = {"self"}, {}  # variables of the page and its solutions; what they import
+    for node in nodes([*(cell.source for cell in cells(notebook, "code")), *map(ast.unparse, map(ast.parse, blocks))]):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+        elif isinstance(node, ast.arg):
+            own.add(node.arg)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            inside = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            homes |= {alias.asname or alias.name: [inside + alias.name] for alias in node.names}
+
+    missing = []
+    for node in nodes([*blocks, *(span for span in spans if not re.search(r"\.(py|md|csv|jpg|html)\b", span))]):
+        if isinstance(node, ast.Attribute) and re.fullmatch(r"[a-z]\w*(\.\w+)+", name := ast.unparse(node)):
+            first, rest = name.split(".", 1)
+            places = homes.get(first, [first, *MODULES.get(first, [])])
+            if first not in own and not any(exists(f"{place}.{rest}") for place in places):
+                missing.append(name)
+    assert missing == []
