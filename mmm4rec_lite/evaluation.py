@@ -19,6 +19,7 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Scorer = Callable[[Batch], Float[Tensor, "B K"]]  # K = I + 1 rows of the catalogue, row 0 for padding
+Rows = Int[Tensor, " R"]  # positions in ``Sequences`` or, of each, its rank
 STANDARD_ERRORS = 2  # from so many on a difference is significant, everywhere in the project
 
 
@@ -50,13 +51,13 @@ def model_scorer(model: Recommender) -> Scorer:
 def rank_rows(
     score: Scorer,
     sequences: Sequences,
-    rows: Int[Tensor, " R"],
+    rows: Rows,
     max_len: int,
     filter_seen: bool = False,
     batch_size: int = 512,
     target_time: bool = False,
     progress: bool = False,
-) -> Int[Tensor, " R"]:
+) -> Rows:
     """Ranks of the targets at ``rows`` (positions in ``sequences``), each after its latest ``max_len`` interactions.
 
     ``target_time``: show the target's own time stamp, as the public code does.
@@ -79,12 +80,10 @@ def rank_rows(
     return torch.cat(ranks)
 
 
-def rank_model(
-    model: Recommender, sequences: Sequences, rows: Int[Tensor, " R"], filter_seen: bool = False
-) -> Int[Tensor, " R"]:
+def rank_model(model: Recommender, sequences: Sequences, rows: Rows, filter_seen: bool = False) -> Rows:
     """``rank_rows`` by a model, shown what it may see."""
-    score, told = model_scorer(model), model.leaks_target_time
-    return rank_rows(score, sequences, rows, model.window, filter_seen, target_time=told)
+    told = model.leaks_target_time
+    return rank_rows(model_scorer(model), sequences, rows, model.window, filter_seen, target_time=told)
 
 
 def _history(sequences, rows):
@@ -96,7 +95,7 @@ def _history(sequences, rows):
     return row, sequences.items[first.repeat_interleave(counts) + offset]
 
 
-def ndcg_per_row(ranks: Int[Tensor, " R"], k: int = 10) -> Float[Tensor, " R"]:
+def ndcg_per_row(ranks: Rows, k: int = 10) -> Float[Tensor, " R"]:
     """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64.
 
     >>> ndcg_per_row(torch.tensor([1, 3, 11])).tolist()
@@ -105,23 +104,20 @@ def ndcg_per_row(ranks: Int[Tensor, " R"], k: int = 10) -> Float[Tensor, " R"]:
     return (ranks <= k).double() * math.log(2) / torch.log1p(ranks.double())
 
 
-def metrics(ranks: Int[Tensor, " R"], ks: Sequence[int] = (10, 50)) -> dict[str, float]:
+def metrics(ranks: Rows, ks: Sequence[int] = (10, 50)) -> dict[str, float]:
     """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``ndcg_per_row``.
 
     >>> metrics(torch.tensor([1, 3, 11]), ks=[10])
     {'recall@10': 0.6666666666666666, 'ndcg@10': 0.5}
     """
-    result = {}
-    for k in ks:
-        result[f"recall@{k}"] = (ranks <= k).double().mean().item()
-        result[f"ndcg@{k}"] = ndcg_per_row(ranks, k).mean().item()
-    return result
+    rows = {f"{name}@{k}": of(ranks, k) for k in ks for name, of in (("recall", torch.le), ("ndcg", ndcg_per_row))}
+    return {name: values.double().mean().item() for name, values in rows.items()}
 
 
 def compare(
     scorers: Mapping[str, Scorer],
     sequences: Sequences,
-    rows: Int[Tensor, " R"],
+    rows: Rows,
     max_len: int,
     ks: Sequence[int] = (10, 50),
     progress: bool = True,
@@ -130,19 +126,14 @@ def compare(
 
     Parameters
     ----------
-    scorers
-        Name -> a function of batches, as ``model_scorer`` and ``counting`` give them.
-    sequences, rows
-        Of a split: ``split.sequences``, ``split.test``.
-    max_len
-        How many of the latest interactions a scorer is shown.
-    ks
-        The K of Recall@K and NDCG@K.
+    scorers : name -> a function of batches, as ``model_scorer`` and ``counting`` give them
+    sequences, rows : of a split: ``split.sequences``, ``split.test``
+    max_len : how many of the latest interactions a scorer is shown
+    ks : the K of Recall@K and NDCG@K
 
     Returns
     -------
-    DataFrame
-        Two lines per scorer: system, filter_seen, the metrics, rows.
+    Two lines per scorer: system, filter_seen, the metrics, rows.
 
     Examples
     --------
@@ -161,20 +152,10 @@ def compare(
 
 
 def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd.DataFrame:
-    """Systems (or forms of one) against one of them, on the same rows and seeds.
+    """Forms (name -> NDCG@10 by row) against one of them, on the same rows and seeds.
 
-    Parameters
-    ----------
-    scores
-        NDCG@10 by row.
-    reference
-        The name with which all are compared.
-
-    Returns
-    -------
-    DataFrame
-        form, ndcg@10 (mean), seed_spread (standard deviation of the mean over seeds), difference, standard_error (the
-        users' part and, from two seeds on, the seeds'), significant (``STANDARD_ERRORS`` standard errors or more).
+    Columns: form, ndcg@10 (mean), seed_spread (standard deviation of the mean over seeds), difference, standard_error
+    (the users' part and, from two seeds on, the seeds'), significant (``STANDARD_ERRORS`` standard errors or more).
 
     >>> scores = {"a": torch.tensor([[0.0, 0.1, 0.0, 0.1]]), "b": torch.tensor([[0.5, 0.6, 0.5, 0.6]])}
     >>> paired(scores, "a")[["form", "difference", "significant"]].round(2).to_numpy().tolist()
@@ -187,8 +168,7 @@ def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd
         error = (change.var() / len(change) + (by_seed.var() / len(by_seed) if several else 0)).sqrt().item()
         spread = values.mean(1).std().item() if several else float("nan")
         lines.append((name, values.mean().item(), spread, change.mean().item(), error))
-    columns = ["form", "ndcg@10", "seed_spread", "difference", "standard_error"]
-    table = pd.DataFrame(lines, columns=columns)
+    table = pd.DataFrame(lines, columns=["form", "ndcg@10", "seed_spread", "difference", "standard_error"])
     return table.assign(significant=significant(table["difference"], table["standard_error"]))
 
 
@@ -207,14 +187,14 @@ def counting(split: Split) -> dict[str, Scorer]:
     return {"popularity": popularity(*given), "Markov chain": markov(*given)}
 
 
-def popularity(sequences: Sequences, rows: Int[Tensor, " R"], n_items: int) -> Scorer:
+def popularity(sequences: Sequences, rows: Rows, n_items: int) -> Scorer:
     """Score = how often the item is a training target (the one score for everybody)."""
     counts = torch.bincount(sequences.items[rows], minlength=n_items + 1).float()
     counts[0] = -torch.inf
     return lambda batch: counts.repeat(len(batch.items), 1)
 
 
-def markov(sequences: Sequences, rows: Int[Tensor, " R"], n_items: int) -> Scorer:
+def markov(sequences: Sequences, rows: Rows, n_items: int) -> Scorer:
     """First-order Markov chain: how often the item followed the latest one; ties in order of popularity."""
     pairs = torch.zeros(n_items + 1, n_items + 1)
     pairs.index_put_((sequences.items[rows - 1], sequences.items[rows]), torch.ones(len(rows)), accumulate=True)
@@ -236,10 +216,8 @@ def user_history(dataset: Dataset, user: str, hide: int = 0) -> pd.DataFrame:
     return own.merge(dataset.items[["item", "title", "image", "domain"]], on="item", how="left")
 
 
-def as_batch(
-    dataset: Dataset, history: pd.DataFrame, max_len: int
-) -> tuple[Int[Tensor, "1 L"], Int[Tensor, " 1"], Int[Tensor, "1 L"]]:
-    """Items, lengths and times of one history (a frame with item, timestamp), at most the latest ``max_len``."""
+def as_batch(dataset: Dataset, history: pd.DataFrame, max_len: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Items [1, L], lengths [1] and times [1, L] of one history (item, timestamp), at most the latest ``max_len``."""
     latest = history.tail(max_len)
     index = pd.Index(dataset.items["item"]).get_indexer(latest["item"]) + 1
     times = torch.tensor([latest["timestamp"].tolist()])
@@ -259,21 +237,15 @@ def recommend(
 
     Parameters
     ----------
-    model, dataset
-        A trained model and what it was trained on.
-    user
-        The user's id in the dataset.
-    hide
-        How many of the latest interactions to hold back, to compare with what really came next.
-    seen
-        Keep items of the history among the candidates.
-    at
-        The moment of the request in seconds since 1970, which a model with ``query_time`` needs.
+    model, dataset : a trained model and what it was trained on
+    user : the user's id in the dataset
+    hide : how many of the latest interactions to hold back, to compare with what really came next
+    seen : keep items of the history among the candidates
+    at : the moment of the request in seconds since 1970, which a model with ``query_time`` needs
 
     Returns
     -------
-    DataFrame
-        rank, item, title, score, image.
+    A frame: rank, item, title, score, image.
 
     Examples
     --------
@@ -309,10 +281,8 @@ def recommend_after(
     if at is not None and not asked:
         raise InputError("recommend: only a model with query_time may be told when it is asked; leave --at out")
     if at is not None and at < latest:
-        raise InputError(
-            f"recommend: the request (at {at}) is before the user's latest interaction ({latest}), in seconds since "
-            "1970; give a later time"
-        )
+        told = f"the request (at {at}) is before the user's latest interaction ({latest}), in seconds since 1970"
+        raise InputError(f"recommend: {told}; give a later time")
     model.eval()
     items, lengths, times = as_batch(dataset, history, model.window)
     fill = (0, model.window - items.shape[1])  # the window that the model was trained with
@@ -325,10 +295,8 @@ def recommend_after(
     if k < 1:
         raise InputError("recommend: nothing to show (k < 1, or every item is in the history)")
     best = scores.topk(k)
-    frame = dataset.items.iloc[best.indices.numpy()][["item", "title", "image"]].reset_index(drop=True)
-    frame.insert(0, "rank", range(1, k + 1))
-    frame.insert(3, "score", best.values.numpy())
-    return frame
+    frame = dataset.items.iloc[best.indices.numpy()].reset_index(drop=True)
+    return frame.assign(rank=range(1, k + 1), score=best.values.numpy())[["rank", "item", "title", "score", "image"]]
 
 
 def moved_ranks(before: pd.DataFrame, after: pd.DataFrame, k: int = 10) -> pd.DataFrame:

@@ -43,16 +43,11 @@ class Task:
 
     Parameters
     ----------
-    dataset, features
-        Every item of the dataset has a row in the features.
-    sources
-        What to pre-train on, by the same encoder.
-    augmented_text
-        Features of the same items whose texts lost some words; UniSRec and MISSRec pre-train with them.
-    split
-        "leave_one_out" or "global_time".
-    subset
-        What part of the data this is, for the record: "all", or "with_images".
+    dataset, features : every item of the dataset has a row in the features
+    sources : what to pre-train on, by the same encoder
+    augmented_text : features of the same items whose texts lost some words; UniSRec and MISSRec pre-train with them
+    split : "leave_one_out" or "global_time"
+    subset : what part of the data this is, for the record: "all", or "with_images"
 
     Examples
     --------
@@ -142,30 +137,21 @@ def run(
 
     Parameters
     ----------
-    model
-        A name of ``list_models()``, with ``+id`` for the form with a learned vector per item.
-    protocol
-        ``Protocol("small")`` by default.
-    out
-        The run's folder; by default one below ``runs/`` whose name depends on everything that the run depends on.
-    stage
-        "pretrain" as ``pretrain`` does; by default "finetune" where there is a start, else "scratch".
-    start
-        A run of ``pretrain``, or its folder, to fine-tune.
-    pretrained
-        Pre-train on the task's sources first.
-    changes
-        Fields of the model's config or of ``TrainConfig``.
+    model : a name of ``list_models()``, with ``+id`` for the form with a learned vector per item
+    protocol : ``Protocol("small")`` by default
+    out : the run's folder; by default one below ``runs/`` whose name depends on everything that the run depends on
+    stage : "pretrain" as ``pretrain`` does; by default "finetune" where there is a start, else "scratch"
+    start : a run of ``pretrain``, or its folder, to fine-tune
+    pretrained : pre-train on the task's sources first
+    changes : fields of the model's config or of ``TrainConfig``
 
     Returns
     -------
-    Run
-        The model in evaluation mode, as it was in its best epoch on the validation rows.
+    The run, its model in evaluation mode as it was in its best epoch on the validation rows.
 
     Raises
     ------
-    InputError
-        Where data and model do not go together, and where ``out`` holds another run.
+    InputError : where data and model do not go together, and where ``out`` holds another run
 
     Examples
     --------
@@ -289,18 +275,12 @@ def load_run(folder: Path | str, task: Task) -> Run:
 
     Parameters
     ----------
-    folder, task
-        The task that it was made for, or another of the same encoder where the model has no table with a row per item.
+    folder : made by ``run`` or ``pretrain``
+    task : as it was made for, or another of the same encoder where the model has no table with a row per item
 
     Returns
     -------
-    Run
-        As ``run`` gave it.
-
-    Parameters
-    ----------
-    folder : made by ``run`` or ``pretrain``
-    task : gives the catalogue
+    The run, as ``run`` gave it.
 
     Examples
     --------
@@ -323,10 +303,9 @@ def load_run(folder: Path | str, task: Task) -> Run:
     model = spec.build(config, task.catalogue)
     own = model.state_dict()
     if notes["catalogue"] != _catalogue(task) and any(_per_item(model, name, len(task.catalogue)) for name in own):
-        raise InputError(
-            f"{file}: its per-item tables belong to other items (or another order of them); "
-            "give the dataset and the domain that it was trained on, or fine-tune it on this one"
-        )
+        told = "its per-item tables belong to other items (or another order of them)"
+        advice = "give the dataset and the domain that it was trained on, or fine-tune it on this one"
+        raise InputError(f"{file}: {told}; {advice}")
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, tensors)]
     if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         names = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
@@ -350,10 +329,9 @@ def _weights_of(start, task, spec, config):
     free, asked, known = {*spec.pretraining, spec.ids}, asdict(config), notes["config"]
     differ = {name for name in asked.keys() | known if asked.get(name) != known.get(name)} - free
     if differ or notes["model"].removesuffix("+id") != spec.name.removesuffix("+id"):
-        raise InputError(
-            f"{folder}: pre-trained as another model, or with other sizes or switches than asked for here "
-            f"({', '.join(sorted(differ)) or notes['model']}); use the same model, preset and changes in both stages"
-        )
+        told = f"other sizes or switches than asked for here ({', '.join(sorted(differ)) or notes['model']})"
+        advice = "use the same model, preset and changes in both stages"
+        raise InputError(f"{folder}: pre-trained as another model, or with {told}; {advice}")
     return tensors, notes["record"]
 
 

@@ -43,12 +43,9 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
             decayed.append(p)
         else:
             free.append(p)
-    decay = config.weight_decay
-    groups = [
-        dict(params=decayed, weight_decay=decay),
-        dict(params=free, weight_decay=0.0),
-        dict(params=gaps, weight_decay=decay if config.decay_all else 0.0, lr=config.lr * GAP_VECTOR_LR),
-    ]
+    groups = [dict(params=decayed, weight_decay=config.weight_decay), dict(params=free, weight_decay=0.0)]
+    decay = config.weight_decay if config.decay_all else 0.0
+    groups.append(dict(params=gaps, weight_decay=decay, lr=config.lr * GAP_VECTOR_LR))
     return [g for g in groups if g["params"]]
 
 
@@ -61,21 +58,12 @@ def fit(
     folder: Path | str | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Train ``model`` in place on the targets at ``rows``.
+    """Train ``model`` in place on the targets at ``rows``; returns the history.
 
-    Parameters
-    ----------
-    valid
-        Rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and keeps the last.
-    folder
-        Where weights, optimiser and history go after each epoch: the same call after a kill goes on from there and
-        ends as if it had never stopped, and after the end it returns at once.
-
-    Returns
-    -------
-    DataFrame
-        A line per epoch: epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds,
-        best (is this the epoch kept).
+    ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and keeps
+    the last. ``folder``: where weights, optimiser and history go after each epoch; the same call after a kill goes on
+    from there and ends as if it had never stopped, and after the end it returns at once. History, a line per epoch:
+    epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds, best (is it kept).
     """
     if len(rows) == 0:
         raise InputError("training: no rows; no user has two interactions or more in the training part")
@@ -186,10 +174,8 @@ class _Run:
             return
         tensors, notes = load_tensors(file, "training", "delete it to train anew")
         if notes.get("identity") != self.identity:
-            raise InputError(
-                f"{file}: belongs to another run (data, settings or start weights differ); "
-                "choose another folder or delete this one"
-            )
+            told = "belongs to another run (data, settings or start weights differ)"
+            raise InputError(f"{file}: {told}; choose another folder or delete this one")
         part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
         self.lines = notes["history"]
         self.model.load_state_dict(part("model."))

@@ -23,14 +23,11 @@ class Protocol:
 
     Parameters
     ----------
-    name
-        "small" suits two cores. "matched": one width, window, optimiser, learning rate and drop-out for all, to compare
-        them. "paper": each model's published sizes and training.
-    scale
-        "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
-        end), "longer" has five times as many epochs.
-    width, window
-        Other ones than the protocol's own (64 and 20; in "paper" each model's).
+    name : "small" suits two cores; "matched" has one width, window, optimiser, learning rate and drop-out for all, to
+        compare them; "paper" each model's published sizes and training
+    scale : "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
+        end), "longer" has five times as many epochs
+    width, window : other ones than the protocol's own (64 and 20; in "paper" each model's)
 
     Examples
     --------
