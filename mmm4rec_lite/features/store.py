@@ -46,14 +46,12 @@ class Features:
 
     def __repr__(self):
         bad = f"; {self.bad_images_line()}" if self.bad_images else ""
-        return (
-            f"Features of {len(self.items)} items by encoder {self.encoder['name']!r}: "
-            f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures{bad}"
-        )
+        sizes = f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures"
+        return f"Features of {len(self.items)} items by encoder {self.encoder['name']!r}: {sizes}{bad}"
 
     def bad_images_line(self, most: int = 5) -> str:
         """How many pictures could not be read, and the first items they belong to."""
-        first = ", ".join(repr(item) for item in list(self.bad_images)[:most])
+        first = ", ".join(map(repr, list(self.bad_images)[:most]))
         more = ", ..." if len(self.bad_images) > most else ""
         return f"{len(self.bad_images)} pictures that cannot be read count as missing (items {first}{more})"
 
@@ -62,10 +60,9 @@ class Features:
         save_rows(path, "feature", vars(self))
 
     def catalogue(self, item_ids: Iterable[str], augmented_text: "Features | None" = None) -> Catalogue:
-        """The features in the order of ``item_ids``, behind a row 0 of zeros for padding.
+        """The features of just these items, in this order, behind a row 0 of zeros for padding.
 
-        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words. Rows of
-        further items are left out; InputError where an item has none.
+        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
         """
         item_ids = list(item_ids)
         text, image = (self._rows(table, item_ids) for table in (self.text, self.image))
@@ -79,20 +76,16 @@ class Features:
         """A table's rows of these items behind a row of zeros."""
         rows = torch.tensor(pd.Index(self.items).get_indexer(item_ids))
         if lost := [item for item, row in zip(item_ids, rows) if row < 0]:
-            raise InputError(
-                f"features of other items: {len(lost)} of {len(item_ids)} items have no row, "
-                f"e.g. {lost[0]!r}; extract the features of this dataset again"
-            )
+            told = f"{len(lost)} of {len(item_ids)} items have no row, e.g. {lost[0]!r}"
+            raise InputError(f"features of other items: {told}; extract the features of this dataset again")
         return torch.cat([torch.zeros_like(table[:1]), table[rows]])
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
-        mine = self.encoder["fingerprint"]
-        if mine != fingerprint:
-            raise InputError(
-                f"these features are of encoder {self.encoder['name']!r} ({mine[:8]}), wanted are those of "
-                f"{name!r} ({fingerprint[:8]}), and the two cannot be mixed: extract again with one encoder"
-            )
+        if fingerprint != (mine := self.encoder["fingerprint"]):
+            these = f"these features are of encoder {self.encoder['name']!r} ({mine[:8]})"
+            told = f"{these}, wanted are those of {name!r} ({fingerprint[:8]}), and the two cannot be mixed"
+            raise InputError(f"{told}: extract again with one encoder")
 
 
 def load_features(path: Path | str) -> Features:
@@ -115,9 +108,8 @@ def load_features(path: Path | str) -> Features:
 def save_rows(path: Path | str, kind: str, fields: Mapping[str, Any]) -> None:
     """Write ``fields`` (item ids in "items", tensors with a row each, and JSON values) as a file of a ``kind``."""
     ids = torch.frombuffer(bytearray(json.dumps(fields["items"], ensure_ascii=False).encode()), dtype=torch.uint8)
-    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
-    notes = {name: value for name, value in fields.items() if name not in ("items", *tensors)}
-    save_tensors(path, kind, {"items": ids, **tensors}, **notes)
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)} | {"items": ids}
+    save_tensors(path, kind, tensors, **{name: value for name, value in fields.items() if name not in tensors})
 
 
 def load_rows(path: Path | str, kind: str, again: str) -> dict[str, Any]:

@@ -20,30 +20,21 @@ from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """Vectors of one modality for I items.
+    """Vectors of one modality for I items; tables of one name, source and width may be mixed."""
 
-    Attributes
-    ----------
-    name : of the modality, such as "audio"
-    items : item ids, each once
-    vectors : float32, finite, as they were given
-    source : what made the vectors, in words; tables of one name, source and width may be mixed
-    dropped : number of rows left out because they held NaN or infinity
-    """
-
-    name: str
-    items: list[str]
-    vectors: Float[Tensor, "..."]  # [I, D]; other shapes are told
-    source: str
-    dropped: int = 0
+    name: str  # of the modality, such as "audio"
+    items: list[str]  # item ids, each once
+    vectors: Float[Tensor, "..."]  # [I, D], finite, as they were given; other shapes are told
+    source: str  # what made the vectors, in words
+    dropped: int = 0  # rows left out because they held NaN or infinity
 
     def __post_init__(self):
         n, shape = len(self.items), list(self.vectors.shape)
         if len(shape) != 2 or shape[0] != n or 0 in shape:
             raise InputError(f"{self.source}: expected one vector for each of {n} items, got numbers of shape {shape}")
-        items = pd.Series(self.items)
-        if items.duplicated().any():
-            example = items[items.duplicated()].iloc[0]
+        items = pd.Index(self.items)
+        if items.has_duplicates:
+            example = items[items.duplicated()][0]
             raise InputError(f"{self.source}: item {example!r} has several vectors; keep one")
 
     @property
@@ -52,19 +43,15 @@ class FeatureTable:
         return digest([self.name, self.source, self.vectors.shape[1]])
 
     def align(self, item_ids: Iterable[str]) -> tuple[Float[Tensor, "K D"], Bool[Tensor, " K"]]:
-        """Vectors and whether there is one, in the order of ``item_ids``, behind a row 0 for padding.
-
-        Items without a vector get zeros and False. InputError when no item has one.
-        """
+        """Vectors (or zeros) and whether there is one, in the order of ``item_ids``, behind a row 0 for padding."""
         item_ids = list(item_ids)
-        row = pd.Index(self.items).get_indexer(item_ids)
-        if not (row >= 0).any():
-            raise InputError(
-                f"{self.source}: no vector for any of {len(item_ids)} items (it has items such as "
-                f"{self.items[0]!r}, wanted are such as {item_ids[:1]}); check its item ids"
-            )
-        has = torch.tensor(row >= 0)
-        vectors = self.vectors[torch.tensor(row).clamp(min=0)] * has[:, None]
+        row = torch.tensor(pd.Index(self.items).get_indexer(item_ids))
+        has = row >= 0
+        if not has.any():
+            example = f"it has items such as {self.items[0]!r}, wanted are such as {item_ids[:1]}"
+            told = f"no vector for any of {len(item_ids)} items ({example}); check its item ids"
+            raise InputError(f"{self.source}: {told}")
+        vectors = self.vectors[row.clamp(min=0)] * has[:, None]
         return F.pad(vectors, (0, 0, 1, 0)), F.pad(has, (1, 0))
 
     def coverage(self, item_ids: Iterable[str]) -> dict[str, int]:
@@ -92,21 +79,11 @@ def load_table(path: Path | str) -> FeatureTable:
 def read_table(
     path: Path | str, name: str, item: str | None = None, items: Iterable[str] | None = None, source: str | None = None
 ) -> FeatureTable:
-    """A `FeatureTable` from a file of vectors. Nothing is unpickled.
+    """The `FeatureTable` of a modality ``name`` in a file of vectors. Nothing is unpickled.
 
-    Parameters
-    ----------
-    path : .npz (arrays ``items``, of text or numbers, and ``vectors`` [I, D]), .npy (an array [I, D] whose rows follow
-        ``items``), .parquet, or csv, tsv and jsonl (also .gz): a column of item ids, and columns of numbers, or one
-        column of lists
-    name : of the modality
-    item : the column of item ids; None finds the usual names
-    items : item ids, for .npy alone
-    source : what made the vectors; None: the file's name
-
-    Raises
-    ------
-    InputError : no such file, pickled objects, no numbers, a wrong shape, an item twice
+    ``path``: .npz (arrays ``items``, of text or numbers, and ``vectors`` [I, D]), .npy (an array [I, D] whose rows
+    follow ``items``), .parquet, or csv, tsv and jsonl (also .gz): a column ``item`` of ids (None finds the usual
+    names), and columns of numbers or one of lists. ``source``: what made the vectors; None: the file's name.
     """
     path = Path(path)
     if not path.is_file():
@@ -128,15 +105,12 @@ def read_table(
         rule = ", its rows in the order of the dataset's items.parquet" if kind == ".npy" else ""
         raise InputError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each{rule}")
     ids = [one for one, keep in zip(ids, finite) if keep]
-    vectors = torch.from_numpy(np.ascontiguousarray(vectors[finite], dtype=np.float32))
-    return FeatureTable(name, ids, vectors, source or path.name, int((~finite).sum()))
+    kept = torch.from_numpy(np.ascontiguousarray(vectors[finite]))
+    return FeatureTable(name, ids, kept, source or path.name, len(vectors) - len(kept))
 
 
 def codes(column: Iterable[Any]) -> tuple[Float[Tensor, "I C"], list[str]]:
-    """Multi-hot vectors of discrete codes, such as "<A_164> <B_64> <C_209>": 0 and 1, and the codes of the columns.
-
-    ``column``: texts with codes (what stands in < >, or else words between blanks); missing or empty: zeros.
-    """
+    """Multi-hot vectors of texts with codes ("<A_164> <B_64>", or words between blanks), and each column's code."""
     found = [re.findall(r"<[^<>]+>|[^\s<>]+", text) if isinstance(text, str) else [] for text in column]
     names = sorted({code for row in found for code in row})
     if not names:
@@ -156,25 +130,19 @@ def codes_table(items: Iterable[str], column: Iterable[Any], name: str, source: 
 
 
 def with_table(features: Features, modality: str, table: FeatureTable) -> Features:
-    """`Features` with a table's vectors, scaled to length 1, in the place of the "image" or "text" rows.
+    """`Features` with a table's vectors, scaled to length 1 or zeros, in the place of the "image" or "text" rows.
 
-    Items without a vector get zeros (and has_image False, for "image"). The encoder's name and fingerprint
-    change: what was trained on one is not used with the other.
+    The encoder's name and fingerprint change: what was trained on one is not used with the other.
     """
     if modality not in ("image", "text"):
         raise InputError(f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
     vectors, has = table.align(features.items)
-    rows = F.normalize(vectors[1:], dim=1)
-    old = features.encoder
-    encoder = {
-        **old,
-        "name": f"{old['name']}, {modality}: {table.source}",
-        f"{modality}_dim": rows.shape[1],
-        "fingerprint": digest([old["fingerprint"], modality, table.fingerprint]),
-        "aligned": False,
-    }
-    source = digest(f"{features.source} {modality}", rows)
-    changes: dict[str, Any] = {modality: rows, "encoder": encoder, "source": source}
+    rows, old = F.normalize(vectors[1:], dim=1), features.encoder
+    encoder = old | {f"{modality}_dim": rows.shape[1], "aligned": False}
+    encoder["name"] = f"{old['name']}, {modality}: {table.source}"
+    encoder["fingerprint"] = digest([old["fingerprint"], modality, table.fingerprint])
+    changes: dict[str, Any] = {modality: rows, "encoder": encoder}
+    changes["source"] = digest(f"{features.source} {modality}", rows)
     if modality == "image":
         encoder |= {"missing": "zeros", "preprocessing": None}
         changes |= {"has_image": has[1:], "bad_images": {}}
@@ -185,26 +153,19 @@ def _numpy(path, items):
     """Ids and vectors of a .npy or .npz file."""
     try:
         content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            if items is None:
-                raise InputError(
-                    f"{path}: a bare array names no items; give their ids, or an .npz of items and vectors"
-                )
-            ids, vectors = list(items), content
-        else:
-            with content:
-                if not {"items", "vectors"} <= set(content.files):
-                    has = ", ".join(content.files)
-                    raise InputError(f"{path}: expected the arrays items and vectors, it has: {has}")
-                ids, vectors = as_text(pd.Series(content["items"].tolist())).tolist(), content["vectors"]
-    except InputError:
-        raise
+        bare = isinstance(content, np.ndarray)
+        arrays = {"vectors": content} if bare else {k: content[k] for k in ("items", "vectors") if k in content}
     except Exception as error:  # numpy, zipfile and zlib raise many kinds for a damaged file
         told = f"cannot be read as arrays of numbers and text ({first_line(error)}); pickled objects are not read"
         raise InputError(f"{path}: {told}") from None
+    if bare and items is None:
+        raise InputError(f"{path}: a bare array names no items; give their ids, or an .npz of items and vectors")
+    if not bare and len(arrays) < 2:
+        raise InputError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content)}")
+    ids, vectors = items if bare else as_text(pd.Series(arrays["items"].tolist())), arrays["vectors"]
     if vectors.dtype.kind not in "fiub":
         raise InputError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
-    return ids, vectors.astype(np.float32)
+    return list(ids), vectors.astype(np.float32)
 
 
 def _columns(table, item, path):

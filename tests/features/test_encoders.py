@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from mmm4rec_lite.features import load_encoder
-from mmm4rec_lite.features.torchvision_guard import import_torchvision
+from mmm4rec_lite.features.hub import import_torchvision
 from mmm4rec_lite.utils.errors import InputError
 
 
