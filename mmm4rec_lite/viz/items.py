@@ -1,11 +1,10 @@
 """Figures of items: strips, sheets and neighbours, with pictures where there are any."""
 
-import textwrap
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
@@ -14,15 +13,16 @@ from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, grouped_bars, legend_beside, panel, span, styled
 
 Folder = Path | str | None  # below which pictures lie
+Frames = Mapping[str, pd.DataFrame]
 Numbers = Iterable[Any]  # a row of them: a list, a tensor, a Series
 Shares = Mapping[str, Float[Tensor, " L"]]  # of L items, 0 to 1, by name
 CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every item
 
 
 def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.Image | None:
-    """The picture ``image`` (a path below ``folder``), made square with white edges if ``edge`` (pixels) is given.
+    """The picture ``image`` below ``folder``, made square with white edges if ``edge`` (pixels) is given.
 
-    None where ``image`` is no text, as in the frames of items that have none.
+    None where ``image`` is no path, as in the frames of items that have none.
     """
     if not isinstance(image, str):
         return None
@@ -31,11 +31,26 @@ def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.I
     return picture if edge is None else ImageOps.pad(picture, (edge, edge), color="white")
 
 
+def _tile(axis, item, folder, marked=False, below="", interpolation=None):
+    """One item: its picture over the title, or a card with the title; ``below``: a further line.
+
+    ``interpolation``: "nearest" keeps figures of many items small; smoothed, the file is half as large again.
+    """
+    title, picture = "\n".join(wrap(item.title, 15)[:4]), load_picture(folder, item.image)
+    if picture:
+        axis.imshow(picture, aspect="auto", interpolation=interpolation)
+        below = f"{title}\n{below}".strip()
+    else:
+        axis.set_facecolor(CARD)
+        axis.text(0.5, 0.5, title, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
+    axis.set(xticks=[], yticks=[])
+    axis.set_xlabel(below, fontsize=6.5)
+    axis.spines[:].set(visible=True, color=COLOURS[3] if marked else EDGE, lw=3 if marked else 1)
+
+
 @styled(grid=False)
 def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: Collection[str] = ()) -> Figure:
-    """Items in a row: their pictures, or cards with the title. ``items``: frame with item, title, image.
-
-    ``marked``: item ids that get a frame of another colour.
+    """Items in a row: their pictures, or cards with the title.
 
     Parameters
     ----------
@@ -48,21 +63,18 @@ def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: C
     --------
     >>> figure = strip(pd.DataFrame({"item": ["x"], "title": ["Lamp"], "image": [None]}), title="recommended")
     """
-    figure = empty_figure(1.25 * max(len(items), 1), 2.1)
-    axes = figure.subplots(1, max(len(items), 1), squeeze=False)[0]
+    count = max(len(items), 1)
+    figure = empty_figure(1.25 * count, 2.1)
+    axes = figure.subplots(1, count, squeeze=False, subplot_kw=dict(xticks=[], yticks=[]))[0]
     for axis, row in zip(axes, items.itertuples()):
         _tile(axis, row, folder, row.item in marked)
-    if items.empty:
-        axes[0].set(xticks=[], yticks=[])
     return captioned(figure, title, 10)
 
 
 @styled(grid=False)
-def strips(
-    rows: Mapping[str, pd.DataFrame], folder: Folder = None, marked: Collection[str] = (), title: str = ""
-) -> Figure:
-    """Several rows of items, one under the other, such as what systems recommend: name -> frame as for ``strip``."""
-    most = max(len(items) for items in rows.values())
+def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), title: str = "") -> Figure:
+    """Rows of items, one under the other, such as what several systems recommend; frames as for ``strip`` by name."""
+    most = max(map(len, rows.values()))
     figure = empty_figure(1.15 * most + 1.1, 1.55 * len(rows) + 0.3)
     axes = figure.subplots(len(rows), most, squeeze=False)
     for line, (name, items) in zip(axes, rows.items()):
@@ -70,34 +82,13 @@ def strips(
             _tile(axis, row, folder, row.item in marked, interpolation="nearest")
         for axis in line[len(items) :]:
             axis.set_axis_off()
-        line[0].set_ylabel("\n".join(textwrap.wrap(name, 14)), fontsize=9)
+        line[0].set_ylabel("\n".join(wrap(name, 14)), fontsize=9)
     return captioned(figure, title, 10)
-
-
-def _tile(axis, item, folder, marked=False, below="", interpolation=None):
-    """One item: its picture with the title below, or a card with the title; ``below``: a further line.
-
-    ``interpolation``: "nearest" keeps figures of many items small; smoothed, the file is half as large again.
-    """
-    name = "\n".join(textwrap.wrap(item.title, 15)[:4])
-    if (picture := load_picture(folder, item.image)) is not None:
-        axis.imshow(picture, aspect="auto", interpolation=interpolation)
-    else:
-        axis.set_facecolor(CARD)
-        axis.text(0.5, 0.5, name, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
-        name = ""
-    axis.set(xticks=[], yticks=[])
-    axis.set_xlabel("\n".join(filter(None, (name, below))), fontsize=6.5)
-    axis.spines[:].set_visible(True)
-    axis.spines[:].set(color=COLOURS[3] if marked else EDGE, lw=3 if marked else 1)
 
 
 @styled(grid=False)
 def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Folder = None, title: str = "") -> Figure:
-    """A history's pictures, oldest first, with bars of each item's weight above and the gap before it below.
-
-    ``items``: frame with item, title, image; ``weights``: name -> [L] shares (0 to 1); ``gaps``: [L] seconds.
-    """
+    """A history's items, oldest first, each under its weights and over the gap before it (``gaps``: seconds)."""
     figure = empty_figure(max(0.95 * len(items), 4) + 1.8, 3.3)
     grid = figure.add_gridspec(2, len(items), height_ratios=(1.4, 1))
     axis = figure.add_subplot(grid[0, :])
@@ -112,7 +103,7 @@ def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Fo
 
 @styled(grid=False)
 def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title: str = "") -> Figure:
-    """The first items of every domain, a row each, small; grey: no picture. ``items``: frame with domain, image."""
+    """The first items of every domain, a row each, small; grey: no picture. ``items``: columns domain, image."""
     shelves = {name: rows["image"].head(columns) for name, rows in items.groupby("domain", sort=False)}
     edge, room = 64, 70  # pixels: a picture, and with the gap around it
     sheet = Image.new("RGB", (room * columns, room * len(shelves)), "white")
@@ -121,40 +112,36 @@ def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title:
             picture = load_picture(folder, image) or Image.new("RGB", (edge, edge), "#d5dae1")
             sheet.paste(picture.resize((edge, edge)), (room * x + 3, room * y + 3))
     figure, axis = panel(1.0 + 0.6 * columns, 0.4 + 0.6 * len(shelves))
-    axis.imshow(np.asarray(sheet), interpolation="nearest")  # smoothed, the file is three times as large
+    axis.imshow(sheet, interpolation="nearest")  # smoothed, the file is three times as large
     axis.set_yticks([room * (y + 0.5) for y in range(len(shelves))], list(shelves))
-    axis.set(xticks=[], xlabel="grey: no picture")
+    axis.set(xticks=[], xlabel="grey: no picture", frame_on=False)
     axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
     axis.set_title(title, fontsize=10, loc="left")
     return figure
 
 
 @styled(grid=False)
-def neighbour_grid(
-    near: Mapping[str, pd.DataFrame], items: pd.DataFrame, folder: Folder, same: str | None = None
-) -> Figure:
+def neighbour_grid(near: Frames, items: pd.DataFrame, folder: Folder, same: str | None = None) -> Figure:
     """Items on the left, their nearest neighbours beside them, a row per modality, with the cosine below.
 
-    near: modality -> a frame of ``data.statistics.neighbours``. items: frame with item, title, image. same: a column
-    of ``items``; neighbours that have the item's own value there get a frame of another colour.
+    ``near``: frames of ``data.statistics.neighbours`` by modality. ``same``: a column of ``items``; neighbours with the
+    item's own value there get a frame of another colour.
     """
-    shelf = items.set_index("item", drop=False)
-    queries = list(dict.fromkeys(item for frame in near.values() for item in frame["item"]))
-    k = max(frame["rank"].max() for frame in near.values())
-    figure = empty_figure(1.15 * (k + 1) + 0.5, 1.6 * len(near) * len(queries) + 0.3)
-    grid = figure.add_gridspec(len(near) * len(queries), k + 1)
+    shelf, pairs = items.set_index("item", drop=False), pd.concat(near, names=["modality"]).reset_index("modality")
+    queries, most = list(pairs["item"].unique()), pairs["rank"].max()
+    figure = empty_figure(1.15 * (most + 1) + 0.5, 1.6 * len(near) * len(queries) + 0.3)
+    grid = figure.add_gridspec(len(near) * len(queries), most + 1)
     for i, query in enumerate(queries):
         axis = figure.add_subplot(grid[i * len(near), 0])
         _tile(axis, shelf.loc[query], folder)
         axis.set_title("near this item:", fontsize=8)
-        for j, (modality, frame) in enumerate(near.items()):
-            for row in frame[frame["item"] == query].itertuples():
-                axis = figure.add_subplot(grid[i * len(near) + j, row.rank])
-                alike = same is not None and shelf[same][query] == shelf[same][row.neighbour]
-                _tile(axis, shelf.loc[row.neighbour], folder, alike, f"cosine {row.cosine:.2f}")
-                if row.rank == 1:
-                    axis.set_ylabel(f"by {modality}", fontsize=9)
+    for row in pairs.itertuples():
+        line = queries.index(row.item) * len(near) + list(near).index(row.modality)
+        axis = figure.add_subplot(grid[line, row.rank])
+        alike = same is not None and shelf[same][row.item] == shelf[same][row.neighbour]
+        _tile(axis, shelf.loc[row.neighbour], folder, alike, f"cosine {row.cosine:.2f}")
+        if row.rank == 1:
+            axis.set_ylabel(f"by {row.modality}", fontsize=9)
     if same is not None:
         figure.supxlabel(f"framed: the same {same} as the item on the left", fontsize=8)
     return figure

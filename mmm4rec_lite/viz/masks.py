@@ -1,7 +1,7 @@
 """Figures of decay masks: the masks themselves, what is left, half-lives."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,12 @@ from mmm4rec_lite.viz.items import CARD, EDGE, Folder, Numbers, Shares, load_pic
 from mmm4rec_lite.viz.style import COLOURS, grouped_bars, legend_beside, panel, panel_row, shortened, span, styled
 
 Mask = Float[Tensor | np.ndarray, "L L"]
+Names = Sequence[str]
 LEFT = r"what is left: $M_{ts}$ (0 to 1)"
 
 
 @styled(grid=False)
-def mask_map(mask: Mask, labels: Sequence[str], title: str) -> Figure:
+def mask_map(mask: Mask, labels: Names, title: str) -> Figure:
     """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row).
 
     Parameters
@@ -31,10 +32,9 @@ def mask_map(mask: Mask, labels: Sequence[str], title: str) -> Figure:
     >>> import torch
     >>> figure = mask_map(torch.eye(2).numpy(), ["a lamp", "a mug"], "no memory")
     """
-    size = 1.6 + 0.24 * len(labels)
+    size, names = 1.6 + 0.24 * len(labels), shortened(labels)
     figure, axis = panel(size + 1.6, size)
     image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis")
-    names = shortened(labels)
     axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set(xlabel="past item s", ylabel="read at step t", title=title)
@@ -50,9 +50,8 @@ def picture_mask(
 
     Parameters
     ----------
-    mask : how much of item s (column) is left at step t (row), 0 to 1
-    items : the L items; columns item, title, image (a path below ``folder``; None: a card with the title)
-    folder : where the pictures lie
+    mask : as of ``mask_map``
+    items, folder : as of ``strip``
     title : of the figure
     gaps : [L] seconds before each item, told below the pictures
 
@@ -69,11 +68,10 @@ def picture_mask(
         picture = load_picture(folder, row.image, 64)
         for x, y in ((-1.1, i), (i, n + 0.1)):  # left of its row, below its column
             axis.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fc=CARD, ec=EDGE))
-            if picture is not None:
+            if picture:
                 axis.imshow(picture, extent=(x + 0.06, x + 0.94, y + 0.94, y + 0.06), zorder=2)
             else:
-                name = "\n".join(textwrap.wrap(row.title, 9)[:4])
-                axis.text(x + 0.5, y + 0.5, name, ha="center", va="center", fontsize=5)
+                axis.text(x + 0.5, y + 0.5, "\n".join(wrap(row.title, 9)[:4]), ha="center", va="center", fontsize=5)
     for i, gap in enumerate([] if gaps is None else gaps):
         axis.text(i + 0.5, n + 1.2, f"+{span(gap)}" if i else "first", ha="center", va="top", fontsize=7)
     axis.set(xlim=(-1.1, n), ylim=(n + 1.1, 0), xticks=[], yticks=[], ylabel="read at step t", title=title)
@@ -83,24 +81,21 @@ def picture_mask(
 
 
 @styled
-def weight_bars(weights: Shares, labels: Sequence[str], gaps: Numbers) -> Figure:
-    """What the last step still has of each past item, one bar per item; ``weights``: name -> [L] (0 to 1)."""
+def weight_bars(weights: Shares, labels: Names, gaps: Numbers) -> Figure:
+    """What the last step still has of each past item: a bar per item and name of ``weights``; ``gaps``: seconds."""
     figure, axis = panel(7, 1.2 + 0.26 * len(labels))
     height = 0.8 / len(weights)
     for i, (name, values) in enumerate(weights.items()):
         axis.barh(np.arange(len(labels)) + i * height, values.tolist(), height, label=name, color=COLOURS[i])
     names = [f"{title}  (+{span(gap)})" for title, gap in zip(shortened(labels, 34), gaps)]
     axis.set_yticks(np.arange(len(labels)) + 0.4 - height / 2, names, fontsize=8)
-    axis.invert_yaxis()
     axis.set(xlabel="what is left of the item at the last step (mean over heads, 0 to 1)", ylim=(len(labels), -0.3))
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(fontsize=8)
     return figure
 
 
 @styled(grid=False)
-def mask_difference(
-    before: Mask, after: Mask, labels: Sequence[str], names: tuple[str, str] = ("before", "after")
-) -> Figure:
+def mask_difference(before: Mask, after: Mask, labels: Names, names: tuple[str, str] = ("before", "after")) -> Figure:
     """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first.
 
     Parameters
@@ -113,10 +108,9 @@ def mask_difference(
     --------
     >>> figure = mask_difference(np.tril(np.ones((2, 2))), np.eye(2), ["a lamp", "a mug"])
     """
-    n = len(labels)
+    n, masks = len(labels), np.array([before.tolist(), after.tolist()])
     figure, axes = panel_row(3, 9.5, 2.6 + 0.03 * n, sharey=False)
-    before, after = (np.asarray(mask.tolist()) for mask in (before, after))
-    for axis, values, name in zip(axes, (before, after, after - before), (*names, "difference (right - left)")):
+    for axis, values, name in zip(axes, (*masks, masks[1] - masks[0]), (*names, "difference (right - left)")):
         change = axis is axes[2]
         least, colours = (-1, "PuOr_r") if change else (0, "viridis")
         image = axis.imshow(values, vmin=least, vmax=1, cmap=colours, extent=(0.5, n + 0.5, n + 0.5, 0.5))
@@ -131,10 +125,7 @@ def mask_difference(
 
 @styled
 def half_life_bars(half_lives: Mapping[str, Float[Tensor, " H"]], window: int | None = None) -> Figure:
-    """Half-lives in steps, a bar per head from one step up or down, log scale; ``half_lives``: name -> [H].
-
-    ``window``: how many steps there are, a line.
-    """
+    """Half-lives in steps, a bar per head from one step up or down, log scale; ``window``: a line at so many steps."""
     figure, axis = panel(7.5, 2.8)
     grouped_bars(axis, {name: values - 1 for name, values in half_lives.items()}, first=1, bottom=1)
     if window is not None:

@@ -1,6 +1,5 @@
 """Figures of results: curves of training, systems compared, paired differences, ablations."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,31 +13,24 @@ from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz import style
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
+Band = tuple[float, str]  # half its width around 0, and its label
+Names = Sequence[str]
 RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
-TIMES = {
-    "epoch": "epoch",
-    "seconds": "seconds of training",
-    "seconds_with_pretraining": "seconds, pre-training counted",
-}
+TIMES = dict(epoch="epoch", seconds="seconds of training", seconds_with_pretraining="seconds, pre-training counted")
 
 
 @styled
 def ablation_bars(
-    table: pd.DataFrame,
-    value: str = "change",
-    band: tuple[float, str] | None = None,
-    whole: str = "MMM4Rec",
-    title: str = "",
+    table: pd.DataFrame, value: str = "change", band: Band | None = None, whole: str = "MMM4Rec", title: str = ""
 ) -> Figure:
     """Changes against the whole model, a group of bars per variant.
 
     Parameters
     ----------
-    table
-        numbers ("published", hatched, or "measured", plain with two standard errors), data, variant, and ``value``:
-        "change" (a share, drawn in %, with change_error) or "difference" (with standard_error).
-    band
-        Half the width of a grey band around 0, and its label.
+    table : numbers ("published", hatched, or "measured", plain with two standard errors), data, variant, ``value``:
+        "change" (a share, drawn in %, with change_error) or "difference" (with standard_error)
+    band : half the width of a grey band around 0, and its label
+    whole : the variant that is the whole model
 
     Examples
     --------
@@ -47,21 +39,21 @@ def ablation_bars(
     """
     scale, error, unit = (100, "change_error", " (%)") if value == "change" else (1, "standard_error", "")
     rows = table[table["variant"] != whole]
-    variants, sources = list(rows["variant"].unique()), list(rows.groupby(["numbers", "data"], sort=False))
-    height = 0.84 / len(sources)
+    variants, sources = list(rows["variant"].unique()), rows.groupby(["numbers", "data"], sort=False)
+    places, height = np.arange(len(variants)), 0.84 / len(sources)
     figure, axis = panel(9.5, 1 + len(variants) * (0.22 + 0.16 * len(sources)))
     if band:
         axis.axvspan(-band[0], band[0], color="black", alpha=0.13, lw=0, label=band[1])
     for i, ((numbers, data), own) in enumerate(sources):
-        own, places = own.set_index("variant").reindex(variants), np.arange(len(variants)) + (i + 0.5) * height - 0.42
-        bars = dict(xerr=STANDARD_ERRORS * scale * own[error].to_numpy(), capsize=2) if numbers == "measured" else {}
-        look = dict(color=COLOURS[i], hatch="///" if numbers == "published" else None, edgecolor="white", lw=0)
-        label = f"{numbers}: {data}"
-        axis.barh(places, scale * own[value], height * 0.92, ecolor="black", label=label, **look, **bars)
+        own = own.set_index("variant").reindex(variants)
+        look: dict[str, Any] = dict(color=COLOURS[i], edgecolor="white", lw=0, label=f"{numbers}: {data}")
+        look |= dict(hatch="///") if numbers == "published" else {}
+        look |= dict(xerr=STANDARD_ERRORS * scale * own[error], capsize=2) if numbers == "measured" else {}
+        axis.barh(places + (i + 0.5) * height - 0.42, scale * own[value], height * 0.92, ecolor="black", **look)
     axis.axvline(0, color="black", lw=1)
-    axis.set_yticks(range(len(variants)), variants)
-    axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value}{unit} of NDCG@10 against the whole model", title=title)
-    axis.title.set_fontsize(10)
+    axis.set_yticks(places, variants)
+    axis.set(ylim=(len(variants) - 0.5, -0.5), xlabel=f"{value}{unit} of NDCG@10 against the whole model")
+    axis.set_title(title, fontsize=10)
     axis.grid(False, axis="y")
     legend_beside(axis, fontsize=9)
     return figure
@@ -69,11 +61,7 @@ def ablation_bars(
 
 @styled
 def convergence_curves(
-    curves: pd.DataFrame,
-    by: Sequence[str] = ("epoch", "seconds"),
-    metric: str = "ndcg@10",
-    log: bool = False,
-    title: str = "",
+    curves: pd.DataFrame, by: Names = ("epoch", "seconds"), metric: str = "ndcg@10", log: bool = False, title: str = ""
 ) -> Figure:
     """Validation metric by epoch and by seconds, a panel per data.
 
@@ -91,27 +79,26 @@ def convergence_curves(
     >>> run = dict(panel="toy", numbers="measured", curve="MMM4Rec", seed=0, epoch=[1, 2], best=[False, True])
     >>> figure = convergence_curves(pd.DataFrame({**run, "seconds": [9, 18], "ndcg@10": [0.1, 0.2]}))
     """
-    panels, names = (list(curves[column].unique()) for column in ("panel", "curve"))
+    panels, names = curves.groupby("panel", sort=False), list(curves["curve"].unique())
     one = len(panels) == 1
     rows, columns = (1, len(by)) if one else (len(by), len(panels))
     figure = empty_figure(max(min(3.2 * columns, 10), 5), 0.8 + 2.0 * rows + (0.3 if title else 0))
     axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if one else "col")
-    for i, panel_name in enumerate(panels):
-        own = curves[curves["panel"] == panel_name]
-        for j, time in enumerate(by):
-            axis = axes[(0, j) if one else (j, i)]
+    for axis in axes[:, 0]:
+        axis.set_ylabel(f"validation {metric}")
+    for column, (panel_name, own) in zip(axes.reshape(len(by), -1).T, panels):
+        column[0].set_title(f"{panel_name}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
+        for axis, time in zip(column, by):
             for name, runs in own.groupby("curve", sort=False):
                 _line(axis, runs, time, metric, names.index(name), name)
-            axis.set(xlabel=TIMES[time], ylabel=f"validation {metric}" if i + j * one == 0 else "")
+            axis.set_xlabel(TIMES[time])
             if log:
                 style.log_axis(axis)
             elif time == "epoch":
                 axis.locator_params("x", integer=True)
-            if j == 0:
-                axis.set_title(f"{panel_name}\n({own['numbers'].iloc[0]})", fontsize=9, loc="left")
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
     handles["best epoch"] = plt.Line2D([], [], ms=9, **RING)
-    look = dict(frameon=False, fontsize=8, ncols=min(len(handles), 6))
+    look = dict(fontsize=8, ncols=min(len(handles), 6))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", **look)
     return captioned(figure, title, 10)
 
@@ -119,22 +106,19 @@ def convergence_curves(
 def _line(axis, runs, time, metric, place, name):
     """One curve: its seeds' mean and band, up to the epoch that all of them reached."""
     best = runs.loc[runs["best"].astype(bool), "epoch"].mean()
-    runs = runs[runs["epoch"] <= runs.groupby("seed")["epoch"].max().min()]
-    by = runs.groupby("epoch")
-    x, values = by[time].mean(), by[metric]
-    colour = COLOURS[place % len(COLOURS)]
-    marker = style.MARKERS[place % len(style.MARKERS)] if len(x) <= 30 else None
-    axis.plot(x, values.mean(), color=colour, marker=marker, ms=3.5, lw=1.4, label=name)
+    by = runs[runs["epoch"] <= runs.groupby("seed")["epoch"].max().min()].groupby("epoch")
+    x, y, values = by[time].mean(), by[metric].mean(), by[metric]
+    colour, marker = COLOURS[place % len(COLOURS)], style.MARKERS[place % len(style.MARKERS)]
+    axis.plot(x, y, color=colour, marker=marker if len(x) <= 30 else None, ms=3.5, lw=1.4, label=name)
     if runs["seed"].nunique() > 1:
         axis.fill_between(x, values.min(), values.max(), color=colour, alpha=0.2, lw=0)
-    if not math.isnan(best):
-        axis.plot(np.interp(best, x.index, x), np.interp(best, x.index, values.mean()), ms=9, **RING)
+    axis.plot(np.interp(best, x.index, x), np.interp(best, x.index, y), ms=9, **RING)  # nowhere if none was best
 
 
 @styled
 def history_curves(history: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -> Figure:
     """Training loss and a validation metric by epoch; a history of ``training.fit``, the kept epoch marked."""
-    columns = ["loss", metric] if metric in history else ["loss"]
+    columns = history.columns.intersection(["loss", metric], sort=False)
     figure, axes = panel_row(len(columns), 4 * len(columns), 2.8, sharey=False)
     best = history[history["best"]]
     for axis, column, colour in zip(axes, columns, COLOURS):
@@ -142,7 +126,7 @@ def history_curves(history: pd.DataFrame, metric: str = "ndcg@10", title: str = 
         axis.plot(best["epoch"], best[column], ms=11, label="kept", **RING)
         axis.set(xlabel="epoch", ylabel="training loss (nats)" if column == "loss" else f"validation {column}")
         axis.locator_params("x", integer=True)
-    axes[-1].legend(frameon=False)
+    axes[-1].legend()
     return captioned(figure, title)
 
 
@@ -155,25 +139,25 @@ def metric_bars(table: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -
     for bars in axis.containers:
         axis.bar_label(bars, fmt="%.3f", padding=3, fontsize=8)  # type: ignore[arg-type]
     axis.set(ylabel="", xlabel=f"test {metric}", xlim=(0, table[metric].max() * 1.18))
-    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="", frameon=False)
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title="")
     return captioned(figure, title)
 
 
 @styled
 def differences(table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "") -> Figure:
-    """Paired differences in NDCG@10 with two standard errors, a row per form, grey where they are not significant.
+    """Paired differences in NDCG@10 (a frame of ``evaluation.paired``), grey where they are not significant.
 
-    ``table``: difference, standard_error, and the names of the rows in ``label``; a frame of ``evaluation.paired``.
+    ``label``: the column that names the rows.
     """
     table = table[table["standard_error"] > 0]
     figure, axis = panel(7, 1.2 + 0.34 * len(table))
     sure = significant(table["difference"], table["standard_error"])
-    for colour, rows in ((COLOURS[7], table[~sure]), (COLOURS[0], table[sure])):
-        places = [table.index.get_loc(i) for i in rows.index]
+    for colour, chosen in ((COLOURS[7], ~sure), (COLOURS[0], sure)):
+        rows, places = table[chosen], np.flatnonzero(chosen)
         error = STANDARD_ERRORS * rows["standard_error"]
         axis.errorbar(rows["difference"], places, xerr=error, fmt="o", color=colour, capsize=3)
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks(range(len(table)), table[label])
-    axis.set_ylim(len(table) - 0.5, -0.5)
-    axis.set(xlabel=f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)", title=title)
+    axis.set(ylim=(len(table) - 0.5, -0.5), title=title)
+    axis.set_xlabel(f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)")
     return figure

@@ -1,19 +1,20 @@
 """What all figures share: one style, safe for colour-blind readers and readable in print, and its small parts."""
 
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial, wraps
+from textwrap import shorten
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-STYLE = {"axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 100, "font.size": 10}
-COLOURS = sns.color_palette("colorblind")
-MARKERS = "os^Dv<>"
+FRAMELESS = dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
+STYLE = {**FRAMELESS, "figure.dpi": 100, "font.size": 10}
+COLOURS, MARKERS = sns.color_palette("colorblind"), "os^Dv<>"
 
 
 def styled(figure: Callable[..., Any] | None = None, *, grid: bool = True) -> Callable[..., Any]:
@@ -37,15 +38,15 @@ def empty_figure(width: float, height: float) -> Figure:
 
 
 def panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """(figure, axis): a figure of that size (inches) with one panel."""
+    """A figure of that size (inches) with one panel."""
     figure = empty_figure(width, height)
     return figure, figure.subplots()
 
 
-def panel_row(count: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """(figure, axes): ``count`` panels side by side in a figure of that size (inches), heights shared by default."""
+def panel_row(count: int, width: float, height: float, sharey: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure of that size (inches) with ``count`` panels side by side."""
     figure = empty_figure(width, height)
-    return figure, list(figure.subplots(1, count, squeeze=False, **{"sharey": True, **shared})[0])
+    return figure, list(figure.subplots(1, count, squeeze=False, sharey=sharey)[0])
 
 
 def captioned(figure: Figure, caption: str, size: float = 9) -> Figure:
@@ -57,7 +58,7 @@ def captioned(figure: Figure, caption: str, size: float = 9) -> Figure:
 
 def legend_beside(axis: Axes, **look: Any) -> None:
     """The legend to the right of an axis, at its top."""
-    axis.legend(**{"frameon": False, "fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
+    axis.legend(**{"fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
 
 
 def grouped_bars(axis: Axes, groups: Mapping[str, Iterable[Any]], first: int = 0, **look: Any) -> None:
@@ -65,7 +66,7 @@ def grouped_bars(axis: Axes, groups: Mapping[str, Iterable[Any]], first: int = 0
     width = 0.8 / len(groups)
     for i, (name, heights) in enumerate(groups.items()):
         heights = [float(height) for height in heights]
-        places = [place + (i + 0.5) * width - 0.4 for place in range(first, first + len(heights))]
+        places = first + np.arange(len(heights)) + (i + 0.5) * width - 0.4
         axis.bar(places, heights, width, color=COLOURS[i % len(COLOURS)], label=name, **look)
 
 
@@ -79,12 +80,12 @@ def log_axis(axis: Axes) -> None:
 
 def shortened(titles: Iterable[str], width: int = 22) -> list[str]:
     """Titles cut to ``width`` letters, at the end of a word."""
-    return [textwrap.shorten(title, width, placeholder="...") for title in titles]
+    return [shorten(title, width, placeholder="...") for title in titles]
 
 
 def span(seconds: float, digits: int = 0) -> str:
     """A gap in the unit a reader would use, with so many digits after the point."""
-    for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.{digits}f} {unit}"
-    return f"{seconds:.{digits}f} s"
+    for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        if seconds >= size or unit == "s":
+            break
+    return f"{seconds / size:.{digits}f} {unit}"
