@@ -30,9 +30,9 @@ def styled(figure: Callable[..., Any] | None = None, *, grid: bool = True) -> Ca
     return drawn
 
 
-def empty_figure(width: float, height: float) -> Figure:
+def empty_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
     """An empty figure of that size (inches) that notebooks show when it is returned, and only then."""
-    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure = plt.figure(figsize=(width, height), layout=layout)
     plt.close(figure)
     return figure
 

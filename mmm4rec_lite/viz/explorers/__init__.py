@@ -1,3 +1,4 @@
+# ruff: noqa: F401 (what is imported here is offered)
 """Explorers: controls over figures and the model, one call each; `page` is the one that needs no Python."""
 
 from mmm4rec_lite.utils.optional import extra
@@ -7,5 +8,3 @@ with extra("notebooks"):
     from mmm4rec_lite.viz.explorers.mask import mask_explorer
     from mmm4rec_lite.viz.explorers.modality import modality_dial
     from mmm4rec_lite.viz.explorers.what_if import what_if
-
-__all__ = ["filter_explorer", "mask_explorer", "modality_dial", "what_if"]

@@ -4,8 +4,8 @@ import base64
 import html
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import ipywidgets
@@ -16,98 +16,62 @@ from PIL import Image
 
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.style import empty_figure
 
 Action = Callable[["Explorer"], None]  # what a control does before the redraw
+Actions = Mapping[str, Action]
+Redraw = Callable[["Explorer"], str]  # sets the figure's artists and returns the numbers as HTML
+Rows = Sequence[Mapping[str, Any]]
 WIDE: dict[str, Any] = dict(style={"description_width": "10em"}, layout={"width": "29em"})  # a control, two in a row
 
 
 class Explorer(ipywidgets.VBox):
-    """Controls, a figure and a line of numbers, drawn anew whenever a control changes.
+    """Controls (rows of widgets by name), a figure and a line of numbers, drawn anew whenever a control changes.
 
     Each control is an attribute by its name; ``figure`` is one and the same matplotlib Figure all along, which is also
-    the static figure for pages without a kernel; ``numbers`` and ``error`` are HTML widgets.
-
-    Parameters
-    ----------
-    name : what it shows, in a few words
-    figure : with artists that ``redraw`` changes. Those that are ``animated`` are drawn over the rest of the figure,
-        which is drawn only when limits, ticks or titles of its axes change: text costs most of a redraw
-    controls : name -> widget; every change of a ``value`` redraws
-    redraw : sets the artists and returns the numbers as HTML
-    rows : lists of names, how the controls stand
-    actions : name -> what to do before the redraw when this control changes or is pressed
-    start : what to do before the first one
+    the static figure for pages without a kernel. Artists that are ``animated`` are drawn over the rest of it, which is
+    drawn only when limits, ticks or titles of its axes change: text costs most of a redraw.
+    ``actions``: what to do before the redraw when the control of that name changes or is pressed; "start": at first.
     """
 
-    def __init__(
-        self,
-        name: str,
-        figure: Figure,
-        controls: Mapping[str, Any],
-        redraw: Callable[["Explorer"], str],
-        rows: Sequence[Sequence[str]],
-        actions: Mapping[str, Action] | None = None,
-        start: Action | None = None,
-    ):
-        self.name, self.figure, self._redraw, actions = name, figure, redraw, actions or {}
-        self._canvas, self._held, self._still = FigureCanvasAgg(figure), False, (None, None)
+    def __init__(self, name: str, figure: Figure, rows: Rows, redraw: Redraw, actions: Actions):
+        self.name, self.figure, self._redraw, self._busy = name, figure, redraw, False
+        self._canvas, self._still = FigureCanvasAgg(figure), (None, None)
         self._moving = figure.findobj(lambda artist: artist.get_animated())
-        width = int(figure.bbox.width)
-        self.image = ipywidgets.Image(format="png", layout={"width": f"{width}px", "max_width": "100%"})
+        width = f"{int(figure.bbox.width)}px"
+        self.image = ipywidgets.Image(format="png", layout={"width": width, "max_width": "100%"})
         self.numbers, self.error = ipywidgets.HTML(), ipywidgets.HTML()
-        for key, control in controls.items():
+        for key, control in ((key, control) for row in rows for key, control in row.items()):
             setattr(self, key, control)
-            react = lambda *_, key=key: self.do(actions[key]) if key in actions else self.redraw()
-            if isinstance(control, ipywidgets.Button):
-                control.on_click(react)
-            else:
-                control.observe(react, names="value")
-        boxes = [ipywidgets.HBox([controls[key] for key in row], layout={"flex_flow": "row wrap"}) for row in rows]
+            button = isinstance(control, ipywidgets.Button)
+            listen = control.on_click if button else partial(control.observe, names="value")
+            listen(lambda *_, key=key: self.do(actions.get(key)))
+        boxes = [ipywidgets.HBox([*row.values()], layout={"flex_flow": "row wrap"}) for row in rows]
         super().__init__([*boxes, self.error, self.image, self.numbers])
-        if start:
-            with self.held():
-                start(self)
-        self._draw()  # what fails at once fails the cell
+        self._run(actions.get("start"))  # what fails at once fails the cell
 
-    def redraw(self) -> None:
-        """Compute, draw and show; an error appears in the line above the figure, which then stays as it was."""
-        if self._held:
+    def do(self, action: Action | None = None) -> None:
+        """Run ``action(self)``, then redraw once, whatever controls it changed.
+
+        An error appears in the line above the figure, which then stays as it was.
+        """
+        if self._busy:
             return
-        with self._shown():
-            self._draw()
-
-    def do(self, action: Action) -> None:
-        """Run ``action(self)``, then redraw once, whatever controls it changed."""
-        if self._held:
-            return
-        with self._shown():
-            with self.held():
-                action(self)
-            self.redraw()
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Changes of controls inside do not redraw."""
-        before, self._held = self._held, True
+        self.error.value = ""
         try:
-            yield
-        finally:
-            self._held = before
-
-    @contextmanager
-    def _shown(self):
-        try:
-            self.error.value = ""
-            yield
+            self._run(action)
         except Exception as error:  # whatever it is: Jupyter would put it into a log that nobody reads
             told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
             self.error.value = f'<b style="color:#b3261e">Not drawn: {html.escape(told)}</b>'
 
-    def _draw(self):
-        numbers = self._redraw(self)
-        self.image.value = self._png()
-        self.numbers.value = numbers
+    def _run(self, action):
+        self._busy = True  # so that controls changed in here do nothing of their own
+        try:
+            if action:
+                action(self)
+            numbers = self._redraw(self)
+            self.image.value, self.numbers.value = self._png(), numbers
+        finally:
+            self._busy = False
 
     def _png(self):
         drawn = [
@@ -129,27 +93,19 @@ class Explorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         """The widget, and for pages without a kernel the figure as it stands."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, *metadata = bundle if isinstance(bundle, tuple) else (bundle,)
-        data = {**data, "image/png": base64.b64encode(self.image.value).decode()}
-        return (data, *metadata) if metadata else data
+        return super()._repr_mimebundle_(**kwargs) | {"image/png": base64.b64encode(self.image.value).decode()}
 
 
-def fixed_figure(height: float) -> Figure:
-    """An empty figure, ``height`` inches high, whose axes stay where they are put: drawn, it is not laid out anew."""
-    figure = empty_figure(9.6, height)
-    figure.set_layout_engine("none")
-    return figure
-
-
-def slider(
-    name: str, value: float, low: float, high: float, step: float = 0.05, log: bool = False, readout: str = ".2f"
-) -> Any:
-    """A slider; ``log``: of the decimal logarithm, in steps of 0.02."""
+def slider(name: str, value: float, low: float, high: float, step: float = 0.05, readout: str = ".2f") -> Any:
+    """A slider."""
     look = dict(description=name, value=value, readout_format=readout, **WIDE)
-    if log:
-        return ipywidgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=0.02, **look)
     return ipywidgets.FloatSlider(min=low, max=high, step=step, **look)
+
+
+def log_slider(name: str, value: float, low: float, high: float) -> Any:
+    """A slider of the decimal logarithm."""
+    look = dict(description=name, value=value, readout_format=".3g", step=0.02, **WIDE)
+    return ipywidgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), **look)
 
 
 def set_within(slider: Any, value: float) -> None:
@@ -164,14 +120,13 @@ def choice(name: str, options: Sequence[Any], value: Any = None) -> Any:
     return ipywidgets.Dropdown(description=name, options=options, value=value, **WIDE)
 
 
-def user_choice(dataset: Dataset, user: str | None = None, least: int = 5, most: int = 200) -> Any:
-    """A drop-down list of users, ``user`` chosen: the first ``most`` with at least ``least`` interactions."""
+def user_choice(dataset: Dataset, user: str | None = None) -> Any:
+    """A drop-down list of users, ``user`` chosen: the first 200 with at least 5 interactions."""
     counts = dataset.interactions["user"].value_counts(sort=False)
-    users = list(counts.index[counts >= least][:most]) or list(counts.index[:most])
+    users = list(counts.index[counts >= 5][:200]) or list(counts.index[:200])
     if user is not None and user not in counts.index:
         raise InputError(f"{dataset.name} has no user {user!r}; one that it has: {users[0]!r}")
-    users = users if user is None or user in users else [user, *users]
-    return choice("user", users, user or users[0])
+    return choice("user", users if user in (None, *users) else [user, *users], user or users[0])
 
 
 def check_items(name: str, model: Any, dataset: Dataset, features: Any = None) -> None:
@@ -179,5 +134,4 @@ def check_items(name: str, model: Any, dataset: Dataset, features: Any = None) -
     lost = features is not None and set(dataset.items["item"]) - set(features.items)
     if lost or len(model.image_features) != len(dataset.items) + 1:
         given = f"model, dataset {dataset.name} and features" if features else f"model and dataset {dataset.name}"
-        told = "are not of the same items; load the model with this dataset's features"
-        raise InputError(f"{name}: {given} {told}")
+        raise InputError(f"{name}: {given} are not of the same items; load the model with this dataset's features")

@@ -1,7 +1,6 @@
 """The dual-channel Fourier filter: plant periods in a time signal and see what passes."""
 
 from itertools import product
-from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -11,14 +10,11 @@ from mmm4rec_lite.analysis import filter_state
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, fixed_figure, slider
-from mmm4rec_lite.viz.style import COLOURS, styled
+from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, slider
+from mmm4rec_lite.viz.style import COLOURS, empty_figure, styled
 
 CHANNELS = {"both": (1, 1), "text": (1, 0), "image": (0, 1)}  # where a wave is planted: text, image
-
 PANELS = ("signals in", "spectrum in", "gain |K| of each channel", "signal out", "spectrum out", "out over in, by bin")
-WAVE = ("period", "size", "where")  # its controls
 
 
 def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 0) -> Explorer:
@@ -32,52 +28,42 @@ def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 
             model = MMM4Rec(ModelConfig(max_len=length), torch.zeros(2, 1), torch.zeros(2, 1))
     if not model.config.time:
         raise InputError("filter_explorer: this model has no filter (time=False); take one with time, or none")
-    L = model.config.max_len
+    L, layers = model.config.max_len, model.layers
     if L < 4:
         raise InputError(f"filter_explorer: a window of {L} steps holds no two periods; it takes 4 or more")
-    controls: dict[str, Any] = {}
-    for i, (period, size) in enumerate([(L / 2, 1.0), (4.0, 0.5)], 1):
-        controls |= {
-            f"period{i}": slider(f"period {i} (steps)", period, 2, L, step=0.1, readout=".1f"),
-            f"size{i}": slider(f"amplitude {i}", size, 0, 1),
-            f"where{i}": choice(f"{i} planted in", list(CHANNELS), "both"),
-        }
-    controls["layer"] = ipywidgets.IntSlider(1, 1, max(model.config.n_layers, 2), description="layer")
+    rows = [
+        {f"period{i}": slider(f"period {i} (steps)", start, 2, L, 0.1, ".1f") for i, start in ((1, L / 2), (2, 4.0))},
+        {f"size{i}": slider(f"amplitude {i}", start, 0, 1) for i, start in ((1, 1.0), (2, 0.5))},
+        {f"where{i}": choice(f"{i} planted in", list(CHANNELS), "both") for i in (1, 2)},
+    ]
+    layer = ipywidgets.IntSlider(1, 1, max(len(layers), 2), description="layer")
     figure, draw = _view(L)
 
-    def respond(waves, layer):
-        signals = sum(torch.tensor(CHANNELS[where])[:, None] * planted(L, *wave) for *wave, where in waves)
-        state = filter_state(model.layers[layer].filter, *signals.to(next(model.parameters())))
+    def respond(waves, number):
+        """What the filter of that layer does; a wave of amplitude a and period p: a cos(2 pi t / p) at step t."""
+        signals = torch.zeros(2, L)
+        for period, size, where in waves:
+            wave = size * torch.cos(2 * torch.pi * torch.arange(L) / period)
+            signals += torch.tensor(CHANNELS[where])[:, None] * wave
+        state = filter_state(layers[number - 1].filter, *signals.to(next(model.parameters())))
         draw(signals.numpy(), state)
         return state
 
     def redraw(explorer):
-        waves = [[getattr(explorer, f"{name}{i}").value for name in WAVE] for i in (1, 2)]
-        return _numbers(waves, respond(waves, explorer.layer.value - 1), L)
+        waves = list(zip(*([control.value for control in row.values()] for row in rows[:3])))
+        state, told = respond(waves, layer.value), []
+        for period, _, _ in waves:
+            near = min(int(np.floor(L / period + 0.5)), len(state["bins"]) - 1)
+            given, out = state["text"][near] + state["image"][near], state["fused"][near]
+            gains = f"text {state['gain_text'][near]:.2f}, image {state['gain_image'][near]:.2f}"
+            amplitudes = f"amplitude in {given:.2f}, out {out:.2f}"
+            told.append(f"<b>period {period:.1f} steps</b> (bin {near}): {amplitudes}, gain |K| {gains}")
+        return "<br>".join(told)
 
-    for layer, second in product(range(model.config.n_layers), (L / 2, 4.0)):  # see ``_view``: axes that hold these
-        respond([(L / 2, 1, "both"), (second, 1, "both")], layer)
-    rows = [[f"{name}1", f"{name}2"] for name in WAVE]
-    rows += [["layer"]] if model.config.n_layers > 1 else []
-    return Explorer("what the Fourier filter passes", figure, controls, redraw, rows)
-
-
-def planted(length: int, period: float, size: float) -> Float[Tensor, " L"]:
-    """A wave of amplitude ``size`` and ``period`` in steps: size cos(2 pi t / period), t = 0 .. length - 1."""
-    return size * torch.cos(2 * torch.pi * torch.arange(length) / period)
-
-
-def _numbers(waves, state, length):
-    told = []
-    for period, *_ in waves:
-        near = min(int(np.floor(length / period + 0.5)), len(state["bins"]) - 1)
-        out, text, image = (state[name][near] for name in ("fused", "gain_text", "gain_image"))
-        given = state["text"][near] + state["image"][near]
-        told.append(
-            f"<b>period {period:.1f} steps</b> (bin {near}): amplitude in {given:.2f}, out {out:.2f}, gain |K| text "
-            f"{text:.2f}, image {image:.2f}"
-        )
-    return "<br>".join(told)
+    for number, second in product(range(1, len(layers) + 1), (L / 2, 4.0)):  # see ``_view``: axes that hold these
+        respond([(L / 2, 1, "both"), (second, 1, "both")], number)
+    rows += [{"layer": layer}] if len(layers) > 1 else []
+    return Explorer("what the Fourier filter passes", figure, rows, redraw, {})
 
 
 @styled(grid=False)
@@ -86,8 +72,7 @@ def _view(L):
 
     Limits grow to hold what is drawn and never shrink: sizes can be compared, and drawing axes anew is slow.
     """
-    bins = np.arange(L // 2 + 1)
-    figure = fixed_figure(4.2)
+    bins, figure = np.arange(L // 2 + 1), empty_figure(9.6, 4.2, "none")
     axes = [figure.add_axes((x, y, 0.265, 0.33)) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
     for i, (axis, title) in enumerate(zip(axes, PANELS)):
         axis.set_title(title, fontsize=10, loc="left")
@@ -102,7 +87,7 @@ def _view(L):
         [axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0] for colour, look in own]
         for axis, own in zip(axes, looks)
     ]
-    axes[0].legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
+    axes[0].legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
 
     def draw(signals, state):
         given = state["text"] + state["image"]

@@ -33,41 +33,35 @@ MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
 
 
 def histories(dataset: Dataset, users: Iterable[str] = SHOWN) -> list[dict[str, Any]]:
-    """What ``write_page`` shows of a dataset's users: their latest ``MAX_ITEMS`` items.
+    """What ``write_page`` shows of these users: name, titles, gaps (seconds) and pictures of their latest items.
 
-    Returns a list of dicts: ``name``; ``titles``, ``gaps`` (seconds before each item) and ``pictures`` (``data:``
-    addresses, None where there is none), oldest first; ``demo``: whether they are the demo store's, which the page
-    then says. InputError for a user that the dataset does not have.
+    Pictures are ``data:`` addresses, None where there is none; ``demo``: whether the page says that they are made up.
     """
     found = []
     for user in users:
         own = user_history(dataset, user).tail(MAX_ITEMS)
-        pictures = [
-            _address(Path(dataset.folder or ".", image)) if isinstance(image, str) else None for image in own["image"]
-        ]
         gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
         about = dict(name=f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days", titles=own["title"].tolist())
+        pictures = [_address(dataset.folder, image) for image in own["image"]]
         found.append(about | dict(gaps=gaps, pictures=pictures, demo="store" in dataset.info))
     return found
 
 
-def write_page(path: Path, histories: Sequence[dict[str, Any]]) -> Path:
-    """Write the page with these histories (of the function above), whole or not at all; returns ``path``.
+def _address(folder, image):
+    if not isinstance(image, str):
+        return None
+    kind = mimetypes.guess_type(image)[0] or "image/png"
+    return f"data:{kind};base64,{base64.b64encode(Path(folder or '.', image).read_bytes()).decode()}"
 
-    InputError without histories, or when one has no gap to move.
-    """
+
+def write_page(path: Path, histories: Sequence[dict[str, Any]]) -> Path:
+    """Write the page with these histories, whole or not at all; InputError where there is no gap to move."""
     if not histories or any(len(one["gaps"]) < 2 for one in histories):
         raise InputError("the decay-mask page: needs one or more histories of two or more items each")
-    ramp = matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]
-    colours = (255 * ramp).round().astype(int).tolist()
+    colours = (255 * matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]).round().astype(int).tolist()
     data = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=histories, colours=colours)
-    page = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
     filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script
+    page = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
     with atomic(path) as temporary:
         temporary.write_text(page.replace("__DATA__", filled), encoding="utf-8")
     return path
-
-
-def _address(picture):
-    kind = mimetypes.guess_type(picture.name)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(picture.read_bytes()).decode()}"

@@ -2,10 +2,10 @@
 
 import html
 import math
-import textwrap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from textwrap import wrap
 
 import matplotlib
 import numpy as np
@@ -22,6 +22,7 @@ Picture = Callable[[str | None, int], Image.Image | None]
 
 GREY, FRAME, PAPER, INK = (184, 192, 204), tuple(int(255 * part) for part in COLOURS[3]), (238, 241, 245), (40, 48, 58)
 LINE, LEAST = 12, 25  # pixels: height of a line of words, width of a tile
+FONT = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 10)
 
 
 @dataclass
@@ -54,14 +55,12 @@ def pictures(dataset: Dataset) -> Picture:
 
 
 class Tiles:
-    """Draws tiles side by side into a matplotlib axis, in so many rows; one image, cheap to draw again."""
+    """Tiles side by side in a matplotlib axis, in so many rows: ``most`` pixels wide, ``captions`` lines below."""
 
     def __init__(self, axis: Axes, picture: Picture, most: int = 84, captions: int = 1, rows: int = 1):
-        """picture: as ``pictures`` returns it; most: largest edge in pixels; captions: lines below."""
-        self.axis, self.picture, self.most, self.captions, self.rows = axis, picture, most, captions, rows
+        self.picture, self.most, self.captions, self.rows = picture, most, captions, rows
         self.width, self.height = (int(side) for side in axis.get_window_extent().size)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+        axis.set(xticks=[], yticks=[], frame_on=False)
         blank = np.zeros((self.height, self.width, 3), np.uint8)
         self.image = axis.imshow(blank, aspect="auto", animated=True, interpolation="nearest")
 
@@ -77,28 +76,28 @@ class Tiles:
             if i < every // 2 or (len(tiles) - 1 - every // 2 - i) % every:  # a tile is wider than its item's place
                 continue
             middle, top = (i % across + 0.5) * room, i // across * depth
-            border = 4 if tile.framed else 1
-            card = Image.new("RGB", (edge - 2 * border,) * 2, PAPER)
-            found = self.picture(tile.item, card.width)
-            if found is None:
-                centre, words = (card.width / 2, card.height / 2), _words(tile.title, tile.number, *card.size)
-                ImageDraw.Draw(card).text(centre, words, INK, _font(), "mm", spacing=1, align="center")
-            else:
-                card.paste(found)
-            if tile.strength < 1:
-                least = 0.65 if found is None else 0.2  # words must stay legible
-                card = Image.blend(Image.new("RGB", card.size, "white"), card, least + (1 - least) * tile.strength)
-            sheet.paste(ImageOps.expand(card, border, FRAME if tile.framed else GREY), (int(middle - edge / 2), top))
-            write.text((middle, top + edge + 3), tile.caption, INK, _font(), "ma", spacing=1, align="center")
+            card = self._card(tile, edge - (8 if tile.framed else 2))
+            card = ImageOps.expand(card, (edge - card.width) // 2, FRAME if tile.framed else GREY)
+            sheet.paste(card, (int(middle - edge / 2), top))
+            write.text((middle, top + edge + 3), tile.caption, INK, FONT, "ma", spacing=1, align="center")
         self.image.set_data(np.asarray(sheet))
+
+    def _card(self, tile, edge):
+        """The item's picture, or a card with words, blended with white where it is weak."""
+        card, least = self.picture(tile.item, edge), 0.2
+        if card is None:
+            card, least = Image.new("RGB", (edge, edge), PAPER), 0.65  # words must stay legible
+            words = _words(tile.title, tile.number, edge, edge)
+            ImageDraw.Draw(card).text((edge / 2, edge / 2), words, INK, FONT, "mm", spacing=1, align="center")
+        return Image.blend(Image.new("RGB", card.size, "white"), card, least + (1 - least) * tile.strength)
 
 
 @styled(grid=False)
 def shelf(figure: Figure, picture: Picture, title: str, bottom: float, height: float, **options: int) -> Tiles:
     """`Tiles` across a figure, under a title; ``bottom`` and ``height``: shares of the figure's."""
-    tiles = Tiles(figure.add_axes((0.01, bottom, 0.98, height)), picture, **options)
-    tiles.axis.set_title(title, fontsize=9, loc="left")
-    return tiles
+    axis = figure.add_axes((0.01, bottom, 0.98, height))
+    axis.set_title(title, fontsize=9, loc="left")
+    return Tiles(axis, picture, **options)
 
 
 def ranking(top: pd.DataFrame) -> str:
@@ -108,34 +107,23 @@ def ranking(top: pd.DataFrame) -> str:
 
 def top_tiles(top: pd.DataFrame, shown: Collection[str] | None = None) -> list[Tile]:
     """Tiles of a frame of ``moved_ranks``; framed: what was not among as many before. ``shown``: items with picture."""
-    tiles = []
-    for row in top.itertuples():
-        item = row.item if shown is None or row.item in shown else None
-        tiles.append(Tile(item, row.title, f"{row.rank}\n{_movement(row)}", not 0 < row.before <= len(top)))
-    return tiles
+    before = lambda row: (f"{row.rank}\n{_movement(row)}", not 0 < row.before <= len(top))
+    there = lambda item: item if shown is None or item in shown else None
+    return [Tile(there(row.item), row.title, *before(row)) for row in top.itertuples()]
 
 
 def _movement(row):
-    if row.before == row.rank:
-        return "same"
-    return f"was {row.before}" if row.before else "new"
+    return "same" if row.before == row.rank else f"was {row.before}" if row.before else "new"
 
 
 @lru_cache(maxsize=4000)
 def _words(title, number, width, height):
     """What a card of so many pixels says: its title in lines of whole words, else its number, else a cut title."""
-    lines = textwrap.wrap(title, max(width // 6, 1), break_long_words=False, break_on_hyphens=False)
-    long = [line for line in lines if _font().getlength(line) > width]
+    lines = wrap(title, max(width // 6, 1), break_long_words=False, break_on_hyphens=False)
+    long = [line for line in lines if FONT.getlength(line) > width]
     if not long and len(lines) * LINE <= height:
         return "\n".join(lines)
     if number is not None:
         return str(number)
-    if width < 3 * LINE:
-        return ""
     short = [line[: width // 6 - 1] + "…" if line in long else line for line in lines]
-    return "\n".join(short[: height // LINE])
-
-
-@lru_cache
-def _font():
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 10)
+    return "\n".join(short[: height // LINE]) if width >= 3 * LINE else ""
