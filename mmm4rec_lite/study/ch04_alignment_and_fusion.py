@@ -1,11 +1,11 @@
-"""Chapter 4: do the two streams get aligned, what does the filter pass, and what does each modality give to the score?
+"""Chapter 4: are the two streams aligned, what does the filter pass, what does each modality give to the score?
 
-Asked of the demo store (pictures and texts tell the same, each in its own features; no item tables, some seconds of
-training per model), of rhythms planted by hand, and of the first notebook's model of films. ``$MMM4REC_SCALE``, "quick"
-or "full", says how many seeds the store's numbers have and how long their models are trained.
+Asked of the demo store without item tables, of rhythms planted by hand, and of the first notebook's model of films.
 """
 
+import textwrap
 from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,7 @@ from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 from mmm4rec_lite.viz.spectra import period_axis
-from mmm4rec_lite.viz.style import (
-    COLOURS,
-    captioned,
-    empty_figure,
-    grouped_bars,
-    legend_beside,
-    panel,
-    panel_row,
-    styled,
-)
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, grouped_bars, legend_beside, panel, panels, styled
 
 FORMS: dict[str, dict[str, Any]] = {"one shared TiSSD": {}, "one TiSSD each": dict(shared=False)}
 FILTERS: dict[str, dict[str, Any]] = {
@@ -47,9 +38,6 @@ FILTERS: dict[str, dict[str, Any]] = {
 
 Models = dict[str, MMM4Rec]
 Signals = dict[str, Float[Tensor, " L"]]
-
-
-# the store's models
 
 
 def fresh(seed: int = 0, **changes: bool) -> MMM4Rec:
@@ -67,33 +55,26 @@ def caption() -> str:
     return presets.caption("demo store", f"{scale()[1]} seeds")
 
 
-# alignment
-
-
 def alignment_table(seeds: int | None = None) -> pd.DataFrame:
     """`analysis.alignment` of the test users' last steps, where items come in and where the sequence comes out.
 
     Columns: form, seed, when (fresh, trained), expected_ndcg@10 (of the whole model), place, own, others, cka.
     """
-    lines = []
-    for seed in range(seeds or scale()[1]):
-        one = world(seed).histories()
-        for form, changes in FORMS.items():
-            for when, make in (("fresh", fresh), ("trained", trained)):
-                model = make(seed, **changes)
-                known = {"form": form, "seed": seed, "when": when}
-                known["expected_ndcg@10"] = world(seed).accuracy(model_scorer(model))
-                lines += [{**known, **line} for line in _aligned(model, one)]
+    lines, places = [], {"items going in": "_in", "sequences coming out": ""}
+    makers = {"fresh": fresh, "trained": trained}
+    for seed, form, when in product(range(seeds or scale()[1]), FORMS, makers):
+        one, model = world(seed).histories(), makers[when](seed, **FORMS[form])
+        seen, last = analysis.activations(model, one)[-1], (torch.arange(len(one.lengths)), one.lengths - 1)
+        known = {
+            "form": form,
+            "seed": seed,
+            "when": when,
+            "expected_ndcg@10": world(seed).accuracy(model_scorer(model)),
+        }
+        for place, end in places.items():
+            found = analysis.alignment(seen["text" + end].cpu()[last], seen["image" + end].cpu()[last])
+            lines.append({**known, "place": place, **found})
     return pd.DataFrame(lines)
-
-
-def _aligned(model, one):
-    """Two lines of `alignment_table`: of what enters and what leaves the last layer's alignment at the last step."""
-    seen = analysis.activations(model, one)[-1]
-    last = lambda values: values[torch.arange(len(values)), one.lengths.to(values.device) - 1]
-    places = {"items going in": "_in", "sequences coming out": ""}
-    pairs = {place: (last(seen["text" + end]), last(seen["image" + end])) for place, end in places.items()}
-    return [{"place": place, **analysis.alignment(text, image)} for place, (text, image) in pairs.items()]
 
 
 @styled
@@ -104,31 +85,20 @@ def plot_alignment_bars(table: pd.DataFrame, title: str = "") -> Figure:
     """
     kinds = {"own": "with the own image", "others": "with others' images"}
     long = table.melt(["form", "when", "place", "seed"], list(kinds), "text compared", "cosine")
-    labels = [_label(*pair) for pair in zip(long["form"], long["when"])]
+    label = lambda form, when: f"{textwrap.fill(form, 10)}\n{when}"
+    labels = list(map(label, long["form"], long["when"]))
     long = long.assign(**{"text compared": long["text compared"].map(kinds), "": labels})
-    order = [_label(form, when) for when in table["when"].unique() for form in table["form"].unique()]
-    places = list(table["place"].unique())
-    figure, axes = panel_row(len(places), 7.5, 2.6)
-    for axis, place in zip(axes, places):
-        rows = long[long["place"] == place]
+    order = [label(form, when) for when in table["when"].unique() for form in table["form"].unique()]
+    figure, drawn = panels(long, "place", 7.5, 2.6, size=10)
+    for axis, _, rows in drawn:
         given = dict(data=rows, x="", y="cosine", hue="text compared", order=order, ax=axis)
-        sns.barplot(**given, palette=COLOURS[:2], saturation=1, errorbar=None, legend=place == places[-1])
+        sns.barplot(**given, palette=COLOURS[:2], saturation=1, errorbar=None, legend=axis is drawn[-1][0])
         sns.stripplot(**given, dodge=True, palette=["black"] * 2, size=3, jitter=False, legend=False)
         axis.axhline(0, color="black", lw=1)
         axis.set(ylabel="mean cosine (-1 to 1)")
-        axis.set_title(place, fontsize=10, loc="left")
         axis.tick_params(axis="x", labelsize=7)
-    sns.move_legend(axes[-1], "upper left", bbox_to_anchor=(1, 1), title="a user's text", frameon=False)
+    sns.move_legend(drawn[-1][0], "upper left", bbox_to_anchor=(1, 1), title="a user's text", frameon=False)
     return captioned(figure, title)
-
-
-def _label(form, when):
-    """Two words of the form, the rest, and when, each on a line of its own."""
-    words = form.split()
-    return "\n".join(filter(None, (" ".join(words[:2]), " ".join(words[2:]), when)))
-
-
-# rhythms, planted and real
 
 
 def long_store(users: int = 2000, length: float = 40) -> Dataset:
@@ -148,10 +118,7 @@ def signal(gaps: Int[Tensor, "... L"]) -> Float[Tensor, "... L"]:
 
 
 def rhythm_table(rhythms: dict[str, Int[Tensor, " L"]]) -> pd.DataFrame:
-    """The spectra of the signals of planted rhythms (name -> gaps): customer, bin, period (steps), amplitude.
-
-    Amplitudes are orthonormal, of the signal with unit variance; bin 0 is left out.
-    """
+    """Spectra (orthonormal, bin 0 left out) of planted rhythms (name -> gaps): customer, bin, period, amplitude."""
     lines = []
     for name, gaps in rhythms.items():
         amplitudes = torch.fft.rfft(signal(gaps), norm="ortho").abs().tolist()
@@ -173,15 +140,11 @@ def plot_planted_rhythms(rhythms: dict[str, Int[Tensor, " L"]], table: pd.DataFr
         left.set_title(name, fontsize=9, loc="left")
         right.bar(rows["bin"], rows["amplitude"], color=COLOURS[1], width=0.6)
         right.set(ylim=(0, 1.08 * max(table["amplitude"].max(), 1e-9)), ylabel="amplitude")
+        right.grid(False, axis="x")
     grid[-1, 0].set(xlabel="step of the history")
     grid[-1, 0].locator_params("x", integer=True)
-    for axis in grid[:, 1]:
-        axis.grid(False, axis="x")
     period_axis(grid[-1, 1], table)
     return figure
-
-
-# filters
 
 
 @torch.no_grad()
@@ -211,10 +174,8 @@ def passed(filters: dict[str, FourierFilter], signals: Signals) -> pd.DataFrame:
     for name, layer in filters.items():
         for kind, values in signals.items():
             out = analysis.filter_state(layer, values, values)["signal"]
-            steps = range(1, len(values) + 1)
-            tables.append(
-                pd.DataFrame({"filter": name, "signal": kind, "step": steps, "in": values.tolist(), "out": out})
-            )
+            about = {"filter": name, "signal": kind, "step": range(1, len(values) + 1)}
+            tables.append(pd.DataFrame({**about, "in": values.tolist(), "out": out}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -231,10 +192,9 @@ def plot_filter_in_out(table: pd.DataFrame) -> Figure:
             axis.bar(rows["step"], rows["out"], 0.4, color=COLOURS[0], label="out")
             axis.grid(False, axis="x")
         axes[0].set(ylabel=f"{kind}\n(no unit)")
-    for axis, name in zip(grid[0], names):
-        axis.set_title(name, fontsize=9, loc="left")
-    for axis in grid[-1]:
-        axis.set(xlabel="step of the history")
+    for top, bottom, name in zip(grid[0], grid[-1], names):
+        top.set_title(name, fontsize=9, loc="left")
+        bottom.set(xlabel="step of the history")
     legend_beside(grid[0, -1])
     return figure
 
@@ -270,10 +230,8 @@ def _answer(layer, signals):
 
 def adaptive_table(layer: FourierFilter, signals: Signals) -> pd.DataFrame:
     """|K^t| of eq. 14 for each of the signals: signal, bin, period (steps), K; bin 0 is left out."""
-    parts = []
-    for name, values in signals.items():
-        state = analysis.filter_state(layer, values, values)
-        parts.append(pd.DataFrame({"signal": name, "bin": state["bins"], "K": state["gain_text"]}).iloc[1:])
+    states = {name: analysis.filter_state(layer, values, values) for name, values in signals.items()}
+    parts = [pd.DataFrame(dict(signal=name, bin=s["bins"], K=s["gain_text"])).iloc[1:] for name, s in states.items()]
     table = pd.concat(parts, ignore_index=True)
     return table.assign(period=layer.length / table["bin"])
 
@@ -307,21 +265,18 @@ def gain_table(models: dict[str, tuple[Batch, Models]]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-# fusion
-
-
 def removal_table(seeds: int | None = None) -> pd.DataFrame:
     """The trained models when a modality's features are set to zero afterwards: given, seed, expected_ndcg@10.
 
     The models never met that in training; `shop.modality_part` trains anew instead.
     """
     lines = []
-    for seed in range(seeds or scale()[1]):
-        for given, off in {"both": (), "no pictures": ("image",), "no texts": ("text",)}.items():
-            model = trained(seed)
-            for name in off:
-                getattr(model, f"{name}_features").zero_()
-            lines.append((given, seed, world(seed).accuracy(model_scorer(model))))
+    ways = {"both": "", "no pictures": "image", "no texts": "text"}
+    for seed, (given, off) in product(range(seeds or scale()[1]), ways.items()):
+        model = trained(seed)
+        if off:
+            getattr(model, f"{off}_features").zero_()
+        lines.append((given, seed, world(seed).accuracy(model_scorer(model))))
     return pd.DataFrame(lines, columns=["given", "seed", "expected_ndcg@10"])
 
 
@@ -331,27 +286,25 @@ def reach_table(models: Models, seed: int = 0) -> pd.DataFrame:
     for when, model in models.items():
         layer: Any = model.layers[0]
         seen = analysis.activations(model, world(seed).histories(full=True))[0]
-        table = analysis.receptive_field(layer.ticossd, seen["text"], seen["image"], seen["d_fused"])
-        parts.append(table.assign(when=when))
+        field = analysis.receptive_field(layer.ticossd, seen["text"], seen["image"], seen["d_fused"])
+        parts.append(field.assign(when=when))
     return pd.concat(parts, ignore_index=True)
 
 
 @styled
 def plot_reach_bars(table: pd.DataFrame, title: str = "") -> Figure:
     """How far M's last step moves by one step of one stream, a panel per ``when``; a frame of `reach_table`."""
-    states = list(table["when"].unique())
+    table = table.assign(**{"moved (%)": 100 * table["moved"]})
     shorten = lambda percent: "0" if percent == 0 else f"{percent:.2g}" if percent < 1 else f"{percent:.0f}"
-    figure, axes = panel_row(len(states), 7.5, 2.6)
-    for axis, state in zip(axes, states):
-        rows = table[table["when"] == state].assign(**{"moved (%)": 100 * table["moved"]})
-        look = dict(palette=COLOURS[:2], saturation=1, legend=state == states[-1])
+    figure, drawn = panels(table, "when", 7.5, 2.6, size=10)
+    for axis, _, rows in drawn:
+        look = dict(palette=COLOURS[:2], saturation=1, legend=axis is drawn[-1][0])
         sns.barplot(rows, x="back", y="moved (%)", hue="stream", ax=axis, **look)
         for bars in axis.containers:
             axis.bar_label(bars, fmt=shorten, fontsize=6)  # type: ignore[arg-type]
         axis.set(xlabel="steps before the last", ylabel="M's last step moves by\n(% of its length)")
-        axis.set_title(state, fontsize=10, loc="left")
         axis.invert_xaxis()
-    sns.move_legend(axes[-1], "upper left", bbox_to_anchor=(1, 1), title="changed", frameon=False)
+    sns.move_legend(drawn[-1][0], "upper left", bbox_to_anchor=(1, 1), title="changed", frameon=False)
     return captioned(figure, title)
 
 

@@ -1,9 +1,7 @@
-"""Chapter 9: all systems beside one another: who reads what, who ranks where, what it costs, whether orders agree.
-
-From stored runs (``results.stored_results``) and, live, from a ``Task``.
-"""
+"""Chapter 9: all systems beside one another: who reads what, who ranks where, what it costs, whether orders agree."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import matplotlib.pyplot as plt
@@ -20,7 +18,7 @@ from mmm4rec_lite.models.registry import get_model, list_models
 from mmm4rec_lite.runs import Protocol, Task, run
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
 from mmm4rec_lite.study.protocol.results import display_name, stopped_early, tidy
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel, panels, styled
 
 BASELINE_LINES = {"popularity": ":", "markov_chain": "--"}
 COUNTS = "counts"
@@ -33,16 +31,11 @@ READS = {  # what a system knows items by -> (colour, marker), the same in every
 }
 WORDS = {"id": "ids", "text": "texts", "image": "pictures"}
 FAMILIES = {
-    "sasrec": "attention",
-    "sasrec_t": "attention",
-    "mamba4rec": "Mamba",
-    "mamba4rec_t": "Mamba",
-    "tim4rec": "Mamba",
-    "tim4rec_t": "Mamba",
+    **{f"sasrec{end}": "attention" for end in ("", "_t")},
+    **{f"{name}{end}": "Mamba" for name in ("mamba4rec", "tim4rec") for end in ("", "_t")},
     "bsarec": "frequency",
     "unisrec": "pre-trained",
-    "mmsrec": "pre-trained, multi-modal",
-    "missrec": "pre-trained, multi-modal",
+    **{name: "pre-trained, multi-modal" for name in ("mmsrec", "missrec")},
     "mmm4rec": "Mamba, pre-trained, multi-modal",
 }
 
@@ -56,28 +49,20 @@ def reads(system: str) -> str:
 
 def family(widths: Sequence[int] = (64, 256)) -> pd.DataFrame:
     """A row per system: name, family, reads, with_id (has it a form with ids too), stages, n_parameters_..., paper."""
-    rows = [
-        {
-            "name": s["title"],
-            "family": FAMILIES[s["name"]],
-            "reads": ", ".join(s["modalities"]),
-            "with_id": s["with ids too"],
-            "stages": ", ".join(s["stages"]),
-            **{f"n_parameters_{width}": s["parameters"][str(width)] for width in widths},
-            "paper": s["paper"],
-        }
-        for s in list_models(widths)
-    ]
-    return pd.DataFrame(rows).sort_values("family", kind="stable", ignore_index=True)
+    counts, rows = [f"n_parameters_{width}" for width in widths], []
+    for s in list_models(widths):
+        about = s["title"], FAMILIES[s["name"]], ", ".join(s["modalities"]), s["with ids too"]
+        rows.append((*about, ", ".join(s["stages"]), *(s["parameters"][str(width)] for width in widths), s["paper"]))
+    table = pd.DataFrame(rows, columns=["name", "family", "reads", "with_id", "stages", *counts, "paper"])
+    return table.sort_values("family", kind="stable", ignore_index=True)
 
 
 def choices(
     task: Task, system: str = "sasrec", others: int = 20, seed: int = 0, protocol: Protocol | None = None
 ) -> pd.DataFrame:
-    """One choice of the protocol changed at a time, nobody trained anew: choice, name (of the system), ndcg@10, n_rows.
+    """One choice of the protocol changed at a time, nobody trained anew: choice, name, ndcg@10, n_rows.
 
-    Of popularity, a Markov chain and ``system``. Choices: as here; history removed; only ``others`` random items
-    compete; users and the items to find split by time instead (the baselines alone: they are counted anew).
+    Of popularity, a Markov chain and ``system``; split by time, of the baselines alone, which are counted anew.
     """
     rows, lines = leave_one_out(task.dataset), []
     trained = run(task, system, protocol, seed=seed, progress=False).model
@@ -116,10 +101,7 @@ def sampled_candidates(score: Scorer, others: int, seed: int = 0) -> Scorer:
 def suggestions(
     task: Task, systems: Sequence[str], user: str, k: int = 8, seed: int = 0, protocol: Protocol | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
-    """(history, what came next, name -> the k best) for one test user, by trained systems; without what is seen.
-
-    All frames have item, title and image.
-    """
+    """(history, what came next, name -> the k best unseen) for one test user, each with item, title and image."""
     dataset, lists = task.dataset, {}
     rows, own = leave_one_out(dataset), user_history(dataset, user)
     starts = rows.sequences.first.unique()  # a user each
@@ -143,8 +125,7 @@ def _runs_of(runs, experiment="comparison", baselines=False):
 def leaderboard(runs: pd.DataFrame, experiment: str = "comparison") -> pd.DataFrame:
     """Systems and counting baselines, best first within a dataset.
 
-    Columns: dataset, system, name, reads ("counts" for the baselines), ndcg@10 (mean over seeds), least, most, n_seeds,
-    place (1: best; none for baselines).
+    Columns: dataset, system, name, reads, ndcg@10 (mean over seeds), least, most, n_seeds, place (none for baselines).
     """
     by = _runs_of(runs, experiment, baselines=True).groupby(["dataset", "system", "name"], sort=False)["ndcg@10"]
     names = {"mean": "ndcg@10", "min": "least", "max": "most", "size": "n_seeds"}
@@ -156,23 +137,10 @@ def leaderboard(runs: pd.DataFrame, experiment: str = "comparison") -> pd.DataFr
     return pd.concat(parts, ignore_index=True)
 
 
-def caption(runs: pd.DataFrame, experiment: str = "comparison") -> str:
-    """What kind of numbers the runs of an experiment are, for titles: scale, protocol, width, seeds."""
-    own = _runs_of(runs, experiment)
-
-    def each(column):
-        values = sorted(own[column].dropna().unique())
-        return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-
-    seeds = f"seed{'s' * (own['seed'].nunique() > 1)} {each('seed')}"
-    return f"measured: {each('scale')} scale, {each('protocol')} protocol, width {each('d_model')}, {seeds}"
-
-
 def beside_published(runs: pd.DataFrame, tables: Sequence[int] = (2, 3)) -> pd.DataFrame:
-    """NDCG@10 printed and measured, where both are.
+    """NDCG@10 printed and measured, where both are: table, dataset, name, published, measured, difference, places.
 
-    Columns: table, dataset, name, published, measured, difference, and published_place, measured_place among the
-    systems of this table and dataset that both have.
+    published_place, measured_place: among the systems of this table and dataset that both have.
     """
     measured, rows = leaderboard(runs).set_index(["dataset", "system"])["ndcg@10"], []
     for table in tables:
@@ -190,11 +158,10 @@ def beside_published(runs: pd.DataFrame, tables: Sequence[int] = (2, 3)) -> pd.D
 
 
 def agreement(runs: pd.DataFrame) -> pd.DataFrame:
-    """Do orders agree? Spearman's rank correlation of NDCG@10.
+    """Spearman's rank correlation of NDCG@10 between data sets, between seeds, and between the paper and here.
 
-    Between data sets (means over seeds), between seeds of one data set, and between the paper and here (per table and
-    data set). Columns: between, one, other, n_systems, correlation, chance_deviation: the standard deviation of the
-    correlation of unrelated orders, 1 / sqrt(n_systems - 1). Pairs with fewer than 4 systems in common are left out.
+    Columns: between, one, other, n_systems (at least 4), correlation, chance_deviation: the standard deviation of the
+    correlation of unrelated orders, 1 / sqrt(n_systems - 1).
     """
     own, rows = _runs_of(runs), []
     sets = own.pivot_table(index="system", columns="dataset", values="ndcg@10")
@@ -213,24 +180,21 @@ def agreement(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def beats_baselines(runs: pd.DataFrame) -> pd.DataFrame:
-    """Which systems are better than counting, by dataset and baseline.
+    """Which systems are better than counting: dataset, baseline, baseline_ndcg@10, n_systems, n_better, not_better.
 
-    Columns: dataset, baseline, baseline_ndcg@10, n_systems, n_better, not_better (names), stopped_early_share: of the
-    runs of those not better, how many ended before their patience had run out, so that more training may lift them.
+    stopped_early_share: of the runs of those not better, how many ended before their patience had run out.
     """
     table, own, rows = leaderboard(runs), _runs_of(runs), []
     early = stopped_early(own).groupby([own["dataset"], own["system"]]).mean()
-    for (dataset, kind), part in table.groupby(["dataset", table["reads"] == COUNTS], sort=False):
-        if not kind:
-            continue
-        systems = table[(table["dataset"] == dataset) & (table["reads"] != COUNTS)]
-        for name, level in zip(part["name"], part["ndcg@10"]):
+    for dataset, part in table.groupby("dataset", sort=False):
+        baselines, systems = (part[(part["reads"] == COUNTS) == kind] for kind in (True, False))
+        for name, level in zip(baselines["name"], baselines["ndcg@10"]):
             below = systems[systems["ndcg@10"] <= level]
             share = early.loc[[(dataset, system) for system in below["system"]]].mean() if len(below) else None
             counts = len(systems), len(systems) - len(below), ", ".join(below["name"])
             rows.append((dataset, name, level, *counts, share))
-    columns = "dataset baseline baseline_ndcg@10 n_systems n_better not_better stopped_early_share"
-    return pd.DataFrame(rows, columns=columns.split())
+    columns = ["n_systems", "n_better", "not_better", "stopped_early_share"]
+    return pd.DataFrame(rows, columns=["dataset", "baseline", "baseline_ndcg@10", *columns])
 
 
 def left_out(runs: pd.DataFrame) -> pd.DataFrame:
@@ -246,10 +210,9 @@ def left_out(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost(runs: pd.DataFrame) -> pd.DataFrame:
-    """NDCG@10 and what it took: dataset, system, name, reads, ndcg@10, seconds, n_parameters; means over seeds.
+    """NDCG@10 and what it took, means over seeds: dataset, system, name, reads, ndcg@10, seconds, n_parameters.
 
-    Seconds of training and validation, pre-training too, on one machine, so they compare among themselves; parameters
-    without per-item tables.
+    Seconds of pre-training, training and validation; parameters without per-item tables.
     """
     own = _runs_of(runs)
     own = own.assign(seconds=own["seconds"] + own["pretraining_seconds"].fillna(0))
@@ -259,10 +222,9 @@ def cost(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def early_losses(runs: pd.DataFrame, first: int = 6) -> pd.DataFrame:
-    """Training loss over that of guessing, ln(items), by epoch: a row per data set and system, mean over seeds.
+    """Training loss over that of guessing, ln(items), by epoch, of "figure4" from scratch: means over seeds.
 
-    From the stored "figure4", runs from scratch. 1 is guessing; systems minimise different things, so compare a row
-    with itself.
+    Systems minimise different things: compare a row with itself.
     """
     own = runs.query("experiment == 'figure4' and stage == 'scratch' and epoch <= @first")
     share = own["loss"] / np.log(own["n_items"])
@@ -272,16 +234,10 @@ def early_losses(runs: pd.DataFrame, first: int = 6) -> pd.DataFrame:
 
 @styled
 def plot_leaderboard(table: pd.DataFrame, title: str = "") -> Figure:
-    """Systems by test NDCG@10, a panel per data set, best on top; a frame of ``leaderboard``.
-
-    A mark is the mean over seeds, a bar goes from the lowest to the highest seed (no bar with one seed). Lines: what
-    counting reaches.
-    """
-    names = list(table["dataset"].unique())
+    """Systems by test NDCG@10, means over seeds and their range, with what counting reaches; ``leaderboard``."""
     most = table[table["reads"] != COUNTS].groupby("dataset").size().max()
-    figure, axes = panel_row(len(names), 3.6 * len(names) + 1.2, 1.5 + 0.26 * most, sharey=False)
-    for axis, name in zip(axes, names):
-        rows = table[table["dataset"] == name]
+    figure, drawn = panels(table, "dataset", 1.2, 1.5 + 0.26 * most, each=3.6, sharey=False)
+    for axis, name, rows in drawn:
         own = rows[rows["reads"] != COUNTS].reset_index(drop=True)
         for kind, (colour, marker) in READS.items():
             part = own[own["reads"] == kind]
@@ -295,36 +251,26 @@ def plot_leaderboard(table: pd.DataFrame, title: str = "") -> Figure:
         axis.set_xlim(low - 0.05 * (high - low), high + 0.05 * (high - low))  # lines at the rim, too
         axis.set_yticks(range(len(own)), own["name"], fontsize=8)
         axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
-        axis.set_title(f"{name}, {_seeds(own)}", fontsize=10, loc="left")
+        seeds = " to ".join(str(n) for n in sorted({own["n_seeds"].min(), own["n_seeds"].max()}))
+        axis.set_title(f"{name}, {'one seed' if seeds == '1' else f'{seeds} seeds'}", fontsize=10, loc="left")
     _legend(figure, table["reads"], baselines=True)
     return captioned(figure, title, 10)
 
 
 def _legend(figure, kinds, baselines=False):
-    marks = [
-        plt.Line2D([], [], color=colour, marker=marker, ls="", label=f"reads {kind}")
-        for kind, (colour, marker) in READS.items()
-        if kind in set(kinds)
-    ]
-    lines = [plt.Line2D([], [], color="black", ls=ls, lw=1, label=BASELINES[s]) for s, ls in BASELINE_LINES.items()]
+    handle = partial(plt.Line2D, [], [])
+    own = {kind: look for kind, look in READS.items() if kind in set(kinds)}
+    marks = [handle(color=colour, marker=mark, ls="", label=f"reads {kind}") for kind, (colour, mark) in own.items()]
+    lines = [handle(color="black", ls=ls, lw=1, label=BASELINES[name]) for name, ls in BASELINE_LINES.items()]
     figure.legend(handles=marks + lines * baselines, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-
-
-def _seeds(rows):
-    least, most = rows["n_seeds"].min(), rows["n_seeds"].max()
-    return ("one seed" if most == 1 else f"{most} seeds") if least == most else f"{least} to {most} seeds"
 
 
 @styled
 def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
-    """Test NDCG@10 against seconds of training (log scale), a panel per data set; a frame of ``cost``.
-
-    The line: no system left of it is better.
-    """
-    names = list(table["dataset"].unique())
-    figure, axes = panel_row(len(names), 3.8 * len(names) + 1.2, 4.6, sharey=False)
-    for axis, name in zip(axes, names):
-        rows = table[table["dataset"] == name].sort_values("seconds")
+    """Test NDCG@10 by seconds of training (log scale); a frame of ``cost``. No system left of the line is better."""
+    figure, drawn = panels(table, "dataset", 1.2, 4.6, each=3.8, size=10, sharey=False)
+    for axis, _, rows in drawn:
+        rows = rows.sort_values("seconds")
         front = rows[rows["ndcg@10"] >= rows["ndcg@10"].cummax()]
         axis.step(front["seconds"], front["ndcg@10"], where="post", color="#999999", lw=1, zorder=1)
         for kind, (colour, marker) in READS.items():
@@ -336,28 +282,22 @@ def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
         axis.set_xticks(ticks, [str(t) for t in ticks])
         axis.minorticks_off()
         axis.margins(x=0.35)
-        axis.set_title(name, fontsize=10, loc="left")
     _legend(figure, table["reads"])
     captioned(figure, title, 10)
     figure.draw_without_rendering()  # names go where nothing else is
-    for axis, name in zip(axes, names):
-        rows = table[table["dataset"] == name]
+    arrows = {"arrowstyle": "-", "color": "#999999", "lw": 0.5}
+    for axis, _, rows in drawn:
         x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
         texts = [axis.text(a, b, name, fontsize=6.5) for a, b, name in zip(x, y, rows["name"])]
-        arrows = {"arrowstyle": "-", "color": "#999999", "lw": 0.5}
         adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops=arrows)
     return figure
 
 
 @styled
 def plot_order_agreement(table: pd.DataFrame, title: str = "") -> Figure:
-    """Rank correlations, a mark per pair, by what is compared; a frame of ``agreement``.
-
-    Grey: one standard deviation of what unrelated orders of as many systems give.
-    """
-    table = table.reset_index(drop=True)
-    figure, chance = empty_figure(8, 1.2 + 0.28 * len(table)), table["chance_deviation"]
-    axis = figure.subplots()
+    """Rank correlations, a mark per pair, by what is compared; a frame of ``agreement``."""
+    table, chance = table.reset_index(drop=True), table["chance_deviation"]
+    figure, axis = panel(8, 1.2 + 0.28 * len(table))
     label = "unrelated orders, one standard deviation"
     axis.barh(table.index, 2 * chance, left=-chance, color="#cccccc", height=0.7, label=label)
     for (kind, rows), colour in zip(table.groupby("between", sort=False), COLOURS):

@@ -24,7 +24,7 @@ from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, span, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, panels, span, styled
 
 SHARES = (0, 0.25, 0.5, 0.75, 1.0)  # of the items that lose their picture
 TICKS = [100 * share for share in SHARES]
@@ -42,14 +42,10 @@ TIMED = ["revived time branch", "gap vector", "published time branch"]  # of the
 LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
-# pictures that are missing
-
-
 def missing(runs: pd.DataFrame) -> pd.DataFrame:
-    """Stored runs ranked with pictures taken away.
+    """Stored runs ranked with pictures taken away: dataset, name, seed, missing_share, ndcg@10, kept_share.
 
-    Columns: dataset, name (of the system), seed, missing_share (of the items), ndcg@10, kept_share (of the same run's
-    NDCG@10 with all its pictures).
+    missing_share: of the items. kept_share: of the same run's NDCG@10 with all its pictures.
     """
     rows = tidy(runs).query("experiment == 'missing-modality'")
     rows = rows[["dataset", "name", "seed", "missing_share", "ndcg@10"]].sort_values("missing_share", kind="stable")
@@ -58,10 +54,9 @@ def missing(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def lost_where(shares: Sequence[float] = SHARES, seed: int = 0) -> pd.DataFrame:
-    """The demo store's model at this scale when pictures are lost: given, missing_share (of items), expected_ndcg@10.
+    """The demo store's model when pictures are lost: given (where), missing_share (of items), expected_ndcg@10.
 
-    given: lost in the history alone, among the candidates alone, in both; and "trained without pictures", the same
-    model that never had any.
+    "trained without pictures" is the same model that never had any.
     """
     shop, training = world(seed), scale()[0]
     model = shop.trained(NO_ID, training)
@@ -82,10 +77,7 @@ def lost_where(shares: Sequence[float] = SHARES, seed: int = 0) -> pd.DataFrame:
 
 @torch.no_grad()
 def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k: int = 10) -> dict[str, pd.DataFrame]:
-    """The k best for one user (default: the first) with all pictures, with none in the history, with none in the shop.
-
-    The settings of ``explorers.modality_dial`` as frames of ``recommend_after``. Seen items are left out.
-    """
+    """``recommend_after`` one user (default: the first) with all pictures, none in the history, none in the shop."""
     history = user_history(dataset, user or dataset.interactions["user"].iloc[0])
     poor = copy.deepcopy(model)
     poor.drop_images(torch.ones(len(dataset.items) + 1, dtype=torch.bool))
@@ -94,14 +86,10 @@ def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k:
     return {name: shown_to(*models) for name, models in ways.items()}
 
 
-# gaps that pay
-
-
 def time_gains(runs: pd.DataFrame, pairs: pd.DataFrame | None, stored: pd.DataFrame) -> pd.DataFrame:
     """What the time branch adds to NDCG@10: data, system, difference, standard_error, n_seeds, form (data and system).
 
-    From the pairs of "time-benefit" and "table5" (with time against without, same users) on data that were run, and
-    from the demo store's lines ``stored`` (expected NDCG@10; the larger of the users' and the seeds' standard error).
+    From the pairs of "time-benefit" and "table5" on data that were run, and from the demo store's lines ``stored``.
     """
     worlds = pooled(stored[(stored["part"] == "gaps") & stored["system"].isin(TIMED)])
     about = dict(data="store, " + worlds["world"], standard_error=worlds["error"], n_seeds=worlds["seeds"])
@@ -126,9 +114,8 @@ def gap_worlds(effects: Sequence[float] = (1.0, 0.0)) -> dict[str, Dataset]:
 def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
     """Does what comes next depend on the gap before it? A Markov chain's recall@10 by the gap up to the target.
 
-    The last two targets of each user, in ``parts`` of equal size by gap; the chain is counted on earlier ones.
-    Columns: data, part (1: the shortest gaps), gap_median_s, hit_share, standard_error, n_rows. Needs no model; where
-    the shares are alike, knowing how long a user was away says little about what is next.
+    The last two targets of each user, in ``parts`` of equal size by gap (part 1: the shortest); the chain is counted on
+    earlier ones. Columns: data, part, gap_median_s, hit_share, standard_error, n_rows.
     """
     frames = []
     for name, dataset in datasets.items():
@@ -137,9 +124,9 @@ def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
         gap = flat.times[targets] - flat.times[targets - 1]
         hits = rank_rows(counting(rows)["Markov chain"], flat, targets, 1) <= 10
         frame = pd.DataFrame({"gap": gap, "hit": hits.double()})
-        frame["part"] = pd.qcut(frame["gap"].rank(method="first"), parts, labels=False) + 1
+        part = pd.qcut(frame["gap"].rank(method="first"), parts, labels=False).rename("part") + 1
         found = {"hit_share": ("hit", "mean"), "standard_error": ("hit", "sem"), "n_rows": ("hit", "size")}
-        table = frame.groupby("part").agg(gap_median_s=("gap", "median"), **found).reset_index()
+        table = frame.groupby(part).agg(gap_median_s=("gap", "median"), **found).reset_index()
         frames.append(table.assign(data=name))
     return pd.concat(frames, ignore_index=True)
 
@@ -152,14 +139,8 @@ def gap_table(runs: pd.DataFrame, datasets: dict[str, Dataset]) -> pd.DataFrame:
     return pd.concat([kept, here] if len(kept) else [here], ignore_index=True)
 
 
-# a third modality
-
-
 def third_features(truth: Truth, dataset: Dataset, text: bool = False, picture: bool = False) -> Features:
-    """Features of a shop whose pictures and texts show shapes alone; colours come as a third vector, one-hot.
-
-    ``text``, ``picture``: whether the third vector is joined to the text's, to the picture's. As `shop.shown` else.
-    """
+    """`shop.shown` without colours; these come as a third vector, joined to the text's, the picture's or none."""
     plain, tables = shown(truth, dataset), []
     for table, joined in ((plain.text, text), (plain.image, picture)):
         bare = table.clone()
@@ -170,9 +151,8 @@ def third_features(truth: Truth, dataset: Dataset, text: bool = False, picture: 
 
 
 def third_modality(seeds: int = 2) -> pd.DataFrame:
-    """What a third vector is worth, by where it is joined: a frame as those of `shop`.
+    """What a third vector is worth, by where it is joined: a frame as those of `shop`, trained as its modality part.
 
-    No gaps are at issue here, so all else is as in its modality part: no item tables (but in one form), short training.
     Bounds: the store's own best, judging items by their shape alone, and knowing all.
     """
     lines = []
@@ -209,20 +189,17 @@ def pair_parts(model: MMM4Rec) -> pd.DataFrame:
     return table.assign(n_parameters=table["n_parameters"].map(count))
 
 
-# memory
-
-
 @cache
 def memory_worlds() -> dict[str, World]:
     """Two shops with long histories: interests gone for good after 10 days' half-life, and two that come round."""
-    returning = World(STORE.replace(length=24, seasons=2))
-    return {"interests do not return": World(STORE.replace(length=24)), "interests return": returning}
+    seasons = {"interests do not return": STORE.seasons, "interests return": 2}
+    return {name: World(STORE.replace(length=24, seasons=count)) for name, count in seasons.items()}
 
 
 def memory_models() -> States:
     """The models of ``memory_worlds``, untrained and trained (10 s each on a core, kept), without convolution."""
-    states = lambda shop: {"start": shop.fresh(LONG), "trained": shop.trained(LONG, SHORTEST)}
-    return {name: states(shop) for name, shop in memory_worlds().items()}
+    shops = memory_worlds().items()
+    return {name: {"start": shop.fresh(LONG), "trained": shop.trained(LONG, SHORTEST)} for name, shop in shops}
 
 
 def memory_batches() -> dict[str, Batch]:
@@ -238,10 +215,7 @@ def composition_error(model: MMM4Rec, one: Batch, users: int = 50) -> float:
 
 
 def half_life_table(models: States, batches: dict[str, Batch]) -> pd.DataFrame:
-    """Half-lives of every head, over the test users: each user's at the mean decay of their history.
-
-    Columns: data, place, head, when, half_life_q25_steps, half_life_median_steps, half_life_q75_steps.
-    """
+    """Half-lives over the test users, at the mean decay of each history: data, place, head, when, ``HALF_LIVES``."""
     quartiles, lines = torch.tensor([0.25, 0.5, 0.75]), []
     for name, states in models.items():
         one = batches[name]
@@ -253,11 +227,7 @@ def half_life_table(models: States, batches: dict[str, Batch]) -> pd.DataFrame:
 
 
 def memory_worth(models: States, few: int = 3) -> pd.DataFrame:
-    """What memory is worth: data, system, expected_ndcg@10.
-
-    Systems: trained, its states wiped, told the last ``few`` items alone, and the best that can be had from so many
-    and from all twelve.
-    """
+    """What memory is worth: data, system (trained or the best, given all or ``few`` items), expected_ndcg@10."""
     lines = []
     for name, shop in memory_worlds().items():
         model, best = models[name]["trained"], shop.best()
@@ -274,10 +244,7 @@ def memory_worth(models: States, few: int = 3) -> pd.DataFrame:
 
 
 def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
-    """Stored lines of the demo store by how many items are kept.
-
-    Columns: world, system ("best", "trained"), kept, expected_ndcg@10.
-    """
+    """Stored lines of the demo store: world, system ("best", "trained"), kept (latest items), expected_ndcg@10."""
     table = pooled(stored[stored["part"] == "memory"])
     table = table.assign(system=table["system"].replace("gap vector", "trained"))
     return table[["world", "system", "kept", "expected_ndcg@10"]]
@@ -285,10 +252,7 @@ def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
-    """NDCG@10 and the share of it that is kept, by how many items lost their picture; a frame of ``missing``.
-
-    A line per system, the mean over seeds; the band goes from the lowest to the highest seed.
-    """
+    """NDCG@10 and the share of it that is kept, means over seeds and their range, by pictures lost; ``missing``."""
     figure, axes = panel_row(2, 8.6, 3.4, sharey=False)
     for axis, column, factor in zip(axes, ("ndcg@10", "kept_share"), (1, 100)):
         for (name, rows), colour, marker in zip(table.groupby("name"), COLOURS, MARKERS):
@@ -318,29 +282,21 @@ def plot_lost_curves(table: pd.DataFrame, title: str = "") -> Figure:
 
 @styled
 def plot_gap_dependence(table: pd.DataFrame, title: str = "") -> Figure:
-    """How often a Markov chain finds the next item, by the gap before it; a frame of ``hits_by_gap``.
-
-    A panel per data set, its targets in parts of equal size by gap, the median gap below; bars of two standard errors.
-    """
-    groups = table.groupby("data", sort=False)
-    figure, axes = panel_row(len(groups), 2.7 * len(groups) + 0.6, 2.9)
-    for axis, (name, rows), colour in zip(axes, groups, COLOURS):
+    """How often a Markov chain finds the next item, by the gap before it, with two standard errors; ``hits_by_gap``."""
+    figure, drawn = panels(table, "data", 0.6, 2.9, each=2.7)
+    for (axis, _, rows), colour in zip(drawn, COLOURS):
         look = dict(fmt="o-", color=colour, capsize=3)
         axis.errorbar(rows["part"], rows["hit_share"], yerr=2 * rows["standard_error"], **look)
         axis.set_xticks(rows["part"], [span(gap) for gap in rows["gap_median_s"]], fontsize=8)
         axis.set(xlim=(0.5, rows["part"].max() + 0.5))
-        axis.set_title(name, fontsize=9, loc="left")
-    axes[0].set(ylabel="Recall@10 of a Markov chain", ylim=(0, 1.15 * table["hit_share"].max()))
+    drawn[0][0].set(ylabel="Recall@10 of a Markov chain", ylim=(0, 1.15 * table["hit_share"].max()))
     figure.supxlabel("gap before the item to find: median of each quarter of the targets", fontsize=9)
     return captioned(figure, title)
 
 
 @styled
 def plot_third_modality(table: pd.DataFrame, title: str = "") -> Figure:
-    """Expected NDCG@10 by where a third vector goes; a frame of `shop_report.pooled`.
-
-    Lines across: the store's own bounds. Bars: two standard errors of the difference to the form compared with.
-    """
+    """Expected NDCG@10 by where a third vector goes, between the store's own bounds; `shop_report.pooled`."""
     trained = table["system"].isin([*JOINED, LEARNED])
     forms, bounds = table[trained].reset_index(drop=True), table[~trained]
     figure, axis = panel(8, 1.1 + 0.36 * len(forms))
@@ -358,12 +314,12 @@ def plot_third_modality(table: pd.DataFrame, title: str = "") -> Figure:
 def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: str = "") -> Figure:
     """Half-lives of heads at the start (hollow) and trained (filled), median over users; ``half_life_table``.
 
-    A panel per data set, a row per scan and head, log scale; the thin line spans the users' quartiles when trained.
-    ``windows``: data -> how many steps there are, a dashed line.
+    The thin line spans the users' quartiles when trained. ``windows``: data -> how many steps there are, a dashed line.
     """
-    groups, (low, median, high) = table.groupby("data", sort=False), HALF_LIVES
-    figure, axes = panel_row(len(groups), 3.4 * len(groups) + 0.6, 1.3 + 0.105 * groups.size().max(), sharey=False)
-    for axis, (name, rows) in zip(axes, groups):
+    low, median, high = HALF_LIVES
+    height = 1.3 + 0.105 * table.groupby("data").size().max()
+    figure, drawn = panels(table, "data", 0.6, height, each=3.4, sharey=False)
+    for axis, name, rows in drawn:
         start, end = (rows[rows["when"] == when].set_index(["place", "head"]) for when in ("start", "trained"))
         shorter = end[median] < start[median]
         for which, colour, own in (("shorter", COLOURS[0], shorter), ("longer", COLOURS[1], ~shorter)):
@@ -375,8 +331,7 @@ def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: s
         axis.set_yticks(range(len(labels)), labels, fontsize=8)
         axis.axvline(windows[name], color="black", lw=1, ls="--", label="the window")
         axis.set(xscale="log", ylim=(len(labels) - 0.5, -0.5), xlabel="half-life (steps)")
-        axis.set_title(name, fontsize=9, loc="left")
-    handles = axes[0].get_legend_handles_labels()
+    handles = drawn[0][0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return captioned(figure, title)
 
@@ -384,16 +339,14 @@ def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: s
 @styled
 def plot_history_worth(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by how many of the latest items are told, the best and a trained model; ``memory_curves``."""
-    groups = table.groupby("world", sort=False)
-    figure, axes = panel_row(len(groups), 2.3 * len(groups) + 0.6, 3)
+    figure, drawn = panels(table.replace({"world": {", ": ",\n"}}, regex=True), "world", 0.6, 3, each=2.3)
     best = dict(label="the best there is", color="black", ls="--")
     looks = {"best": best, "trained": dict(label="trained model", color=COLOURS[0])}
-    for axis, (name, rows) in zip(axes, groups):
+    for axis, _, rows in drawn:
         for system, look in looks.items():
             own = rows[rows["system"] == system]
             axis.plot(own["kept"], own["expected_ndcg@10"], marker="o", ms=4, **look)
         axis.set(xlabel="latest items told", xticks=[1, 5, 8, 12])
-        axis.set_title(name.replace(", ", ",\n"), fontsize=9, loc="left")
-    axes[0].set(ylabel="expected NDCG@10")
-    axes[-1].legend(frameon=False, fontsize=8, loc="lower right")
+    drawn[0][0].set(ylabel="expected NDCG@10")
+    drawn[-1][0].legend(frameon=False, fontsize=8, loc="lower right")
     return captioned(figure, title)

@@ -1,18 +1,15 @@
 """The demo store as a test bench: worlds whose truth is known, models trained on them, and what these find of it.
 
-Each part is a tidy frame. One domain, trained from scratch, a new store and new start values for every seed. A line is
-one system on one store, given the latest ``kept`` items:
+One domain, trained from scratch, a new store and new start values for every seed. Item features are the attributes that
+pictures show and texts name (`shown`), which isolates what the sequence model learns. Each part is a frame of one line
+per system and store, given the latest ``kept`` items:
 
 * ``ndcg@10`` on the test users' next items, and ``expected_ndcg@10``: the mean over what each user could have bought
-  next, with the store's true probabilities in place of the one item that was drawn. It measures the same with less
-  noise, for the store's scorers and the models alike.
+  next, by the store's true probabilities; the same with less noise.
 * ``difference`` and ``standard_error`` (over users): of the expected NDCG@10 against the system ``against``, given
   ``against_kept`` items, on the same users; ``drawn_difference``, ``drawn_standard_error``: the same of ``ndcg@10``.
 * ``closed``: that difference as a share of the distance from ``against`` to the store's own best.
 * ``relative_change``: how far user vectors move when all gaps are drawn anew (mean relative distance).
-
-Item features are not an encoder's: they are the attributes that pictures show and texts name, one-hot, beside numbers
-that tell nothing (`shown`). That isolates what the sequence model learns.
 """
 
 import json
@@ -144,10 +141,9 @@ def scale(name: str | None = None) -> tuple[TrainConfig, int]:
 
 
 def shown(truth: Truth, dataset: Dataset, off: Sequence[str] = ()) -> Features:
-    """Features of what pictures show and texts name, for each 16 wide; zeros where there is no picture.
+    """Features from the truth, 16 wide: shape and colour one-hot, and 8 numbers that tell but one item from another.
 
-    Shape and colour one-hot, and 8 numbers from N(0, 0.3^2) that tell nothing but one item from another. Made from
-    the truth, not by an encoder. ``off``: modalities ("picture", "text") whose features are all zero.
+    All zero where there is no picture, and for modalities ("picture", "text") that are ``off``.
     """
     draw = torch.Generator().manual_seed(truth.config.seed)
     items = truth.items.set_index("item").loc[dataset.items["item"]]
@@ -168,9 +164,8 @@ def expected_ndcg(score: Scorer, world: World, max_len: int, kept: int | None = 
 
     The truth is given the last ``max_len`` items, the scorer the last ``kept`` of them (default: all).
     """
-    truth, flat = world.best(), world.split.sequences
+    truth, flat, parts = world.best(), world.split.sequences, []
     value = ndcg_per_row(torch.arange(1, 11))
-    parts = []
     for rows in world.split.test.split(512):
         top = score(batch(flat, rows, kept or max_len)).topk(10, dim=1).indices.cpu()
         parts.append(truth(batch(flat, rows, max_len)).gather(1, top) @ value)
@@ -180,27 +175,19 @@ def expected_ndcg(score: Scorer, world: World, max_len: int, kept: int | None = 
 @torch.no_grad()
 def moved_by_gaps(model: MMM4Rec, world: World) -> float:
     """Mean relative distance that test users' vectors move when the gaps of the histories change places."""
-    one = world.histories(model.config.max_len)
-    device = next(model.parameters()).device
-    model.eval()
-    return relative_change(*(model.users(b.to(device)) for b in (one, other_gaps(one))))
+    one = world.histories(model.config.max_len).to(next(model.eval().parameters()).device)
+    return relative_change(model.users(one), model.users(other_gaps(one)))
 
 
 def train(
     world: World, config: ModelConfig, training: TrainConfig, off: Sequence[str] = (), features: Features | None = None
 ) -> tuple[MMM4Rec, dict[str, Any]]:
-    """(model, what was measured with) of one run below ``runs/``: made, continued, or read if it is there.
-
-    ``features``: others than those ``shown`` (then ``off`` says nothing).
-    """
+    """(model, what was measured with) of one run below ``runs/``; ``features``: others than those ``shown``."""
     task = Task(world.dataset, features or shown(world.truth, world.dataset, off))
     done = run(task, _name(config), progress=False, **as_changes(config, training))
-    return cast(MMM4Rec, done.model), {
-        **{name: done.record[name] for name in ("run_id", "epochs", "device")},
-        "seconds": round(done.record["seconds"], 1),
-        "model": json.dumps(asdict(config)),
-        "training": json.dumps(asdict(training)),
-    }
+    notes = {name: done.record[name] for name in ("run_id", "epochs", "device")}
+    notes |= dict(seconds=round(done.record["seconds"], 1), model=json.dumps(asdict(config)))
+    return cast(MMM4Rec, done.model), notes | dict(training=json.dumps(asdict(training)))
 
 
 def _name(config):
@@ -232,10 +219,7 @@ class Table:
     def compared(
         self, against: str, others: Mapping[str, str] | None = None, kept: int | None = None
     ) -> list[dict[str, Any]]:
-        """The lines with their differences to the system ``against``, or to the one named in ``others``.
-
-        ``kept``: how many items that system is given (default: all of the window).
-        """
+        """The lines with their differences to ``against``, or to the one in ``others``, given ``kept`` items or all."""
         kept = kept or self.max_len
         for line in self.lines:
             base = (others or {}).get(line["system"], against)
@@ -250,9 +234,6 @@ class Table:
 def mean_and_error(values: Float[Tensor, " R"]) -> tuple[float, float]:
     """The mean over users and its standard error."""
     return values.mean().item(), (values.std() / len(values) ** 0.5).item()
-
-
-# the parts of the experiment
 
 
 def gap_part(seeds: int = 3, effects: Sequence[float] = (1.0, 0.0), forms: Iterable[str] = FORMS) -> pd.DataFrame:

@@ -18,9 +18,8 @@ MEANS = ("expected_ndcg@10", "ndcg@10", "difference", "drawn_difference", "close
 def pooled(frame: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds per part, world, system and items kept; ``seeds``: how many.
 
-    ``standard_error`` is that over the users of all seeds, ``seed_standard_error`` that over the seeds, whose stores
-    and trainings differ; ``error`` the larger of the two; ``least`` and ``most``: the seeds' smallest and largest
-    difference.
+    ``standard_error``: over the users of all seeds; ``seed_standard_error``: over seeds; ``error``: the larger of both;
+    ``least`` and ``most``: the seeds' smallest and largest difference.
     """
     frame = frame.reindex(columns=frame.columns.union(["relative_change"], sort=False))  # not every part has it
     groups = frame.groupby(KEYS, sort=False)
@@ -61,14 +60,13 @@ def report(frame: pd.DataFrame) -> str:
 
 
 def _table(rows):
-    """The lines of one world as a Markdown table; systems with the items kept where these differ."""
     several = rows["kept"].nunique() > 1
     named = lambda system, kept: f"{system}, {kept} kept" if several else system
-    signed = "{:+.4f}".format
+    signed, plain = "{:+.4f}".format, "{:.4f}".format
     columns = {
         "system": map(named, rows["system"], rows["kept"]),
-        "expected NDCG@10": rows["expected_ndcg@10"].map("{:.4f}".format),
-        "NDCG@10": rows["ndcg@10"].map("{:.4f}".format),
+        "expected NDCG@10": rows["expected_ndcg@10"].map(plain),
+        "NDCG@10": rows["ndcg@10"].map(plain),
         "against": map(named, rows["against"], rows["against_kept"]),
         "difference": rows["difference"].map(signed) + rows["standard_error"].map(" +- {:.4f}".format),
         "least to most of seeds": rows["least"].map(signed) + " to " + rows["most"].map(signed),
@@ -100,8 +98,7 @@ def _gap_sentences(rows):
 
 def _modality_sentences(rows):
     off = rows.set_index("system").loc[["image off", "text off"]]
-    for name, r in off.iterrows():
-        yield f"{name}: {r['difference']:+.4f} +- {r['standard_error']:.4f} against both."
+    yield from (f"{r.Index}: {r.difference:+.4f} +- {r.standard_error:.4f} against both." for r in off.itertuples())
     yield f"the one that loses more: {off['difference'].idxmin()}."
 
 

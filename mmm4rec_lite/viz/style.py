@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -47,6 +48,20 @@ def panel_row(count: int, width: float, height: float, sharey: bool = True) -> t
     """A figure of that size (inches) with ``count`` panels side by side."""
     figure = empty_figure(width, height)
     return figure, list(figure.subplots(1, count, squeeze=False, sharey=sharey)[0])
+
+
+def panels(
+    table: pd.DataFrame, by: str, width: float, height: float, each: float = 0, size: float = 9, sharey: bool = True
+) -> tuple[Figure, list[tuple[Axes, Any, pd.DataFrame]]]:
+    """(figure, [(axis, value, its rows)]): ``panel_row`` with a panel for every value of a column, called by it.
+
+    The figure is ``width`` plus ``each`` times the number of panels wide; ``size``: of the titles.
+    """
+    groups = list(table.groupby(by, sort=False))
+    figure, axes = panel_row(len(groups), width + each * len(groups), height, sharey)
+    for axis, (value, _) in zip(axes, groups):
+        axis.set_title(str(value), fontsize=size, loc="left")
+    return figure, [(axis, *group) for axis, group in zip(axes, groups)]
 
 
 def captioned(figure: Figure, caption: str, size: float = 9) -> Figure:

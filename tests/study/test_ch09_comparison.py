@@ -12,7 +12,7 @@ from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study import ch09_comparison as ch09
 from mmm4rec_lite.study.protocol.experiments import BASELINES
-from mmm4rec_lite.study.protocol.results import annotate_runs
+from mmm4rec_lite.study.protocol.results import annotate_runs, caption
 
 NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
 
@@ -71,8 +71,8 @@ def test_standings_are_means_over_seeds_in_order_with_the_floor_between():
     assert (top["ndcg@10"], top["least"], top["most"], top["n_seeds"]) == pytest.approx((0.071, 0.07, 0.072, 2))
     assert top["place"] == 1 and here.loc[here["reads"] == "counts", "place"].isna().all()
     assert set(table.loc[table["dataset"] == "office", "n_seeds"]) == {1}
-    assert ch09.caption(runs(FIRST)) == "measured: quick scale, matched protocol, width 64, seeds 0, 1"
-    assert ch09.caption(runs(FIRST, seeds=(0,))).endswith("width 64, seed 0")
+    assert caption(runs(FIRST)) == "measured: quick scale, matched protocol, width 64, seeds 0, 1"
+    assert caption(runs(FIRST, seeds=(0,))).endswith("width 64, seed 0")
 
 
 def test_published_and_measured_stand_side_by_side_where_both_are():

@@ -13,7 +13,7 @@ from mmm4rec_lite.evaluation import STANDARD_ERRORS
 from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.study.protocol.claims import claims_table
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
-from mmm4rec_lite.study.protocol.results import TITLES, display_name, stopped_early, tidy, with_columns
+from mmm4rec_lite.study.protocol.results import TITLES, display_name, listed, stopped_early, tidy, with_columns
 from mmm4rec_lite.utils.files import atomic
 
 RULE = f"""
@@ -79,20 +79,15 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(f"| {row} |" for row in rows)
 
 
-def _all(runs, column):
-    values = runs[column].dropna().unique() if column in runs else []
-    return ", ".join(sorted(f"{value:g}" if isinstance(value, float) else str(value) for value in values)) or "not said"
-
-
 def _header(runs):
     trained = runs.drop_duplicates("run_id").dropna(subset="run_id") if "run_id" in runs else runs
     seconds = sum(trained[name].sum() for name in ("seconds", "pretraining_seconds") if name in trained)
-    machine = f"{_all(runs, 'machine')}, {_all(runs, 'cores')} core(s), {_all(runs, 'device')}"
+    machine = f"{listed(runs, 'machine')}, {listed(runs, 'cores')} core(s), {listed(runs, 'device')}"
     return (
         f"Made by `mmm4rec_lite.study` {version('mmm4rec-lite')} from {len(trained)} trained runs of "
-        f"{_all(runs, 'date')}. Machine: {machine}, {_all(runs, 'threads')} thread(s) a run; torch "
-        f"{_all(runs, 'torch')}. Protocol: {_all(runs, 'protocol')}; scale: {_all(runs, 'scale')}; seeds: "
-        f"{_all(runs, 'seed')}. {seconds:,.0f} seconds of training and validation in all, counted run by run; runs "
+        f"{listed(runs, 'date')}. Machine: {machine}, {listed(runs, 'threads')} thread(s) a run; torch "
+        f"{listed(runs, 'torch')}. Protocol: {listed(runs, 'protocol')}; scale: {listed(runs, 'scale')}; seeds: "
+        f"{listed(runs, 'seed')}. {seconds:,.0f} seconds of training and validation in all, counted run by run; runs "
         "may have shared the machine, so seconds per epoch are no clean timing (Table 4's seconds per step are: "
         "all systems in turns in one process, medians). Ranks are over the whole catalogue, ties against the "
         'target; the history is kept in the ranking unless it says "seen removed". '
@@ -157,17 +152,15 @@ def _dataset(dataset, rows):
 
 
 def _missing(rows):
-    """NDCG@10 by the share of items whose picture was taken away from the trained system."""
     seeds = rows.pivot_table(index=["name", "seed"], columns="missing_share", values="ndcg@10", sort=False)
     table = seeds.groupby("name", sort=False).mean()
     kept = (seeds.iloc[:, -1] / seeds.iloc[:, 0]).groupby("name", sort=False).mean()
     shown = table.map("{:.4f}".format).set_axis([f"{share:.0%} taken" for share in table.columns], axis=1)
     shown = shown.assign(kept=kept.map("{:.0%}".format)).reset_index(names="system")
-    note = (
-        "Mean NDCG@10 over seeds; within a seed the same items lose their pictures for all systems. Kept: the mean "
-        "over seeds of each seed's share."
+    return (
+        f"{markdown(shown)}\n\nMean NDCG@10 over seeds; within a seed the same items lose their pictures for all "
+        "systems. Kept: the mean over seeds of each seed's share."
     )
-    return f"{markdown(shown)}\n\n{note}"
 
 
 def _below_popularity(rows, longer):

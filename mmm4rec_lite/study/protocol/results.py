@@ -1,7 +1,6 @@
-"""Results as data: the runs of all experiments in one frame, their paired differences in another.
+"""Results as data: the runs of all experiments in one frame, their paired differences in another; both survive csv.
 
-Both survive csv, so verdicts and pages can be made again without training. Columns are in snake_case with one meaning
-each (those of ``benchmarks/results``); what a reader sees of system, variant and max_len is made by ``display_name``.
+Columns have one meaning each; what a reader sees of system, variant and max_len is made by ``display_name``.
 """
 
 import os
@@ -74,11 +73,24 @@ def display_names(frame: pd.DataFrame) -> list[str]:
     return [display_name(system, variant, max_len if told else None) for system, variant, max_len, told in forms]
 
 
-def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None) -> pd.DataFrame:
-    """The runs of an experiment as they are kept: with its name, this machine's ``cores``, and what was left out.
+def listed(runs: pd.DataFrame, column: str) -> str:
+    """The values of a column, each once, in order and in words."""
+    values = sorted(runs[column].dropna().unique()) if column in runs else []
+    return ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values) or "not said"
 
-    Runs at the scale "longer" become an experiment of that name, to keep them apart. Of each system left out there is
-    a row with the reason and no numbers.
+
+def caption(runs: pd.DataFrame, experiment: str = "comparison") -> str:
+    """What kind of numbers the runs of an experiment are, for titles: scale, protocol, width, seeds."""
+    own = tidy(runs).query("experiment == @experiment")
+    own, seeds = own[own["seed"].notna()], f"seed{'s' * (own['seed'].nunique() > 1)} {listed(own, 'seed')}"
+    scale, protocol, width = (listed(own, column) for column in ("scale", "protocol", "d_model"))
+    return f"measured: {scale} scale, {protocol} protocol, width {width}, {seeds}"
+
+
+def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None) -> pd.DataFrame:
+    """The runs of an experiment as they are kept: with its name (or "longer"), ``cores``, and what was left out.
+
+    Of each system left out there is a row with the reason and no numbers.
     """
     longer = "scale" in frame and set(frame["scale"].dropna()) == {"longer"}
     about = dict(experiment="longer" if longer else ALIASES.get(experiment, experiment), cores=os.cpu_count())
@@ -89,10 +101,7 @@ def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None
 
 
 def ndcg_by_row(frame: pd.DataFrame) -> dict[Form, torch.Tensor]:
-    """NDCG@10 of every test row of the runs in ``frame``: form -> [seeds, R].
-
-    Of runs that are kept on this machine, and of the seeds that all forms have, so that rows and seeds are the same.
-    """
+    """NDCG@10 of every test row (form -> [seeds, R]) of runs kept on this machine, of the seeds that all forms have."""
     rows = with_columns(frame, "run_id").dropna(subset="run_id").to_dict(orient="records")
     kept = {(Form(*(row[name] for name in FORM)), row["seed"]): kept_ranks(row) for row in rows}
     found = {key: known for key, known in kept.items() if known is not None}
