@@ -8,16 +8,13 @@ from typing import Annotated
 
 import typer
 
+import mmm4rec_lite as m4r
 from mmm4rec_lite.cli import models
 from mmm4rec_lite.cli.common import Dataset, Out
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    help="MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations.",
-)
+ABOUT = "MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations."
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=ABOUT)
 app.add_typer(data_app, name="data")
 app.command("features")(features_command)
 app.command("features-table")(features_table_command)
@@ -34,7 +31,6 @@ def explorer_command(
     out: Out = Path("decay_mask.html"),
 ) -> None:
     """The decay-mask explorer over your users' histories as one HTML file, for any browser, without Python."""
-    from mmm4rec_lite.data import load_dataset
     from mmm4rec_lite.viz.explorers.page import SHOWN, histories, write_page
 
-    print(write_page(out, histories(load_dataset(data), user or SHOWN)))
+    print(write_page(out, histories(m4r.load_dataset(data), user or SHOWN)))

@@ -1,6 +1,6 @@
 """What the commands share: their options, how a table is printed, how data are put together.
 
-What is heavy is imported by the function that needs it: the commands' help comes at once.
+``m4r`` imports what is heavy when it is first used: the commands' help comes at once.
 """
 
 import json
@@ -10,19 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
+import mmm4rec_lite as m4r
+
 Dataset = Annotated[Path, typer.Option("--data", help="A dataset folder (see `data`).")]
 Domains = Annotated[str, typer.Option("--domain", help="Domains of it, separated by commas; all by default.")]
 FeatureFile = Annotated[Path, typer.Option("--features", help="A feature file (see `features`).")]
-AugmentedText = Annotated[
-    Path | None,
-    typer.Option(help="Features of texts that lost some words (`features --augmented-text`): UniSRec, MISSRec."),
-]
+TEXTS = "Features of texts that lost some words (`features --augmented-text`): UniSRec, MISSRec."
+AugmentedText = Annotated[Path | None, typer.Option(help=TEXTS)]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
-Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
-Preset = Annotated[str, typer.Option("--preset", help="small (two cores), matched, or paper (published sizes).")]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="At most so many epochs.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of start values, drop-out and the order of rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Posters = Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")]
 
 
 def show(table: Any, as_json: bool, **more: Any) -> None:
@@ -38,22 +36,12 @@ def names(words: str) -> list[str]:
     return [name.strip() for name in words.split(",")] if words else []
 
 
-def load_domains(folder: Path, domains: str) -> Any:
-    """A dataset folder, or some of its domains in one dataset."""
-    from mmm4rec_lite.data import load_dataset, order_only, union
-
-    dataset = load_dataset(folder)
-    parts = [dataset.select(name) for name in names(domains)] or [dataset]
-    dataset = parts[0] if len(parts) == 1 else union(parts, "+".join(part.name for part in parts))
-    if order_only(dataset):
-        print(f"note: {dataset.name} has no times, only an order: models read no times", file=sys.stderr)
-    return dataset
-
-
 def load_task(folder: Path, domains: str, features: Path, augmented_text: Path | None = None, **more: Any) -> Any:
-    """A ``Task`` of files; ``more``: its other fields."""
-    from mmm4rec_lite.features import load_features
-    from mmm4rec_lite.runs import Task
-
-    texts = None if augmented_text is None else load_features(augmented_text)
-    return Task(load_domains(folder, domains), load_features(features), augmented_text=texts, **more)
+    """A ``Task`` of files, of all or some domains of a dataset folder; ``more``: its other fields."""
+    dataset = m4r.load_dataset(folder)
+    parts = [dataset.select(name) for name in names(domains)] or [dataset]
+    dataset = parts[0] if len(parts) == 1 else m4r.data.union(parts, "+".join(part.name for part in parts))
+    if m4r.data.order_only(dataset):
+        print(f"note: {dataset.name} has no times, only an order: models read no times", file=sys.stderr)
+    texts = None if augmented_text is None else m4r.load_features(augmented_text)
+    return m4r.Task(dataset, m4r.load_features(features), augmented_text=texts, **more)

@@ -4,19 +4,17 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from mmm4rec_lite.cli.common import Dataset, Json, Out, Seed, show
-from mmm4rec_lite.data.synthetic import DOMAINS, StoreConfig, read_parameters, save_store
+import mmm4rec_lite as m4r
+from mmm4rec_lite.cli.common import Dataset, Json, Out, Posters, Seed, names, show
 from mmm4rec_lite.utils.errors import InputError
 
-STORE = (
-    f"Such as users=1000 gap_effect=0. All, as they are by default: "
-    f"{', '.join(f'{one.name}={one.default}' for one in fields(StoreConfig))}; "
-    "`StoreConfig` in data/synthetic.py explains them."
-)
+Ties = Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")]
+TEXT = "What the text is made of: also description, features, main_category."
 AMAZON = "The paper's domains (Scientific, Food...), or categories as Amazon's files name them (Gift_Cards)."
 VECTORS = "Vectors: npz, parquet or csv with item ids; or npy, its rows in the order of the dataset's items.parquet."
 data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe dataset folders.")
@@ -24,38 +22,28 @@ data_app = typer.Typer(no_args_is_help=True, help="Get, check and describe datas
 
 @data_app.command("movielens")
 def data_movielens(
-    out: Out,
-    posters: Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")] = None,
-    ties: Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")] = "line",
-    seed: Seed = 0,
-    as_json: Json = False,
+    out: Out, posters: Posters = None, ties: Ties = "line", seed: Seed = 0, as_json: Json = False
 ) -> None:
     """Fetch MovieLens-100K (5-core, genre groups as domains) into a dataset folder."""
-    from mmm4rec_lite.data import movielens_100k
-
-    movielens_100k(posters, ties, seed).save(out)
+    m4r.movielens_100k(posters, ties, seed).save(out)
     data_table([out], as_json)
 
 
 @data_app.command("amazon")
 def data_amazon(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=AMAZON)],
+    categories: Annotated[list[str], typer.Argument(metavar="NAME...", help=AMAZON)],
     raw: Annotated[Path, typer.Option(help="Folder of the published files, or of folders NAME with them.")],
     out: Out,
-    fields: Annotated[
-        str, typer.Option(help="What the text is made of: also description, features, main_category.")
-    ] = "title,categories,brand",
+    fields: Annotated[str, typer.Option(help=TEXT)] = "title,categories,brand",
     images: Annotated[bool, typer.Option("--images", help="Fetch the pictures, too (as `data images`).")] = False,
     union: Annotated[str, typer.Option(help="Also all NAMEs in one dataset of this name, users kept apart.")] = "",
     as_json: Json = False,
 ) -> None:
     """Amazon Reviews 2018 (5-core) into OUT, or OUT/NAME for several, with Table 1 and the paper's counts beside."""
-    from mmm4rec_lite.data import load_dataset
     from mmm4rec_lite.data.amazon import amazon, differences, domain, table_1, union_domains
     from mmm4rec_lite.data.download import fetch_images, read_urls, save_with_urls
 
-    several = len(names) > 1 or bool(union)
-    folders = {name: out / name if several else out for name in map(domain, names)}
+    folders = {name: out / name if union or len(categories) > 1 else out for name in map(domain, categories)}
     if union in folders:
         raise InputError(f"--union {union}: a domain of it has this name; take another")
     chosen = tuple(field.strip() for field in fields.split(","))
@@ -63,11 +51,11 @@ def data_amazon(
         save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
         if images:
             fetch_images(folder, progress=not as_json)
-    datasets = [load_dataset(folder) for folder in folders.values()]
+    datasets = [m4r.load_dataset(folder) for folder in folders.values()]
     if union:
         parts = [(dataset, read_urls(folder)) for dataset, folder in zip(datasets, folders.values())]
         save_with_urls(*union_domains(parts, union), out / union)
-        datasets.append(load_dataset(out / union))
+        datasets.append(m4r.load_dataset(out / union))
     words = [sentence for dataset in datasets for sentence in differences(dataset)]
     show(table_1(datasets), as_json, notes=words, info={dataset.name: dataset.info for dataset in datasets})
     if not as_json:
@@ -87,16 +75,14 @@ def data_images(
     report = fetch_images(folder, again, workers, progress=not as_json)
     asked = report[report["asked"] & (report["tries"] > 0)]
     if len(asked) and asked["status"].isin(["connection", "timeout"]).all():
-        raise InputError(
-            f"{folder}: none of {len(asked)} requests got an answer, the network could not be reached; "
-            "repeat the call when it can, nothing is lost"
-        )
+        told = f"none of {len(asked)} requests got an answer, the network could not be reached"
+        raise InputError(f"{folder}: {told}; repeat the call when it can, nothing is lost")
     counts = report["status"].value_counts().rename_axis("status").reset_index(name="items")
     show(counts, as_json, report=str(folder / REPORT))
     if not as_json:
         came, later = report["status"].eq("ok").sum(), report["status"].isin(PASSING).sum()
-        print(f"\n{came} of {len(report)} pictures are here, another call asks again for {later}; ", end="")
-        print(f"the report on each: {folder / REPORT}")
+        told = f"{came} of {len(report)} pictures are here, another call asks again for {later}"
+        print(f"\n{told}; the report on each: {folder / REPORT}")
 
 
 @data_app.command("import")
@@ -118,33 +104,45 @@ def data_import(
     as_json: Json = False,
 ) -> None:
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
-    from mmm4rec_lite.data import dataset_statistics, import_tables
     from mmm4rec_lite.data.tabular import report
 
     columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain, image=image)
-    dataset = import_tables(interactions, items, images, out.absolute().name, k, time_format=time_format, **columns)
+    dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, time_format=time_format, **columns)
     dataset.save(out)
     if not as_json:
         print(*report(dataset), "", sep="\n")
-    show(dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})
+    show(m4r.data.dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})
 
 
-@data_app.command("store")
+class _StoreCommand(TyperCommand):
+    """Its help alone needs the store's parameters, and with them torch."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from mmm4rec_lite.data.synthetic import StoreConfig
+
+        known = ", ".join(f"{one.name}={one.default}" for one in fields(StoreConfig))
+        told = f"Such as users=1000 gap_effect=0. All, as they are by default: {known}"
+        listed: Any = next(parameter for parameter in self.params if parameter.name == "parameters")
+        listed.help = f"{told}; `StoreConfig` in data/synthetic.py explains them."
+        super().format_help(ctx, formatter)
+
+
+@data_app.command("store", cls=_StoreCommand)
 def data_store(
     out: Out,
-    parameters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help=STORE)] = None,
+    parameters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...")] = None,
     domain: Annotated[str, typer.Option(help="Some of its ten domains, commas between; all by default.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the whole store; 0 by default.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make the demo store, a small shop whose truth is known, with drawn pictures, as a dataset folder."""
+    from mmm4rec_lite.data.synthetic import DOMAINS, read_parameters, save_store
+
     words = list(parameters or [])
-    if seed is not None:
-        if any(word.startswith("seed=") for word in words):
-            raise InputError("store: both --seed and the parameter seed=; give one of them")
-        words.append(f"seed={seed}")
-    names = [name.strip() for name in domain.split(",")] if domain else DOMAINS
-    save_store(out, read_parameters(words), names)
+    if seed is not None and any(word.startswith("seed=") for word in words):
+        raise InputError("store: both --seed and the parameter seed=; give one of them")
+    words += [] if seed is None else [f"seed={seed}"]
+    save_store(out, read_parameters(words), names(domain) or DOMAINS)
     data_table([out], as_json)
 
 
@@ -157,17 +155,15 @@ def data_check(folder: Path, as_json: Json = False) -> None:
 @data_app.command("table")
 def data_table(folders: list[Path], as_json: Json = False) -> None:
     """Statistics of dataset folders and of their domains, as in the paper's Table 1."""
-    from mmm4rec_lite.data import dataset_statistics, load_dataset
-
     datasets = []
-    for dataset in map(load_dataset, folders):
+    for dataset in map(m4r.load_dataset, folders):
         datasets.append(dataset)
         for domain in dataset.domains if len(dataset.domains) > 1 else ():
             try:
                 datasets.append(dataset.select(domain))
             except InputError as error:  # a domain without a 5-core of its own is told and left out
                 print(f"note: {error}", file=sys.stderr)
-    show(dataset_statistics(datasets), as_json)
+    show(m4r.data.dataset_statistics(datasets), as_json)
 
 
 def features_command(
@@ -183,15 +179,13 @@ def features_command(
     as_json: Json = False,
 ) -> None:
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
-    from mmm4rec_lite.data import augmented_text, load_dataset
-    from mmm4rec_lite.features import extract, load_encoder
     from mmm4rec_lite.utils.devices import fabric
 
-    dataset, processes = load_dataset(data), fabric(devices, nodes)
-    dataset = augmented_text(dataset) if augment else dataset
+    dataset, processes = m4r.load_dataset(data), fabric(devices, nodes)
+    dataset = m4r.data.augmented_text(dataset) if augment else dataset
     processes.launch()
-    frozen = load_encoder(encoder, processes.device)
-    features = extract(dataset, frozen, out, missing, batch_size, bad_images=bad_images, fabric=processes)
+    frozen = m4r.load_encoder(encoder, processes.device)
+    features = m4r.extract(dataset, frozen, out, missing, batch_size, bad_images=bad_images, fabric=processes)
     if processes.global_rank == 0:
         about = {"path": str(out), "items": len(features.items), "bad_images": features.bad_images}
         print(json.dumps({**about, **features.encoder}) if as_json else features)
@@ -211,18 +205,17 @@ def features_table_command(
     """A feature table from a file of vectors: a further modality, or in the place of image or text features."""
     import pandas as pd
 
-    from mmm4rec_lite.data import load_dataset
     from mmm4rec_lite.data.reading import as_text, find_column, read_any
-    from mmm4rec_lite.features import codes_table, load_features, read_table, with_table
 
-    ids = load_dataset(data).items["item"]
+    ids = m4r.load_dataset(data).items["item"]
     if codes is None:
-        made = read_table(table, name, item, ids, source)
+        made = m4r.features.read_table(table, name, item, ids, source)
     else:
         frame = read_any(table)
         key, column = find_column(frame, "item", item, table.name), find_column(frame, "codes", codes, table.name)
-        made = codes_table(as_text(frame[key]), as_text(frame[column]), name, source or f"{table.name}, {codes}")
+        source = source or f"{table.name}, {codes}"
+        made = m4r.features.codes_table(as_text(frame[key]), as_text(frame[column]), name, source)
     made.align(ids)
-    result = made if replace is None else with_table(load_features(replace), name, made)
+    result = made if replace is None else m4r.features.with_table(m4r.load_features(replace), name, made)
     result.save(out)
     show(pd.DataFrame([made.coverage(ids)]), as_json, path=str(out))

@@ -7,23 +7,15 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import (
-    AugmentedText,
-    Dataset,
-    Domains,
-    Epochs,
-    FeatureFile,
-    Json,
-    Model,
-    Out,
-    Preset,
-    Seed,
-    load_task,
-    show,
-)
+import mmm4rec_lite as m4r
+from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, Out, Seed, load_task, show
 from mmm4rec_lite.utils.errors import InputError
 
 DEFAULT = "mmm4rec+id"
+Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
+Preset = Annotated[str, typer.Option("--preset", help="small (two cores), matched, or paper (published sizes).")]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="At most so many epochs.")]
+Run = Annotated[Path, typer.Argument(help="A run folder of `finetune`.")]
 
 
 def pretrain_command(
@@ -39,11 +31,9 @@ def pretrain_command(
     as_json: Json = False,
 ) -> None:
     """Pre-train on source domains (MMM4Rec: in-batch cross-entropy, eq. 21)."""
-    from mmm4rec_lite.runs import Protocol, pretrain
-
     task = load_task(data, domain, features, augmented_text)
     changes = _changes(task, model, epochs)
-    done = pretrain(task, model, Protocol(preset), out, seed=seed, progress=not as_json, **changes)
+    done = m4r.pretrain(task, model, m4r.Protocol(preset), out, seed=seed, progress=not as_json, **changes)
     show(done.history, as_json, model=str(out / "model.safetensors"))
 
 
@@ -63,49 +53,38 @@ def finetune_command(
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a target domain, or train from scratch (MMM4Rec: full-catalogue cross-entropy, eq. 22)."""
-    from mmm4rec_lite.runs import Protocol, run
-
     if item_bias is not None:
         model = model.removesuffix("+id") + ("+id" if item_bias else "")
     task = load_task(data, domain, features, split=split)
     changes = _changes(task, model, epochs) | (dict(query_time=True) if query_time else {})
-    done = run(task, model, Protocol(preset), out, start=start, seed=seed, progress=not as_json, **changes)
+    done = m4r.run(task, model, m4r.Protocol(preset), out, start=start, seed=seed, progress=not as_json, **changes)
     show(done.history, as_json, model=str(out / "model.safetensors"))
 
 
 def _changes(task, model, epochs):
     """What a run of these data changes in the preset."""
-    from mmm4rec_lite.models.registry import get_model
-
-    timeless = "time" in get_model(model).reads and "time" not in task.inputs
+    timeless = "time" in m4r.get_model(model).reads and "time" not in task.inputs
     return (dict(time=False) if timeless else {}) | (dict(epochs=epochs) if epochs else {})
 
 
 def evaluate_command(
-    run: Annotated[Path, typer.Argument(help="A run folder of `finetune`.")],
-    data: Dataset,
-    features: FeatureFile,
-    domain: Domains = "",
-    as_json: Json = False,
+    run: Run, data: Dataset, features: FeatureFile, domain: Domains = "", as_json: Json = False
 ) -> None:
     """Test metrics by full ranking, beside popularity and a Markov chain."""
-    from mmm4rec_lite.evaluation import compare, counting, model_scorer
-    from mmm4rec_lite.models.registry import get_model
-    from mmm4rec_lite.runs import SPLITS, load_run
-
     task = load_task(data, domain, features)
-    done = load_run(run, task)
+    done = m4r.load_run(run, task)
     if done.record["stage"] == "pretrain":
         raise InputError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
-    rows = SPLITS[done.record["split"]](task.dataset)
+    rows = m4r.runs.SPLITS[done.record["split"]](task.dataset)
     told = ", told the time of the request" if getattr(done.model.config, "query_time", False) else ""
-    systems = {get_model(done.record["system"]).title + told: model_scorer(done.model), **counting(rows)}
-    table = compare(systems, rows.sequences, rows.test, done.model.window)
+    system, scorer = m4r.get_model(done.record["system"]).title + told, m4r.evaluation.model_scorer(done.model)
+    systems = {system: scorer, **m4r.evaluation.counting(rows)}
+    table = m4r.compare(systems, rows.sequences, rows.test, done.model.window)
     show(table, as_json, run=str(run), dataset=task.dataset.name, split=done.record["split"])
 
 
 def recommend_command(
-    run: Annotated[Path, typer.Argument(help="A run folder of `finetune`.")],
+    run: Run,
     user: Annotated[str, typer.Option(help="The user's id in the dataset.")],
     data: Dataset,
     features: FeatureFile,
@@ -115,14 +94,11 @@ def recommend_command(
     as_json: Json = False,
 ) -> None:
     """The best next items for a user, by name."""
-    from mmm4rec_lite.evaluation import recommend, user_history
-    from mmm4rec_lite.runs import load_run
-
     task = load_task(data, domain, features)
     seconds = None if at is None else int(at.replace(tzinfo=UTC).timestamp())
-    table = recommend(load_run(run, task).model, task.dataset, user, k, at=seconds)
+    table = m4r.recommend(m4r.load_run(run, task).model, task.dataset, user, k, at=seconds)
     if not as_json:
-        print(f"Latest of user {user}: {'; '.join(user_history(task.dataset, user).tail(5)['title'])}\n")
+        print(f"Latest of user {user}: {'; '.join(m4r.evaluation.user_history(task.dataset, user).tail(5)['title'])}\n")
     show(table.drop(columns="image"), as_json, user=user)
 
 
@@ -130,23 +106,13 @@ def systems_command(as_json: Json = False) -> None:
     """Every system built here: modalities, stages, paper, parameters without per-item tables at widths 64 and 256."""
     import pandas as pd
 
-    from mmm4rec_lite.models.registry import list_models
-
-    records = list_models()
+    records = m4r.list_models()
     if as_json:
         print(json.dumps(records))
         return
-    ids = {True: " [id]", False: ""}
-    columns = ["name", "modalities", "stages", "at 64", "at 256", "paper"]
-    lines = [
-        (
-            r["name"],
-            " ".join(r["modalities"]) + ids[r["with ids too"]],
-            " ".join(r["stages"]),
-            *r["parameters"].values(),
-            r["paper"],
-        )
-        for r in records
-    ]
-    print(pd.DataFrame(lines, columns=columns).to_string(index=False))
+    table = pd.DataFrame(records)
+    table["modalities"] = table["modalities"].str.join(" ") + table["with ids too"].map({True: " [id]", False: ""})
+    table["stages"] = table["stages"].str.join(" ")
+    table[["at 64", "at 256"]] = [list(counts.values()) for counts in table["parameters"]]
+    print(table[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
     print("[id]: with a learned vector per item too, as NAME+id")

@@ -14,8 +14,7 @@ from mmm4rec_lite.utils.typing import Tensor
 def digest(*parts: Any) -> str:
     """SHA-256 of the parts, one after the other, in hexadecimal.
 
-    Bytes count as they are, texts as UTF-8, tensors by their numbers' bytes (neither shape nor type). All else counts
-    as JSON with sorted keys: dataclasses by their fields, what JSON does not know by its ``str``.
+    Bytes, texts and tensors' numbers (neither shape nor type) count as they are, all else as JSON with sorted keys.
     """
     found = hashlib.sha256()
     for part in parts:

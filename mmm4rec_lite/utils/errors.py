@@ -15,5 +15,5 @@ class InputError(ValueError):
 
 
 def first_line(error: Exception) -> str:
-    """The first line of another error's message, cut, or its kind: for an `InputError` that gives it as the reason."""
+    """The first line of another error's message, cut, or else its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -31,10 +31,7 @@ def workspace(*parts: str) -> Path:
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; on success it takes ``path``'s place, on failure it goes.
-
-    A reader therefore never meets half a file. A kill in the middle leaves the temporary one, a hidden file.
-    """
+    """Yield a hidden temporary path beside ``path``: it takes ``path``'s place on success, and goes on failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)

@@ -8,17 +8,7 @@ from mmm4rec_lite.utils.errors import InputError
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around imports of optional libraries: one that is not installed becomes an InputError that names the extra.
-
-    Parameters
-    ----------
-    name : an extra of pyproject.toml: encoders, data, viz, notebooks or cli.
-
-    Examples
-    --------
-    >>> with extra("data"):
-    ...     import polars
-    """
+    """Around imports of optional libraries: one that lacks becomes an InputError that names pyproject.toml's extra."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -24,9 +24,8 @@ def save_tensors(path: Path | str, kind: str, tensors: Mapping[str, Tensor], **n
     """Write tensors (name -> tensor) and JSON notes as a file of a ``kind`` ("model", ...): whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     notes = {"kind": kind, **notes}
-    notes["checksum"] = _checksum(tensors, notes)
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {_KEY: json.dumps(notes)})
+        save_file(tensors, temporary, {_KEY: json.dumps(notes | {"checksum": _checksum(tensors, notes)})})
 
 
 def load_tensors(path: Path | str, kind: str, again: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -40,10 +39,9 @@ def load_tensors(path: Path | str, kind: str, again: str) -> tuple[dict[str, Ten
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is no {kind} file or is damaged ({error}); {again}") from None
-    if not isinstance(notes, dict):
-        notes = {}
-    if notes.get("kind") != kind:
-        raise InputError(f"{path} is no {kind} file but {notes.get('kind', 'something else')}; {again}")
+    found = notes.get("kind", "something else") if isinstance(notes, dict) else "something else"
+    if found != kind:
+        raise InputError(f"{path} is no {kind} file but {found}; {again}")
     if notes.pop("checksum", None) != _checksum(tensors, notes):
         raise InputError(f"{path} is damaged (its checksum differs); {again}")
     return tensors, notes

@@ -1,24 +1,20 @@
 """Tensors with their shapes in annotations: ``Float[Tensor, "B L N"]``, as jaxtyping reads them.
 
-The core does not need jaxtyping. Where it is not installed, an annotation says ``Tensor`` and no more; in the tests
-it is, and every call is checked.
+Where jaxtyping is not installed, an annotation says ``Tensor`` and no more; in the tests every call is checked.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-if TYPE_CHECKING:
+try:
     from jaxtyping import Bool, Complex, Float, Int
-else:
-    try:
-        from jaxtyping import Bool, Complex, Float, Int
-    except ImportError:
+except ImportError:
 
-        class _Unchecked:
-            def __class_getitem__(cls, kind: tuple[Any, str]) -> Any:
-                return kind[0]
+    class _Unchecked:
+        def __class_getitem__(cls, kind: tuple[Any, str]) -> Any:
+            return kind[0]
 
-        Bool = Complex = Float = Int = _Unchecked
+    Bool = Complex = Float = Int = _Unchecked  # type: ignore
 
 __all__ = ["Bool", "Complex", "Float", "Int", "Tensor"]

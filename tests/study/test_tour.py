@@ -44,7 +44,7 @@ def test_the_site_is_there_before_anything_is_computed_and_pages_follow_one_by_o
 
 @pytest.mark.slow
 def test_the_first_pages_do_not_wait_for_torch():
-    command = "import sys, mmm4rec_lite.study.tour; sys.exit('torch' in sys.modules)"
+    command = "import sys, mmm4rec_lite.study.cli.commands, mmm4rec_lite.study.tour; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
 
 

@@ -1,11 +1,9 @@
 """All commands of the program ``mmm4rec-lite``: the library's, and those of the study on top."""
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from mmm4rec_lite.cli import app
+from mmm4rec_lite.cli.common import Posters
 from mmm4rec_lite.study.cli.audit import audit_command
 from mmm4rec_lite.study.cli.experiments import experiment_app, report_command, reproduce_command
 
@@ -16,9 +14,7 @@ app.command("report")(report_command)
 
 
 @app.command("tour")
-def tour_command(
-    posters: Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")] = None,
-) -> None:
+def tour_command(posters: Posters = None) -> None:
     """Everything once, on MovieLens-100K: data, features, both stages, evaluation, notebooks, site."""
     from mmm4rec_lite.study.tour import tour
 
