@@ -20,7 +20,7 @@ from mmm4rec_lite.models.ssd import ssd_chunked, ssd_masked, ssd_scan
 from mmm4rec_lite.study.protocol.presets import by_scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, legend_beside, panel, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, gridless, legend_beside, panel, panel_row, styled
 
 MARKERS = "osD^v"
 FORMS: dict[str, Callable[..., Tensor]] = {
@@ -45,7 +45,7 @@ def plot_memory_curves(curves: dict[str, Float[Tensor, " L"]], title: str = "") 
     return figure
 
 
-@styled(grid=False)
+@gridless
 def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
     """Square matrices (name -> values) side by side, each with a colour bar of its own; white is 0."""
     figure, axes = panel_row(len(matrices), 3.1 * len(matrices), 3.0, sharey=False)
@@ -61,7 +61,7 @@ def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
     return figure
 
 
-@styled(grid=False)
+@gridless
 def plot_chunk_map(mask: Float[Tensor, "L L"], chunk: int) -> Figure:
     """How the chunked form covers a decay mask: blocks on the diagonal directly, the rest through states."""
     L = len(mask)

@@ -1,6 +1,6 @@
 """Figures of items: strips, sheets and neighbours, with pictures where there are any."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, grouped_bars, legend_beside, panel, span, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, gridless, grouped_bars, legend_beside, panel, span
 
 Folder = Path | str | None  # below which pictures lie
 Frames = Mapping[str, pd.DataFrame]
+Names = Sequence[str]
 Numbers = Iterable[Any]  # a row of them: a list, a tensor, a Series
 Shares = Mapping[str, Float[Tensor, " L"]]  # of L items, 0 to 1, by name
 CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every item
@@ -48,7 +49,7 @@ def _tile(axis, item, folder, marked=False, below="", interpolation=None):
     axis.spines[:].set(visible=True, color=COLOURS[3] if marked else EDGE, lw=3 if marked else 1)
 
 
-@styled(grid=False)
+@gridless
 def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: Collection[str] = ()) -> Figure:
     """Items in a row: their pictures, or cards with the title.
 
@@ -71,7 +72,7 @@ def strip(items: pd.DataFrame, folder: Folder = None, title: str = "", marked: C
     return captioned(figure, title, 10)
 
 
-@styled(grid=False)
+@gridless
 def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), title: str = "") -> Figure:
     """Rows of items, one under the other, such as what several systems recommend; frames as for ``strip`` by name."""
     most = max(map(len, rows.values()))
@@ -86,7 +87,7 @@ def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), ti
     return captioned(figure, title, 10)
 
 
-@styled(grid=False)
+@gridless
 def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Folder = None, title: str = "") -> Figure:
     """A history's items, oldest first, each under its weights and over the gap before it (``gaps``: seconds)."""
     figure = empty_figure(max(0.95 * len(items), 4) + 1.8, 3.3)
@@ -101,7 +102,7 @@ def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Fo
     return captioned(figure, title, 10)
 
 
-@styled(grid=False)
+@gridless
 def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title: str = "") -> Figure:
     """The first items of every domain, a row each, small; grey: no picture. ``items``: columns domain, image."""
     shelves = {name: rows["image"].head(columns) for name, rows in items.groupby("domain", sort=False)}
@@ -120,7 +121,7 @@ def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title:
     return figure
 
 
-@styled(grid=False)
+@gridless
 def neighbour_grid(near: Frames, items: pd.DataFrame, folder: Folder, same: str | None = None) -> Figure:
     """Items on the left, their nearest neighbours beside them, a row per modality, with the cosine below.
 

@@ -1,6 +1,6 @@
 """Figures of decay masks: the masks themselves, what is left, half-lives."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import wrap
 
 import numpy as np
@@ -9,15 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.items import CARD, EDGE, Folder, Numbers, Shares, load_picture
-from mmm4rec_lite.viz.style import COLOURS, grouped_bars, legend_beside, panel, panel_row, shortened, span, styled
+from mmm4rec_lite.viz.items import CARD, EDGE, Folder, Names, Numbers, Shares, load_picture
+from mmm4rec_lite.viz.style import gridless, grouped_bars, legend_beside, panel, panel_row, shortened, span, styled
 
 Mask = Float[Tensor | np.ndarray, "L L"]
-Names = Sequence[str]
 LEFT = r"what is left: $M_{ts}$ (0 to 1)"
 
 
-@styled(grid=False)
+@gridless
 def mask_map(mask: Mask, labels: Names, title: str) -> Figure:
     """A decay mask [L,L] of one head: how much of each past item (column) is left at each step (row).
 
@@ -42,7 +41,7 @@ def mask_map(mask: Mask, labels: Names, title: str) -> Figure:
     return figure
 
 
-@styled(grid=False)
+@gridless
 def picture_mask(
     mask: Mask, items: pd.DataFrame, folder: Folder = None, title: str = "", gaps: Numbers | None = None
 ) -> Figure:
@@ -84,17 +83,17 @@ def picture_mask(
 def weight_bars(weights: Shares, labels: Names, gaps: Numbers) -> Figure:
     """What the last step still has of each past item: a bar per item and name of ``weights``; ``gaps``: seconds."""
     figure, axis = panel(7, 1.2 + 0.26 * len(labels))
-    height = 0.8 / len(weights)
-    for i, (name, values) in enumerate(weights.items()):
-        axis.barh(np.arange(len(labels)) + i * height, values.tolist(), height, label=name, color=COLOURS[i])
+    grouped_bars(axis, weights, flat=True)
     names = [f"{title}  (+{span(gap)})" for title, gap in zip(shortened(labels, 34), gaps)]
-    axis.set_yticks(np.arange(len(labels)) + 0.4 - height / 2, names, fontsize=8)
-    axis.set(xlabel="what is left of the item at the last step (mean over heads, 0 to 1)", ylim=(len(labels), -0.3))
+    axis.set_yticks(range(len(labels)), names, fontsize=8)
+    axis.set_xlabel("what is left of the item at the last step (mean over heads, 0 to 1)")
+    half = 0.4 / len(weights)  # a bar
+    axis.set_ylim(len(labels) - 0.4 + half, half - 0.7)
     axis.legend(fontsize=8)
     return figure
 
 
-@styled(grid=False)
+@gridless
 def mask_difference(before: Mask, after: Mask, labels: Names, names: tuple[str, str] = ("before", "after")) -> Figure:
     """Two decay masks [L,L] of one history and what the second has more (+) or less (-) than the first.
 

@@ -1,6 +1,5 @@
 """Figures of results: curves of training, systems compared, paired differences, ablations."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,10 +10,10 @@ from matplotlib.figure import Figure
 
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz import style
+from mmm4rec_lite.viz.items import Names
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
 Band = tuple[float, str]  # half its width around 0, and its label
-Names = Sequence[str]
 RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
 TIMES = dict(epoch="epoch", seconds="seconds of training", seconds_with_pretraining="seconds, pre-training counted")
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, gridless, legend_beside, panel, panel_row, styled
 
 
 def period_axis(axis: Axes, table: pd.DataFrame) -> None:
@@ -50,7 +50,7 @@ def filter_gain(table: pd.DataFrame, title: str = "") -> Figure:
     return captioned(figure, title)
 
 
-@styled(grid=False)
+@gridless
 def frequency_maps(maps: Mapping[str, Float[Tensor, "F F"]]) -> Figure:
     """What comes out (column) for each pure tone going in (row): maps of ``analysis.frequency_map`` by name."""
     top = max(float(values.max()) for values in maps.values())

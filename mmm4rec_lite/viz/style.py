@@ -1,7 +1,7 @@
 """What all figures share: one style, safe for colour-blind readers and readable in print, and its small parts."""
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial, wraps
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import Any
 
@@ -18,17 +18,13 @@ STYLE = {**FRAMELESS, "figure.dpi": 100, "font.size": 10}
 COLOURS, MARKERS = sns.color_palette("colorblind"), "os^Dv<>"
 
 
-def styled(figure: Callable[..., Any] | None = None, *, grid: bool = True) -> Callable[..., Any]:
-    """Decorator of a figure function: it draws in the one style, on a grid of grey lines unless ``grid=False``."""
-    if figure is None:
-        return partial(styled, grid=grid)
+@contextmanager
+def _drawing(*style):
+    with sns.axes_style(*style), plt.rc_context(STYLE):
+        yield
 
-    @wraps(figure)
-    def drawn(*args, **kwargs):
-        with sns.axes_style("whitegrid" if grid else None), plt.rc_context(STYLE):
-            return figure(*args, **kwargs)
 
-    return drawn
+styled, gridless = (_drawing("whitegrid"), _drawing())  # decorators of figure functions: with grey lines, without
 
 
 def empty_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
@@ -76,13 +72,13 @@ def legend_beside(axis: Axes, **look: Any) -> None:
     axis.legend(**{"fontsize": 8, "loc": "upper left", "bbox_to_anchor": (1, 1), **look})
 
 
-def grouped_bars(axis: Axes, groups: Mapping[str, Iterable[Any]], first: int = 0, **look: Any) -> None:
+def grouped_bars(axis: Axes, groups: Mapping[str, Iterable], first: int = 0, flat: bool = False, **look: Any) -> None:
     """Bars side by side at the places ``first``, ``first`` + 1, ...: a colour and a line of the legend per group."""
-    width = 0.8 / len(groups)
-    for i, (name, heights) in enumerate(groups.items()):
-        heights = [float(height) for height in heights]
-        places = first + np.arange(len(heights)) + (i + 0.5) * width - 0.4
-        axis.bar(places, heights, width, color=COLOURS[i % len(COLOURS)], label=name, **look)
+    width, bars = 0.8 / len(groups), axis.barh if flat else axis.bar
+    for i, (name, sizes) in enumerate(groups.items()):
+        sizes = [float(size) for size in sizes]
+        places = first + np.arange(len(sizes)) + (i + 0.5) * width - 0.4
+        bars(places, sizes, width, color=COLOURS[i % len(COLOURS)], label=name, **look)
 
 
 def log_axis(axis: Axes) -> None:

@@ -50,10 +50,7 @@ class Explorer(ipywidgets.VBox):
         self._run(actions.get("start"))  # what fails at once fails the cell
 
     def do(self, action: Action | None = None) -> None:
-        """Run ``action(self)``, then redraw once, whatever controls it changed.
-
-        An error appears in the line above the figure, which then stays as it was.
-        """
+        """Run ``action(self)``, then redraw once; an error appears above the figure, which then stays as it was."""
         if self._busy:
             return
         self.error.value = ""
@@ -74,10 +71,8 @@ class Explorer(ipywidgets.VBox):
             self._busy = False
 
     def _png(self):
-        drawn = [
-            (a.get_xlim(), a.get_ylim(), a.get_title(), a.get_title("left"), *a.get_xticks(), *a.get_yticks())
-            for a in self.figure.axes
-        ]
+        axes = self.figure.axes
+        drawn = [(a.axis(), a.get_title(), a.get_title("left"), *a.get_xticks(), *a.get_yticks()) for a in axes]
         if drawn != self._still[0]:
             self._canvas.draw()
             self._still = drawn, self._canvas.copy_from_bbox(self.figure.bbox)

@@ -11,7 +11,7 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, slider
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, styled
+from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless
 
 CHANNELS = {"both": (1, 1), "text": (1, 0), "image": (0, 1)}  # where a wave is planted: text, image
 PANELS = ("signals in", "spectrum in", "gain |K| of each channel", "signal out", "spectrum out", "out over in, by bin")
@@ -66,7 +66,7 @@ def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 
     return Explorer("what the Fourier filter passes", figure, rows, redraw, {})
 
 
-@styled(grid=False)
+@gridless
 def _view(L):
     """The figure, and a function that draws signals and a state into it.
 
@@ -83,10 +83,8 @@ def _view(L):
         axis.axhline(1 if ratio else 0, color="black", lw=0.6, ls=":")
     dotted = dict(lw=1.5, marker="o", ms=3)
     looks = [[(0, dict(lw=4, alpha=0.5, label="text")), (1, dict(label="image", **dotted))]] * 3 + [[(2, dotted)]] * 3
-    lines = [
-        [axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0] for colour, look in own]
-        for axis, own in zip(axes, looks)
-    ]
+    line = lambda axis, colour, look: axis.plot([], [], color=COLOURS[colour], animated=True, **look)[0]
+    lines = [[line(axis, *own) for own in both] for axis, both in zip(axes, looks)]
     axes[0].legend(fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1.02, 0.98))
 
     def draw(signals, state):

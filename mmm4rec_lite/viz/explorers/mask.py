@@ -17,7 +17,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, choice, log_slider, set_within, slider, user_choice
 from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, span, styled
+from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless, span
 
 ITEMS = 12  # the latest items that are shown where no model sets a window
 MINUTE = 1 / 60  # in hours: the least gap of the slider
@@ -123,7 +123,7 @@ def _numbers(titles, state):
     return (life if math.isfinite(steps + seconds) else "") + f"{left}; {most}"
 
 
-@styled(grid=False)
+@gridless
 def _view(picture):
     """The figure, and a function that draws a state into it."""
     figure = empty_figure(9.6, 3.6, "none")

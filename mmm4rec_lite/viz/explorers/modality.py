@@ -58,15 +58,13 @@ def modality_dial(
         place = can.cumsum(0) <= round(share / 100 * int(can.sum()))
         return torch.zeros_like(can).scatter(0, order, place & can)
 
-    def replaced(name, kept):
-        """The feature table [I + 1, D] where items that are not ``kept`` [I] have the stand-in."""
-        lost = torch.cat([torch.tensor([False]), ~kept]).to(full[name].device)
-        return torch.where(lost[:, None], without[name], full[name])
-
     def recommend(shares):
         """All items ranked, and who keeps what; ``shares``: dial -> percent."""
         keep = {dial: kept(dial, share) for dial, share in shares.items()}
-        tables = lambda part: [replaced(name, keep[f"{part}_{name}"]) for name in full]
+        stay = lambda dial: torch.nn.functional.pad(keep[dial], (1, 0), value=True).to(model.image_features.device)[
+            :, None
+        ]
+        tables = lambda part: [full[name].where(stay(f"{part}_{name}"), without[name]) for name in full]
         with torch.no_grad(), _features(model, *tables("candidate")):
             candidates = model.candidates()
         with _features(model, *tables("history")):
@@ -95,9 +93,7 @@ def modality_dial(
         for dial, share in zip(dials.values(), SETTINGS.get(explorer.setting.value, ())):
             dial.value = share
 
-    def by_hand(explorer):
-        explorer.setting.value = DIALLED
-
+    by_hand = lambda explorer: explorer.setting.set_trait("value", DIALLED)
     actions = {"start": load, "user": load, "setting": preset} | dict.fromkeys(DIALS, by_hand)
     return Explorer("what is lost without pictures or texts", figure, rows, redraw, actions)
 

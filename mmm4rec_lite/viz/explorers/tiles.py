@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.viz.items import load_picture
-from mmm4rec_lite.viz.style import COLOURS, styled
+from mmm4rec_lite.viz.style import COLOURS, gridless
 
 Picture = Callable[[str | None, int], Image.Image | None]
 
@@ -92,7 +92,7 @@ class Tiles:
         return Image.blend(Image.new("RGB", card.size, "white"), card, least + (1 - least) * tile.strength)
 
 
-@styled(grid=False)
+@gridless
 def shelf(figure: Figure, picture: Picture, title: str, bottom: float, height: float, **options: int) -> Tiles:
     """`Tiles` across a figure, under a title; ``bottom`` and ``height``: shares of the figure's."""
     axis = figure.add_axes((0.01, bottom, 0.98, height))

@@ -27,15 +27,14 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
     check_items("what_if", model, dataset)
     window = model.config.max_len
     button = lambda text: ipywidgets.Button(description=text, layout={"width": "auto"})
-    search = dict(description="search", placeholder="part of a title", continuous_update=False)
+    text = ipywidgets.Text(description="search", placeholder="part of a title", continuous_update=False, **WIDE)
     gap = log_slider("gap before (hours)", 1.0, 1 / 60, 24 * 1000)
     controls = [
         {"user": user_choice(dataset, user)},
         {"item": choice("history item", [("", 0)], 0), "gap": gap},
         {name: button(name) for name in ("earlier", "later", "drop", "reset")},
-        {"search": ipywidgets.Text(**search, **WIDE), "found": choice("found", [("", None)])},
+        {"search": text, "found": choice("found", [("", None)]), "add": button("add at the end")},
     ]
-    controls[-1]["add"] = button("add at the end")
     lines, picture = math.ceil(window / ACROSS), pictures(dataset)
     height = 1.25 * (lines + 1) + 0.6  # inches
     figure = empty_figure(9.6, height, "none")
