@@ -1,7 +1,4 @@
-"""Your own interactions and items, from tables as shops and logs have them, as a dataset.
-
-What is dropped is counted by its reason, in ``info["import"]``; the user sees it through `report`.
-"""
+"""Your own interactions and items, from tables as shops and logs have them, as a dataset."""
 
 import textwrap
 from collections.abc import Sequence
@@ -17,10 +14,12 @@ from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.utils.errors import InputError
 
 ORDER_ONLY = "order only"
-ORDER_HINT = "; for data that have an order only say --order COLUMN, or --order file for the order of the lines"
+HINTS = {  # where more is to be said than --<what> COLUMN
+    "time": "--time COLUMN; where there is only an order: --order COLUMN, or --order file for the order of the lines",
+    "text": "--title COLUMN or --text COLUMN,COLUMN",
+}
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-TEXTS = ("title", "category", "brand", "description")  # the text, where no column is called text
 
 
 def import_tables(
@@ -40,7 +39,7 @@ def import_tables(
     domain: str | None = None,
     image: str | None = None,
 ) -> Dataset:
-    """A `Dataset` from two tables.
+    """A `Dataset` from two tables, with a report in its ``info["import"]``; InputError says what to name or mend.
 
     Parameters
     ----------
@@ -48,21 +47,11 @@ def import_tables(
     images : folder of pictures: named ``<item id>.<jpg, png, webp...>``, or as the image column says
     name : of the dataset; also the domain where there is no domain column
     k : the k-core; 1 keeps every user and item, also items that nobody took
-    user, item, time, title, domain, image : column names; None finds the usual ones (`reading.NAMES`). Image
-        paths are relative to ``images``, or to the folder of the items' table
-    text : columns (list, or str with commas) that make the text; None takes a column called text, or
-        else title, category, brand and description, those that are there
-    order : for data without times: the column of numbers that gives each user's order, or ``"file"``
-        for the order of the lines. Timestamps are then 0, 1, 2... and no times: see `order_only`
+    user, item, time, title, domain, image : column names; None finds the usual ones (`reading.NAMES`); paths of
+        images are relative to ``images``, or to the items' table
+    text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
+    order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines
     time_format : as in `times.read_times`; None finds it out
-
-    Returns
-    -------
-    ``info["times"]`` is "seconds", "days" or "order only"; ``info["import"]`` holds the report.
-
-    Raises
-    ------
-    InputError : an unreadable table, a column that is not there or cannot be told, or nothing left
 
     Examples
     --------
@@ -74,53 +63,39 @@ def import_tables(
         raise InputError("both a time and an order column: take one; the order is for data without times")
     log, goods = _Table(interactions, "interactions"), _Table(items, "items")
     if item is not None and not (item in log.rows or item in goods.rows):
-        raise InputError(
-            f"neither {log.name} nor {goods.name} has a column {item!r} for the item; they have: "
-            f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
-        )
-    log.find("user", user)
-    log.find("item", item if item in log.rows else None)
-    if order is None:
-        log.find("time", time)
-    elif order != "file":
-        log.find("order", order)
-    goods.find("item", item if item in goods.rows else None, more=("id",))
-    goods.find("title", title)
+        there = f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
+        raise InputError(f"neither {log.name} nor {goods.name} has a column {item!r} for the item; they have: {there}")
+    clock = {"time": time} if order is None else {} if order == "file" else {"order": order}
+    log.find(user=user, item=item if item in log.rows else None, **clock)
+    goods.find(more=("id",), item=item if item in goods.rows else None)
+    goods.find(title=title)
     goods.columns["text"] = _texts(goods, text)
-    _all_found(log, goods)
-    goods.find("domain", domain)
-    goods.find("image", image)
+    if faults := log.lacks(*log.columns) + goods.lacks("item", "text"):
+        raise InputError("; ".join(faults))
+    goods.find(domain=domain, image=image)
     shelf = _shelf(goods, name)
-    beside = Path(items).parent if isinstance(items, (str, Path)) else None
-    shelf["image"], folder = _pictures(goods, shelf["item"], images, beside)
-    rows, times = _clean(log, set(shelf["item"]), time_format)
-    if not len(rows):
+    shelf["image"], folder = _pictures(goods, shelf["item"], images)
+    rows, times = _clean(log, shelf["item"], time_format)
+    if rows.empty:
         gone = ", ".join(f"{reason}: {count}" for reason, count in log.dropped.items() if count)
-        raise InputError(
-            f"{log.name}: nothing is left of {len(log.rows)} interactions ({gone}); check the columns "
-            f"({_pairs(log.columns)}) and the items' ids"
-        )
+        remedy = f"check the columns ({_pairs(log.columns)}) and the items' ids"
+        raise InputError(f"{log.name}: nothing is left of {len(log.rows)} interactions ({gone}); {remedy}")
     info = {"source": f"imported from {log.name} and {goods.name}", "core": k, "times": times}
-    whole = dataset = Dataset.from_frames(name, rows, shelf, folder, info)
-    if k > 1:
-        dataset = k_core(whole, k)
-        log.dropped[f"outside the {k}-core"] = len(whole.interactions) - len(dataset.interactions)
-        goods.dropped[f"outside the {k}-core"] = len(whole.items) - len(dataset.items)
+    dataset = Dataset.from_frames(name, rows, shelf, folder, info)
+    dataset = k_core(dataset, k) if k > 1 else dataset
     goods.notes = {"with a picture": int(dataset.items["image"].notna().sum()), **goods.notes}
-    used, by_id = goods.columns, images and "files named by the item's id"
-    named = {"title": used["title"] or "the text", "domain": used["domain"] or f"all {name}"}
-    about = goods.report(len(dataset.items), **named, image=used["image"] or by_id)
-    dataset.info["import"] = {"interactions": log.report(len(dataset.interactions)), "items": about}
+    by_id = images and "files named by the item's id"
+    about = goods.report(len(dataset.items), k, title="the text", domain=f"all {name}", image=by_id)
+    dataset.info["import"] = {"interactions": log.report(len(dataset.interactions), k), "items": about}
     return dataset
 
 
 def order_only(dataset: Dataset) -> bool:
     """Whether ``dataset``, or a part of a union, has an order but no times: no model may then read gaps."""
-
-    def found(info):
-        return info.get("times") == ORDER_ONLY or any(found(part) for part in info.get("parts", {}).values())
-
-    return found(dataset.info)
+    infos = [dataset.info]
+    for info in infos:  # which grows by the parts
+        infos.extend(info.get("parts", {}).values())
+    return any(info.get("times") == ORDER_ONLY for info in infos)
 
 
 def report(dataset: Dataset) -> list[str]:
@@ -139,22 +114,38 @@ class _Table:
     """A table, which column of it is what, and what was dropped of it, and why."""
 
     def __init__(self, source, word):
-        self.name = Path(source).name if isinstance(source, (str, Path)) else word
-        self.rows = read_any(source)
+        path = Path(word if isinstance(source, pd.DataFrame) else source)
+        self.name, self.folder, self.rows = path.name, path.parent, read_any(source)
         self.columns, self.dropped, self.notes = {}, {}, {}
 
-    def find(self, what, wanted=None, more=()):
-        self.columns[what] = find_column(self.rows, what, wanted, self.name, must=False, more=more)
+    def find(self, more=(), **wanted):
+        for what, column in wanted.items():
+            self.columns[what] = find_column(self.rows, what, column, self.name, must=False, more=more)
+
+    def lacks(self, *wanted):
+        """What to say, if anything, of wanted columns that neither were given nor could be recognised."""
+        lost = [what for what in wanted if not self.columns[what]]
+        lacking = " and no ".join(lost).replace("text", "title and no text")
+        say = ", ".join(HINTS.get(what, f"--{what} COLUMN") for what in lost)
+        there = list_columns(self.rows)
+        return [f"{self.name}: no {lacking} column was recognised among: {there}; say {say}"] if lost else []
 
     def keep(self, frame, mask, reason):
         """The rows of ``frame`` that may stay; the others are counted."""
         self.dropped[reason] = int((~mask).sum())
         return frame[mask]
 
-    def report(self, kept, **named):
+    def text(self, column, index):
+        """A column as text; missing where there is no such column."""
+        return as_text(self.rows.loc[index, column]) if column else pd.Series(np.nan, index, dtype=str)
+
+    def report(self, kept, k, **otherwise):
+        if k > 1:
+            self.dropped[f"outside the {k}-core"] = len(self.rows) - kept - sum(self.dropped.values())
         taken = np.hstack([name for name in self.columns.values() if name]).tolist()
         unused = [column for column in self.rows if column not in taken]
-        about = {"table": self.name, "read": len(self.rows), "kept": kept, "columns": {**self.columns, **named}}
+        columns = {what: name or otherwise.get(what) for what, name in self.columns.items()}
+        about = {"table": self.name, "read": len(self.rows), "kept": kept, "columns": columns}
         return {**about, "not used": unused, "dropped": self.dropped, "notes": self.notes}
 
 
@@ -163,11 +154,9 @@ def _clean(log, known, form):
     rows = pd.DataFrame({what: as_text(log.rows[column]) for what, column in log.columns.items()})
     for what in log.columns:
         rows = log.keep(rows, rows[what].notna(), f"no {what}")
-    if "time" in rows:
-        where = f"{log.name}, column {log.columns['time']!r}"
-        values, log.notes["times"] = read_times(rows["time"], form, where) if len(rows) else (np.nan, "")
-        rows = rows.assign(at=values)
-        rows = log.keep(rows, rows["at"].notna(), "unreadable time")
+    if timed := "time" in rows:
+        at, log.notes["times"] = read_times(rows["time"], form, f"{log.name}, column {log.columns['time']!r}")
+        rows = log.keep(rows.assign(at=at), at.notna(), "unreadable time")
         rows = log.keep(rows, rows["at"].between(0, LATEST), "time before 1970 or after the year 5138")
     elif "order" in rows:
         log.notes["times"] = "none; a column gives the order"
@@ -178,14 +167,11 @@ def _clean(log, known, form):
         rows = rows.assign(at=np.arange(len(rows)))
     rows = log.keep(rows, rows["item"].isin(known), "item not among the items")
     rows = rows.sort_values("at", kind="stable")  # before the fractions of seconds go
-    if "time" in rows:
-        rows["timestamp"] = np.floor(rows["at"]).astype("int64")
-        times = "days" if (rows["timestamp"] % 86400 == 0).all() else "seconds"
-    else:
-        rows["timestamp"] = (rows.groupby("user")["at"].rank("dense") - 1).astype("int64")
-        times = ORDER_ONLY
-    repeats = rows.duplicated(["user", "item", "timestamp"])
-    return log.keep(rows, ~repeats, "exact repeats of user, item and time"), times
+    at = rows["at"] if timed else rows.groupby("user")["at"].rank("dense") - 1
+    rows["timestamp"] = np.floor(at).astype("int64")
+    times = ORDER_ONLY if not timed else "days" if (rows["timestamp"] % 86400 == 0).all() else "seconds"
+    once = ~rows.duplicated(["user", "item", "timestamp"])
+    return log.keep(rows, once, "exact repeats of user, item and time"), times
 
 
 def _texts(goods, text):
@@ -193,25 +179,10 @@ def _texts(goods, text):
     if text:
         named = map(str.strip, text.split(",")) if isinstance(text, str) else text
         return [find_column(goods.rows, "text", column, goods.name) for column in named]
-    usual = {what: find_column(goods.rows, what, None, goods.name, must=False) for what in ("text", *TEXTS)}
-    found = [usual["text"]] if usual["text"] else [usual[what] for what in TEXTS if usual[what]]
-    return found or [column for column in [goods.columns["title"]] if column]
-
-
-def _all_found(log, goods):
-    """InputError that names every column that neither was given nor could be recognised, of both tables."""
-    lost = {what: f"--{what} COLUMN" for what, column in log.columns.items() if column is None}
-    lost_items = {} if goods.columns["item"] else {"item": "--item COLUMN"}
-    if not goods.columns["text"]:
-        lost_items["title and no text"] = "--title COLUMN or --text COLUMN,COLUMN"
-    faults = []
-    for table, options in ((log, lost), (goods, lost_items)):
-        if options:
-            lacking, there = " and no ".join(options), list_columns(table.rows)
-            say = ", ".join(options.values()) + (ORDER_HINT if "time" in options else "")
-            faults.append(f"{table.name}: no {lacking} column was recognised among: {there}; say {say}")
-    if faults:
-        raise InputError("; ".join(faults))
+    sorts = ("text", "title", "category", "brand", "description")
+    usual = [find_column(goods.rows, what, None, goods.name, must=False) for what in sorts]
+    found = usual[:1] if usual[0] else usual[1:] if any(usual) else [goods.columns["title"]]
+    return [column for column in found if column]
 
 
 def _shelf(goods, name):
@@ -219,62 +190,41 @@ def _shelf(goods, name):
     ids = as_text(goods.rows[goods.columns["item"]])
     ids = goods.keep(ids, ids.notna(), "no item")
     ids = goods.keep(ids, ~ids.duplicated(), "repeated item, the first line was kept")
-
-    def text_of(column):
-        return as_text(goods.rows[column][ids.index])
-
-    parts = [text_of(column).fillna("").str[:LONGEST] for column in goods.columns["text"]]
+    parts = [goods.text(column, ids.index).fillna("").str[:LONGEST] for column in goods.columns["text"]]
     joined = [". ".join(part.rstrip(".") for part in row if part) for row in zip(*parts)] if parts[1:] else parts[0]
-    table = pd.DataFrame({"item": ids, "text": pd.Series(joined, ids.index, dtype=str)})
-    table["title"] = table["text"].str[:200].map(lambda text: textwrap.shorten(text, 80, placeholder="...") or None)
-    table["title"] = table["title"].astype(str).fillna(ids)
-    if goods.columns["title"]:
-        table["title"] = text_of(goods.columns["title"]).str[:LONGEST].fillna(table["title"])
-    table["domain"] = name
-    if goods.columns["domain"]:  # a comma parts the names of domains on the command line
-        domains = text_of(goods.columns["domain"]).str.replace(r"\s*,\s*", " & ", regex=True)
-        table["domain"] = domains.fillna("unknown")
-    goods.notes["without text"] = int((table["text"] == "").sum())
-    goods.notes[f"texts cut at {LONGEST} characters"] = int((table["text"].str.len() >= LONGEST).sum())
-    table["text"] = table["text"].str[:LONGEST]
-    return table
+    text = pd.Series(joined, ids.index, dtype=str)
+    short = text.str[:200].map(lambda words: textwrap.shorten(words, 80, placeholder="..."))
+    title = goods.text(goods.columns["title"], ids.index).str[:LONGEST].fillna(short.where(short != "", ids))
+    domain = goods.text(goods.columns["domain"], ids.index).str.replace(r"\s*,\s*", " & ", regex=True)  # see --domain
+    domain = domain.fillna("unknown" if goods.columns["domain"] else name)
+    goods.notes["without text"] = int((text == "").sum())
+    goods.notes[f"texts cut at {LONGEST} characters"] = int((text.str.len() >= LONGEST).sum())
+    return pd.DataFrame({"item": ids, "title": title, "text": text.str[:LONGEST], "domain": domain})
 
 
-def _pictures(goods, ids, images, beside):
-    """Each item's picture (or None) as a path below a folder, and that folder.
-
-    An item's entry in the image column goes before a file in ``images`` named by its id.
-    """
+def _pictures(goods, ids, images):
+    """Each item's picture or None, by the image column or else by its id, as a path below a folder; and that folder."""
     if images is not None and not Path(images).is_dir():
         raise InputError(f"{images}: there is no such folder of pictures")
-    root = (Path(images) if images is not None else beside or Path()).resolve()
+    root = Path(goods.folder if images is None else images).resolve()
     # Looked up in a list, so that no id is ever taken for a path.
     files = [] if images is None else sorted(path.name for path in root.iterdir() if path.suffix.lower() in PICTURES)
-    named = {Path(file).stem: file for file in reversed(files)}
-    column = goods.columns["image"]
-    listed = as_text(goods.rows[column])[ids.index] if column else pd.Series(np.nan, ids.index, dtype=str)
-    web, inside = listed.str.match(r"\w+://").astype(bool), {}
-    for path in listed[~web].dropna().unique():
-        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
-            raise InputError(
-                f"{goods.name}: the picture {path[:80]!r} does not lie below {root.name}; give paths relative to "
-                "--images, or to the items' table"
-            )
-        inside[path] = (root / path).is_file()
-    own = listed.map(lambda path: inside.get(path, False)).astype(bool)
-    found = listed.where(own, ids.map(named)) if len(listed) else listed
+    named = pd.Series({Path(file).stem: file for file in reversed(files)}, dtype=str)
+    listed = goods.text(goods.columns["image"], ids.index).dropna()
+    web = listed.str.match(r"\w+://")
+    local = listed[~web]
+    if outside := [path for path in local if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path]:
+        remedy = "give paths relative to --images, or to the items' table"
+        raise InputError(f"{goods.name}: the picture {outside[0][:80]!r} does not lie below {root.name}; {remedy}")
+    own = local[[(root / path).is_file() for path in local]]
+    found = own.reindex(ids.index).fillna(ids.map(named).astype(object))
     if images is not None and found.isna().all():
-        raise InputError(
-            f"{images}: no picture of any item; expected files named <item id>.jpg (png, webp...), or an "
-            "image column with paths relative to this folder"
-        )
-    lost = listed.notna() & ~own & ~web
-    goods.notes["pictures that the image column names and that are not there"] = int(lost.sum())
+        wanted = "files named <item id>.jpg (png, webp...), or an image column with paths relative to this folder"
+        raise InputError(f"{images}: no picture of any item; expected {wanted}")
+    goods.notes["pictures that the image column names and that are not there"] = len(local) - len(own)
     goods.notes["web addresses in the image column, not fetched"] = int(web.sum())
-    paths = [f"{root.name}/{path}" if isinstance(path, str) else None for path in found]
-    return pd.Series(paths, ids.index, dtype=object), root.parent
+    return (root.name + "/" + found).astype(object).where(found.notna(), None), root.parent
 
 
 def _pairs(columns):
-    words = {what: " + ".join(name) if isinstance(name, list) else name for what, name in columns.items()}
-    return ", ".join(f"{what} = {name}" for what, name in words.items() if name)
+    return ", ".join(f"{what} = {' + '.join(np.atleast_1d(name))}" for what, name in columns.items() if name)

@@ -20,14 +20,11 @@ ASK = "say --time-format: s, ms, us, ns, iso or a pattern such as '%d/%m/%Y %H:%
 
 
 def read_times(values: pd.Series, form: str | None = None, where: str = "times") -> tuple[pd.Series, str]:
-    """Seconds since 1970 of ``values``, text without missing cells, and in words what they were taken for.
+    """Seconds since 1970 (float64, NaN where unreadable) of texts, and in words what they were taken for.
 
-    Numbers are seconds, milliseconds, microseconds or nanoseconds by the size of their median, or dates
-    (20241231); else ISO 8601, where no zone means UTC; else days and months, when the column itself shows
-    which stands first. ``form`` ("s", "ms", "us", "ns", "iso" or a strftime pattern) decides instead.
-
-    The seconds are float64, NaN where a value cannot be read. InputError for an unknown ``form``, where day or month
-    first cannot be told, most values cannot be read, or the numbers are too small for times since 1970.
+    ``form`` is a unit of numbers ("s", "ms", "us", "ns"), "iso" or a strftime pattern. Without it, what most values
+    look like decides: numbers are of the unit that fits their median, or dates (20241231); ISO 8601 without a zone is
+    UTC; of days and months the column itself must show which stands first. InputError where it cannot be told.
     """
     values = values.str.strip().str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
     if form is None:
@@ -45,8 +42,8 @@ def read_times(values: pd.Series, form: str | None = None, where: str = "times")
     out = found.astype(float).replace([np.inf, -np.inf], np.nan).reindex(values.index)
     lost = values[out.isna()]
     if 2 * len(lost) > len(out):
-        example = str(lost.iloc[0])[:60]
-        raise InputError(f"{where}: {len(lost)} of {len(out)} values cannot be read, such as {example!r}; {TAKEN}")
+        count = f"{len(lost)} of {len(out)} values"
+        raise InputError(f"{where}: {count} cannot be read, such as {str(lost.iloc[0])[:60]!r}; {TAKEN}")
     return out, name
 
 
@@ -58,11 +55,11 @@ def _number(values, where):
     unit = next((unit for unit, factor in UNITS.items() if size <= LATEST * factor), "ns")
     seconds = numbers / UNITS[unit]
     if seconds.max() < SMALL:
-        raise InputError(
-            f"{where}: the numbers end at {numbers.max():g}, too small for times since 1970; if they only "
-            "give the order, say --order COLUMN; if they are a spreadsheet's numbers of days, export them "
-            f"as dates; {TAKEN}"
+        fault = (
+            f"the numbers end at {numbers.max():g}, too small for times since 1970; if they only give the order, say"
         )
+        days = "if they are a spreadsheet's numbers of days, export them as dates"
+        raise InputError(f"{where}: {fault} --order COLUMN; {days}; {TAKEN}")
     return seconds, f"unix time in {unit}"
 
 
@@ -74,14 +71,13 @@ def _iso(values, where):
 def _day_month(values, where):
     """12/31/2024 23:59: a number above 12 must show, somewhere in the column, which is the day."""
     parts = values.str.extract(DAY_MONTH)
-    over = parts[["first", "second"]].astype(int) > 12
-    day_first, month_first = ((over[a] & ~over[b]).any() for a, b in (("first", "second"), ("second", "first")))
+    first, second = (parts[name].astype(int) > 12 for name in ("first", "second"))
+    day_first, month_first = (first & ~second).any(), (second & ~first).any()
     if day_first == month_first:
-        mixed, unknown = "has days before months and months before days", "does not show whether the day or the month"
-        raise InputError(
-            f"{where}: {mixed if day_first else unknown + ' stands first'} (such as {values.iloc[0]!r}); say "
-            "--time-format '%d/%m/%Y' or '%m/%d/%Y' (with ' %H:%M' or ' %H:%M:%S' where there is a time of day)"
-        )
+        unknown = "does not show whether the day or the month stands first"
+        fault = "has days before months and months before days" if day_first else unknown
+        say = "say --time-format '%d/%m/%Y' or '%m/%d/%Y' (with ' %H:%M' or ' %H:%M:%S' where there is a time of day)"
+        raise InputError(f"{where}: {fault} (such as {values.iloc[0]!r}); {say}")
     day, month = ("first", "second") if day_first else ("second", "first")
     seconds = parts["sec"].fillna("0").str.replace(r"^\d+$", r"\g<0>.0", regex=True).str[:12]
     clock = parts["hour"].str.cat([parts["minute"], seconds], ":").fillna("0:0:0.0")
