@@ -1,14 +1,11 @@
 """The demo store: a made-up shop with ten domains whose truth is known and adjustable. Nothing is downloaded.
 
-The truth, user by user (`StoreConfig` has the parameters):
-
 * An item has a *kind*, a shape and a colour (16 kinds), and a popularity. Its picture shows shape and colour, its
   text names them, and each of the four is wrong now and then, on its own: modalities complement one another.
 * A user has a favourite colour, the *taste*, which drifts, and at any time one kind as *interest*. Purchases are of
   that kind (share ``focus``) or impulses; popularity decides within both.
-* Purchases come in visits; absences of weeks lie between. Over a gap the interest lasts with probability
-  2^(-gap / half_life), else it gives way to another one: a new one, mostly of the favourite colour, or, with
-  ``seasons`` above 1, the one that is due to come round again.
+* Over a gap the interest lasts with probability 2^(-gap / half_life), else it gives way to a new one, mostly of the
+  favourite colour, or, with ``seasons`` above 1, to the one that is due to come round again.
 
 Interest and taste form a Markov chain with few states whose steps depend on the gaps, so the distribution of the
 next item given a history is exact and cheap to compute (forward filtering): `oracle_scorer` ranks by it.
@@ -39,7 +36,8 @@ DOMAINS = SOURCES + TARGETS
 KINDS = len(SHAPES) * len(COLOURS)  # kind = shape * 4 + colour
 HOUR, DAY, YEAR, START = 3600, 86400, 365 * 86400, 1_600_000_000
 SHORTEST = 5  # purchases of a user
-NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in np.linspace(-4, 4, 4001)])  # its distribution function
+QUANTILES = np.linspace(-4, 4, 4001)  # of the normal distribution, by a table: the same on every machine
+NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in QUANTILES])  # its distribution function
 SHARES = ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing")
 LEAST = {"users": 1, "items": KINDS, "length": SHORTEST, "popularity": 0, "drift": 0, "seed": 0}
 KNOWS = ("all", "both", "picture", "text", "shape", "colour")
@@ -91,7 +89,7 @@ class StoreConfig:
 
 
 def read_parameters(words: Sequence[str]) -> StoreConfig:
-    """A `StoreConfig` from words such as "users=1000"; InputError for unknown names and values of another type."""
+    """A `StoreConfig` from words such as "users=1000"."""
     types: dict[str, Any] = {field.name: field.type for field in fields(StoreConfig)}
     known = {}
     for word in words:
@@ -109,24 +107,22 @@ def read_parameters(words: Sequence[str]) -> StoreConfig:
 class Truth:
     """What the store knows, from its config alone: `items`, and the chain of tastes and interests.
 
-    A state is (taste, interest) or, with seasons, (taste, interest, next interest, ...); tables of states have
-    the shape [4, 16, ...]. Over one gap two things may happen, both independently given the gap: the taste is
-    drawn anew (probability d) and the interest gives way (probability s).
+    A state is (taste, interest, with seasons the next interests); tables of states have the shape [4, 16, ...]. Over a
+    gap the taste may be drawn anew (probability d) and the interest give way (s), independently given the gap.
     """
 
     def __init__(self, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS) -> None:
-        self.config = config or StoreConfig()
+        self.config = config = config or StoreConfig()
         if lost := [name for name in domains if name not in DOMAINS]:
             raise InputError(f"store: no domain {lost[0]!r}; there are {', '.join(DOMAINS)}")
-        self.domains = tuple(domains)
-        colour = np.arange(KINDS) % len(COLOURS)
-        favourite = (colour == np.arange(len(COLOURS))[:, None]) * len(COLOURS) / KINDS
-        self.fresh = self.config.taste * favourite + (1 - self.config.taste) / KINDS  # new interest | taste [4,16]
+        self.domains, self.recall = tuple(domains), config.recall if config.seasons > 1 else 0.0
+        favourite = (np.arange(KINDS) % len(COLOURS) == np.arange(len(COLOURS))[:, None]) * len(COLOURS) / KINDS
+        self.fresh = config.taste * favourite + (1 - config.taste) / KINDS  # a new interest, given the taste [4, 16]
 
     @cached_property
     def items(self) -> pd.DataFrame:
-        """item, domain, shape, colour, kind, weight (its share of the domain's popularity), what its picture and
-        its text say (picture_shape, ..., 0 to 3), has_picture."""
+        """Item, domain, shape, colour, kind, weight (share of the domain's popularity), picture_shape and so on (what
+        picture and text say, 0 to 3), has_picture."""
         return pd.concat([self._shelf(name) for name in self.domains], ignore_index=True)
 
     def _shelf(self, domain):
@@ -145,14 +141,15 @@ class Truth:
 
     def gaps(self, uniform: np.ndarray) -> np.ndarray:
         """Gaps in whole seconds for numbers in [0, 1) [..., 2]: absence or not, how long."""
-        spread = _normal_quantile(uniform[..., 1])
+        spread = np.interp(uniform[..., 1], NORMAL, QUANTILES)
         absent = uniform[..., 0] < self.config.absence
         return np.rint(np.where(absent, 60 * DAY * 2**spread, 2 * HOUR * 4**spread)).astype(np.int64)
 
     def events(self, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(s, d): probabilities [...] that the interest gives way, the taste changes, over ``gaps`` [...] seconds."""
-        w, (s, d), (mean_s, mean_d) = self.config.gap_effect, self._full_events(gaps), self._mean_events
-        return w * s + (1 - w) * mean_s, w * d + (1 - w) * mean_d
+        w, rates = self.config.gap_effect, zip(self._full_events(gaps), self._mean_events)
+        s, d = (w * full + (1 - w) * mean for full, mean in rates)
+        return s, d
 
     def _full_events(self, gaps):
         """The same where gaps have their full effect."""
@@ -160,9 +157,7 @@ class Truth:
 
     @cached_property
     def _mean_events(self):
-        gaps, share = self._grid
-        s, d = self._full_events(gaps)
-        return share @ s, share @ d
+        return [self._grid[1] @ full for full in self._full_events(self._grid[0])]
 
     @cached_property
     def _grid(self):
@@ -183,14 +178,10 @@ class Truth:
         """The distribution over states [B, 4, 16, ...] one gap later, for ``odds`` [B, 4] (torch, float64)."""
         odds = odds.T.reshape(4, -1, *[1] * (states.dim() - 1))
         moved = states.mean(1, keepdim=True).expand_as(states)
-        return odds[0] * states + odds[2] * moved + self._turn(odds[1] * states + odds[3] * moved)
-
-    def _turn(self, states):
-        """The interest gives way: to the next one of the round, or to a fresh one in its place."""
-        states = states.movedim(2, -1)
-        recall = self.config.recall if self.config.seasons > 1 else 0.0
+        turned = (odds[1] * states + odds[3] * moved).movedim(2, -1)  # to the next of the round, or to a fresh one
         fresh = torch.from_numpy(self.fresh).reshape(1, 4, KINDS, *[1] * (states.dim() - 3))
-        return recall * states + (1 - recall) * states.sum(2, keepdim=True) * fresh
+        turned = self.recall * turned + (1 - self.recall) * turned.sum(2, keepdim=True) * fresh
+        return odds[0] * states + odds[2] * moved + turned
 
     @cached_property
     def start(self) -> Float[Tensor, "4 16 ..."]:
@@ -209,14 +200,11 @@ def make_store(
 ) -> Dataset:
     """The demo store's `Dataset`; its ``info`` holds the parameters, from which `truth_of` makes the `Truth` again.
 
-    ``folder``: where the pictures are drawn, PNG, below ``images/``; None: no pictures (every image is None), all
-    else the same. A domain comes out the same whichever others are made with it.
-
     Parameters
     ----------
-    folder : where pictures are drawn; None: none are
+    folder : where pictures are drawn, PNG, below ``images/``; None: none are, all else the same
     config : its sizes and parameters
-    domains : some of its ten
+    domains : some of its ten; each comes out the same whichever others are made with it
 
     Examples
     --------
@@ -262,11 +250,6 @@ def _random(config, domain, stream):
     return np.random.default_rng([config.seed, DOMAINS.index(domain), *STREAMS[stream]])
 
 
-def _normal_quantile(uniform):
-    """Standard normal quantiles by interpolation in a table of 4,001, cut at 4: the same on every machine."""
-    return np.interp(uniform, NORMAL, np.linspace(-4, 4, 4001))
-
-
 def _purchases(truth, shelf, rng):
     """A domain's interactions: user, item, timestamp."""
     config, n = truth.config, truth.config.users
@@ -276,29 +259,24 @@ def _purchases(truth, shelf, rng):
     table = truth.start.numpy()
     state = np.stack(np.unravel_index(_draw(table.ravel(), rng.random(n)), table.shape))  # [1 + seasons, n]
     weight, kind = shelf["weight"].to_numpy(), shelf["kind"].to_numpy()
-    fresh, within = truth.fresh, weight * (kind == np.arange(KINDS)[:, None])
+    within = weight * (kind == np.arange(KINDS)[:, None])
     time = START + (2 * YEAR * rng.random(n)).astype(np.int64)
     steps = []
     for t in range(length.max()):
         u = rng.random((n, 8))
         if t:
             gaps = truth.gaps(u[:, :2])
-            time = time + gaps
-            s, d = truth.events(gaps)
+            time, (s, d) = time + gaps, truth.events(gaps)
             state[0] = np.where(u[:, 2] < d, np.minimum(4 * u[:, 2] / np.maximum(d, 1e-9), 3).astype(int), state[0])
             due = np.roll(state[1:], -1, axis=0)
-            if config.seasons == 1:
-                due[0] = _draw(fresh[state[0]], u[:, 4])
-            else:
-                due[0] = np.where(u[:, 5] < config.recall, due[0], _draw(fresh[state[0]], u[:, 4]))
+            due[0] = np.where(u[:, 5] < truth.recall, due[0], _draw(truth.fresh[state[0]], u[:, 4]))
             state[1:] = np.where(u[:, 3] < s, due, state[1:])
         impulse = u[:, 6] >= config.focus
         item = np.where(impulse, _draw(weight, u[:, 7]), _draw(within[state[1]], u[:, 7]))
         steps.append((item, time))
     item, time = (np.stack(part, 1) for part in zip(*steps))
     real = np.arange(item.shape[1]) < length[:, None]
-    domain = shelf["domain"].iloc[0]
-    user = np.repeat([f"{domain}-u{i:05}" for i in range(n)], length)
+    user = np.repeat([f"{shelf['domain'].iloc[0]}-u{i:05}" for i in range(n)], length)
     return pd.DataFrame({"user": user, "item": shelf["item"].to_numpy()[item[real]], "timestamp": time[real]})
 
 
@@ -313,17 +291,14 @@ def _draw(weights, uniform):
 def oracle_scorer(
     truth: Truth, dataset: Dataset, gaps: bool = True, knows: str = "all"
 ) -> Callable[[Batch], Float[Tensor, "B K"]]:
-    """The scorer batch -> probabilities of the next item [B, I + 1] that knows the truth, for `rank_rows`.
+    """The scorer batch -> probabilities of the next item that knows the truth, for `rank_rows`.
 
-    The forward filter over tastes and interests. It knows the parameters, all popularities and the history, not the
-    time of the request: the last gap is averaged over. Given the last n purchases only (``max_len`` of
-    `rank_rows`), it is the best that can be done with these. Of a part of the store, such as one domain's
-    5-core, it ranks the items that are left; where purchases were dropped it is not quite the best.
+    It knows the parameters, all popularities and the history, not the time of the request: the last gap is averaged
+    over. It is the best that can be done with a history of different items, none of them dropped.
 
-    gaps: False averages over every gap, inside the history too: the best without any time.
+    gaps: False averages over the gaps inside the history too: the best without any time.
     knows: "all", or what an item's kind is judged from: "both" modalities, its "picture", its "text", or its true
-        "shape" or "colour" alone. These are exact for a history of different items; they learn nothing about an
-        item from other users, as a model with a table of items may.
+        "shape" or "colour" alone; nothing is learnt about an item from other users.
     """
     if knows not in KNOWS:
         raise InputError(f"store: knows must be one of {', '.join(KNOWS)}, not {knows!r}")
@@ -345,11 +320,11 @@ def oracle_scorer(
         rows = len(batch.items)
         states = truth.start.expand(rows, *truth.start.shape)
         inner = [1] * (states.dim() - 3)
-        odds = torch.from_numpy(truth.odds(batch.times.diff(dim=1).clamp(min=0).numpy())) if gaps else None
+        odds = unknown[:, None].expand(rows, *batch.items.shape[1:], 4)
+        if gaps:
+            odds = torch.from_numpy(truth.odds(batch.times.diff(dim=1).clamp(min=0).numpy()))
         for t in range(int(batch.lengths.max())):
-            new = states
-            if t:
-                new = truth.step(new, odds[:, t - 1] if gaps else unknown)
+            new = truth.step(states, odds[:, t - 1]) if t else states
             new = new * sold[:, batch.items[:, t]].T.reshape(rows, 1, KINDS, *inner)
             new = new / new.sum(tuple(range(1, new.dim())), keepdim=True)
             real = (t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1))
@@ -365,16 +340,15 @@ def oracle_scorer(
 def _judged(config, shelf, knows):
     """P(kind | what is shown) of every item [I, 16]; kinds are equally frequent."""
     kinds = np.arange(KINDS)
-    if knows == "all":
-        return (shelf["kind"].to_numpy()[:, None] == kinds).astype(float)
-    if knows in ("shape", "colour"):
-        same = shelf[knows].to_numpy()[:, None] == (kinds // len(COLOURS) if knows == "shape" else kinds % len(COLOURS))
-        return same / same.sum(1, keepdims=True)
-    odds = np.ones((len(shelf), KINDS))
-    for modality in ("picture", "text") if knows == "both" else (knows,):
-        right = getattr(config, modality)
-        for attribute, value in (("shape", kinds // len(COLOURS)), ("colour", kinds % len(COLOURS))):
-            same = shelf[f"{modality}_{attribute}"].to_numpy()[:, None] == value
-            one = right * same + (1 - right) / 4
-            odds *= np.where(shelf["has_picture"].to_numpy()[:, None], one, 1) if modality == "picture" else one
+    values = {"kind": kinds, "shape": kinds // len(COLOURS), "colour": kinds % len(COLOURS)}
+    column = {column: shelf[column].to_numpy()[:, None] for column in shelf}
+    if (seen := knows.replace("all", "kind")) in values:
+        odds = (column[seen] == values[seen]).astype(float)
+    else:
+        odds = np.ones((len(shelf), KINDS))
+        for modality in ("picture", "text") if knows == "both" else (knows,):
+            right, shown = getattr(config, modality), column["has_picture"] | (modality == "text")
+            for attribute in ("shape", "colour"):
+                same = column[f"{modality}_{attribute}"] == values[attribute]
+                odds *= np.where(shown, right * same + (1 - right) / 4, 1)
     return odds / odds.sum(1, keepdims=True)
