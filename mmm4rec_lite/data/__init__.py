@@ -18,28 +18,6 @@ from mmm4rec_lite.data.split import Sequences, Split, global_time, leave_one_out
 from mmm4rec_lite.data.statistics import dataset_statistics
 from mmm4rec_lite.data.tabular import import_tables, order_only
 
-__all__ = [
-    "SOURCES",
-    "TARGETS",
-    "Batch",
-    "Dataset",
-    "Sequences",
-    "Split",
-    "augmented_text",
-    "batch",
-    "dataset_statistics",
-    "epoch",
-    "global_time",
-    "import_tables",
-    "k_core",
-    "leave_one_out",
-    "load_dataset",
-    "movielens_100k",
-    "order",
-    "order_only",
-    "prefixes",
-    "sample_rows",
-    "sequences",
-    "tie_share",
-    "union",
-]
+__all__ = ["SOURCES", "TARGETS", "Batch", "Dataset", "Sequences", "Split", "augmented_text", "batch"]
+__all__ += ["dataset_statistics", "epoch", "global_time", "import_tables", "k_core", "leave_one_out", "load_dataset"]
+__all__ += ["movielens_100k", "order", "order_only", "prefixes", "sample_rows", "sequences", "tie_share", "union"]

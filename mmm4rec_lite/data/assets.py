@@ -7,21 +7,15 @@ import pandas as pd
 
 from mmm4rec_lite.utils.optional import extra
 
-SIZE = 64
 SHAPES = (("round", "circular"), ("square", "boxy"), ("triangular", "three-cornered"), ("ring-shaped", "hooped"))
 COLOURS = (("red", "scarlet"), ("green", "emerald"), ("blue", "navy"), ("yellow", "golden"))
 INKS = np.array([(200, 48, 40), (52, 148, 72), (44, 92, 184), (228, 188, 36)])
 BRANDS = np.array(["Alder", "Birk", "Corvo", "Dunne", "Ekko", "Fjord", "Grove", "Halden"])
-DEPARTMENTS = (  # of the ten domains
-    "Lighting Kitchen Furniture Fashion Decoration Textiles Kitchen Decoration Textiles Fashion".split()
-)
+DEPARTMENTS = "Lighting Kitchen Furniture Fashion Decoration Textiles Kitchen Decoration Textiles Fashion".split()
 
 
 def words(shelf: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """title, text (a frame like ``shelf``) in words for text_shape and text_colour; synonyms, brands tell nothing.
-
-    ``number``: the domain's, 0 to 9.
-    """
+    """Title and text for text_shape and text_colour; synonyms and brands tell nothing; ``number``: the domain's."""
     domain, n = shelf["domain"].iloc[0], len(shelf)
 
     def one_of(count):
@@ -29,10 +23,9 @@ def words(shelf: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.Data
 
     brand = BRANDS[one_of(len(BRANDS))]
     shape, colour = np.array(SHAPES)[shelf["text_shape"], one_of(2)], np.array(COLOURS)[shelf["text_colour"], one_of(2)]
-    category = np.array(SHAPES)[shelf["text_shape"], 0]
+    category, place = np.array(SHAPES)[shelf["text_shape"], 0], f"{DEPARTMENTS[number]}, {domain}"
     single = "scarf" if domain == "scarves" else domain.removesuffix("s")
     title = [f"{b} {c} {s} {single}" for b, c, s in zip(brand, colour, shape)]
-    place = f"{DEPARTMENTS[number]}, {domain}"
     text = [f"{t}. {place}, {c} {domain}. Brand: {b}." for t, c, b in zip(title, category, brand)]
     return pd.DataFrame({"title": title, "text": text}, index=shelf.index)
 
@@ -53,11 +46,8 @@ def draw(shelf: pd.DataFrame, images: pd.Series, folder: Path, number: int, rng:
 
 
 def picture(shape: int, colour: int, number: int, u: np.ndarray) -> np.ndarray:
-    """One picture, uint8 [64, 64, 3]: a shape in a colour on a pale ground whose tint tells the domain ``number``.
-
-    ``u``: seven numbers in [0, 1) for what tells nothing.
-    """
-    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / SIZE * 2 - 1  # -1 to 1, y downwards
+    """One picture, uint8 [64, 64, 3], on a pale ground whose tint tells the domain; ``u`` [7]: what tells nothing."""
+    y, x = (np.mgrid[:64, :64] + 0.5) / 64 * 2 - 1  # -1 to 1, y downwards
     angle = (u[0] - 0.5) * 0.7
     x, y = x - 0.3 * (u[1] - 0.5), y - 0.3 * (u[2] - 0.5)
     x, y = (x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)) / (0.5 + 0.2 * u[3])

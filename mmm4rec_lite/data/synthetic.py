@@ -41,6 +41,7 @@ NORMAL = np.array([(1 + erf(z / 2**0.5)) / 2 for z in QUANTILES])  # its distrib
 SHARES = ("focus", "absence", "gap_effect", "taste", "recall", "picture", "text", "missing")
 LEAST = {"users": 1, "items": KINDS, "length": SHORTEST, "popularity": 0, "drift": 0, "seed": 0}
 KNOWS = ("all", "both", "picture", "text", "shape", "colour")
+Scorer = Callable[[Batch], Float[Tensor, "B K"]]
 STREAMS = {"items": (0, 0), "words": (0, 1), "users": (1, 0), "pictures": (2, 0)}  # of random numbers, per domain
 
 
@@ -99,8 +100,8 @@ def read_parameters(words: Sequence[str]) -> StoreConfig:
         try:
             known[name] = types[name](value)
         except ValueError:
-            wanted = "a whole number" if types[name] is int else "a number"
-            raise InputError(f"store: {name} must be {wanted}, not {value!r}") from None
+            sort = "whole number" if types[name] is int else "number"
+            raise InputError(f"store: {name} must be a {sort}, not {value!r}") from None
     return StoreConfig(**known)
 
 
@@ -129,15 +130,13 @@ class Truth:
         config, rng, n = self.config, _random(self.config, domain, "items"), self.config.items
         kind = rng.permutation(np.arange(n) % KINDS)
         weight = (1 + rng.permutation(n)) ** -float(config.popularity)
-        about = dict(item=[f"{domain}-{i:04}" for i in range(n)], domain=domain)
-        about |= dict(shape=kind // len(COLOURS), colour=kind % len(COLOURS), kind=kind, weight=weight / weight.sum())
-        shelf = pd.DataFrame(about)
+        shelf = pd.DataFrame(dict(item=[f"{domain}-{i:04}" for i in range(n)], domain=domain))
+        shelf = shelf.assign(shape=kind // 4, colour=kind % 4, kind=kind, weight=weight / weight.sum())
         for modality in ("picture", "text"):
             for attribute in ("shape", "colour"):
                 right = rng.random(n) < getattr(config, modality)
                 shelf[f"{modality}_{attribute}"] = np.where(right, shelf[attribute], (4 * rng.random(n)).astype(int))
-        bare = rng.permutation(n) < round(config.missing * n)
-        return shelf.assign(has_picture=~bare)
+        return shelf.assign(has_picture=rng.permutation(n) >= round(config.missing * n))
 
     def gaps(self, uniform: np.ndarray) -> np.ndarray:
         """Gaps in whole seconds for numbers in [0, 1) [..., 2]: absence or not, how long."""
@@ -147,17 +146,13 @@ class Truth:
 
     def events(self, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(s, d): probabilities [...] that the interest gives way, the taste changes, over ``gaps`` [...] seconds."""
-        w, rates = self.config.gap_effect, zip(self._full_events(gaps), self._mean_events)
-        s, d = (w * full + (1 - w) * mean for full, mean in rates)
-        return s, d
+        (grid, share), w = self._grid, self.config.gap_effect
+        (s, d), (all_s, all_d) = self._full_events(gaps), self._full_events(grid)
+        return w * s + (1 - w) * (share @ all_s), w * d + (1 - w) * (share @ all_d)
 
     def _full_events(self, gaps):
         """The same where gaps have their full effect."""
         return 1 - 2.0 ** (-gaps / (self.config.half_life * DAY)), 1 - np.exp(-self.config.drift * gaps / YEAR)
-
-    @cached_property
-    def _mean_events(self):
-        return [self._grid[1] @ full for full in self._full_events(self._grid[0])]
 
     @cached_property
     def _grid(self):
@@ -213,9 +208,8 @@ def make_store(
     """
     truth = Truth(config, domains)
     items = truth.items
-    image = pd.Series(None, index=items.index, dtype=object)
-    if folder is not None:
-        image = ("images/" + items["item"] + ".png").astype(object).where(items["has_picture"], None)
+    drawn = items["has_picture"] & (folder is not None)
+    image = ("images/" + items["item"] + ".png").astype(object).where(drawn, None)
     rows, words = [], []
     for name in truth.domains:
         shelf, number = items[items["domain"] == name], DOMAINS.index(name)
@@ -223,17 +217,15 @@ def make_store(
         words.append(assets.words(shelf, number, _random(truth.config, name, "words")))
         if folder is not None:
             assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
-    about = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
-    info = {**about, "store": asdict(truth.config), "domains": list(truth.domains)}
+    info = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
+    info |= {"store": asdict(truth.config), "domains": list(truth.domains)}
     items = items.assign(image=image, **pd.concat(words))
     return Dataset.from_frames("store", pd.concat(rows, ignore_index=True), items, folder, info)
 
 
 def save_store(out: Path | str, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS) -> None:
     """`make_store` with its pictures as the dataset folder ``out``; the same config gives the same bytes."""
-    out = Path(out).absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as work:
+    with tempfile.TemporaryDirectory() as work:
         make_store(work, config, domains).save(out)
 
 
@@ -254,8 +246,8 @@ def _purchases(truth, shelf, rng):
     """A domain's interactions: user, item, timestamp."""
     config, n = truth.config, truth.config.users
     mean = max(config.length - SHORTEST, 1e-9)
-    longest = int(SHORTEST + 4 * mean)
-    length = np.minimum(SHORTEST + np.floor(np.log1p(-rng.random(n)) / np.log1p(-1 / (1 + mean))), longest).astype(int)
+    more = np.log1p(-rng.random(n)) / np.log1p(-1 / (1 + mean))
+    length = (SHORTEST + np.floor(more)).clip(max=int(SHORTEST + 4 * mean)).astype(int)
     table = truth.start.numpy()
     state = np.stack(np.unravel_index(_draw(table.ravel(), rng.random(n)), table.shape))  # [1 + seasons, n]
     weight, kind = shelf["weight"].to_numpy(), shelf["kind"].to_numpy()
@@ -271,8 +263,7 @@ def _purchases(truth, shelf, rng):
             due = np.roll(state[1:], -1, axis=0)
             due[0] = np.where(u[:, 5] < truth.recall, due[0], _draw(truth.fresh[state[0]], u[:, 4]))
             state[1:] = np.where(u[:, 3] < s, due, state[1:])
-        impulse = u[:, 6] >= config.focus
-        item = np.where(impulse, _draw(weight, u[:, 7]), _draw(within[state[1]], u[:, 7]))
+        item = np.where(u[:, 6] < config.focus, _draw(within[state[1]], u[:, 7]), _draw(weight, u[:, 7]))
         steps.append((item, time))
     item, time = (np.stack(part, 1) for part in zip(*steps))
     real = np.arange(item.shape[1]) < length[:, None]
@@ -288,9 +279,7 @@ def _draw(weights, uniform):
     return np.minimum((total <= (uniform * total[:, -1])[:, None]).sum(1), total.shape[1] - 1)
 
 
-def oracle_scorer(
-    truth: Truth, dataset: Dataset, gaps: bool = True, knows: str = "all"
-) -> Callable[[Batch], Float[Tensor, "B K"]]:
+def oracle_scorer(truth: Truth, dataset: Dataset, gaps: bool = True, knows: str = "all") -> Scorer:
     """The scorer batch -> probabilities of the next item that knows the truth, for `rank_rows`.
 
     It knows the parameters, all popularities and the history, not the time of the request: the last gap is averaged
@@ -320,17 +309,15 @@ def oracle_scorer(
         rows = len(batch.items)
         states = truth.start.expand(rows, *truth.start.shape)
         inner = [1] * (states.dim() - 3)
-        odds = unknown[:, None].expand(rows, *batch.items.shape[1:], 4)
-        if gaps:
-            odds = torch.from_numpy(truth.odds(batch.times.diff(dim=1).clamp(min=0).numpy()))
+        passed = batch.times.diff(dim=1).clamp(min=0).numpy()
+        odds = torch.from_numpy(truth.odds(passed)) if gaps else unknown[:, None].expand(*passed.shape, 4)
         for t in range(int(batch.lengths.max())):
             new = truth.step(states, odds[:, t - 1]) if t else states
             new = new * sold[:, batch.items[:, t]].T.reshape(rows, 1, KINDS, *inner)
             new = new / new.sum(tuple(range(1, new.dim())), keepdim=True)
             real = (t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1))
             states = torch.where(real, new, states)
-        interest = truth.step(states, unknown).sum([1, *range(3, states.dim())])  # [B, 16]
-        scores = interest @ sold * order
+        scores = truth.step(states, unknown).sum([1, *range(3, states.dim())]) @ sold * order
         scores[:, 0] = -torch.inf
         return scores
 
