@@ -16,7 +16,9 @@ from mmm4rec_lite.data.dataset import Dataset, tie_share
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 
+Ids = Iterable[Any]
 DAY, QUARTILES = 86400, (0.25, 0.5, 0.75)
+COUNTS = ["users", "items", "images", "interactions"]
 PER_DECADE = 4  # bins of positive gaps per factor of ten
 ROWS = 1024  # of a table of cosines, held at once
 
@@ -39,8 +41,7 @@ def beside_paper(datasets: Iterable[Dataset]) -> pd.DataFrame:
     paper = paper.loc[published.paper(1)["dataset"].unique()].reset_index()
     both = {"measured": dataset_statistics(datasets).drop(columns="tie_share"), "published": paper}
     table = pd.concat(both, names=["numbers"]).reset_index("numbers").reset_index(drop=True)
-    counts = dict.fromkeys(["users", "items", "images", "interactions"], "int64")
-    return table.astype(counts)[["numbers", *both["measured"].columns]]
+    return table.astype(dict.fromkeys(COUNTS, "int64"))[["numbers", *both["measured"].columns]]
 
 
 def gaps(dataset: Dataset) -> np.ndarray:
@@ -118,10 +119,7 @@ def popularity(datasets: Iterable[Dataset]) -> pd.DataFrame:
 
 
 def popularity_statistics(datasets: Iterable[Dataset], percents: Sequence[int] = (1, 10, 50)) -> pd.DataFrame:
-    """Shares of the interactions on the most popular 1, 10, 50 % of items (rounded up), and the Gini coefficient.
-
-    The latter is half the mean absolute difference of two items' counts over the mean count: 0 when all sell alike.
-    """
+    """Shares of the interactions on the most popular 1, 10, 50 % of items (rounded up), and Gini (0: all alike)."""
     table = []
     for dataset in datasets:
         counts = _counts(dataset)
@@ -142,11 +140,7 @@ def image_coverage(dataset: Dataset) -> pd.DataFrame:
 
 
 def neighbours(
-    items: Iterable[Any],
-    vectors: Float[Tensor, "I D"],
-    k: int = 5,
-    among: Iterable[Any] | None = None,
-    of: Iterable[Any] | None = None,
+    items: Ids, vectors: Float[Tensor, "I D"], k: int = 5, among: Ids | None = None, of: Ids | None = None
 ) -> pd.DataFrame:
     """The k nearest items by cosine: item, rank (from 1), neighbour (not the item itself), cosine; ties in any order.
 
@@ -156,31 +150,25 @@ def neighbours(
     items, vectors, shape = list(items), vectors.float(), list(vectors.shape)
     if len(shape) != 2 or shape[0] != len(items):
         raise InputError(f"neighbours: expected one vector for each of {len(items)} items, not an array {shape}")
-
-    def places(wanted):
-        wanted = list(wanted)
-        rows = pd.Index(items).get_indexer(wanted)
-        if (rows < 0).any():
-            unknown = wanted[int((rows < 0).argmax())]
-            raise InputError(f"neighbours: no item {unknown!r} among {len(items)}; check the ids")
-        return torch.from_numpy(rows)
-
-    pool = places(items if among is None else among)
-    start = pool if of is None else places(of)
+    among = items if among is None else list(among)
+    of, known = among if of is None else list(of), set(items)
+    if unknown := [item for item in (*among, *of) if item not in known]:
+        raise InputError(f"neighbours: no item {unknown[0]!r} among {len(items)}; check the ids")
+    pool, start = (torch.from_numpy(pd.Index(items).get_indexer(ids)) for ids in (among, of))
     if not 1 <= k < len(pool):
         raise InputError(f"neighbours: k must be from 1 to {len(pool) - 1} among {len(pool)} items, not {k}")
     used = torch.cat([pool, start])
     if (lost := vectors[used].norm(dim=1) == 0).any():
         fault = "has a vector of length 0 (has it no picture?); leave such items out of among and of"
         raise InputError(f"neighbours: item {items[used[lost][0]]!r} {fault}")
-    unit, found = F.normalize(vectors, dim=1), []
+    unit, parts = F.normalize(vectors, dim=1), []
     for rows in start.split(ROWS):
         cosine = unit[rows] @ unit[pool].T
-        found.append(cosine.masked_fill(rows[:, None] == pool, -torch.inf).topk(k, dim=1))
-    cosine, near = (torch.cat(part).flatten() for part in zip(*found))
-    ids, ranks = np.array(items, dtype=object), np.tile(np.arange(1, k + 1), len(start))
-    found, cosine = ids[pool[near]], cosine.clamp(-1, 1).numpy()
-    return pd.DataFrame(dict(item=ids[start.repeat_interleave(k)], rank=ranks, neighbour=found, cosine=cosine))
+        parts.append(cosine.masked_fill(rows[:, None] == pool, -torch.inf).topk(k, dim=1))
+    cosine, near = (torch.cat(part).flatten() for part in zip(*parts))
+    ids, item = np.array(items, dtype=object), start.repeat_interleave(k)
+    found = dict(item=ids[item], rank=np.tile(np.arange(1, k + 1), len(start)), neighbour=ids[pool[near]])
+    return pd.DataFrame(found | dict(cosine=cosine.clamp(-1, 1).numpy()))
 
 
 def agreement(one: pd.DataFrame, other: pd.DataFrame, candidates: int) -> pd.Series:
@@ -220,9 +208,8 @@ def without_image(vectors: Float[Tensor, "I D"], has_image: Iterable[bool], k: i
     bare, n = (~has).nonzero()[:, 0], len(has)
     if len(vectors) != n or len(bare) < 2 or n - len(bare) < 1 or not 1 <= k < n:
         wanted = f"vectors of {n} items, two of them or more without a picture, and k below {n}"
-        raise InputError(
-            f"without_image: expected {wanted}; got {len(vectors)} vectors, {len(bare)} such items, k = {k}"
-        )
+        got = f"{len(vectors)} vectors, {len(bare)} items without a picture, k = {k}"
+        raise InputError(f"without_image: expected {wanted}; got {got}")
     unit = F.normalize(vectors, dim=1)
     ties, met, highest = torch.zeros(n), torch.zeros(n, dtype=torch.bool), -torch.inf
     for rows in torch.arange(n).split(ROWS):

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
+from itertools import product
 from math import erf, isfinite
 from pathlib import Path
 from typing import Any
@@ -124,19 +125,18 @@ class Truth:
     def items(self) -> pd.DataFrame:
         """Item, domain, shape, colour, kind, weight (share of the domain's popularity), picture_shape and so on (what
         picture and text say, 0 to 3), has_picture."""
-        return pd.concat([self._shelf(name) for name in self.domains], ignore_index=True)
-
-    def _shelf(self, domain):
-        config, rng, n = self.config, _random(self.config, domain, "items"), self.config.items
-        kind = rng.permutation(np.arange(n) % KINDS)
-        weight = (1 + rng.permutation(n)) ** -float(config.popularity)
-        shelf = pd.DataFrame(dict(item=[f"{domain}-{i:04}" for i in range(n)], domain=domain))
-        shelf = shelf.assign(shape=kind // 4, colour=kind % 4, kind=kind, weight=weight / weight.sum())
-        for modality in ("picture", "text"):
-            for attribute in ("shape", "colour"):
+        config, n, shelves = self.config, self.config.items, []
+        for domain in self.domains:
+            rng = _random(config, domain, "items")
+            kind = rng.permutation(np.arange(n) % KINDS)
+            weight = (1 + rng.permutation(n)) ** -float(config.popularity)
+            shelf = pd.DataFrame(dict(item=[f"{domain}-{i:04}" for i in range(n)], domain=domain))
+            shelf = shelf.assign(shape=kind // 4, colour=kind % 4, kind=kind, weight=weight / weight.sum())
+            for modality, attribute in product(("picture", "text"), ("shape", "colour")):
                 right = rng.random(n) < getattr(config, modality)
                 shelf[f"{modality}_{attribute}"] = np.where(right, shelf[attribute], (4 * rng.random(n)).astype(int))
-        return shelf.assign(has_picture=rng.permutation(n) >= round(config.missing * n))
+            shelves.append(shelf.assign(has_picture=rng.permutation(n) >= round(config.missing * n)))
+        return pd.concat(shelves, ignore_index=True)
 
     def gaps(self, uniform: np.ndarray) -> np.ndarray:
         """Gaps in whole seconds for numbers in [0, 1) [..., 2]: absence or not, how long."""
@@ -217,8 +217,8 @@ def make_store(
         words.append(assets.words(shelf, number, _random(truth.config, name, "words")))
         if folder is not None:
             assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
-    info = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
-    info |= {"store": asdict(truth.config), "domains": list(truth.domains)}
+    about = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
+    info = {**about, "store": asdict(truth.config), "domains": list(truth.domains)}
     items = items.assign(image=image, **pd.concat(words))
     return Dataset.from_frames("store", pd.concat(rows, ignore_index=True), items, folder, info)
 
@@ -282,12 +282,9 @@ def _draw(weights, uniform):
 def oracle_scorer(truth: Truth, dataset: Dataset, gaps: bool = True, knows: str = "all") -> Scorer:
     """The scorer batch -> probabilities of the next item that knows the truth, for `rank_rows`.
 
-    It knows the parameters, all popularities and the history, not the time of the request: the last gap is averaged
-    over. It is the best that can be done with a history of different items, none of them dropped.
-
-    gaps: False averages over the gaps inside the history too: the best without any time.
-    knows: "all", or what an item's kind is judged from: "both" modalities, its "picture", its "text", or its true
-        "shape" or "colour" alone; nothing is learnt about an item from other users.
+    It knows the parameters, all popularities and the history, not the time of the request: over the last gap it
+    averages (``gaps`` False: over every gap), and it learns nothing about an item from other users. ``knows``: "all",
+    or what an item's kind is judged from, "both" modalities, its "picture", its "text", its true "shape" or "colour".
     """
     if knows not in KNOWS:
         raise InputError(f"store: knows must be one of {', '.join(KNOWS)}, not {knows!r}")
@@ -305,18 +302,15 @@ def oracle_scorer(truth: Truth, dataset: Dataset, gaps: bool = True, knows: str 
 
     @torch.no_grad()
     def score(batch):
-        batch = batch.to("cpu")
-        rows = len(batch.items)
+        batch, rows = batch.to("cpu"), len(batch.items)
         states = truth.start.expand(rows, *truth.start.shape)
-        inner = [1] * (states.dim() - 3)
         passed = batch.times.diff(dim=1).clamp(min=0).numpy()
         odds = torch.from_numpy(truth.odds(passed)) if gaps else unknown[:, None].expand(*passed.shape, 4)
         for t in range(int(batch.lengths.max())):
             new = truth.step(states, odds[:, t - 1]) if t else states
-            new = new * sold[:, batch.items[:, t]].T.reshape(rows, 1, KINDS, *inner)
+            new = new * sold[:, batch.items[:, t]].T.reshape(rows, 1, KINDS, *[1] * (states.dim() - 3))
             new = new / new.sum(tuple(range(1, new.dim())), keepdim=True)
-            real = (t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1))
-            states = torch.where(real, new, states)
+            states = torch.where((t < batch.lengths).reshape(rows, *[1] * (states.dim() - 1)), new, states)
         scores = truth.step(states, unknown).sum([1, *range(3, states.dim())]) @ sold * order
         scores[:, 0] = -torch.inf
         return scores
@@ -330,12 +324,11 @@ def _judged(config, shelf, knows):
     values = {"kind": kinds, "shape": kinds // len(COLOURS), "colour": kinds % len(COLOURS)}
     column = {column: shelf[column].to_numpy()[:, None] for column in shelf}
     if (seen := knows.replace("all", "kind")) in values:
-        odds = (column[seen] == values[seen]).astype(float)
+        odds, modalities = (column[seen] == values[seen]).astype(float), []
     else:
-        odds = np.ones((len(shelf), KINDS))
-        for modality in ("picture", "text") if knows == "both" else (knows,):
-            right, shown = getattr(config, modality), column["has_picture"] | (modality == "text")
-            for attribute in ("shape", "colour"):
-                same = column[f"{modality}_{attribute}"] == values[attribute]
-                odds *= np.where(shown, right * same + (1 - right) / 4, 1)
+        odds, modalities = np.ones((len(shelf), KINDS)), ["picture", "text"] if knows == "both" else [knows]
+    for modality, attribute in product(modalities, ("shape", "colour")):
+        right, same = getattr(config, modality), column[f"{modality}_{attribute}"] == values[attribute]
+        shown = column["has_picture"] | (modality == "text")
+        odds *= np.where(shown, right * same + (1 - right) / 4, 1)
     return odds / odds.sum(1, keepdims=True)

@@ -14,10 +14,8 @@ from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.utils.errors import InputError
 
 ORDER_ONLY = "order only"
-HINTS = {  # where more is to be said than --<what> COLUMN
-    "time": "--time COLUMN; where there is only an order: --order COLUMN, or --order file for the order of the lines",
-    "text": "--title COLUMN or --text COLUMN,COLUMN",
-}
+HINTS = {"text": "--title COLUMN or --text COLUMN,COLUMN"}  # where more is to be said than --<what> COLUMN
+HINTS["time"] = "--time COLUMN; without times: --order COLUMN, or --order file for the order of the lines"
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 

@@ -8,14 +8,11 @@ from mmm4rec_lite.utils.errors import InputError
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SMALL = 10**8  # seconds: March 1973; a column that stays below counts something else than time since 1970
-DAY_MONTH = (
-    r"(?P<first>\d{1,2})[-/.](?P<second>\d{1,2})[-/.](?P<year>\d{4})"
-    r"(?:[T, ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<sec>\d{2}(?:\.\d+)?))?)?\s*(?P<half>[AaPp][Mm])?"
-)
-TAKEN = (
-    "taken are unix time in s, ms, us or ns, ISO 8601, day.month.year, day/month/year and month/day/year (these "
-    "also with AM/PM), and yyyymmdd; for others say --time-format with a pattern such as '%d.%m.%y'"
-)
+CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d+))?)?"
+DATE = r"(?P<one>\d{1,2})[-/.](?P<two>\d{1,2})[-/.](?P<year>\d{4})"
+DAY_MONTH = rf"{DATE}(?:[T, ]+{CLOCK})?\s*(?P<half>[AaPp][Mm])?"
+FORMS = "unix time in s, ms, us or ns, ISO 8601, day.month.year, day/month/year, month/day/year (AM/PM, too), yyyymmdd"
+TAKEN = f"taken are {FORMS}; for others say --time-format with a pattern such as '%d.%m.%y'"
 ASK = "say --time-format: s, ms, us, ns, iso or a pattern such as '%d/%m/%Y %H:%M'"
 
 
@@ -43,7 +40,7 @@ def read_times(values: pd.Series, form: str | None = None, where: str = "times")
     lost = values[out.isna()]
     if 2 * len(lost) > len(out):
         count = f"{len(lost)} of {len(out)} values"
-        raise InputError(f"{where}: {count} cannot be read, such as {str(lost.iloc[0])[:60]!r}; {TAKEN}")
+        raise InputError(f"{where}: {count} cannot be read, such as {lost.iloc[0][:60]!r}; {TAKEN}")
     return out, name
 
 
@@ -55,11 +52,8 @@ def _number(values, where):
     unit = next((unit for unit, factor in UNITS.items() if size <= LATEST * factor), "ns")
     seconds = numbers / UNITS[unit]
     if seconds.max() < SMALL:
-        fault = (
-            f"the numbers end at {numbers.max():g}, too small for times since 1970; if they only give the order, say"
-        )
-        days = "if they are a spreadsheet's numbers of days, export them as dates"
-        raise InputError(f"{where}: {fault} --order COLUMN; {days}; {TAKEN}")
+        remedy = "if they only give an order, say --order COLUMN; a spreadsheet's numbers of days, export as dates"
+        raise InputError(f"{where}: the numbers end at {numbers.max():g}, too small for times; {remedy}; {TAKEN}")
     return seconds, f"unix time in {unit}"
 
 
@@ -70,20 +64,18 @@ def _iso(values, where):
 
 def _day_month(values, where):
     """12/31/2024 23:59: a number above 12 must show, somewhere in the column, which is the day."""
-    parts = values.str.extract(DAY_MONTH)
-    first, second = (parts[name].astype(int) > 12 for name in ("first", "second"))
-    day_first, month_first = (first & ~second).any(), (second & ~first).any()
+    parts = values.str.extract(DAY_MONTH).fillna(dict.fromkeys(["hour", "minute", "second", "part"], "0"))
+    one, two = (parts[name].astype(int) > 12 for name in ("one", "two"))
+    day_first, month_first = (one & ~two).any(), (two & ~one).any()
     if day_first == month_first:
         unknown = "does not show whether the day or the month stands first"
         fault = "has days before months and months before days" if day_first else unknown
         say = "say --time-format '%d/%m/%Y' or '%m/%d/%Y' (with ' %H:%M' or ' %H:%M:%S' where there is a time of day)"
         raise InputError(f"{where}: {fault} (such as {values.iloc[0]!r}); {say}")
-    day, month = ("first", "second") if day_first else ("second", "first")
-    seconds = parts["sec"].fillna("0").str.replace(r"^\d+$", r"\g<0>.0", regex=True).str[:12]
-    clock = parts["hour"].str.cat([parts["minute"], seconds], ":").fillna("0:0:0.0")
-    text = parts["year"].str.cat([parts[month], parts[day]], "-") + " " + clock
-    halves = _stamps(text + " " + parts["half"], "%Y-%m-%d %I:%M:%S.%f %p")
-    out = _stamps(text, "%Y-%m-%d %H:%M:%S.%f").where(parts["half"].isna(), halves)
+    form = "%d %m %Y %H %M %S.%f" if day_first else "%m %d %Y %H %M %S.%f"
+    text = parts["one"].str.cat(parts[["two", "year", "hour", "minute", "second"]], " ") + "." + parts["part"].str[:9]
+    halves = _stamps(text + " " + parts["half"], form.replace("%H", "%I") + " %p")
+    out = _stamps(text, form).where(parts["half"].isna(), halves)
     return out, f"dates with the {'day' if day_first else 'month'} first, UTC"
 
 
