@@ -24,57 +24,33 @@ from mmm4rec_lite.utils.optional import extra
 with extra("data"):
     import polars as pl
 
-CATEGORIES = {  # the paper's name of a domain -> Amazon's name of its files
-    "Food": "Grocery_and_Gourmet_Food",
-    "CDs": "CDs_and_Vinyl",
-    "Kindle": "Kindle_Store",
-    "Movies": "Movies_and_TV",
-    "Home": "Home_and_Kitchen",
-    "Scientific": "Industrial_and_Scientific",
-    "Pantry": "Prime_Pantry",
-    "Instruments": "Musical_Instruments",
-    "Arts": "Arts_Crafts_and_Sewing",
-    "Office": "Office_Products",
-}
+_NAMES = """
+Food=Grocery_and_Gourmet_Food CDs=CDs_and_Vinyl Kindle=Kindle_Store Movies=Movies_and_TV Home=Home_and_Kitchen
+Scientific=Industrial_and_Scientific Pantry=Prime_Pantry Instruments=Musical_Instruments
+Arts=Arts_Crafts_and_Sewing Office=Office_Products
+"""
+CATEGORIES = dict(pair.split("=") for pair in _NAMES.split())  # the paper's name of a domain -> Amazon's of its files
 AMAZON_SOURCES = ("Food", "CDs", "Kindle", "Movies", "Home")
+HOME = "https://nijianmo.github.io/amazon/index.html"
 INFO = {
-    "source": "Amazon Reviews 2018, https://nijianmo.github.io/amazon/index.html",
+    "source": f"Amazon Reviews 2018, {HOME}",
     "terms": "research use; not to be redistributed",
     "citation": "Ni, Li and McAuley (2019), Justifying Recommendations using Distantly-Labeled Reviews and "
     "Fine-Grained Aspects, https://doi.org/10.18653/v1/D19-1018",
 }
+TEXT_FIELDS = ("title", "categories", "brand")
 RATINGS = {"item": pl.String, "user": pl.String, "rating": pl.Float32, "timestamp": pl.Int64}
 CHUNK = 500_000  # reviews held as Python objects at once
 
 
 def amazon(
-    name: str,
-    raw: Path | str,
-    fields: Sequence[str] = ("title", "categories", "brand"),
-    k: int = 5,
-    progress: bool = True,
+    name: str, raw: Path | str, fields: Sequence[str] = TEXT_FIELDS, k: int = 5, progress: bool = True
 ) -> tuple[Dataset, pd.DataFrame]:
-    """One domain of Amazon Reviews 2018 from its published files, k-cored to a fixed point, and its image URLs.
+    """One domain from its published files, k-cored to a fixed point, and a frame [item, url] of its pictures.
 
-    Parameters
-    ----------
-    name : one of the paper's ten (`CATEGORIES`) or Amazon's name of the files, such as ``Gift_Cards``
-    raw : folder that holds the files, itself or in a folder called ``name``: ratings ``NAME.csv`` (item,
-        user, rating, seconds; no header) or reviews ``NAME.json.gz`` or ``NAME_5.json.gz``, the first
-        of these that is there; and ``meta_NAME.json.gz``
-    fields : what the text is made of, in this order (`amazon_meta.FIELDS`)
-    k : users and items keep at least so many interactions
-    progress : show a bar while metadata are read
-
-    Returns
-    -------
-    The dataset and a frame [item, url], one row per item that has one. The dataset's info counts what was read,
-    dropped and why. Times are whole days, so ties are common: they keep the file's order. Items are
-    sorted by id. The same files give the same dataset.
-
-    Raises
-    ------
-    InputError : files absent, cut or empty, an unknown field, or nothing left
+    ``name``: the paper's (`CATEGORIES`) or Amazon's. ``raw`` or a folder ``name`` in it holds ``meta_NAME.json.gz``
+    and ratings ``NAME.csv`` (item, user, rating, seconds; no header) or else reviews ``NAME.json.gz`` or
+    ``NAME_5.json.gz``. Times are whole days, so ties are common: they keep the file's order. Items are sorted by id.
     """
     if (unknown := [field for field in fields if field not in FIELDS]) or not fields:
         raise InputError(f"fields: {', '.join(unknown) or 'none given'}; choose from {', '.join(FIELDS)}")
@@ -85,23 +61,20 @@ def amazon(
     distinct = len(rows)
     enough = rows.group_by("item").len().filter(pl.col("len") >= k)["item"]
     items, known, meta = metadata(metadata_file, set(enough.cast(pl.String)), fields, progress)
-    ids = pl.Series(list(known), dtype=pl.String).cast(rows["item"].dtype)
-    rows = rows.filter(pl.col("item").is_in(ids.implode()))
+    rows = rows.filter(pl.col("item").is_in(pl.Series(list(known), dtype=rows["item"].dtype).implode()))
     if rows.is_empty():
-        raise InputError(
-            f"{ratings_file}: none of its {read['lines']} lines is an interaction with an item of "
-            f"{metadata_file.name}; expected item, user, rating, seconds since 1970"
-        )
+        fault = f"none of its {read['lines']} lines is an interaction with an item of {metadata_file.name}"
+        raise InputError(f"{ratings_file}: {fault}; expected item, user, rating, seconds since 1970")
     core = rows.filter(in_core([rows[side].to_physical().to_numpy() for side in ("user", "item")], k))
     if core.is_empty():
         raise InputError(f"{ratings_file}: nothing is left of its {k}-core")
     read |= {"exact repeats": found - distinct, "item without metadata": distinct - len(rows)}
     read |= {f"outside the {k}-core": len(rows) - len(core), "kept": len(core)}
-    items = items[items["item"].isin(core["item"].unique().cast(pl.String).to_list())]
-    items = items.sort_values("item", ignore_index=True).assign(image=None, domain=name)
-    urls = items.loc[items["url"] != "", ["item", "url"]].reset_index(drop=True)
     interactions = core.select(pl.col("user", "item").cast(pl.String), "timestamp").to_pandas()
     del rows, core
+    items = items[items["item"].isin(interactions["item"].unique())]
+    items = items.sort_values("item", ignore_index=True).assign(image=None, domain=name)
+    urls = items.loc[items["url"] != "", ["item", "url"]].reset_index(drop=True)
     kept = {"without title": int((items["title"] == items["item"]).sum())}
     kept |= {"without text": int((items["text"] == "").sum()), "with image URL": len(urls)}
     files = {"files": [ratings_file.name, metadata_file.name], "fields": list(fields), "core": k}
@@ -112,26 +85,21 @@ def amazon(
 def domain(name: str) -> str:
     """A domain's name as datasets have it: the paper's, in any case, where it has one. InputError for what is none."""
     if not re.fullmatch(r"\w+", name):
-        known = ", ".join(CATEGORIES)
-        raise InputError(
-            f"'{name}' is no category; take one of {known} or a name of Amazon's files, such as Gift_Cards"
-        )
+        raise InputError(f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or of Amazon's: Gift_Cards...")
     papers = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
     return papers.get(name.lower(), name)
 
 
 def union_domains(parts: Sequence[tuple[Dataset, pd.DataFrame]], name: str) -> tuple[Dataset, pd.DataFrame]:
-    """`union` of domains and of their image URLs.
+    """`union` of domains and of their image URLs; only an item id that two of them share becomes ``<domain>/<item>``.
 
-    Users become ``<domain>/<user>``, as the public code has it: nobody is one user in two domains. Only an item
-    id that two domains share becomes ``<domain>/<item>``; the info counts these.
+    Users become ``<domain>/<user>``, as the public code has it: nobody is one user in two domains.
     """
     ids = pd.concat([dataset.items["item"] for dataset, _ in parts])
-    shared = set(ids[ids.duplicated()])
+    shared = ids[ids.duplicated()].unique()
 
     def own(frame, dataset):
-        both = frame["item"].isin(shared)
-        return frame.assign(item=frame["item"].mask(both, dataset.name + "/" + frame["item"])) if shared else frame
+        return frame.assign(item=frame["item"].mask(frame["item"].isin(shared), dataset.name + "/" + frame["item"]))
 
     apart = [replace(d, items=own(d.items, d), interactions=own(d.interactions, d)) for d, _ in parts]
     whole, urls = union(apart, name), pd.concat([own(urls, dataset) for dataset, urls in parts], ignore_index=True)
@@ -142,60 +110,48 @@ def table_1(datasets: Sequence[Dataset]) -> pd.DataFrame:
     """`dataset_statistics` of datasets of `amazon` or `union_domains`, with image_urls, and paper_users... beside."""
     table = dataset_statistics(datasets)
     table.insert(3, "image_urls", [_urls(dataset) for dataset in datasets])
-    for column, values in zip(COUNTS, zip(*(_paper(dataset) or [None] * 4 for dataset in datasets))):
-        table[f"paper_{column}"] = pd.array(values, dtype="Int64")
-    return table
+    return table.join(pd.DataFrame(map(_paper, datasets), columns=COUNTS, dtype="Int64").add_prefix("paper_"))
 
 
 def differences(dataset: Dataset) -> list[str]:
     """Sentences: how the counts differ from the paper's Table 1, and what was dropped on the way."""
-    counts, paper = dataset_statistics([dataset]).iloc[0], _paper(dataset)
-    if paper is None:
-        return [f"{dataset.name} is not in the paper's Table 1.", *_dropped(dataset)]
-    off = {column: int(counts[column]) - wanted for column, wanted in zip(COUNTS, paper)}
+    name, counts, paper = dataset.name, dataset_statistics([dataset]).iloc[0], _paper(dataset)
+    dropped = [] if "parts" in dataset.info else [_dropped(**dataset.info)]
+    if None in paper:
+        return [f"{name} is not in the paper's Table 1.", *dropped]
+    off = {column: int(counts[column] - wanted) for column, wanted in zip(COUNTS, paper)}
     images = off.pop("images")
-    if not any(off.values()):
-        said = [f"{dataset.name}: users, items and interactions equal Table 1."]
-    else:
-        words = ", ".join(f"{abs(n):,} {column} {'more' if n > 0 else 'fewer'}" for column, n in off.items() if n)
-        said = [f"{dataset.name}: {words} than Table 1.", *_dropped(dataset)]
-    logged = published.log_tests(dataset=dataset.name.lower())["users"].unique()
-    if off["users"] and counts["users"] in logged:
-        said.append(f"{dataset.name}'s {counts['users']:,} users are those of the authors' log, unlike Table 1's.")
+    words = ", ".join(f"{abs(n):,} {column} {'more' if n > 0 else 'fewer'}" for column, n in off.items() if n)
+    equal = f"{name}: users, items and interactions equal Table 1."
+    said = [f"{name}: {words} than Table 1.", *dropped] if words else [equal]
+    if off["users"] and counts["users"] in published.log_tests(dataset=name.lower())["users"].to_list():
+        said.append(f"{name}'s {counts['users']:,} users are those of the authors' log, unlike Table 1's.")
     if images:
-        said.append(
-            f"{dataset.name}: {counts['images']:,} pictures are here, the paper had {paper[2]:,}; "
-            f"{_urls(dataset):,} items have an image URL (`data images` fetches them)."
-        )
+        here = f"{name}: {counts['images']:,} pictures are here, the paper had {counts['images'] - images:,}"
+        said.append(f"{here}; {_urls(dataset):,} items have an image URL (`data images` fetches them).")
     return said
 
 
-def _dropped(dataset):
+def _dropped(files, core, interactions, metadata, **_):
     """What the preparing dropped, in words, and what of it makes a difference to the paper plain."""
-    if "parts" in dataset.info:
-        return []
-    read, core, file = (dataset.info[key] for key in ("interactions", "core", "files"))
-    said = (
-        f"Of {read['lines']:,} lines of {file[0]}, {read['unreadable']:,} were unreadable, "
-        f"{read['exact repeats']:,} exact repeats, {read['item without metadata']:,} of items without metadata; "
-        f"the {core}-core took {read[f'outside the {core}-core']:,} more."
-    )
-    if not file[0].endswith(".csv"):
+    read, unreadable, repeats, foreign, outside, _ = (f"{count:,}" for count in interactions.values())
+    said = f"Of {read} lines of {files[0]}, {unreadable} were unreadable, {repeats} exact repeats, "
+    said += f"{foreign} of items without metadata; the {core}-core took {outside} more."
+    if not files[0].endswith(".csv"):
         said += " The paper started from the ratings (.csv): they hold more lines than the reviews"
-        said += ", of which this file is a 5-core already." if file[0].endswith("_5.json.gz") else "."
+        said += ", of which this file is a 5-core already." if files[0].endswith("_5.json.gz") else "."
     if core != 5:
         said += f" The paper took the 5-core, not the {core}-core."
-    if unread := dataset.info["metadata"]["unreadable"]:
+    if unread := metadata["unreadable"]:
         said += f" {unread:,} unreadable lines of metadata may count as items without metadata."
-    return [said]
+    return said
 
 
 def _paper(dataset):
-    """The paper's counts of a dataset (of the pre-training union, too), or None."""
-    parts = dataset.info.get("parts", ())
-    name = "sources" if set(parts) == set(AMAZON_SOURCES) else dataset.name.lower()
-    counts = published.paper(1, dataset=name).set_index("column")["value"]
-    return None if counts.empty else [int(counts[column]) for column in COUNTS]
+    """The paper's `COUNTS` of a dataset (of the pre-training union, too), or Nones."""
+    united = set(dataset.info.get("parts", ())) == set(AMAZON_SOURCES)
+    table = published.paper(1, dataset="sources" if united else dataset.name.lower())
+    return [dict(zip(table["column"], table["value"])).get(column) for column in COUNTS]
 
 
 def _urls(dataset):
@@ -207,17 +163,14 @@ def _find(name, raw):
     short = domain(name)
     file, found = CATEGORIES.get(short, short), []
     for wanted in ([f"{file}.csv", f"{file}.json.gz", f"{file}_5.json.gz"], [f"meta_{file}.json.gz"]):
-        places = (folder / one for one in wanted for folder in (raw, raw / file, raw / short))
-        path = next(filter(Path.is_file, places), None)
-        if path is None:
-            near = {known.lower(): known for known in (*CATEGORIES, *CATEGORIES.values())}
+        places = [folder / one for one in wanted for folder in (raw, raw / file, raw / short)]
+        if not (there := list(filter(Path.is_file, places))):
+            near = {known.lower(): f"; did you mean {known}?" for known in (*CATEGORIES, *CATEGORIES.values())}
             close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
-            raise InputError(
-                f"{raw}: no {' or '.join(wanted)} there or in {raw / name}; get it from {INFO['source'].split()[-1]}, "
-                f"or check the name: {', '.join(CATEGORIES)}, or that of Amazon's files"
-                + "".join(f"; did you mean {near[one]}?" for one in close)
-            )
-        found.append(path)
+            fault = f"{raw}: no {' or '.join(wanted)} there or in {raw / name}; get it from {HOME}, or check the name"
+            hint = "".join(map(near.get, close))
+            raise InputError(f"{fault}: {', '.join(CATEGORIES)}, or that of Amazon's files{hint}")
+        found.append(there[0])
     return short, *found
 
 
@@ -234,14 +187,10 @@ def _ratings(path):
         while part := list(itertools.islice(reviews, CHUNK)):
             chunks.append(pl.DataFrame(part, schema=RATINGS, orient="row").cast(codes))
         table = pl.concat(chunks).lazy()
-    whole = pl.col("rating").is_finite() & pl.col("timestamp").is_between(0, LATEST)
-    for column in codes:
-        whole &= pl.col(column).cast(pl.String).str.contains(f"^{ID}$")
+    ids = pl.col("item", "user").cast(pl.String).str.contains(f"^{ID}$")
+    whole = pl.all_horizontal(ids, pl.col("rating").is_finite(), pl.col("timestamp").is_between(0, LATEST))
     # one pass: an unusable line becomes a row of nulls, so that it is counted without being read again
-    table = table.select(
-        pl.when(whole.fill_null(False)).then(pl.col(column)).cast(codes.get(column, kind)).alias(column)
-        for column, kind in RATINGS.items()
-    )
+    table = table.select(pl.when(whole).then(pl.col(*RATINGS))).cast(RATINGS | codes)
     try:
         rows = table.collect(engine="streaming")
     except pl.exceptions.PolarsError as error:
@@ -255,7 +204,7 @@ def _reviews(path):
     for line in lines(path):
         review = record(line)[0] or {}
         item, user, rating, time = (review.get(key) for key in ("asin", "reviewerID", "overall", "unixReviewTime"))
-        usable = all(isinstance(one, str) and re.fullmatch(ID, one) for one in (item, user))
-        usable = usable and isinstance(rating, int | float) and abs(rating) < 1e9
-        usable = usable and isinstance(time, int) and 0 <= time <= LATEST
-        yield (item, user, float(rating), time) if usable else (None,) * 4
+        named = all(isinstance(one, str) and re.fullmatch(ID, one) for one in (item, user))
+        rated = isinstance(rating, int | float) and abs(rating) < 1e9
+        timed = isinstance(time, int) and 0 <= time <= LATEST
+        yield (item, user, float(rating), time) if named and rated and timed else (None,) * 4

@@ -11,6 +11,7 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +24,25 @@ from mmm4rec_lite.utils.optional import extra
 with extra("data"):
     from bs4 import BeautifulSoup
 
-FIELDS = {  # what a text can be made of -> the keys that hold it, the newer dump's first
-    "title": ("title",),
-    "categories": ("category", "categories"),
-    "brand": ("brand",),
-    "description": ("description",),
-    "features": ("feature",),
-    "main_category": ("main_cat",),
-}
+FIELDS = ("title", "categories", "brand", "description", "features", "main_category")  # what a text can be made of
+KEYS = {"categories": ("category", "categories"), "features": ("feature",), "main_category": ("main_cat",)}  # if others
 IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
 ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
 LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
 LONGEST_LITERAL = 2**20  # bytes; Python's parser takes a hundred times the line's memory
 LONGEST_RAW = 20_000  # characters of one value before its HTML is read
 LONGEST_TEXT = 2_000  # and after; UniSRec's preparing empties texts of this length, here they are cut
+COUNTED = ("lines", "Python literals", "unreadable", "repeated items")
 
 
 def metadata(
     path: Path, wanted: Set[str], fields: Sequence[str], progress: bool = True
 ) -> tuple[pd.DataFrame, set[str], dict[str, int]]:
-    """Read a metadata file ``meta_NAME.json.gz``; the first line of an item counts, later ones are repeats.
+    """The ``wanted`` items [item, title, text, url] of a file ``meta_NAME.json.gz``, all ids in it, and counts.
 
-    Parameters
-    ----------
-    wanted : the ids whose texts are needed
-    fields : keys of `FIELDS`
-
-    Returns
-    -------
-    Items [item, title, text, url] of the wanted ids, all ids in the file, and counts. Without a title, title is the
-    item's id, and the text does without it; without a URL, url is "".
+    The first line of an item counts. One without a title has its id as title, and not in its text; without URL, "".
     """
-    seen: set[str] = set()
-    rows, counts = [], dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
+    rows, seen, counts = [], set[str](), dict.fromkeys(COUNTED, 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)
         item = data.get("asin") if data else None
@@ -88,16 +75,20 @@ def lines(path: Path) -> Iterator[bytes]:
 
 def record(line: bytes) -> tuple[dict[Any, Any] | None, bool]:
     """(the mapping a line holds, whether as a Python literal); (None, False) if it holds none."""
+    data, literal = None, False
     try:
-        data, literal = json.loads(line), False
+        data = json.loads(line)
     except (ValueError, RecursionError):
-        data, literal = _literal(line), True
+        faults = ValueError, SyntaxError, TypeError, MemoryError, RecursionError
+        with suppress(*faults), warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # escapes like "\/"
+            if len(line) <= LONGEST_LITERAL:
+                data, literal = ast.literal_eval(line.decode("utf-8", "replace").strip()), True
     return (data, literal) if isinstance(data, dict) else (None, False)
 
 
 def field_text(data: Mapping[Any, Any], field: str) -> str:
     """A field of an item as clean text, "" if it has none; list entries are joined, repeats left out."""
-    parts = _strings(next((data[key] for key in FIELDS[field] if data.get(key)), ""))
+    parts = _strings(next((data[key] for key in KEYS.get(field, (field,)) if data.get(key)), ""))
     if field == "brand":  # some are the page's own line, "by", a break, the brand
         parts = (re.sub(r"^\s*by\s*\n", "", part) for part in parts)
     text = " ".join(part for part in dict.fromkeys(map(clean, parts)) if part)[:LONGEST_TEXT]
@@ -109,8 +100,7 @@ def clean(text: str) -> str:
     text = html.unescape(text[:LONGEST_RAW])
     if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
         text = BeautifulSoup(text, "html.parser").get_text(" ")
-    if not text.isprintable():
-        text = "".join(char if char.isprintable() else " " for char in text)
+    text = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(text.split())[:LONGEST_TEXT]
 
 
@@ -118,18 +108,6 @@ def image_url(data: Mapping[Any, Any]) -> str:
     """The item's first picture, the largest kind first, or ""."""
     urls = (url.strip() for key in IMAGES for url in _strings(data.get(key)))
     return next((url for url in urls if re.fullmatch(r"https?://[!-~]{1,2000}", url)), "")
-
-
-def _literal(line):
-    """The Python literal of a line, or None."""
-    if not 0 < len(line) <= LONGEST_LITERAL:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of unknown escapes such as "\/"
-            return ast.literal_eval(line.decode("utf-8", "replace").strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
 
 
 def _strings(value):

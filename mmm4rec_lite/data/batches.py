@@ -14,18 +14,16 @@ from mmm4rec_lite.utils.typing import Int, Tensor
 def batch(sequences: Sequences, rows: Int[Tensor, " B"], max_len: int, target_time: bool = False) -> Batch:
     """The last ``max_len`` history items of every row (target position), L = ``max_len``.
 
-    ``target_time``: do as the authors' public code, where the target's own time stamp stands right after the
-    history whenever both fit into the window. It tells the model when the target happens; off by default.
+    ``target_time``: as in the authors' public code, the target's own time stamp stands right after the history
+    whenever both fit into the window: it tells the model when the target happens.
     """
     if max_len < 1:
         raise InputError(f"max_len is {max_len}; it must be at least 1")
-    start = torch.maximum(sequences.first[rows], rows - max_len)
-    lengths = rows - start
+    lengths = (rows - sequences.first[rows]).clamp(max=max_len)
     column = torch.arange(max_len, device=rows.device)
-    index = (start[:, None] + column).clamp(max=len(sequences.items) - 1)
-    timed = lengths + 1 if target_time else lengths  # a full window has no column left for it
+    index = ((rows - lengths)[:, None] + column).clamp(max=len(sequences.items) - 1)
     items = sequences.items[index] * (column < lengths[:, None])
-    times = sequences.times[index] * (column < timed[:, None])
+    times = sequences.times[index] * (column < lengths[:, None] + target_time)  # a full window has no column left
     return Batch(items, lengths, times, targets=sequences.items[rows], requests=sequences.times[rows])
 
 
@@ -35,12 +33,8 @@ def sample_rows(rows: Int[Tensor, " R"], count: int, seed: int = 0) -> Int[Tenso
 
 
 def epoch(rows: Int[Tensor, " R"], batch_size: int, seed: int, epoch: int) -> Iterator[Int[Tensor, " B"]]:
-    """Iterate over ``rows`` in shuffled chunks of ``batch_size`` (the last may be smaller).
-
-    The order depends on (seed, epoch) alone, so a resumed run meets the same batches.
-    """
+    """``rows`` in shuffled chunks of ``batch_size``; the order depends on (seed, epoch) alone, so runs can resume."""
     if batch_size < 1:
         raise InputError(f"batch_size is {batch_size}; it must be at least 1")
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)
-    shuffle = torch.randperm(len(rows), generator=torch.Generator().manual_seed(int(state[0])))
-    return iter(rows[shuffle].split(batch_size))
+    return iter(sample_rows(rows, len(rows), int(state[0])).split(batch_size))

@@ -1,15 +1,11 @@
 """A dataset for sequential recommendation, and the plain folder that holds one:
 
-``interactions.parquet``
-    user (string), item (string), timestamp (integer, seconds since 1970). One row per interaction; the
-    order of the rows decides between interactions of one user at the same second.
-``items.parquet``
-    item (string, unique), title, text (what a text encoder reads), image (path relative to the folder,
-    null where there is none), domain. All strings. Row i is item index i + 1; index 0 is padding.
-``dataset.json``
-    ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
-``images/``
-    optional; any path below the folder will do.
+``interactions.parquet``  user (string), item (string), timestamp (integer, seconds since 1970). The order of the rows
+                          decides between interactions of one user at the same second.
+``items.parquet``         item (unique), title, text (what a text encoder reads), image (path relative to the folder,
+                          null where there is none), domain. All strings. Row i is item index i + 1; 0 is padding.
+``dataset.json``          ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
+``images/``               optional; any path below the folder will do.
 
 Other columns are left out when read.
 """
@@ -20,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +61,10 @@ class Dataset:
         seed: int = 0,
     ) -> "Dataset":
         """Check two tables (columns: see the module) and order them; InputError tells the first fault."""
-        folder = Path(folder) if folder is not None else None
+        folder = None if folder is None else Path(folder)
         interactions, items = check_tables(interactions, items, folder, "the table {}".format)
-        rule = ties if ties == "line" else f"{ties}, seed {seed}"
-        return cls(name, order(interactions, ties, seed), items, folder, {"ties": rule, **(info or {})})
+        info = {"ties": ties if ties == "line" else f"{ties}, seed {seed}", **(info or {})}
+        return cls(name, order(interactions, ties, seed), items, folder, info)
 
     def __repr__(self) -> str:
         users, rows = self.interactions["user"].nunique(), len(self.interactions)
@@ -79,10 +76,7 @@ class Dataset:
         return sorted(self.items["domain"].unique())
 
     def select(self, domain: str, k: int = 5) -> "Dataset":
-        """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``.
-
-        InputError for an unknown domain and when the k-core is empty.
-        """
+        """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``."""
         if domain not in self.domains:
             raise InputError(f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
         items = self.items[self.items["domain"] == domain]
@@ -92,11 +86,10 @@ class Dataset:
     def save(self, folder: Path | str, kept: Collection[str] = ()) -> None:
         """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
 
-        kept: image paths that are the older dataset's, taken from ``folder`` itself.
-        InputError when ``folder`` holds something that is not a dataset.
+        ``kept``: image paths that are the older dataset's, taken from ``folder`` itself.
         """
         folder = Path(folder).absolute()
-        if folder.exists() and not (folder / "dataset.json").is_file() and not _is_empty(folder):
+        if folder.exists() and not (folder / "dataset.json").is_file() and (folder.is_file() or os.listdir(folder)):
             raise InputError(f"{folder} exists and is not a dataset folder; choose another place to save to")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
@@ -109,18 +102,18 @@ class Dataset:
             for image in self.items["image"].dropna().unique():
                 (new / image).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile((folder if image in kept else self.folder) / image, new / image)
-            if replaced := folder.exists():
+            if folder.exists():
                 os.rename(folder, old)
             try:
                 os.rename(new, folder)
             except OSError:
-                if replaced:
+                if old.exists():
                     os.rename(old, folder)
                 raise
 
 
 def load_dataset(folder: Path | str) -> Dataset:
-    """Read and check a dataset folder.
+    """Read and check a dataset folder, in total order; an `InputError` tells the first fault.
 
     Parameters
     ----------
@@ -129,11 +122,7 @@ def load_dataset(folder: Path | str) -> Dataset:
     Returns
     -------
     Dataset
-        In total order; images stay where they are, as paths below ``folder``.
-
-    Raises
-    ------
-    InputError : the first fault, the file it is in and what to do
+        Its images stay where they are, as paths below ``folder``.
 
     Examples
     --------
@@ -147,34 +136,29 @@ def load_dataset(folder: Path | str) -> Dataset:
         if not (folder / file).is_file():
             raise InputError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
     try:
-        about = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        name, info = about["name"], about.get("info", {})
-        if not (isinstance(name, str) and isinstance(info, dict)):
+        about = {"info": {}, **json.loads((folder / "dataset.json").read_text(encoding="utf-8"))}
+        if not (isinstance(about["name"], str) and isinstance(about["info"], dict)):
             raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         raise InputError(f'{folder / "dataset.json"}: expected {{"name": "...", "info": {{...}}}}') from None
     interactions, items = (read_table(folder / f"{table}.parquet") for table in ("interactions", "items"))
     interactions, items = check_tables(interactions, items, folder, lambda table: f"{folder / table}.parquet")
-    return Dataset(name, order(interactions), items, folder, info)
+    return Dataset(about["name"], order(interactions), items, folder, about["info"])
 
 
 def order(interactions: pd.DataFrame, ties: str = "line", seed: int = 0) -> pd.DataFrame:
-    """The total order (user, time, tie rule), as a new frame with a fresh index.
-
-    ties: "line" keeps the order of the rows among equal (user, time), "shuffle" shuffles them by ``seed``.
-    """
+    """In total order (user, time, tie rule): among equals "line" keeps the rows' order, "shuffle" draws one."""
     if ties not in ("line", "shuffle"):
         raise InputError(f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
-    lines = np.arange(len(interactions))
-    rank = lines if ties == "line" else np.random.default_rng(seed).permutation(lines)
-    users = pd.factorize(interactions["user"], sort=True)[0]
+    count, users = len(interactions), pd.factorize(interactions["user"], sort=True)[0]
+    rank = np.arange(count) if ties == "line" else np.random.default_rng(seed).permutation(count)
     rows = np.lexsort((rank, interactions["timestamp"].to_numpy(), users))
     return interactions.iloc[rows].reset_index(drop=True)
 
 
 def tie_share(interactions: pd.DataFrame) -> float:
     """Share (0 to 1) of users' neighbouring interactions with equal time; ``interactions`` in total order."""
-    user, time = interactions["user"].to_numpy(), interactions["timestamp"].to_numpy()
+    user, time = (interactions[column].to_numpy() for column in ("user", "timestamp"))
     neighbours = user[1:] == user[:-1]
     return float((time[1:] == time[:-1])[neighbours].mean()) if neighbours.any() else 0.0
 
@@ -195,47 +179,37 @@ def k_core(dataset: Dataset, k: int = 5) -> Dataset:
     """Keep users and items with at least k interactions, until nothing changes; InputError if none is left."""
     keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
     if not keep.any():
-        wanted = f"users and items with {k} or more interactions with one another"
-        raise InputError(f"{dataset.name}: nothing is left of its {k}-core; it needs {wanted}")
-    interactions = dataset.interactions[keep].reset_index(drop=True)
-    items = dataset.items[dataset.items["item"].isin(interactions["item"].unique())].reset_index(drop=True)
-    return replace(dataset, interactions=interactions, items=items)
+        raise InputError(f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more interactions")
+    interactions, items = dataset.interactions[keep], dataset.items
+    items = items[items["item"].isin(interactions["item"].unique())]
+    return replace(dataset, interactions=interactions.reset_index(drop=True), items=items.reset_index(drop=True))
 
 
 def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Dataset:
-    """The dataset with every word of its items' texts left out with probability ``share``; one word always stays.
-
-    Two of the compared systems (UniSRec, MISSRec) pre-train with the features of such texts.
-    """
+    """With every word of a text left out with probability ``share`` (one stays), as UniSRec and MISSRec pre-train."""
     if not 0 < share < 1:
         raise InputError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
     draw = np.random.default_rng(seed)
 
     def fewer(text):
         words = text.split()
-        kept = [word for word, left in zip(words, draw.random(len(words)) < share) if not left]
-        return " ".join(kept or words[:1])
+        return " ".join(compress(words, draw.random(len(words)) >= share)) or " ".join(words[:1])
 
     return replace(dataset, items=dataset.items.assign(text=dataset.items["text"].map(fewer)))
 
 
 def union(datasets: Sequence[Dataset], name: str) -> Dataset:
-    """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged.
-
-    InputError when two datasets share a name or an item id.
-    """
+    """One dataset from several domains: users kept apart as ``<dataset name>/<user>``, item ids unchanged."""
     names = [dataset.name for dataset in datasets]
     if len(set(names)) < max(len(names), 1):
         raise InputError(f"a union needs datasets of different names, got: {', '.join(names) or 'none'}")
     folders = [dataset.folder.absolute() for dataset in datasets if dataset.folder]
     folder = Path(os.path.commonpath(folders)) if folders else None
     items = pd.concat([_below(dataset, folder) for dataset in datasets], ignore_index=True)
-    if items["item"].duplicated().any():
-        example = items["item"][items["item"].duplicated()].iloc[0]
-        raise InputError(f"union '{name}': item '{example}' is in two datasets; their item ids must differ")
-    parts = [d.interactions.assign(user=d.name + "/" + d.interactions["user"]) for d in datasets]
-    info = {"parts": {dataset.name: dataset.info for dataset in datasets}}
-    return Dataset(name, order(pd.concat(parts, ignore_index=True)), items, folder, info)
+    if (twice := items["item"].duplicated()).any():
+        raise InputError(f"union '{name}': item '{items['item'][twice].iloc[0]}' is in two datasets; ids must differ")
+    rows = pd.concat([d.interactions.assign(user=d.name + "/" + d.interactions["user"]) for d in datasets])
+    return Dataset(name, order(rows), items, folder, {"parts": {d.name: d.info for d in datasets}})
 
 
 def _below(dataset, folder):
@@ -245,7 +219,3 @@ def _below(dataset, folder):
     inner = dataset.folder.absolute().relative_to(folder)
     image = [None if path is None else str(inner / path) for path in dataset.items["image"]]
     return dataset.items.assign(image=pd.Series(image, index=dataset.items.index, dtype=object))
-
-
-def _is_empty(folder):
-    return folder.is_dir() and not any(folder.iterdir())

@@ -8,7 +8,7 @@ import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from mmm4rec_lite.utils.optional import extra
 with extra("data"):
     import urllib3
     from PIL import Image
+    from urllib3 import exceptions as faults
 
 URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]
-LASTING = ("gone", "refused", "bad", "large")  # another call asks again only if told to
-PASSING = ("busy", "timeout", "connection")
+PASSING = ("busy", "timeout", "connection")  # another call asks again for these; for the others only if told to
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"}
 LARGEST = 20 * 2**20  # bytes
 PIXELS = 50_000_000  # a small file can unfold to more
@@ -41,10 +41,7 @@ REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redi
 def fetch_images(
     folder: Path | str, again: bool = False, workers: int = 16, progress: bool = True, **limits: Any
 ) -> pd.DataFrame:
-    """Fetch the pictures a dataset folder has URLs for and enter them in its ``items.parquet``.
-
-    Arguments and report are those of `download`. InputError when the folder is no dataset or has no URLs.
-    """
+    """`download` the pictures that a dataset folder has URLs for and enter them in its ``items.parquet``."""
     folder = Path(folder)
     load_dataset(folder)
     report = download(read_urls(folder), folder, again, workers, progress, **limits)
@@ -68,24 +65,15 @@ def download(
     slowest: float = 120.0,
     largest: int = LARGEST,
 ) -> pd.DataFrame:
-    """Fetch pictures into ``folder/images``, named by item; what an earlier call settled is not asked for again.
+    """Fetch the pictures of ``urls`` [item, url] into ``folder/images``; what is settled is asked for only ``again``.
 
-    Parameters
-    ----------
-    urls : frame [item, url], one row per item
-    folder : where ``images/`` and the report are or will be
-    again : ask again for what was settled as gone, refused, bad or large
-    workers : requests at once
-    attempts : tries of one call for what may pass: the second at once, the third after ``pause`` seconds, then
-        doubled each time, or as the server's Retry-After says (at most two minutes)
-    timeout : seconds to connect, and between two pieces; ``slowest`` for the whole answer
-    largest : bytes
+    Every try may last ``timeout`` seconds until it connects and between two pieces, ``slowest`` in all, and bring
+    ``largest`` bytes. Of ``attempts``, the second comes at once, the third after ``pause`` seconds, then doubled each
+    time, or as the server's Retry-After says (at most two minutes).
 
-    Returns
-    -------
-    A frame [item, url, status, tries, file, asked], in the order of ``urls``. file: the path below ``folder`` or None;
-    asked: by this call, not settled before. Status: ok; gone (404, 410), refused (another 4xx, or no web address), bad
-    (no whole picture), large; and what may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
+    The report [item, url, status, tries, file, asked] has the order of ``urls``; file lies below ``folder``, asked
+    tells what was not settled before. Status: ok, gone (404, 410), refused (another 4xx, or no web address), bad (no
+    whole picture), large; and what may pass: busy (429, 5xx), timeout, connection (cut, reset, or none).
     """
     folder = Path(folder)
     urls, known = urls.drop_duplicates("item", ignore_index=True), _known(folder)
@@ -96,12 +84,12 @@ def download(
 
     def work(item, url):
         status, tries, content = _fetch(pool, url, policy, attempts, slowest, largest)
-        suffix, file = _suffix(content) if status == "ok" else None, None
+        suffix, name, file = _suffix(content), quote(item, safe=""), None
         if suffix:
-            file = f"{IMAGES}/{_name(item)}{suffix}"
+            file = f"{IMAGES}/{name if len(name) <= 150 else digest(item)}{suffix}"
             with atomic(folder / file) as temporary:
                 temporary.write_bytes(content)
-        return dict(zip(COLUMNS, (item, url, "bad" if status == "ok" and not suffix else status, tries, file)))
+        return dict(zip(COLUMNS, (item, url, "bad" if status == "ok" and not file else status, tries, file)))
 
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / REPORT, "a", encoding="utf-8") as log, ThreadPoolExecutor(workers) as threads:
@@ -121,26 +109,22 @@ def download(
 def save_with_urls(dataset: Dataset, urls: pd.DataFrame, folder: Path | str) -> None:
     """`Dataset.save` with the image URLs beside.
 
-    An item without a picture keeps the one that an earlier dataset in ``folder`` fetched for it, and the report
-    on it, where its URL is still the same.
+    An item without a picture keeps the one, and the report, that an earlier dataset here has under the same URL.
     """
     folder = Path(folder)
     own = dataset.items.set_index("item")["image"]
     wanted = urls[urls["item"].isin(own.index[own.isna()])].set_index("item")["url"].to_dict()
+    known = [found for item, found in _known(folder).items() if _settled(found, wanted.get(item), folder)]
     taken = set(own.dropna())  # a path that is another item's picture now
-    known = {
-        item: found
-        for item, found in _known(folder).items()
-        if item in wanted and found["file"] not in taken and _settled(found, wanted[item], folder, again=False)
-    }
-    files = {item: found["file"] for item, found in known.items() if found["status"] == "ok"}
+    known = [found for found in known if found["file"] not in taken]
+    files = {found["item"]: found["file"] for found in known if found["status"] == "ok"}
     image = pd.Series([files.get(item, one) for item, one in own.items()], dataset.items.index, dtype=object)
     replace(dataset, items=dataset.items.assign(image=image)).save(folder, kept=set(files.values()))
     with atomic(folder / URLS) as temporary:
         urls.to_parquet(temporary, index=False)
     if known:
         with atomic(folder / REPORT) as temporary:
-            temporary.write_text("".join(json.dumps(found) + "\n" for found in known.values()), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(found) + "\n" for found in known), encoding="utf-8")
 
 
 def read_urls(folder: Path | str) -> pd.DataFrame:
@@ -158,25 +142,19 @@ def _known(folder):
     """item -> the latest line of the report on it; a line cut by a kill does not count."""
     known, report = {}, folder / REPORT
     for line in report.read_text(encoding="utf-8", errors="replace").splitlines() if report.is_file() else ():
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             found = json.loads(line)
             known[found["item"]] = {column: found[column] for column in COLUMNS}
-        except (ValueError, KeyError, TypeError):
-            continue
     return known
 
 
-def _settled(found, url, folder, again):
+def _settled(found, url, folder, again=False):
     """Whether what was ``found`` on an item answers its ``url``."""
     if found is None or found["url"] != url:
         return False
-    return (folder / found["file"]).is_file() if found["status"] == "ok" else found["status"] in LASTING and not again
-
-
-def _name(item):
-    """A file's name for any item id."""
-    name = quote(item, safe="")
-    return name if len(name) <= 150 else digest(item)
+    return (
+        (folder / found["file"]).is_file() if found["status"] == "ok" else not again and found["status"] not in PASSING
+    )
 
 
 def _fetch(pool, url, policy, attempts, slowest, largest):
@@ -184,18 +162,17 @@ def _fetch(pool, url, policy, attempts, slowest, largest):
     if not url.lower().startswith(("http://", "https://")):
         return "refused", 0, None
     for tries in range(1, attempts + 1):
-        response = None
+        response, content = None, None
         try:
             response = pool.request("GET", url, preload_content=False, retries=REDIRECTS)
             with closing(response):
                 status, content = _answer(response, time.monotonic() + slowest, largest)
-        except urllib3.exceptions.LocationValueError:  # no address one could ask
-            return "refused", tries, None
-        except urllib3.exceptions.HTTPError as error:
-            cause, late = getattr(error, "reason", error), urllib3.exceptions.TimeoutError
-            refused = urllib3.exceptions.NewConnectionError  # a timeout by history only
-            timed_out = isinstance(cause, late) and not isinstance(cause, refused)
-            status, content = "timeout" if timed_out else "connection", None
+        except faults.LocationValueError:  # no address one could ask
+            status = "refused"
+        except faults.HTTPError as error:
+            cause = getattr(error, "reason", error)  # NewConnectionError is a timeout by history only
+            late = isinstance(cause, faults.TimeoutError) and not isinstance(cause, faults.NewConnectionError)
+            status = "timeout" if late else "connection"
         if status not in PASSING or tries == attempts:
             return status, tries, content
         policy = policy.increment("GET", url, response)
@@ -217,14 +194,11 @@ def _answer(response, deadline, largest):
 
 
 def _suffix(content):
-    """The file name suffix of a picture that can be decoded from end to end, or None."""
-    try:
+    """The file name's suffix for the bytes of a picture that can be decoded from end to end; None for any other."""
+    with suppress(Exception):  # decoders of broken files raise anything
         with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:
             picture.verify()
         with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:  # verify leaves it unusable
-            if picture.width * picture.height > PIXELS:
-                return None
-            picture.load()  # notices what is cut off, where verify does not
-            return FORMATS[picture.format]
-    except Exception:  # decoders of broken files raise anything
-        return None
+            if picture.width * picture.height <= PIXELS:
+                picture.load()  # notices what is cut off, where verify does not
+                return FORMATS[picture.format]

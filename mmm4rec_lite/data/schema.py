@@ -11,6 +11,8 @@ from mmm4rec_lite.utils.errors import InputError
 
 INTERACTIONS = ["user", "item", "timestamp"]
 ITEMS = ["item", "title", "text", "image", "domain"]
+TYPES = {"timestamp": "int64", "image": object}  # all else: str
+TIMES, STRINGS = (is_integer_dtype, "integers (seconds since 1970)"), (is_string_dtype, "strings")
 LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times more
 
 
@@ -30,19 +32,15 @@ def check_tables(
     interactions = _columns(interactions, INTERACTIONS, rows_at)
     items = _columns(items, ITEMS, items_at)
     first, last = interactions["timestamp"].agg(["min", "max"])
-    if last > LATEST:
-        raise InputError(f"{rows_at}: timestamp {last} looks like milliseconds; expected seconds since 1970")
-    if first < 0:
-        raise InputError(f"{rows_at}: timestamp {first} is negative; expected seconds since 1970")
+    if last > LATEST or first < 0:
+        fault = f"{last} looks like milliseconds" if last > LATEST else f"{first} is negative"
+        raise InputError(f"{rows_at}: timestamp {fault}; expected seconds since 1970")
     if (twice := items["item"].duplicated()).any():
         example = items["item"][twice].iloc[0]
         raise InputError(f"{items_at}: {twice.sum()} repeated item ids, such as '{example}'; keep one row each")
     if (lost := ~interactions["item"].isin(items["item"])).any():
-        example = interactions["item"][lost].iloc[0]
-        raise InputError(
-            f"{rows_at}: {lost.sum()} interactions with unknown items, such as '{example}'; "
-            "add these to the items or drop the interactions"
-        )
+        fault = f"{lost.sum()} interactions with unknown items, such as '{interactions['item'][lost].iloc[0]}'"
+        raise InputError(f"{rows_at}: {fault}; add these to the items or drop the interactions")
     for image in items["image"].dropna():
         if folder is None or os.path.isabs(image) or ".." in Path(image).parts:
             raise InputError(f"{items_at}: image '{image}' must be a path below the dataset's folder")
@@ -53,25 +51,18 @@ def check_tables(
 
 def _columns(frame, columns, where):
     """The wanted columns with their types; image becomes str or None."""
-    for column in columns:
-        if column not in frame:
-            raise InputError(f"{where}: column '{column}' is missing; expected {', '.join(columns)}")
+    if missing := [column for column in columns if column not in frame]:
+        raise InputError(f"{where}: column '{missing[0]}' is missing; expected {', '.join(columns)}")
     if frame.empty:
         raise InputError(f"{where}: no rows")
-    frame, types = frame[columns].reset_index(drop=True), {}
+    frame = frame[columns].reset_index(drop=True)
     for column in columns:
         values = frame[column].dropna() if column == "image" else frame[column]
         if (null := values.isna()).any():
-            raise InputError(
-                f"{where}: column '{column}' has {null.sum()} null values, the first in row "
-                f"{null.argmax()} (from 0); fill or drop them"
-            )
-        integer = column == "timestamp"
-        if len(values) and not (is_integer_dtype(values) if integer else is_string_dtype(values)):
-            wanted = "integers (seconds since 1970)" if integer else "strings"
+            fault = f"has {null.sum()} null values, the first in row {null.argmax()} (from 0)"
+            raise InputError(f"{where}: column '{column}' {fault}; fill or drop them")
+        fits, wanted = TIMES if column == "timestamp" else STRINGS
+        if len(values) and not fits(values):
             raise InputError(f"{where}: column '{column}' is of type {values.dtype}; expected {wanted}")
-        types[column] = "int64" if integer else object if column == "image" else str
-    frame = frame.astype(types)
-    if "image" in frame:
-        frame["image"] = frame["image"].where(frame["image"].notna(), None)
-    return frame
+    frame = frame.astype({column: TYPES.get(column, str) for column in columns})
+    return frame.assign(image=frame["image"].where(frame["image"].notna(), None)) if "image" in frame else frame

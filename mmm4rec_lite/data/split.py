@@ -37,13 +37,12 @@ class Split:
 
 def sequences(dataset: Dataset) -> Sequences:
     """The dataset's interactions as flat tensors."""
-    interactions = dataset.interactions
-    items = pd.Index(dataset.items["item"]).get_indexer(interactions["item"]) + 1
-    user, users = pd.factorize(interactions["user"])
+    items = pd.Index(dataset.items["item"]).get_indexer(dataset.interactions["item"]) + 1
+    user, users = pd.factorize(dataset.interactions["user"])
     first = np.flatnonzero(np.diff(user, prepend=-1))[user]
-    arrays = {"items": items, "times": interactions["timestamp"].to_numpy(), "first": first}
-    flat = {name: torch.tensor(array, dtype=torch.int64) for name, array in arrays.items()}
-    return Sequences(**flat, users=list(users), item_count=len(dataset.items))
+    arrays = items, dataset.interactions["timestamp"].to_numpy(), first
+    flat = (torch.tensor(array, dtype=torch.int64) for array in arrays)
+    return Sequences(*flat, list(users), len(dataset.items))
 
 
 def leave_one_out(dataset: Dataset) -> Split:
@@ -56,11 +55,7 @@ def leave_one_out(dataset: Dataset) -> Split:
     Returns
     -------
     Split
-        Rows of targets, one per user to test on and one to validate on.
-
-    Raises
-    ------
-    InputError : a part is empty
+        One row to test on and one to validate on per user. InputError if a part is empty.
 
     Examples
     --------
@@ -70,27 +65,20 @@ def leave_one_out(dataset: Dataset) -> Split:
     (80, 60)
     """
     flat = sequences(dataset)
-    position = torch.arange(len(flat.items))
-    starts, user = flat.first.unique(return_inverse=True)
-    last = torch.cat([starts[1:], torch.tensor([len(position)])])[user] - 1
-    left, history = last - position, position > flat.first
-    return _split(dataset, flat, history & (left > 1), history & (left == 1), history & (left == 0))
+    _, user, lengths = flat.first.unique(return_inverse=True, return_counts=True)
+    left = flat.first + lengths[user] - 1 - torch.arange(len(user))  # how many of the user's interactions follow
+    return _split(dataset, flat, train=left > 1, valid=left == 1, test=left == 0)
 
 
 def global_time(dataset: Dataset, valid: float = 0.1, test: float = 0.1) -> Split:
-    """Cut all targets at two moments t1 <= t2: train before t1, valid in [t1, t2), test from t2 on.
-
-    The moments are the time quantiles that leave the shares ``valid`` and ``test`` of all interactions
-    after them. A history is always everything of that user before the target.
-    """
+    """Cut at two moments t1 <= t2: train before t1, valid in [t1, t2), test from t2 on; shares of all interactions."""
     if not (valid > 0 and test > 0 and valid + test < 1):
         raise InputError(f"shares valid={valid} and test={test}: both must be positive, their sum below 1")
     flat = sequences(dataset)
     count, ordered = len(flat.times), flat.times.sort().values
     t1, t2 = (ordered[min(round(count * (1 - share)), count - 1)] for share in (valid + test, test))
-    history = torch.arange(count) > flat.first
     early, late = flat.times < t1, flat.times >= t2
-    return _split(dataset, flat, history & early, history & ~early & ~late, history & late)
+    return _split(dataset, flat, train=early, valid=~early & ~late, test=late)
 
 
 def prefixes(dataset: Dataset) -> Split:
@@ -100,8 +88,9 @@ def prefixes(dataset: Dataset) -> Split:
     return Split(flat, rows[rows > flat.first], rows[:0], rows[:0])
 
 
-def _split(dataset, flat, *masks):
-    for part, mask in zip(("train", "valid", "test"), masks, strict=True):
-        if not mask.any():
-            raise InputError(f"{dataset.name}: no {part} targets in this split; take more data or other shares")
-    return Split(flat, *(mask.nonzero().squeeze(1) for mask in masks))
+def _split(dataset, flat, **parts):
+    rows = torch.arange(len(flat.items))
+    found = {part: rows[mask & (rows > flat.first)] for part, mask in parts.items()}
+    if empty := [part for part in found if not len(found[part])]:
+        raise InputError(f"{dataset.name}: no {empty[0]} targets in this split; take more data or other shares")
+    return Split(flat, **found)
