@@ -91,10 +91,7 @@ def domain(name: str) -> str:
 
 
 def union_domains(parts: Sequence[tuple[Dataset, pd.DataFrame]], name: str) -> tuple[Dataset, pd.DataFrame]:
-    """`union` of domains and of their image URLs; only an item id that two of them share becomes ``<domain>/<item>``.
-
-    Users become ``<domain>/<user>``, as the public code has it: nobody is one user in two domains.
-    """
+    """`union` of domains and of their image URLs; an item id that two domains share becomes ``<domain>/<item>``."""
     ids = pd.concat([dataset.items["item"] for dataset, _ in parts])
     shared = ids[ids.duplicated()].unique()
 

@@ -32,7 +32,6 @@ LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100
 LONGEST_LITERAL = 2**20  # bytes; Python's parser takes a hundred times the line's memory
 LONGEST_RAW = 20_000  # characters of one value before its HTML is read
 LONGEST_TEXT = 2_000  # and after; UniSRec's preparing empties texts of this length, here they are cut
-COUNTED = ("lines", "Python literals", "unreadable", "repeated items")
 
 
 def metadata(
@@ -42,7 +41,7 @@ def metadata(
 
     The first line of an item counts. One without a title has its id as title, and not in its text; without URL, "".
     """
-    rows, seen, counts = [], set[str](), dict.fromkeys(COUNTED, 0)
+    rows, seen, counts = [], set[str](), dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)
         item = data.get("asin") if data else None

@@ -1,4 +1,4 @@
-"""A dataset for sequential recommendation, and the plain folder that holds one:
+"""A dataset for sequential recommendation, and the plain folder that holds one (other columns are not read):
 
 ``interactions.parquet``  user (string), item (string), timestamp (integer, seconds since 1970). The order of the rows
                           decides between interactions of one user at the same second.
@@ -6,8 +6,6 @@
                           null where there is none), domain. All strings. Row i is item index i + 1; 0 is padding.
 ``dataset.json``          ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
 ``images/``               optional; any path below the folder will do.
-
-Other columns are left out when read.
 """
 
 import json
@@ -84,10 +82,7 @@ class Dataset:
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
 
     def save(self, folder: Path | str, kept: Collection[str] = ()) -> None:
-        """Write the dataset folder, images included: whole or not at all. An older dataset there is replaced.
-
-        ``kept``: image paths that are the older dataset's, taken from ``folder`` itself.
-        """
+        """Replace a dataset folder, whole or not at all; the images ``kept`` are taken from the older one there."""
         folder = Path(folder).absolute()
         if folder.exists() and not (folder / "dataset.json").is_file() and (folder.is_file() or os.listdir(folder)):
             raise InputError(f"{folder} exists and is not a dataset folder; choose another place to save to")
@@ -167,9 +162,7 @@ def in_core(codes: Sequence[np.ndarray], k: int) -> np.ndarray:
     """Which rows [M] are in the k-core: bool. ``codes``: the rows' users and items as integers from 0, [M] each."""
     keep = np.ones(len(codes[0]), dtype=bool)
     while True:
-        enough = keep.copy()
-        for code in codes:
-            enough &= np.bincount(code[keep], minlength=code.max() + 1)[code] >= k
+        enough = keep & np.all([np.bincount(code[keep], minlength=code.max() + 1)[code] >= k for code in codes], axis=0)
         if (enough == keep).all():
             return keep
         keep = enough

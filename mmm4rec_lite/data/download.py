@@ -107,10 +107,7 @@ def download(
 
 
 def save_with_urls(dataset: Dataset, urls: pd.DataFrame, folder: Path | str) -> None:
-    """`Dataset.save` with the image URLs beside.
-
-    An item without a picture keeps the one, and the report, that an earlier dataset here has under the same URL.
-    """
+    """`Dataset.save` with ``urls`` beside; what an earlier dataset there fetched from the same URLs stays."""
     folder = Path(folder)
     own = dataset.items.set_index("item")["image"]
     wanted = urls[urls["item"].isin(own.index[own.isna()])].set_index("item")["url"].to_dict()
@@ -186,10 +183,8 @@ def _answer(response, deadline, largest):
         return "gone" if code in (404, 410) else "busy" if code in (408, 425, 429) or code >= 500 else "refused", None
     while piece := response.read1(2**16):
         content += piece
-        if len(content) > largest:
-            return "large", None
-        if time.monotonic() > deadline:
-            return "timeout", None
+        if len(content) > largest or time.monotonic() > deadline:
+            return "large" if len(content) > largest else "timeout", None
     return "ok", bytes(content)
 
 

@@ -39,9 +39,9 @@ def sequences(dataset: Dataset) -> Sequences:
     """The dataset's interactions as flat tensors."""
     items = pd.Index(dataset.items["item"]).get_indexer(dataset.interactions["item"]) + 1
     user, users = pd.factorize(dataset.interactions["user"])
+    times = dataset.interactions["timestamp"].to_numpy()
     first = np.flatnonzero(np.diff(user, prepend=-1))[user]
-    arrays = items, dataset.interactions["timestamp"].to_numpy(), first
-    flat = (torch.tensor(array, dtype=torch.int64) for array in arrays)
+    flat = (torch.tensor(array, dtype=torch.int64) for array in (items, times, first))
     return Sequences(*flat, list(users), len(dataset.items))
 
 
@@ -71,7 +71,7 @@ def leave_one_out(dataset: Dataset) -> Split:
 
 
 def global_time(dataset: Dataset, valid: float = 0.1, test: float = 0.1) -> Split:
-    """Cut at two moments t1 <= t2: train before t1, valid in [t1, t2), test from t2 on; shares of all interactions."""
+    """Train before a moment t1, valid up to t2, test from t2 on: the moments that leave these shares of all rows."""
     if not (valid > 0 and test > 0 and valid + test < 1):
         raise InputError(f"shares valid={valid} and test={test}: both must be positive, their sum below 1")
     flat = sequences(dataset)
