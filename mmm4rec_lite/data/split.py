@@ -39,10 +39,10 @@ def sequences(dataset: Dataset) -> Sequences:
     """The dataset's interactions as flat tensors."""
     items = pd.Index(dataset.items["item"]).get_indexer(dataset.interactions["item"]) + 1
     user, users = pd.factorize(dataset.interactions["user"])
-    times = dataset.interactions["timestamp"].to_numpy()
     first = np.flatnonzero(np.diff(user, prepend=-1))[user]
-    flat = (torch.tensor(array, dtype=torch.int64) for array in (items, times, first))
-    return Sequences(*flat, list(users), len(dataset.items))
+    arrays = {"items": items, "times": dataset.interactions["timestamp"].to_numpy(), "first": first}
+    flat = {name: torch.tensor(array, dtype=torch.int64) for name, array in arrays.items()}
+    return Sequences(**flat, users=list(users), item_count=len(dataset.items))
 
 
 def leave_one_out(dataset: Dataset) -> Split:
