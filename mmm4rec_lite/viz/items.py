@@ -21,10 +21,7 @@ CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every ite
 
 
 def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.Image | None:
-    """The picture ``image`` below ``folder``, made square with white edges if ``edge`` (pixels) is given.
-
-    None where ``image`` is no path, as in the frames of items that have none.
-    """
+    """The picture ``image`` below ``folder``, None where that is no path; ``edge``: padded to a square (pixels)."""
     if not isinstance(image, str):
         return None
     with Image.open(Path(folder or ".", image)) as file:
@@ -33,13 +30,10 @@ def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.I
 
 
 def _tile(axis, item, folder, marked=False, below="", interpolation=None):
-    """One item: its picture over the title, or a card with the title; ``below``: a further line.
-
-    ``interpolation``: "nearest" keeps figures of many items small; smoothed, the file is half as large again.
-    """
+    """One item: its picture over the title, or a card with the title; ``below``: a further line."""
     title, picture = "\n".join(wrap(item.title, 15)[:4]), load_picture(folder, item.image)
     if picture:
-        axis.imshow(picture, aspect="auto", interpolation=interpolation)
+        axis.imshow(picture, aspect="auto", interpolation=interpolation)  # "nearest": files a third smaller
         below = f"{title}\n{below}".strip()
     else:
         axis.set_facecolor(CARD)

@@ -144,10 +144,7 @@ def metric_bars(table: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -
 
 @styled
 def differences(table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "") -> Figure:
-    """Paired differences in NDCG@10 (a frame of ``evaluation.paired``), grey where they are not significant.
-
-    ``label``: the column that names the rows.
-    """
+    """Paired differences in NDCG@10 (``evaluation.paired``), rows named by ``label``, grey where not significant."""
     table = table[table["standard_error"] > 0]
     figure, axis = panel(7, 1.2 + 0.34 * len(table))
     sure = significant(table["difference"], table["standard_error"])

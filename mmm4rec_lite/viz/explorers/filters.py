@@ -18,10 +18,7 @@ PANELS = ("signals in", "spectrum in", "gain |K| of each channel", "signal out",
 
 
 def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 0) -> Explorer:
-    """An explorer of the Fourier filter (eq. 12-16) of a model's layers.
-
-    Without a model: of a fresh filter (start values drawn by ``seed``) over a window of ``length`` steps.
-    """
+    """An explorer of a model's Fourier filters (eq. 12-16); without one: of a fresh filter over ``length`` steps."""
     if model is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)

@@ -42,9 +42,9 @@ def modality_dial(
     has = {"image": features.catalogue(dataset.items["item"]).has_image[1:]}
     has["text"] = torch.ones_like(has["image"])
     full = {"image": model.image_features, "text": model.text_features}
-    without = {name: torch.zeros_like(table[0]) for name, table in full.items()}
+    device, without = full["image"].device, {name: torch.zeros_like(table[0]) for name, table in full.items()}
     if not has["image"].all():
-        without["image"] = full["image"][1:][(~has["image"]).to(full["image"].device)][0]
+        without["image"] = full["image"][1:][(~has["image"]).to(device)][0]
     figure, picture = empty_figure(9.6, 4.4, "none"), pictures(dataset)
     past = shelf(figure, picture, "history, oldest first; a card: its picture is missing", 0.73, 0.22, captions=0)
     best = shelf(figure, picture, "top 10 with all features", 0.37, 0.29, captions=2)
@@ -53,18 +53,15 @@ def modality_dial(
     now: dict[str, Any] = {}  # history: of the chosen user; before: all items ranked with all features
 
     def kept(dial, share):
-        """[I] bool: the items that keep the feature; at 0 % none, at 100 % all."""
+        """[I + 1, 1] bool: the rows of a table that keep their feature; at 0 % only that of padding, at 100 % all."""
         can = has[dial.partition("_")[2]][order]
-        place = can.cumsum(0) <= round(share / 100 * int(can.sum()))
-        return torch.zeros_like(can).scatter(0, order, place & can)
+        stay = can & (can.cumsum(0) <= round(share / 100 * int(can.sum())))
+        return torch.ones(len(order) + 1, dtype=torch.bool).scatter(0, order + 1, stay)[:, None]
 
     def recommend(shares):
         """All items ranked, and who keeps what; ``shares``: dial -> percent."""
         keep = {dial: kept(dial, share) for dial, share in shares.items()}
-        stay = lambda dial: torch.nn.functional.pad(keep[dial], (1, 0), value=True).to(model.image_features.device)[
-            :, None
-        ]
-        tables = lambda part: [full[name].where(stay(f"{part}_{name}"), without[name]) for name in full]
+        tables = lambda part: [full[name].where(keep[f"{part}_{name}"].to(device), without[name]) for name in full]
         with torch.no_grad(), _features(model, *tables("candidate")):
             candidates = model.candidates()
         with _features(model, *tables("history")):
@@ -77,17 +74,16 @@ def modality_dial(
     def redraw(explorer):
         after, keep = recommend({key: dial.value for key, dial in dials.items()})
         history, before = now["history"].tail(model.config.max_len), now["before"]
-        pictured = {
-            part: set(dataset.items["item"][keep[f"{part}_image"].numpy()]) for part in ("history", "candidate")
-        }
+        pictured = lambda part: set(dataset.items["item"][keep[f"{part}_image"][1:, 0].numpy()])
+        own = pictured("history")
         top, plain = moved_ranks(before, after), moved_ranks(before, before)
-        items = [item if item in pictured["history"] else None for item in history["item"]]
+        items = [item if item in own else None for item in history["item"]]
         past.show([Tile(item, title) for item, title in zip(items, history["title"])])
         best.show([Tile(row.item, row.title, str(row.rank)) for row in plain.itertuples()])
-        lost.show(top_tiles(top, pictured["candidate"]))
+        lost.show(top_tiles(top, pictured("candidate")))
         stay = f"<b>{top['item'].isin(plain['item']).sum()} of {len(top)} stay in the top {len(top)}</b>"
-        own = f"{len(items) - items.count(None)} of {len(history)} items of the history have a picture"
-        return f"{stay}; {own}; as dialled: {ranking(top)}"
+        there = f"{len(items) - items.count(None)} of {len(history)} items of the history have a picture"
+        return f"{stay}; {there}; as dialled: {ranking(top)}"
 
     def preset(explorer):
         for dial, share in zip(dials.values(), SETTINGS.get(explorer.setting.value, ())):

@@ -33,10 +33,7 @@ MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
 
 
 def histories(dataset: Dataset, users: Iterable[str] = SHOWN) -> list[dict[str, Any]]:
-    """What ``write_page`` shows of these users: name, titles, gaps (seconds) and pictures of their latest items.
-
-    Pictures are ``data:`` addresses, None where there is none; ``demo``: whether the page says that they are made up.
-    """
+    """What the page shows of these users: titles, gaps (seconds), pictures (None or ``data:``) of the latest items."""
     found = []
     for user in users:
         own = user_history(dataset, user).tail(MAX_ITEMS)

@@ -27,17 +27,14 @@ FONT = ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.tt
 
 @dataclass
 class Tile:
-    """One item (None: no picture, only the title), a caption below, whether framed, how strong (0 to 1).
+    """One item in a row of them."""
 
-    ``number`` stands in the card of an item without a picture where its title has no room.
-    """
-
-    item: str | None
+    item: str | None  # None: no picture, only the title
     title: str
-    caption: str = ""
+    caption: str = ""  # below
     framed: bool = False
-    strength: float = 1.0
-    number: int | None = None
+    strength: float = 1.0  # 0: faded
+    number: int | None = None  # what a card says where its title has no room
 
 
 def pictures(dataset: Dataset) -> Picture:

@@ -44,8 +44,7 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
     best = shelf(figure, picture, title, 0.05 / height, 1.25 / height, captions=2)
     now: dict[str, Any] = {}  # rows: the edited history; before: the ranks of the true one; after: of the edited one
 
-    def ranks(rows):
-        return recommend_after(model, dataset, rows, k=len(dataset.items))
+    ranks = lambda rows: recommend_after(model, dataset, rows, k=len(dataset.items))
 
     def load(explorer):
         """The true history of the chosen user."""
