@@ -7,7 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, gridless, legend_beside, panel, panel_row, styled
+from mmm4rec_lite.viz.style import (
+    COLOURS,
+    MARKERS,
+    captioned,
+    gridless,
+    legend_beside,
+    panel,
+    panel_row,
+    panels,
+    styled,
+)
 
 
 def period_axis(axis: Axes, table: pd.DataFrame) -> None:
@@ -35,18 +45,15 @@ def gap_spectra(table: pd.DataFrame) -> Figure:
 @styled
 def filter_gain(table: pd.DataFrame, title: str = "") -> Figure:
     """Amplitude out over in by period, a panel per ``data`` and a line per ``when``; ``analysis.filter_gain``."""
-    table = table[table["bin"] > 0]
-    panels = table.groupby("data", sort=False)
-    figure, axes = panel_row(len(panels), 7.5, 2.4)
-    for axis, (name, own) in zip(axes, panels):
+    figure, parts = panels(table[table["bin"] > 0], "data", 7.5, 2.4, size=10)
+    for axis, _, own in parts:
         for (state, rows), marker, colour in zip(own.groupby("when", sort=False), MARKERS, COLOURS):
             axis.plot(rows["bin"], rows["gain"], marker=marker, color=colour, label=state)
         axis.axhline(2, color="black", ls=":", lw=1)
         axis.set_ylim(-0.1, None)
-        axis.set_title(name, fontsize=10, loc="left")
         period_axis(axis, own)
-    axes[0].set_ylabel("gain: amplitude out / in")
-    legend_beside(axes[-1], fontsize=10)
+    parts[0][0].set_ylabel("gain: amplitude out / in")
+    legend_beside(axis, fontsize=10)
     return captioned(figure, title)
 
 
