@@ -54,8 +54,8 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
         {"delta": delta, "base": log_slider("base step", 0.05, 1e-4, 1)},
     ]
     history: dict[str, Any] = {}  # rows: of the chosen user; gaps: their own
-    scans = lambda rows: capture_scans(model, *as_batch(dataset, rows, window))
     if model:
+        scans = lambda rows: capture_scans(model, *as_batch(dataset, rows, window))
         names = list(scans(user_history(dataset, rows[0]["user"].value)))
         head = ipywidgets.IntSlider(1, 1, model.config.n_heads, description="head", **WIDE)
         rows.append({"scan": choice("scan", names, names[0]), "head": head})
