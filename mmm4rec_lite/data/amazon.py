@@ -85,7 +85,7 @@ def amazon(
 def domain(name: str) -> str:
     """A domain's name as datasets have it: the paper's, in any case, where it has one. InputError for what is none."""
     if not re.fullmatch(r"\w+", name):
-        raise InputError(f"'{name}' is no category; take one of {', '.join(CATEGORIES)} or of Amazon's: Gift_Cards...")
+        raise InputError(f"'{name}' is no category; take {', '.join(CATEGORIES)} or a file's name, as Gift_Cards")
     papers = {word.lower(): paper for paper, file in CATEGORIES.items() for word in (paper, file)}
     return papers.get(name.lower(), name)
 

@@ -24,8 +24,9 @@ from mmm4rec_lite.utils.optional import extra
 with extra("data"):
     from bs4 import BeautifulSoup
 
-FIELDS = ("title", "categories", "brand", "description", "features", "main_category")  # what a text can be made of
-KEYS = {"categories": ("category", "categories"), "features": ("feature",), "main_category": ("main_cat",)}  # if others
+# What a text can be made of, and the files' own keys where they differ, the newer dump's first
+FIELDS = ("title", "categories", "brand", "description", "features", "main_category")
+KEYS = {"categories": ("category", "categories"), "features": ("feature",), "main_category": ("main_cat",)}
 IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
 ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
 LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB

@@ -82,7 +82,7 @@ class Dataset:
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
 
     def save(self, folder: Path | str, kept: Collection[str] = ()) -> None:
-        """Replace a dataset folder, whole or not at all; the images ``kept`` are taken from the older one there."""
+        """Write or replace a dataset folder, whole or not at all; images ``kept`` come from the older one there."""
         folder = Path(folder).absolute()
         if folder.exists() and not (folder / "dataset.json").is_file() and (folder.is_file() or os.listdir(folder)):
             raise InputError(f"{folder} exists and is not a dataset folder; choose another place to save to")

@@ -29,8 +29,7 @@ def check_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables with exactly their columns and types; an InputError names a table as ``where(table)``."""
     rows_at, items_at = where("interactions"), where("items")
-    interactions = _columns(interactions, INTERACTIONS, rows_at)
-    items = _columns(items, ITEMS, items_at)
+    interactions, items = _columns(interactions, INTERACTIONS, rows_at), _columns(items, ITEMS, items_at)
     first, last = interactions["timestamp"].agg(["min", "max"])
     if last > LATEST or first < 0:
         fault = f"{last} looks like milliseconds" if last > LATEST else f"{first} is negative"
