@@ -7,17 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.utils.typing import Float, Tensor
-from mmm4rec_lite.viz.style import (
-    COLOURS,
-    MARKERS,
-    captioned,
-    gridless,
-    legend_beside,
-    panel,
-    panel_row,
-    panels,
-    styled,
-)
+from mmm4rec_lite.viz import style
+from mmm4rec_lite.viz.style import COLOURS, captioned, gridless, legend_beside, panel, panel_row, panels, styled
 
 
 def period_axis(axis: Axes, table: pd.DataFrame) -> None:
@@ -33,7 +24,7 @@ def gap_spectra(table: pd.DataFrame) -> Figure:
     """Spectra of real gaps over what their order by chance would give, with two standard errors; ``gap_spectrum``."""
     figure, axis = panel(6, 2.5)
     for i, (name, rows) in enumerate(table.groupby("dataset", sort=False)):
-        look = dict(color=COLOURS[i], marker=MARKERS[i], lw=1, capsize=3, yerr=2 * rows["standard_error"])
+        look = dict(color=COLOURS[i], marker=style.MARKERS[i], lw=1, capsize=3, yerr=2 * rows["standard_error"])
         axis.errorbar(rows["bin"] + 0.06 * i, rows["ratio"], label=f"{name}, {rows['users'].iloc[0]} users", **look)
     axis.axhline(1, color="black", ls=":", lw=1, label="the same gaps in any order")
     axis.set(ylabel="power over chance\n(bars: 2 s.e.)", ylim=(0, None))
@@ -47,7 +38,7 @@ def filter_gain(table: pd.DataFrame, title: str = "") -> Figure:
     """Amplitude out over in by period, a panel per ``data`` and a line per ``when``; ``analysis.filter_gain``."""
     figure, parts = panels(table[table["bin"] > 0], "data", 7.5, 2.4, size=10)
     for axis, _, own in parts:
-        for (state, rows), marker, colour in zip(own.groupby("when", sort=False), MARKERS, COLOURS):
+        for (state, rows), marker, colour in zip(own.groupby("when", sort=False), style.MARKERS, COLOURS):
             axis.plot(rows["bin"], rows["gain"], marker=marker, color=colour, label=state)
         axis.axhline(2, color="black", ls=":", lw=1)
         axis.set_ylim(-0.1, None)
