@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from mmm4rec_lite.viz.style import COLOURS, empty_figure, styled
+from mmm4rec_lite.viz.style import COLOURS, empty_figure, legend_beside, panel, styled
 
 _UNITS = ((1, "s"), (60, "min"), (3600, "h"), (86400, "d"), (30 * 86400, "month"), (365 * 86400, "y"))
 
@@ -37,25 +37,20 @@ def plot_gap_histogram(table: pd.DataFrame) -> Figure:
 @styled
 def plot_popularity_curve(table: pd.DataFrame) -> Figure:
     """Share of interactions on the most popular items, a line per dataset; a frame of ``statistics.popularity``."""
-    figure = empty_figure(6, 3.4)
-    axis = figure.subplots()
+    figure, axis = panel(6, 3.4)
     x, y, lines = 100 * table["item_share"], 100 * table["interaction_share"], dict(hue="dataset", style="dataset")
     sns.lineplot(table, x=x, y=y, **lines, palette="colorblind", estimator=None, ax=axis)
     axis.plot([0, 100], [0, 100], color="black", ls=":", lw=1, label="all items alike")
     axis.set(xlabel="items, most popular first (% of all items)", ylabel="their interactions (% of all)")
     axis.set(xlim=(0, 100), ylim=(0, 102))
-    axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    legend_beside(axis, fontsize=10)
     return figure
 
 
 @styled
 def plot_match_bars(table: pd.DataFrame) -> Figure:
-    """How many neighbours have the item's own shape, colour...; a frame of ``statistics.matches``.
-
-    Thin lines: two standard errors; the black line across each group: what chance gives.
-    """
-    figure = empty_figure(7.5, 3)
-    axis = figure.subplots()
+    """How many neighbours have the item's own shape, colour... and what chance gives; ``statistics.matches``."""
+    figure, axis = panel(7.5, 3)
     modalities, attributes = (list(table[column].unique()) for column in ("modality", "attribute"))
     width, groups = 0.8 / len(modalities), np.arange(len(attributes))
     for i, modality in enumerate(modalities):
@@ -68,5 +63,5 @@ def plot_match_bars(table: pd.DataFrame) -> Figure:
     axis.set_xticks(groups + 0.4, [f"same {name}" for name in attributes])
     axis.set(ylabel="share of neighbours (%)\n(thin bars: 2 s.e.)", ylim=(0, 100))
     axis.grid(False, axis="x")
-    axis.legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
+    legend_beside(axis, fontsize=10)
     return figure

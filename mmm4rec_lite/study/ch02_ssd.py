@@ -1,7 +1,6 @@
 """Chapter 2: why do the operator's three forms give the same output, and which is fastest at which length?
 
-Seconds are medians of interleaved runs in one process. Absolute seconds belong to a machine and an hour; ratios inside
-one frame hold on a busy machine too.
+Seconds are medians of interleaved runs in one process: their ratios hold on a busy machine too.
 """
 
 import math
@@ -75,10 +74,8 @@ def plot_chunk_map(mask: Float[Tensor, "L L"], chunk: int) -> Figure:
         if start:
             axis.add_patch(Rectangle((0.5, start + 0.5), start, size, **before))
     axis.set(xlabel="input of step s", ylabel="read at step t", xlim=(0.3, L + 0.7), ylim=(L + 0.7, 0.3))
-    names = [
-        Patch(**within, label="within a chunk:\nmasked form"),
-        Patch(facecolor=COLOURS[0], alpha=0.35, label="before the chunk:\none state handed over"),
-    ]
+    direct = Patch(**within, label="within a chunk:\nmasked form")
+    names = [direct, Patch(facecolor=COLOURS[0], alpha=0.35, label="before the chunk:\none state handed over")]
     title = dict(title="darker: more is left\nof step s at step t", title_fontsize=9, alignment="left")
     legend_beside(axis, handles=names, bbox_to_anchor=(1.05, 1), fontsize=9, **title)
     return figure
@@ -88,10 +85,7 @@ def plot_chunk_map(mask: Float[Tensor, "L L"], chunk: int) -> Figure:
 def plot_half_life_lines(
     rates: Sequence[float], dt: Sequence[float], fresh: tuple[float, float] | None = None
 ) -> Figure:
-    """Half-life ln 2 / (-A dt) in steps against the step size, both log scale, a line for every decay rate A.
-
-    ``fresh``: lowest and highest step size, the band in which a fresh model starts.
-    """
+    """Half-life ln 2 / (-A dt) in steps by step size, a line for every decay rate A; ``fresh``: a fresh model's."""
     figure, axis = panel(6.5, 3)
     if fresh is not None:
         axis.axvspan(*fresh, color=COLOURS[7], alpha=0.2, label="step sizes of a fresh model")
@@ -103,16 +97,10 @@ def plot_half_life_lines(
     return figure
 
 
-# cost by length
-
-
 def inputs(
     length: int, batch: int = 1, heads: int = 8, width: int = 16, state: int = 16, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Random input of the operator by name (x, dt, A, B, C of ``ssd.py``, one group): float32, dt in (0, 1), A < 0.
-
-    The same seed and sizes give the same numbers. Call a form with ``form(**inputs(8))``.
-    """
+    """Random input of a form by name (x, dt, A, B, C of ``ssd.py``, one group): float32, dt in (0, 1), A < 0."""
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed))
     B, C = draw(2, batch, length, 1, state)
     x, dt = draw(batch, length, heads, width), draw(batch, length, heads).sigmoid()
@@ -128,21 +116,15 @@ def scaling(
     threads: int = 1,
     **sizes: int,
 ) -> pd.DataFrame:
-    """Seconds of every form at every length.
+    """form, length, batch, seconds (median), fastest, slowest, rounds, threads: a row per form and length.
 
     Parameters
     ----------
     lengths: steps; by default those of ``$MMM4REC_SCALE`` (quick or full).
-    forms: name -> form of the operator.
-    batch: sequences at once.
     rounds: timed runs of each form, interleaved, after one that is not counted.
     backward: time the gradients as well.
-    threads: torch threads while measuring; what was set before is set again.
+    threads: torch threads while measuring.
     sizes: heads, width, state of `inputs`.
-
-    Returns
-    -------
-    A row per form and length: form, length, batch, seconds (median), fastest, slowest, rounds, threads.
     """
     if lengths is None:
         lengths = by_scale(LENGTHS)
@@ -181,10 +163,7 @@ def doublings(seconds: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def plot_scaling_curves(table: pd.DataFrame) -> Figure:
-    """Seconds of every form by length, both log scale, medians with the range of the runs; a frame of `scaling`.
-
-    Dotted and dashed lines of slope 1 and 2 start at the longest length of the cheapest and the dearest form.
-    """
+    """Seconds of every form by length, medians with the range of the runs, and slopes 1 and 2; a frame of `scaling`."""
     figure, axis = panel(6.5, 3.6)
     for (name, rows), colour, marker in zip(table.groupby("form", sort=False), COLOURS, MARKERS):
         axis.plot(rows["length"], rows["seconds"], marker=marker, color=colour, label=name)

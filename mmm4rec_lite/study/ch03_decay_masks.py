@@ -1,8 +1,7 @@
 """Chapter 3: what does a gap do to the memory of what came before it, and do the rankings gain by that?
 
-Asked of one history of films, and of a small shop where gaps matter: the demo store's rugs (`shop.STORE`: an interest's
-half-life is 10 days, absences last 60, give or take a factor of 2, other gaps 2 hours, give or take a factor of 4),
-with two models, trained in seconds, that differ in time-awareness alone.
+Asked of one history of films, and of the demo store's rugs (`shop.STORE`), where an interest's half-life is 10 days,
+absences last about 60 and other gaps about 2 hours, with two models that differ in time-awareness alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -60,10 +59,9 @@ def gap_responses(model: MMM4Rec, history: History, step: int, gaps: Sequence[in
 
 
 def influences(shop: World, model: MMM4Rec, step: int = 7, users: int = 30) -> pd.DataFrame:
-    """`analysis.influence` in the mean over ``users`` test users with one absence, before item ``step``.
+    """`analysis.influence` in the mean over test users with one absence, before item ``step``, and 2 hours instead.
 
-    Once with their own gaps and once with 2 hours in the absence's place. Columns: history, item (from 1), influence,
-    standard_error (over users).
+    Columns: history, item (from 1), influence, standard_error (over users).
     """
     one = shop.histories(model.config.max_len)
     absent = (one.times.diff(dim=1) > ABSENCE) & (one.lengths == model.config.max_len).unsqueeze(1)
@@ -89,14 +87,9 @@ def worth(shop: World, models: dict[str, MMM4Rec]) -> pd.DataFrame:
 
 @styled
 def plot_step_chain(table: pd.DataFrame, heads: Sequence[int]) -> Figure:
-    """Gap, time signal, step size and what is left at the end, step by step; a frame of ``analysis.step_table``.
-
-    ``heads``: the heads to show (as in the column), at most five. Gaps and step sizes are on log scales, where a gap
-    of 0 stands at 1 s.
-    """
-    figure = empty_figure(7.2, 5.2)
+    """Gap (0 stands at 1 s), time signal, step size and what is left at the end, for at most five heads."""
+    figure, gaps = empty_figure(7.2, 5.2), table.drop_duplicates("step")
     axes = figure.subplots(4, sharex=True)
-    gaps = table.drop_duplicates("step")
     axes[0].bar(gaps["step"][1:], gaps["gap"][1:].clip(lower=1), color=COLOURS[7])
     axes[0].set(yscale="log", ylabel="gap\nbefore it")
     axes[0].set_yticks([1, *list(GAP_TICKS)[:4]], ["1 s", *list(GAP_TICKS.values())[:4]])
@@ -120,8 +113,7 @@ def plot_step_chain(table: pd.DataFrame, heads: Sequence[int]) -> Figure:
 def plot_gap_response(table: pd.DataFrame, truth: Callable[[float], float] | None = None, title: str = "") -> Figure:
     """What one gap does, head by head: the step size of the item after it, and what is kept of all before it.
 
-    ``table``: a frame of `gap_responses`, a line style per place if it has several. ``truth``: seconds -> what should
-    be kept.
+    ``table``: a frame of `gap_responses`. ``truth``: seconds -> what should be kept.
     """
     figure, (left, right) = panel_row(2, 8, 2.8, sharey=False)
     table = table.assign(head="head " + table["head"].astype(str))
@@ -144,10 +136,7 @@ def plot_gap_response(table: pd.DataFrame, truth: Callable[[float], float] | Non
 
 @styled
 def plot_influence_bars(table: pd.DataFrame, marked: int | None = None) -> Figure:
-    """How far the user's vector moves when one item is another; a frame of `influences`, a colour per history.
-
-    ``marked``: the item before which the gap differs.
-    """
+    """How far the user's vector moves when one item is another; `influences`; ``marked``: where the gap differs."""
     figure, axis = panel(6.8, 2.6)
     width = 0.8 / table["history"].nunique()
     for i, (kind, rows) in enumerate(table.groupby("history", sort=False)):

@@ -22,7 +22,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.experiments import WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
-from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel, panel_row, panels, styled
 
 PARTS = (  # beginnings of tensors' names -> what the paper calls it; the first that fits counts
     (r"adapter_text", "adapter, text (eq. 2)"),
@@ -49,10 +49,7 @@ def part_of(name: str) -> str:
 
 
 def parts(source: Dataset, target: Dataset, features: Features, config: ModelConfig | None = None) -> pd.DataFrame:
-    """What a transfer moves, found by doing it: a row per part that the model can have.
-
-    Columns: part, source_parameters, target_parameters, moves, why_not. ``features``: of the items of both datasets.
-    """
+    """What a transfer moves, found by doing it: part, source_parameters, target_parameters, moves, why_not."""
     config, rows = (config or presets.settings()[0]).replace(fusion="item", query_time=True), []
     one, other = (MMM4Rec.from_catalogue(config, features.catalogue(data.items["item"])) for data in (source, target))
     state = {name: torch.randn_like(tensor) for name, tensor in one.state_dict().items()}
@@ -68,10 +65,9 @@ def parts(source: Dataset, target: Dataset, features: Features, config: ModelCon
 
 
 def negatives(rows: Split, batch_size: int | None = None) -> pd.DataFrame:
-    """How often each item is a negative in one epoch of training under either loss, of all that are ever a target.
+    """How often each item that is ever a target is a negative in an epoch: item, popularity, in_batch, catalogue.
 
-    Columns: item (index), popularity (training targets), and in_batch, catalogue: for how many of 1,000 rows the item
-    is a negative; several copies in a batch count as several.
+    Both losses' in 1,000 rows; several copies in a batch count as several. Popularity: training targets.
     """
     targets, items, n = rows.sequences.items, rows.sequences.item_count + 1, len(rows.train)
     batch_size = batch_size or presets.settings("pretrain")[1].batch_size
@@ -89,10 +85,9 @@ def negatives(rows: Split, batch_size: int | None = None) -> pd.DataFrame:
 def candidate_losses(
     models: dict[str, MMM4Rec], rows: Split, sizes: Sequence[int] = (8, 32, 128, 512), sample: int = 2048, seed: int = 0
 ) -> pd.DataFrame:
-    """Both losses of models (by name) on the same sample of training rows, by the number of candidates.
+    """Both losses on the same sample of training rows: model, loss, candidates, distinct (of them), nats, known_nats.
 
-    Columns: model, loss ("in_batch" or "catalogue"), candidates, distinct (mean number of different items among
-    them), nats, known_nats (below the ln(candidates) of a model that knows nothing).
+    known_nats: how far below the ln(candidates) of a model that knows nothing.
     """
     picked, items, lines = sample_rows(rows.train, sample, seed), rows.sequences.item_count, []
     for name, model in models.items():
@@ -116,18 +111,17 @@ def _popularity(rows):
 
 @torch.no_grad()
 def popularity_pull(models: dict[str, MMM4Rec], rows: Split, sample: int = 512) -> pd.DataFrame:
-    """Mean place of every item in the rankings of models (by name), after a sample of the histories.
+    """Mean place of every item in rankings after a sample of histories: model, item, popularity, place_share (0: top).
 
-    Histories before test rows; where there are none (pre-training), before training rows. Columns: model, item (index),
-    popularity (training targets), place_share (mean over histories, of the catalogue: 0 is the top).
+    Histories before test rows; where there are none (pre-training), before training rows.
     """
     count, frames = _popularity(rows)[1:], []
     asked = sample_rows(rows.test if len(rows.test) else rows.train, sample)
     for name, model in models.items():
         scores = model_scorer(model)(batch(rows.sequences, asked, model.window))[:, 1:].cpu()
         places = 1 / len(count) * scores.argsort(dim=1, descending=True).argsort(dim=1).double().mean(0)
-        known = dict(model=name, item=range(1, len(count) + 1), popularity=count, place_share=places)
-        frames.append(pd.DataFrame(known))
+        items = range(1, len(count) + 1)
+        frames.append(pd.DataFrame(dict(model=name, item=items, popularity=count, place_share=places)))
     table = pd.concat(frames, ignore_index=True)
     return table[table["popularity"] > 0].reset_index(drop=True)
 
@@ -152,8 +146,7 @@ def curves(
 ) -> pd.DataFrame:
     """Validation curves of fine-tuning as ``viz.convergence_curves`` draws them, epoch 0 (nothing trained) included.
 
-    ``runs``: name -> (model before fine-tuning, history, was it pre-trained); ``pretraining``: the history of that,
-    whose seconds are added in ``seconds_with_pretraining`` where there was one.
+    ``runs``: name -> (model before fine-tuning, history, was it pre-trained); ``pretraining``: the history of that.
     """
     rows, frames = leave_one_out(target), []
     for name, (model, history, pretrained) in runs.items():
@@ -177,9 +170,8 @@ def until(table: pd.DataFrame, level: float | None = None, metric: str = "ndcg@1
 def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.DataFrame:
     """How far fine-tuning moved each part of a model, and what is left of its accuracy when that part is put back.
 
-    ``before``, ``after``: the same model before and after. Columns: part (those that moved), parameters, length
-    (after), relative_distance (over the length before; nan where that was 0), put_back_ndcg@10 (on test rows, with
-    this part as before), ndcg@10 (as it is).
+    Columns: part (those that moved), parameters, length (after), relative_distance (over the length before; nan where
+    that was 0), put_back_ndcg@10 (on test rows, with this part as before), ndcg@10 (as it is).
     """
     rows, old = leave_one_out(target), {name: tensor.cpu() for name, tensor in before.state_dict().items()}
     new = {name: tensor.cpu().clone() for name, tensor in after.state_dict().items()}
@@ -198,10 +190,10 @@ def parameter_drift(target: Dataset, before: MMM4Rec, after: MMM4Rec) -> pd.Data
 
 
 def without_pretraining(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Table 5's "w/o PT" beside the whole model, measured (stored runs) and as printed: a row per dataset.
+    """Table 5's "w/o PT" beside the whole model, measured (stored runs; a row says so without) and printed.
 
-    Columns: numbers, data, ndcg@10 (whole), without_pretraining_ndcg@10, difference (without, less the whole; paired
-    where ``pairs`` has it), standard_error, n_seeds, note. Without measured runs a row says so, and has no number.
+    Columns: numbers, data, ndcg@10, without_pretraining_ndcg@10, difference (paired where ``pairs`` has it),
+    standard_error, n_seeds, note.
     """
     whole, without, lines = "", WITHOUT_PRETRAINING, []
     for (dataset, where), rows in tidy(runs).query("experiment == 'table5'").groupby(["dataset", "where"], sort=False):
@@ -211,8 +203,9 @@ def without_pretraining(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -
             continue
         change, note = [(table[without] - table[whole]).mean(), None], ""
         if pairs is not None:
-            own = pairs[(pairs["experiment"] == "table5") & (pairs["dataset"] == dataset)]
-            own = own[own["variant"] == without]
+            own = pairs[
+                (pairs["experiment"] == "table5") & (pairs["dataset"] == dataset) & (pairs["variant"] == without)
+            ]
             if len(own):
                 change, note = own[["difference", "standard_error"]].iloc[0], "error over users and seeds"
         note = "one seed: nothing follows" if len(table) == 1 else note
@@ -258,15 +251,14 @@ def plot_negative_counts(table: pd.DataFrame) -> Figure:
 @styled
 def plot_popularity_pull(table: pd.DataFrame, title: str = "") -> Figure:
     """Mean place of items in the rankings by their popularity, a panel per model; a frame of ``popularity_pull``."""
-    models = table.groupby("model", sort=False)
-    figure, axes = panel_row(len(models), 0.8 + 2.6 * len(models), 2.7)
-    for axis, (name, rows) in zip(axes, models):
+    figure, drawn = panels(table, "model", 0.8, 2.7, each=2.6)
+    for axis, name, rows in drawn:
         axis.plot(rows["popularity"], 100 * rows["place_share"], "o", ms=3, alpha=0.7, color=COLOURS[0])
         rho = rows["popularity"].rank().corr(-rows["place_share"].rank())
         axis.set(xscale="log", xlabel="ratings in the training part")
         axis.set_title(f"{name}\nrank correlation {rho:+.2f}", fontsize=9, loc="left")
-    axes[0].invert_yaxis()
-    axes[0].set_ylabel("mean place in the ranking\n(% of the catalogue, 0: top)")
+    drawn[0][0].invert_yaxis()
+    drawn[0][0].set_ylabel("mean place in the ranking\n(% of the catalogue, 0: top)")
     return captioned(figure, title)
 
 

@@ -19,7 +19,7 @@ from mmm4rec_lite.study.protocol.experiments import WINDOWS
 from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row, panels, styled
 
 MARKERS = "osD^vP*X"
 SHARES = {"ndcg_share": "NDCG@10, % of that with the most kept", "gained_share": "gain in NDCG@10 that is reached (%)"}
@@ -39,10 +39,9 @@ def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
 
 
 def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS) -> pd.DataFrame:
-    """What a window leaves out of the test histories, a line per dataset and window.
+    """What a window leaves out: dataset, kept, n_histories, cut_share (of them), dropped_share (of items), ``AGES``.
 
-    Columns: dataset, kept, n_histories, cut_share (of them), dropped_share (of their items), and how long
-    before the oldest item kept the dropped ones were (nan if none): age_q25_days, age_median_days, age_q75_days.
+    Ages: how long before the oldest item kept the dropped ones were (nan if none).
     """
     lines = []
     for dataset in datasets:
@@ -62,10 +61,9 @@ def _lengths(rows):
 
 
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of ``experiments.truncation`` (or all stored ones) as curves: a line per dataset, system and kept items.
+    """Runs of ``experiments.truncation`` (or all stored ones): dataset, system, kept, n_seeds, ndcg@10, ndcg_share.
 
-    Columns: dataset, system, kept, n_seeds, ndcg@10 (mean), ndcg_share (mean, of what the same seed has with the
-    longest window), ndcg_share_spread (its standard deviation over seeds; nan with one).
+    ndcg_share: of what the same seed has with the longest window; ndcg_share_spread: its standard deviation over seeds.
     """
     if "experiment" in runs:
         runs = tidy(runs[runs["experiment"] == "figure2"])
@@ -79,10 +77,7 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
-    """Paired differences of shorter windows to ``kept``, each within its system; of stored pairs.
-
-    Columns: dataset, form, difference, standard_error, n_seeds.
-    """
+    """Stored differences of shorter windows to ``kept``: dataset, form, difference, standard_error, n_seeds."""
     own = pairs.query("experiment == 'figure2' and against_max_len == @kept and system == against_system")
     form = [display_name(system, max_len=max_len) for system, max_len in zip(own["system"], own["max_len"])]
     columns = ["dataset", "form", "difference", "standard_error", "n_seeds"]
@@ -107,10 +102,9 @@ def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS)
 def state_weights(
     model: MMM4Rec, rows: Split, users: int = 200, places: Sequence[str] = ("text", "image", "fusion")
 ) -> pd.DataFrame:
-    """How much of a state is about the latest n items: place, head, kept, weight_share, the mean over users.
+    """How much of a state is about the latest n items: place, head (or "mean"), kept, weight_share.
 
-    The first ``users`` test users with a full window; sums of ``analysis.effective_weights`` over the latest n.
-    Head "mean" is the mean over heads. ``places``: which scans of the first layer.
+    Sums of ``analysis.effective_weights``, the mean over the first ``users`` test users with a full window.
     """
     window = model.config.max_len
     full = rows.test[rows.test - rows.sequences.first[rows.test] >= window][:users]
@@ -127,10 +121,9 @@ def state_weights(
 
 
 def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
-    """Kept items in the demo store, where the best possible is known; of the lines in ``benchmarks/results/store.csv``.
+    """Stored lines of the demo store by items kept: world, system, kept, expected_ndcg@10, gained_share, needed.
 
-    Columns: world, system ("gap vector", trained; "best", of any model that knows the store), kept, expected_ndcg@10,
-    gained_share (of the way from the fewest items to the most), needed (the fewest items that gain ``share`` of it).
+    gained_share: of the way from the fewest items to the most; needed: the fewest items that gain ``share`` of it.
     """
     table = pooled(lines[lines["part"] == "memory"]).sort_values("kept", kind="stable")
     by = table.groupby(["world", "system"], sort=False)
@@ -181,40 +174,35 @@ def plot_kept_curves(
 
     value: the share to draw; bars: its spread, where the table has one. mark: a share and the label of a line across.
     """
-    panels, lines = (list(table[column].unique()) for column in (panel, line))
-    figure, axes = panel_row(len(panels), 2.4 + 3.2 * len(panels), 3.4)
-    for axis, name in zip(axes, panels):
+    lines = list(table[line].unique())
+    figure, drawn = panels(table, panel, 2.4, 3.4, each=3.2, size=10)
+    for axis, _, own in drawn:
         for i, one in enumerate(lines):
-            rows = table[(table[panel] == name) & (table[line] == one)].sort_values("kept")
+            rows = own[own[line] == one].sort_values("kept")
             spread = rows.get(f"{value}_spread", rows[value] * np.nan)
             look = dict(marker=MARKERS[i], color=COLOURS[i], capsize=3, label=one)
             axis.errorbar(rows["kept"], 100 * rows[value], yerr=100 * spread if spread.notna().any() else None, **look)
         if mark:
             axis.axhline(100 * mark[0], color="black", ls=":", lw=1.5, label=mark[1])
         axis.set(xlabel="latest items kept", xticks=sorted(table["kept"].unique()))
-        axis.set_title(name, fontsize=10)
-    axes[0].set_ylabel(SHARES[value])
-    legend_beside(axes[-1], fontsize=9)
+    drawn[0][0].set_ylabel(SHARES[value])
+    legend_beside(drawn[-1][0], fontsize=9)
     return captioned(figure, title)
 
 
 @styled
 def plot_weight_curves(table: pd.DataFrame) -> Figure:
-    """Share of the states' weight on the latest n items: a panel per place, a colour per model, thin lines for heads.
-
-    A frame of ``state_weights`` with a column ``model`` more. Dotted: all items alike.
-    """
-    places, window = list(table["place"].unique()), table["kept"].max()
-    figure, axes = panel_row(len(places), 2.2 + 3 * len(places), 3.2)
-    for axis, place in zip(axes, places):
-        for (model, own), colour in zip(table[table["place"] == place].groupby("model", sort=False), COLOURS):
+    """Share of the states' weight on the latest n items, thin lines for heads; ``state_weights`` and a column model."""
+    window = table["kept"].max()
+    figure, drawn = panels(table.assign(place="layer 1, " + table["place"]), "place", 2.2, 3.2, each=3, size=10)
+    for axis, _, place in drawn:
+        for (model, own), colour in zip(place.groupby("model", sort=False), COLOURS):
             for head, rows in own.groupby("head", sort=False):
                 look = dict(lw=3, label=f"{model}, mean") if head == "mean" else dict(lw=0.8, alpha=0.6)
                 axis.plot(rows["kept"], 100 * rows["weight_share"], color=colour, **look)
         axis.plot([0, window], [0, 100], color="black", ls=":", lw=1, label="all items alike")
         axis.set(xlabel="latest n items", xlim=(0, window), ylim=(0, 102))
         axis.locator_params(axis="x", integer=True)
-        axis.set_title(f"layer 1, {place}", fontsize=10)
-    axes[0].set_ylabel("weight in the state (%)")
-    legend_beside(axes[-1], fontsize=9)
+    drawn[0][0].set_ylabel("weight in the state (%)")
+    legend_beside(drawn[-1][0], fontsize=9)
     return figure

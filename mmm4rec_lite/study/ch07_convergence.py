@@ -1,8 +1,7 @@
 """Chapter 7: how fast does training converge? Curves, published and measured, and how long each takes.
 
-A curve is a line per epoch: panel (the data), curve (the system), numbers ("published" or "measured"), seed, epoch,
-seconds (of training up to its end), validation metrics, best (was this epoch kept), cut (did training end before its
-patience ran out, so that the best epoch may not be the best).
+A curve is a line per epoch (``COLUMNS``): panel (the data), curve (the system), seconds of training up to its end, best
+(was this epoch kept), cut (did training end before its patience ran out, so that the best may come later).
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.protocol.experiments import FULL, convergence
 from mmm4rec_lite.study.protocol.results import TITLES, stopped_early, tidy
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, log_axis, panel_row, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, log_axis, panel_row, styled
 
 SHARES = (0.9, 0.95, 0.99, 1.0)
 COLUMNS = ["panel", "curve", "numbers", "seed", "epoch", "seconds", *METRICS, "best", "cut"]
@@ -62,8 +61,7 @@ def reached(
     """Epochs and seconds until a curve first has a share of the best: a line per panel, curve, seed and share.
 
     ``of``: the best of the curve itself ("own"), or of the curve of its panel whose best is lowest ("weakest"), which
-    all of them reach: a curve that does not get far is soon at its own best. Columns: panel, curve, numbers, seed,
-    share, level (of the metric), epochs, seconds, cut.
+    all of them reach. Columns: panel, curve, numbers, seed, share, level (of the metric), epochs, seconds, cut.
     """
     if of not in ("own", "weakest"):
         raise InputError(f"reached: of 'own' or 'weakest', not {of!r}")
@@ -83,10 +81,7 @@ def reached(
 
 
 def waiting(table: pd.DataFrame, what: str = "epochs") -> pd.DataFrame:
-    """A frame of ``reached`` to read: a row per curve, a column per share, means over seeds; + where a run was cut.
-
-    "+" says that training ended before its patience ran out, so that a later epoch might have been better.
-    """
+    """A frame of ``reached`` to read: a row per curve, a column per share, means over seeds; + where a run was cut."""
     if not len(table):
         return pd.DataFrame()
     by = table.assign(panel=_one_line(table["panel"])).groupby(["panel", "curve", "share"], sort=False)
@@ -99,10 +94,7 @@ def _one_line(panels):
 
 
 def passes(curves: pd.DataFrame, metric: str = "ndcg@10") -> pd.DataFrame:
-    """For every curve of a panel: the first epoch at which it is better than any epoch of the panel's others.
-
-    Columns: panel, curve, best, rivals_best, epochs, seconds (both nan where it never is).
-    """
+    """When a curve beats every epoch of its panel's others: panel, curve, best, rivals_best, epochs, seconds."""
     lines = []
     for (panel, curve), own in curves.groupby(["panel", "curve"], sort=False):
         theirs = curves.loc[(curves["panel"] == panel) & (curves["curve"] != curve), metric].max()
@@ -130,10 +122,9 @@ def printed_table4() -> pd.DataFrame:
 
 
 def measured_table4(runs: pd.DataFrame) -> pd.DataFrame:
-    """The "table4" lines of stored runs, a row per dataset, stage and system, means over seeds.
+    """The "table4" lines of stored runs, means over seeds; n_cut: runs that ended before their patience ran out.
 
-    Columns: where, stage, system, best_epoch, epochs, seconds_per_step (fit to compare), seconds_per_epoch and
-    seconds_to_best (of a shared machine), ndcg@10, n_cut (runs that ended before their patience ran out), n_seeds.
+    seconds_per_step is fit to compare; seconds_per_epoch and seconds_to_best are of a shared machine.
     """
     keys = ["where", "stage", "system"]
     numbers = ["best_epoch", "epochs", "seconds_per_step", "seconds_per_epoch", "seconds_to_best", "ndcg@10"]
@@ -161,9 +152,8 @@ def plot_reach_lines(table: pd.DataFrame, title: str = "") -> Figure:
             axis.plot([means.min(), means.max()], [y, y], color="#bbbbbb", lw=2, zorder=1)
             for i, share in enumerate(shares):
                 look = dict(color=COLOURS[i], mfc="none" if hollow else COLOURS[i], ms=6 + 1.5 * i, mew=1.4)
-                axis.plot(
-                    means[share], y, "os^Dv"[i % 5], zorder=4 - i, label=f"{share:.0%}" if not y else None, **look
-                )
+                look |= dict(zorder=4 - i, label=None if y else f"{share:.0%}")
+                axis.plot(means[share], y, MARKERS[i % 5], **look)
         axis.set(xlabel=f"{what} to the share")
         if table[what].max() > 10 * table[what].min() > 0:
             log_axis(axis)

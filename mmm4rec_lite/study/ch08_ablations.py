@@ -35,11 +35,10 @@ POWER = 2.8  # 1.96 + 0.84: a difference so many standard errors large is found 
 
 
 def anatomy(config: ModelConfig | None = None, features: int = 768) -> pd.DataFrame:
-    """What each variant of Table 5 is; built, not trained.
+    """What each variant of Table 5 is (built, not trained), at the paper's sizes by default; ``features``: length.
 
     Columns: variant, takes_away, section, changes (of the config), n_parameters (without per-item tables),
-    more_parameters than the whole, and more_parameters_share. ``config``: of the whole, the paper's by default;
-    ``features``: their length.
+    more_parameters than the whole, and more_parameters_share.
     """
     config, blank, rows = config or ModelConfig.paper(), torch.zeros(2, features), []
     for variant, (lacks, section) in SECTIONS.items():
@@ -62,10 +61,7 @@ def printed(metric: str = "ndcg@10") -> pd.DataFrame:
 
 
 def measured(runs: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The same columns from stored runs of "table5", and n_seeds, standard_error and (of the change) change_error.
-
-    The standard error is over users and, from two seeds on, over seeds (``evaluation.paired``).
-    """
+    """The same columns from stored runs of "table5", and n_seeds, standard_error and (of the change) change_error."""
     own = tidy(runs[runs["experiment"] == "table5"])
     if own.empty:
         raise InputError("no run of table5 among these; make some with `mmm4rec-lite reproduce table5`")
@@ -93,10 +89,7 @@ def side_by_side(*tables: pd.DataFrame) -> pd.DataFrame:
 
 
 def beside(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific") -> pd.DataFrame:
-    """Printed and measured changes: data, variant, printed_change (of ``dataset``), measured_change, change_error.
-
-    One row per variant and measured source. Other data and training: they share the question, not the conditions.
-    """
+    """Printed (of ``dataset``) and measured changes: data, variant, printed_change, measured_change, change_error."""
     ours = measured(runs, pairs).query("variant != @WHOLE").rename(columns={"change": "measured_change"})
     ours = ours.assign(printed_change=ours["variant"].map(_changes(dataset))).reset_index(drop=True)
     ours = ours.assign(measured_minus_printed=ours["measured_change"] - ours["printed_change"])
@@ -104,17 +97,15 @@ def beside(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific")
 
 
 def _changes(dataset):
-    """Printed changes of one domain, by variant."""
     table = printed()
     return table[table["dataset"] == dataset].set_index("variant")["change"]
 
 
 def noise(orders: pd.DataFrame) -> pd.DataFrame:
-    """How far two runs of one and the same model differ.
+    """How far two runs of one model differ, from the table ``orders`` of the audit's finding "same-day-order".
 
-    ``orders``: the table of the audit's finding "same-day-order" (order, seed, ndcg@10). Columns: differs (what does),
-    n_runs, ndcg@10, two_runs_differ (the standard deviation of the difference between two runs: root of 2 times the
-    spread over seeds), two_runs_differ_share (of ndcg@10).
+    Columns: differs (what does), n_runs, ndcg@10, two_runs_differ (the standard deviation of the difference: root of 2
+    times the spread over seeds), two_runs_differ_share (of ndcg@10).
     """
     names = {"order of the file": "the seed", "order by chance": "the seed and the order inside a day"}
     by = orders.groupby(orders["order"].map(names).rename("differs"), sort=False)["ndcg@10"]
@@ -140,11 +131,10 @@ def band(orders: pd.DataFrame, data: str) -> tuple[float, str]:
 
 
 def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific") -> pd.DataFrame:
-    """What it takes to find a difference as large as the printed one: a row per measured variant.
+    """What it takes to find a difference as large as the printed one of ``dataset``: a row per measured variant.
 
-    Columns: data, variant, printed_change of ``dataset``, detectable_change: the smallest that these users and seeds
-    would show 4 times in 5 (``POWER`` standard errors); n_users: how many it takes, were there any number of seeds;
-    n_seeds: how many, were there any number of users (nan with one seed). With twice of both it is enough.
+    Columns: data, variant, printed_change, detectable_change (``POWER`` standard errors of these users and seeds);
+    n_users: how many it takes, were there any number of seeds; n_seeds: the other way round (nan with one seed).
     """
     theirs, rows = _changes(dataset), []
     table5 = tidy(runs[runs["experiment"] == "table5"])
@@ -163,10 +153,7 @@ def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientif
 
 
 def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
-    """Trained models (name -> model) on the demo store: expected NDCG@10 and the paired change against the first.
-
-    Columns as of ``evaluation.paired``, one seed each; the store's own best with and without gaps comes last.
-    """
+    """``evaluation.paired`` of models' expected NDCG@10 on the demo store against the first, the store's best last."""
     first = next(iter(models))
     scorers = {name: model_scorer(model) for name, model in models.items()}
     scorers |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}
@@ -176,22 +163,12 @@ def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
 
 
 def stored_time(lines: pd.DataFrame, form: str = "revived time branch", without: str = "no time") -> pd.DataFrame:
-    """ "w/o Time" on the demo store by how much gaps tell; of the rows in ``benchmarks/results/store.csv``.
-
-    Columns: world, gap_effect, n_seeds, whole, without_time (both expected NDCG@10), change, change_error: the larger
-    of that over users and that over seeds.
-    """
+    """ "w/o Time" on the demo store, stored: world, gap_effect, n_seeds, whole, without_time, change, change_error."""
     table = pooled(lines[lines["part"] == "gaps"]).set_index("system")
-    effects = (
-        lines.drop_duplicates("world").set_index("world")["store"].map(lambda text: json.loads(text)["gap_effect"])
-    )
+    stores = lines.drop_duplicates("world").set_index("world")["store"]
     whole, bare = (table.loc[[name]].set_index("world") for name in (form, without))
-    value = whole["expected_ndcg@10"]
-    numbers = dict(
-        gap_effect=effects.reindex(whole.index),
-        n_seeds=whole["seeds"],
-        whole=value,
-        without_time=bare["expected_ndcg@10"],
-    )
-    numbers |= dict(change=-whole["difference"] / value, change_error=whole["error"] / value)
+    effects, value = stores.map(lambda text: json.loads(text)["gap_effect"]), whole["expected_ndcg@10"]
+    numbers = dict(gap_effect=effects.reindex(whole.index), n_seeds=whole["seeds"], whole=value)
+    numbers |= dict(without_time=bare["expected_ndcg@10"], change=-whole["difference"] / value)
+    numbers |= dict(change_error=whole["error"] / value)
     return pd.DataFrame(numbers).reset_index()

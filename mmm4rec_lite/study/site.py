@@ -33,29 +33,19 @@ LIBRARY = Path(__file__).parents[1]
 STORED, COMPUTED = "Outputs as stored with the notebook.", "Outputs computed on this machine."
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
 _NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
-_INDEX, _CHAPTER = (
-    Template((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))
-    for name in ("index.html", "chapter.html")
-)
+_TEMPLATES = Path(__file__).parent / "templates"
+_INDEX, _CHAPTER = (Template((_TEMPLATES / f"{name}.html").read_text("utf-8")) for name in ("index", "chapter"))
 
 
 def execute(path: Path | str) -> NotebookNode:
-    """Run a notebook top to bottom; returns it with its outputs, finished progress bars taken out, pictures made small.
-
-    Of a widget stays what it shows without a kernel: an explorer's figure.
-    """
+    """Run a notebook; returns it with its outputs, without finished progress bars and widgets, pictures made small."""
     path = Path(path)
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_SECONDS,
-        resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--log-level=ERROR"],
-        on_cell_complete=lambda **_: bar.update(),
-    )
+    where = {"metadata": {"path": str(path.parent)}}
+    options = dict(timeout=CELL_SECONDS, extra_arguments=["--log-level=ERROR"], resources=where)
     try:
-        client.execute()
+        NotebookClient(notebook, on_cell_complete=lambda **_: bar.update(), **options).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         told = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
         raise InputError(f"{path}: a cell failed ({told.splitlines()[0]}); open the notebook to see it") from None
@@ -74,11 +64,7 @@ def execute(path: Path | str) -> NotebookNode:
 
 
 def smaller(png: str) -> str:
-    """A PNG (base64) in less room: with a palette of 256 colours if that does not show, without alpha if all is opaque.
-
-    Most plots have few colours besides those of their smoothed edges; where a pixel would move by more than
-    ``MOVED`` (colour bars would get bands), all colours stay. Transparent pictures stay as they are.
-    """
+    """A PNG (base64) in less room: with 256 colours if none moves by more than ``MOVED``, without alpha if opaque."""
     picture, file = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
     if min(picture.convert("RGBA").getchannel("A").tobytes()) < 255:
         return png
@@ -108,10 +94,7 @@ def executed(path: Path | str, keep: Path | str) -> Path:
 
 
 def latest(path: Path | str, keep: Path | str) -> Path:
-    """The executed copy of ``path`` in the folder ``keep`` if it has the same cells, else ``path`` itself.
-
-    Quicker than `executed` and less strict: what the copy was executed with may have changed since.
-    """
+    """The executed copy of ``path`` in the folder ``keep`` if it has the same cells, else ``path`` itself."""
     path, copy = Path(path), Path(keep) / Path(path).name
     cells = lambda file: [cell.source for cell in nbformat.read(file, 4).cells]
     return copy if copy.is_file() and cells(copy) == cells(path) else path

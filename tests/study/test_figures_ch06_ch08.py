@@ -30,7 +30,7 @@ def test_kept_curves_have_a_panel_per_dataset_and_bars_only_where_there_is_a_spr
     )
     figure = ch06.plot_kept_curves(table, mark=(0.97, "97 %"), title="made up")
     a, b = drawn(figure)
-    assert [axis.get_title() for axis in (a, b)] == ["a", "b"] and figure.get_suptitle() == "made up"
+    assert [axis.get_title(loc="left") for axis in (a, b)] == ["a", "b"] and figure.get_suptitle() == "made up"
     assert b.lines[0].get_ydata().tolist() == [95, 100] and legend(b) == ["97 %", "SASRec"]
     assert bool(a.collections) == bars and a.get_ylabel() == "NDCG@10, % of that with the most kept"
 

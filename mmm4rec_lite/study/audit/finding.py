@@ -12,21 +12,16 @@ from mmm4rec_lite.viz.tables import text_table
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One claim, weighed.
-
-    claim: what the paper says or implies, with its place. evidence: one paragraph with the numbers. verdict: one of
-    ``verdict.VERDICTS``, "-" where nothing was claimed. kind: "measured" or "published". table: the numbers in full.
-    data: what they were measured on, with seeds and device. options: of the command line that measures it so.
-    """
+    """One claim, weighed."""
 
     name: str
-    claim: str
-    evidence: str
-    verdict: str
-    kind: str
-    table: pd.DataFrame | None = field(repr=False)
-    data: str = ""
-    options: str = ""
+    claim: str  # what the paper says or implies, with its place
+    evidence: str  # one paragraph with the numbers
+    verdict: str  # one of ``verdict.VERDICTS``, "-" where nothing was claimed
+    kind: str  # "measured" or "published"
+    table: pd.DataFrame | None = field(repr=False)  # the numbers in full
+    data: str = ""  # what they were measured on, with seeds and device
+    options: str = ""  # of the command line that measures it so
 
     @property
     def rerun(self) -> str:

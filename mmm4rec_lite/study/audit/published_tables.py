@@ -50,10 +50,8 @@ def arithmetic() -> Finding:
     counts["logged_users"] = published.log_tests(with_id=True).set_index("dataset")["users"]
     counts["logged_length"] = counts["interactions"] / counts["logged_users"]
     wrong = counts[(counts["recomputed_length"] - counts["average_length"]).abs() > 0.0101]
-    lengths = "; ".join(
-        f"{r.Index} {r.average_length:.2f} printed, {r.recomputed_length:.2f} by its own counts"
-        for r in wrong.itertuples()
-    )
+    told = "{0.Index} {0.average_length:.2f} printed, {0.recomputed_length:.2f} by its own counts".format
+    lengths = "; ".join(map(told, wrong.itertuples()))
     office = counts.loc["office"]
     swapped = office["users"] != office["logged_users"]
     evidence = (
@@ -114,12 +112,8 @@ def epochs_to_converge() -> Finding:
         missrec_without_id=rival[False],
     )
     table = table.loc[list(published.TARGETS)]
-    rivals = {
-        ("MMSRec", True): "mmsrec_printed",
-        ("MISSRec", True): "missrec_with_id",
-        ("MMSRec", False): "mmsrec_printed",
-        ("MISSRec", False): "missrec_without_id",
-    }
+    rivals = {("MMSRec", with_id): "mmsrec_printed" for with_id in (True, False)}
+    rivals |= {("MISSRec", True): "missrec_with_id", ("MISSRec", False): "missrec_without_id"}
     ours = {True: table["mmm4rec_with_id"], False: table["mmm4rec_without_id"]}
     ratio = {(name, with_id): table[column] / ours[with_id] for (name, with_id), column in rivals.items()}
     ahead = {key: int((values > 1).sum()) for key, values in ratio.items()}

@@ -79,10 +79,8 @@ def request_time(bench: Bench) -> Finding:
     orders = {"of the file": lambda seed: bench, "shuffled inside equal times": bench.shuffled}
     frames = []
     for order, ordered in orders.items():
-        scores = {}
-        for name in (LOG_GAPS, REQUEST):
-            ranks = [trial(ordered(seed), FORMS[name], seed)[1] for seed in bench.seeds]
-            scores[name] = torch.stack([ndcg_per_row(one) for one in ranks])
+        gained = lambda name, seed, ordered=ordered: ndcg_per_row(trial(ordered(seed), FORMS[name], seed)[1])
+        scores = {name: torch.stack([gained(name, seed) for seed in bench.seeds]) for name in (LOG_GAPS, REQUEST)}
         frames.append(paired(scores, LOG_GAPS).assign(order=order))
     table = pd.concat(frames, ignore_index=True)
     gain = table[table["form"] == REQUEST].set_index("order")

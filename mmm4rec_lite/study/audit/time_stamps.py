@@ -31,7 +31,8 @@ def time_leak(bench: Bench) -> Finding:
     for name, found in costs.items():
         for seed in bench.seeds:
             model, ranks = trial(bench, FORMS[name], seed)
-            misled = _misled(model_scorer(model))
+            score = model_scorer(model)
+            misled = lambda one, score=score: score(other_target_times(one))
             wrong = rank_rows(misled, rows.sequences, rows.test, L, target_time=True)
             ndcg = ndcg_per_row(ranks), ndcg_per_row(wrong)
             found.append(ndcg[0] - ndcg[1])
@@ -40,10 +41,8 @@ def time_leak(bench: Bench) -> Finding:
     changes = ["fresh_relative_change", "trained_relative_change"]
     table = pd.DataFrame(lines, columns=["form", "seed", *changes, "ndcg@10", "wrong_time_ndcg@10"])
     mean = table.groupby("form").mean()
-    moves = {
-        name: "{:.1g} of their length before and {:.1g} after training".format(*mean.loc[name, changes])
-        for name in costs
-    }
+    told = "{:.1g} of their length before and {:.1g} after training".format
+    moves = {name: told(*mean.loc[name, changes]) for name in costs}
     means = {name: torch.stack(values).mean(0) for name, values in costs.items()}
     worth = {name: (v.mean().item(), v.std().item() / len(v) ** 0.5) for name, v in means.items()}
     used = [name for name, (gain, error) in worth.items() if gain > 2 * error]
@@ -140,16 +139,10 @@ def other_target_times(one: Batch) -> Batch:
     """The batch with every target's time at another row's delay after the last interaction, where it is given."""
     there = (one.lengths < one.times.shape[1]).nonzero().squeeze(1)  # rows with a column for it
     place = there, one.lengths[there]
-    last = one.times[there, one.lengths[there] - 1]
-    delays = one.times[place] - last
-    mixed = delays[torch.randperm(len(delays), generator=torch.Generator().manual_seed(0))]
-    times = one.times.clone()
-    times[place] = last + mixed
+    last, times = one.times[there, one.lengths[there] - 1], one.times.clone()
+    mixed = torch.randperm(len(last), generator=torch.Generator().manual_seed(0))
+    times[place] = last + (times[place] - last)[mixed]
     return replace(one, times=times)
-
-
-def _misled(score):
-    return lambda one: score(other_target_times(one))
 
 
 @torch.no_grad()

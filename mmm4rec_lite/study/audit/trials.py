@@ -1,7 +1,4 @@
-"""What the audit trains: small models, whose forms of time-awareness, single quirks and tie orders it compares.
-
-All are runs of ``runs.run``, from scratch, on one dataset. Comparisons are paired: the same users, the same seeds.
-"""
+"""What the audit trains, from scratch on one dataset: forms of time-awareness, single quirks, orders; paired."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -42,10 +39,7 @@ QUIRKS: dict[str, Form] = (
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What the audit works on: data with times, and the sizes and seeds of its runs.
-
-    ``options``: of the command line that makes the same bench.
-    """
+    """What the audit works on; ``options``: of the command line that makes the same bench."""
 
     task: Task
     training: TrainConfig = TRAINING
@@ -54,9 +48,8 @@ class Bench:
     options: str = ""
 
     def __str__(self) -> str:
-        t = self.training
+        t, users = self.training, self.dataset.interactions["user"].nunique()
         amount = f"{t.rows_per_epoch:,} rows" if t.rows_per_epoch else "all rows"
-        users = self.dataset.interactions["user"].nunique()
         seeds = ", ".join(map(str, self.seeds))
         return (
             f"{self.dataset.name}, {users:,} users, features {self.task.features.encoder['name']}; {device()}, "
@@ -93,7 +86,5 @@ def fresh(bench: Bench, form: Form, seed: int) -> MMM4Rec:
 
 def trials(bench: Bench, forms: Mapping[str, Form]) -> dict[str, Float[Tensor, "seeds R"]]:
     """NDCG@10 of every test row, per form."""
-    return {
-        name: torch.stack([ndcg_per_row(trial(bench, form, seed)[1]) for seed in bench.seeds])
-        for name, form in forms.items()
-    }
+    over_seeds = lambda form: torch.stack([ndcg_per_row(trial(bench, form, seed)[1]) for seed in bench.seeds])
+    return {name: over_seeds(form) for name, form in forms.items()}

@@ -30,10 +30,7 @@ def dual_channel() -> Finding:
             signals, users = _signals(model.eval(), given)
             noisy, _ = _signals(model.train(), given)
             for layer in model.eval().layers:
-                text, image = layer.filter.text.state_dict(), layer.filter.image.state_dict()
-                text = {key: tensor.clone() for key, tensor in text.items()}
-                layer.filter.text.load_state_dict(image)
-                layer.filter.image.load_state_dict(text)
+                layer.filter.text, layer.filter.image = layer.filter.image, layer.filter.text
             _, exchanged = _signals(model, given)
         largest = (max((t - v).abs().max().item() for t, v in pairs) for pairs in (signals, noisy))
         equal = all(torch.equal(t, v) for t, v in signals)

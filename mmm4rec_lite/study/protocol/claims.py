@@ -1,13 +1,8 @@
 """Each claim of the paper, weighed by what was measured here: ``claims_table`` gives a frame with a row per claim.
 
-It reads frames alone: ``runs`` (``results.annotate_runs`` of each experiment, one under the other) and ``pairs``
-(``results.paired_differences``), so the verdicts can be had again from csv files, without training. Cases are weighed
-in ``evidence``; the rule from their differences to a verdict is that of ``verdict``. Here:
-
-* "Best of all": supported on a dataset when every rival is beaten, contradicted when one rival is better.
-* "Competes", "keeps 97 %": the loss that the claim allows is added to the difference before it is judged.
-* A claim over systems that are not all measured, or on data that differ in more than what it is about, is at most
-  partly supported.
+It reads frames alone, ``runs`` (``results.annotate_runs`` of all experiments) and ``pairs`` (``paired_differences``).
+Cases are weighed in ``evidence``, verdicts given by the rule of ``verdict``. A claim over systems that are not all
+measured, or on data that differ in more than what it is about, is at most partly supported.
 """
 
 from collections.abc import Sequence
@@ -29,24 +24,18 @@ COMPETES, KEEPS = 0.10, 0.05  # margins, as shares of what it is compared with
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper.
+    """A claim of the paper."""
 
-    text: in own words; place: in the paper; weigh: a method of ``Evidence`` and the arguments of each call; needs:
-    titles of the systems it is about, or ``table``, all that this table of the paper has; data: datasets it is about;
-    pretrained: it is about pre-trained models; but: why measured cases are not the whole claim; below: on data with
-    fewer test users than this dataset of the paper.
-    """
-
-    text: str
-    place: str
-    weigh: str = ""
-    cases: Sequence[tuple] = ()
-    needs: tuple = ()
-    table: int | None = None
-    data: tuple = ()
-    pretrained: bool = False
-    but: str = ""
-    below: str = ""
+    text: str  # in own words
+    place: str  # in the paper
+    weigh: str = ""  # a method of ``Evidence``
+    cases: Sequence[tuple] = ()  # the arguments of each of its calls
+    needs: tuple = ()  # titles of the systems it is about
+    table: int | None = None  # or: all that this table of the paper has
+    data: tuple = ()  # datasets it is about
+    pretrained: bool = False  # it is about pre-trained models
+    but: str = ""  # why measured cases are not the whole claim
+    below: str = ""  # on data with fewer test users than this dataset of the paper
 
     def evidence(self, runs: pd.DataFrame, pairs: pd.DataFrame) -> list[Case]:
         """The cases that were measured."""
@@ -59,9 +48,12 @@ class Claim:
 
 WITH_ID, WITHOUT_ID = Form(FULL), Form("mmm4rec")
 DEAR = Form("mmsrec"), Form("missrec+id")
-TEXT = [(Form(f"{name}_t"), Form(name)) for name in ("sasrec", "mamba4rec", "tim4rec")]
-MAMBA = [(Form(f"{name}{end}"), Form(f"sasrec{end}")) for name in ("mamba4rec", "tim4rec") for end in ("", "_t")]
+TEXT = [("comparison", Form(f"{name}_t"), Form(name), COMPETES) for name in ("sasrec", "mamba4rec", "tim4rec")]
+MAMBA = [("comparison", Form(a + end), Form("sasrec" + end)) for a in ("mamba4rec", "tim4rec") for end in ("", "_t")]
+EPOCHS, SECONDS = ([(column, WITH_ID, rival) for rival in DEAR] for column in ("best_epoch", "seconds_per_step"))
+LAYERS = [("table5", WITH_ID, Form(FULL, "2L"))]
 ABLATIONS = [WITHOUT_PRETRAINING, *(name for name in VARIANTS if name.startswith("w/o"))]
+T23, T4 = "section 4.2, Tables 2 and 3", "section 4.3, Table 4"
 T5, T6 = "section 4.4, Table 5", "appendix C, Table 6"
 
 CLAIMS = (
@@ -73,31 +65,10 @@ CLAIMS = (
     ),
     Claim("MMM4Rec with ids ranks best of all", "Table 2", "best", [(2,)], table=2, pretrained=True),
     Claim("MMM4Rec without ids ranks best of those without", "Table 3", "best", [(3,)], table=3, pretrained=True),
-    Claim(
-        "Text in place of ids competes with ids (here: loses less than 10 %)",
-        "section 4.2, Tables 2 and 3",
-        "quality",
-        [("comparison", *pair, COMPETES) for pair in TEXT],
-    ),
-    Claim(
-        "Mamba-based systems outperform Transformer-based ones in general",
-        "section 4.2, Tables 2 and 3",
-        "quality",
-        [("comparison", *pair) for pair in MAMBA],
-    ),
-    Claim(
-        "MMM4Rec needs the fewest epochs",
-        "section 4.3, Table 4, Figures 4 to 8",
-        "cost",
-        [("best_epoch", WITH_ID, rival) for rival in DEAR],
-        pretrained=True,
-    ),
-    Claim(
-        "MMM4Rec needs the fewest seconds per epoch (here: per step of as many rows)",
-        "section 4.3, Table 4",
-        "cost",
-        [("seconds_per_step", WITH_ID, rival) for rival in DEAR],
-    ),
+    Claim("Text in place of ids competes with ids (here: loses less than 10 %)", T23, "quality", TEXT),
+    Claim("Mamba-based systems outperform Transformer-based ones in general", T23, "quality", MAMBA),
+    Claim("MMM4Rec needs the fewest epochs", f"{T4}, Figures 4 to 8", "cost", EPOCHS, pretrained=True),
+    Claim("MMM4Rec needs the fewest seconds per epoch (here: per step of as many rows)", T4, "cost", SECONDS),
     Claim(
         "MMSRec and MISSRec grow dearer than MMM4Rec as the catalogue grows",
         "appendix B",
@@ -109,14 +80,7 @@ CLAIMS = (
         Claim(f"Ablation: {name} loses", T5, "quality", [("table5", WITH_ID, Form(FULL, name))], pretrained=True)
         for name in ABLATIONS
     ),
-    Claim(
-        "A second layer loses on small data",
-        T5,
-        "quality",
-        [("table5", WITH_ID, Form(FULL, "2L"))],
-        pretrained=True,
-        below="office",
-    ),
+    Claim("A second layer loses on small data", T5, "quality", LAYERS, pretrained=True, below="office"),
     Claim("A second layer gains on the larger Office", T5, data=("office",)),
     Claim(
         "Where every item has a picture, MMM4Rec without ids ranks best", T6, "best", [(6,)], table=6, pretrained=True
@@ -178,17 +142,12 @@ def claims_table(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -> pd.Da
 
 
 def claims_about(runs: pd.DataFrame, pairs: pd.DataFrame | None, *places: str) -> Styler:
-    """The claims whose place in the paper contains one of ``places`` ("Table 5"), as a table to read.
-
-    Columns: claim, verdict, numbers (a line per case) and why; the frame is in ``.data``.
-    """
+    """The claims whose place in the paper contains one of ``places`` ("Table 5"), as a table to read."""
     table = claims_table(runs, pairs)
     own = table[[any(place in full for place in places) for full in table["place"]]]
     if own.empty:
-        raise InputError(
-            f"claims: no claim's place contains {' or '.join(map(repr, places)) or 'nothing'}; there are: "
-            f"{'; '.join(table['place'].unique())}"
-        )
+        wanted, known = " or ".join(map(repr, places)) or "nothing", "; ".join(table["place"].unique())
+        raise InputError(f"claims: no claim's place contains {wanted}; there are: {known}")
     own = own.reset_index(drop=True)[["claim", "verdict", "numbers", "why"]]
     own["numbers"] = own["numbers"].str.replace("; ", "\n")
     return text_table(own, "verdict", INKS, ["claim", "numbers"], "18em")

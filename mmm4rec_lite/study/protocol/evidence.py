@@ -1,10 +1,8 @@
 """How the cases of a claim are weighed: which runs are compared, by what error, and whether they can tell at all.
 
-* The standard error of NDCG@10 has a part over users and a part over seeds: ``pairs`` has it of the same users. Without
-  them the users' part is an upper bound from the means, m(1 - m) / users for each form (a gain lies in [0, 1]): a small
-  difference is then more often inconclusive, never less. Epochs, seconds and shares have seeds alone.
-* A case is *not tested* with one seed, where a run was cut before its patience ran out (seconds apart), and where the
-  claim is about pre-trained models and a run that could have been pre-trained was not.
+The standard error of NDCG@10 has a part over users and a part over seeds: ``pairs`` has it of the same users. Without
+them the users' part is an upper bound from the means, m(1 - m) / users for each form (a gain lies in [0, 1]): a small
+difference is then more often inconclusive, never less. Epochs, seconds and shares have seeds alone.
 """
 
 from dataclasses import dataclass
@@ -16,14 +14,7 @@ import pandas as pd
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import PLACE, Form, display_name, stopped_early, with_columns
-from mmm4rec_lite.study.protocol.verdict import (
-    CONTRADICTED,
-    INCONCLUSIVE,
-    NOT_TESTED,
-    SUPPORTED,
-    VERDICTS,
-    case_outcome,
-)
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, case_outcome
 
 CUT, ONE_SEED = "training was cut before its patience ran out", "one seed"
 NOT_PRETRAINED = "without the pre-training that the claim is about"
@@ -67,7 +58,7 @@ class Evidence:
         found = [case for rival in rivals for case in self.quality(experiment, form, rival)]
         for where in dict.fromkeys(case.where for case in found):
             here = [case for case in found if case.where == where]
-            count = {word: sum(case.measured == word for case in here) for word in VERDICTS}
+            count = {word: sum(case.measured == word for case in here) for word in (SUPPORTED, CONTRADICTED)}
             outcomes = [case.outcome for case in here]
             whole = next((word for word in (CONTRADICTED, NOT_TESTED, INCONCLUSIVE) if word in outcomes), SUPPORTED)
             nearest = min(here, key=lambda case: case.difference)

@@ -43,9 +43,7 @@ COLUMNS = {  # table -> the systems built here, and the paper's names of its col
     },
     6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
 }
-VARIANTS: dict[
-    str, dict[str, Any]
-] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs source domains
+VARIANTS: dict[str, dict[str, Any]] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs sources
     "": {},
     "w/o Time": dict(time=False),
     "w/o Shared": dict(shared=False),
@@ -67,10 +65,7 @@ def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
 
 
 def comparison(task: Task, systems: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
-    """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
-
-    Systems that the data cannot feed are left out, with the reason in ``attrs["left_out"]`` by (system, variant).
-    """
+    """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain."""
     names = systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])
     frame = _sweep(task, names, **how)
     out = pd.concat([_baselines(task), frame], ignore_index=True)
@@ -102,17 +97,13 @@ def _baselines(task):
 
 
 def _sweep(task, systems, changes=None, **how):
-    """The whole systems; ``changes``: further arguments of each trial."""
     return sweep(task, [(name, "", changes or {}) for name in systems], **how)
 
 
 def truncation(
     task: Task, systems: Iterable[str] = ("sasrec", FULL), windows: Sequence[int] = WINDOWS, **how: Any
 ) -> pd.DataFrame:
-    """Figure 2: trained and tested with the latest ``max_len`` interactions of each history alone.
-
-    A shorter window changes what is seen, not how many rows there are.
-    """
+    """Figure 2: trained and tested with the latest ``max_len`` interactions of each history alone."""
     return sweep(task, [(name, "", dict(max_len=kept)) for name in systems for kept in windows], **how)
 
 
@@ -144,10 +135,7 @@ def _epochs(run: Run) -> list[dict[str, Any]]:
 
 
 def efficiency(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
-    """Table 4: epochs to the best one, seconds per epoch and in all, on the machine of each row.
-
-    The column seconds_per_step is fit to compare systems (``timing.step_seconds``); the others are of shared machines.
-    """
+    """Table 4: epochs to the best one, and seconds; of these seconds_per_step is fit to compare (``step_seconds``)."""
     frame = _sweep(task, systems, _pretraining(task), **how)
     if frame.empty:
         return frame

@@ -1,7 +1,6 @@
-"""The standard small experiment on MovieLens-100K that the tour and the notebooks share.
+"""The standard small experiment on MovieLens-100K that the tour and the notebooks share, sized for two cores.
 
-Sized for two cores: about 24,000 rows of pre-training, a few epochs of fine-tuning; the paper's sizes where
-``$MMM4REC_SCALE`` is "full". Each step keeps its result and returns it at once when called again.
+The paper's sizes where ``$MMM4REC_SCALE`` is "full". Each step keeps its result and returns it when called again.
 """
 
 import os
@@ -27,22 +26,16 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import cache_dir
 
 TARGET, MODEL = data.TARGETS[0], "mmm4rec+id"
-SCALES: dict[
-    str, tuple[Protocol, dict[str, Any], dict[str, Any]]
-] = {  # protocol, and the changes of pre-training and of fine-tuning
-    "quick": (
-        Protocol("small"),
-        dict(epochs=2, rows_per_epoch=12_000, lr=2e-3),
-        dict(epochs=3, batch_size=256, lr=1e-3),
-    ),
+PRETRAINING, FINETUNING = dict(epochs=2, rows_per_epoch=12_000, lr=2e-3), dict(epochs=3, batch_size=256, lr=1e-3)
+Changes = dict[str, Any]
+SCALES: dict[str, tuple[Protocol, Changes, Changes]] = {  # protocol, changes of pre-training and of fine-tuning
+    "quick": (Protocol("small"), PRETRAINING, FINETUNING),
     "full": (Protocol("paper"), {}, {}),
 }
+SMALL, PAPER = Protocol("matched", "quick", width=32), Protocol("paper")
 SWEEPS = {
-    "quick": (
-        dict(seeds=(0,), protocol=Protocol("matched", "quick", width=32)),
-        "width 32, seed 0: one run decides nothing",
-    ),
-    "full": (dict(seeds=(0, 1, 2), protocol=Protocol("paper")), "protocol paper, seeds 0 to 2"),
+    "quick": (dict(seeds=(0,), protocol=SMALL), "width 32, seed 0: one run decides nothing"),
+    "full": (dict(seeds=(0, 1, 2), protocol=PAPER), "protocol paper, seeds 0 to 2"),
 }
 Choice = TypeVar("Choice")
 
@@ -57,12 +50,8 @@ def by_scale(choices: Mapping[str, Choice], name: str | None = None) -> Choice:
 
 def environment() -> pd.DataFrame:
     """What the numbers below were measured with: versions, device and seed, as a one-column frame."""
-    rows: dict[str, Any] = {
-        "mmm4rec_lite": version("mmm4rec-lite"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    rows |= {"device": str(device()), "threads": torch.get_num_threads(), "seed": 0}
+    versions = dict(mmm4rec_lite=version("mmm4rec-lite"), torch=torch.__version__, python=platform.python_version())
+    rows = versions | dict(device=str(device()), threads=torch.get_num_threads(), seed=0)
     return pd.Series(rows, name="measured with").to_frame()
 
 
@@ -130,10 +119,7 @@ def comparison(target: data.Dataset, models: Mapping[str, Recommender]) -> pd.Da
 
 @cache
 def film_task() -> Task:
-    """The quickstart's target domain of MovieLens-100K, its sources behind it; images from ``$MMM4REC_POSTERS``.
-
-    Without posters, what reads images is left out of a sweep, with the reason.
-    """
+    """The quickstart's target domain of MovieLens-100K, its sources behind it; images from ``$MMM4REC_POSTERS``."""
     whole = dataset()
     rows = features(whole)
     return Task(whole.select(TARGET), rows, Task(source_domains(whole), rows))
@@ -141,10 +127,7 @@ def film_task() -> Task:
 
 @cache
 def film_models() -> dict[str, Recommender]:
-    """The model of the first notebook by when: "as published, fresh", "fresh", "trained" (made if it is not there).
-
-    The fresh ones have its sizes and start values of their own.
-    """
+    """The model of the first notebook by when: "as published, fresh", "fresh", "trained" (made if it is not there)."""
     films = dataset()
     target, rows = films.select(TARGET), features(films)
     published = untrained(target, rows, quirks=Quirks(published_init=True))

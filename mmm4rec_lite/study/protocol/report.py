@@ -1,7 +1,4 @@
-"""The page of results (Markdown) from frames alone: what was measured, what was left out, and the verdicts.
-
-``write_page`` puts it beside its csv files, and it can be made again from what ``results.read_results`` finds in them.
-"""
+"""The page of results (Markdown) from frames alone: what was measured, what was left out, and the verdicts."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -186,10 +183,6 @@ def _below_popularity(rows, longer):
 def _published(dataset):
     """title -> NDCG@10 of the paper, as printed; empty for a dataset that it does not have."""
     cells = published.paper(dataset=dataset, row="ndcg@10")
-    values = {(row["table"], row["column"]): row["value"] for _, row in cells.iterrows()}
-    return {
-        TITLES[name]: f"{values[table, title]:.4f}"
-        for table in (2, 3)
-        for name, title in COLUMNS[table].items()
-        if (table, title) in values
-    }
+    values = cells.set_index(["table", "column"])["value"]
+    names = {TITLES[name]: (table, title) for table in (2, 3) for name, title in COLUMNS[table].items()}
+    return {name: f"{values[cell]:.4f}" for name, cell in names.items() if cell in values.index}

@@ -1,8 +1,7 @@
 """Sweeps: many runs of a task under one protocol, the same for every system, as a frame.
 
-Leave-one-out by a total order; every prefix of the training part is a row, its last step supervised; the whole
-catalogue is ranked, padding never, ties against the target; the user's own history stays in the ranking, and columns
-with ``_filtered`` take it out; the best epoch by validation NDCG@10 (under "paper" by the metric of each publication).
+The whole catalogue is ranked, ties against the target; the user's history stays in the ranking, and columns with
+``_filtered`` take it out; the best epoch is that by validation NDCG@10 (under "paper" by each publication's metric).
 """
 
 import os
@@ -32,21 +31,14 @@ def sweep(
 ) -> pd.DataFrame:
     """Records of many runs, a row per seed and wanted form; what is kept is read, so a killed sweep goes on.
 
+    Forms that the data cannot feed have no row but a reason in ``attrs["left_out"]``, by (system, variant).
+
     Parameters
     ----------
-    wanted
-        (system, variant, further arguments of ``run``); the variant is a name for what the arguments change, or "".
-    protocol
-        "matched" at the scale of ``$MMM4REC_SCALE`` by default.
-    backend, jobs
-        Of joblib: this machine's processes by default, a thread per run; "ray" or "dask" name a cluster.
-    reads
-        What to take from each run, its record by default; a function of a module, for other processes.
-
-    Returns
-    -------
-    DataFrame
-        Forms that the data cannot feed have no row but a reason in ``attrs["left_out"]``, by (system, variant).
+    wanted: (system, variant, further arguments of ``run``); the variant is a name for what the arguments change, or "".
+    protocol: "matched" at the scale of ``$MMM4REC_SCALE`` by default.
+    backend, jobs: of joblib: this machine's processes by default, a thread per run; "ray" or "dask" name a cluster.
+    reads: what to take from each run, its record by default; a function of a module, for other processes.
     """
     protocol, wanted = protocol or Protocol("matched", scale()), list(wanted)
     changes = lambda more: {name: value for name, value in more.items() if name != "pretrained"}
