@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import nbformat
 from latex2mathml.converter import convert
@@ -43,7 +43,7 @@ def execute(path: Path | str) -> NotebookNode:
     notebook = nbformat.read(path, 4)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
     where = {"metadata": {"path": str(path.parent)}}
-    options = dict(timeout=CELL_SECONDS, extra_arguments=["--log-level=ERROR"], resources=where)
+    options: dict[str, Any] = dict(timeout=CELL_SECONDS, extra_arguments=["--log-level=ERROR"], resources=where)
     try:
         NotebookClient(notebook, on_cell_complete=lambda **_: bar.update(), **options).execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:

@@ -41,8 +41,8 @@ def time_leak(bench: Bench) -> Finding:
     changes = ["fresh_relative_change", "trained_relative_change"]
     table = pd.DataFrame(lines, columns=["form", "seed", *changes, "ndcg@10", "wrong_time_ndcg@10"])
     mean = table.groupby("form").mean()
-    told = "{:.1g} of their length before and {:.1g} after training".format
-    moves = {name: told(*mean.loc[name, changes]) for name in costs}
+    phrase = "{:.1g} of their length before and {:.1g} after training".format
+    moves = {name: phrase(*mean.loc[name, changes]) for name in costs}
     means = {name: torch.stack(values).mean(0) for name, values in costs.items()}
     worth = {name: (v.mean().item(), v.std().item() / len(v) ** 0.5) for name, v in means.items()}
     used = [name for name, (gain, error) in worth.items() if gain > 2 * error]

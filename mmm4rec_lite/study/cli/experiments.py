@@ -9,6 +9,12 @@ import typer
 from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, load_task, names, show
 from mmm4rec_lite.utils.errors import InputError
 
+WHAT = "table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
+ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
+SCALE = "quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."
+BACKEND = "Of joblib: ray or dask for a cluster; this machine by default."
+KEEP = "Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."
+
 experiment_app = typer.Typer(no_args_is_help=True, help="Run experiments; a killed one goes on when called again.")
 
 
@@ -43,36 +49,21 @@ def experiment_store(
 
 
 def reproduce_command(
-    what: Annotated[
-        str,
-        typer.Argument(
-            help="table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
-        ),
-    ],
+    what: Annotated[str, typer.Argument(help=WHAT)],
     data: Dataset,
     features: FeatureFile,
     domain: Domains = "",
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
     augmented_text: AugmentedText = None,
-    only: Annotated[
-        str, typer.Option(help="Some of its systems (see `systems`), of table5 its variants; commas between.")
-    ] = "",
-    scale: Annotated[
-        str | None,
-        typer.Option(help="quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."),
-    ] = None,
+    only: Annotated[str, typer.Option(help=ONLY)] = "",
+    scale: Annotated[str | None, typer.Option(help=SCALE)] = None,
     protocol: Annotated[
         str, typer.Option("--protocol", "--setting", help="matched (one for all) or paper (each system's own).")
     ] = "matched",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
-    backend: Annotated[
-        str | None, typer.Option(help="Of joblib: ray or dask for a cluster; this machine by default.")
-    ] = None,
+    backend: Annotated[str | None, typer.Option(help=BACKEND)] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."),
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help=KEEP)] = None,
     as_json: Json = False,
 ) -> None:
     """A figure's or table's numbers, measured on your data; a killed run goes on, a finished one answers at once."""
