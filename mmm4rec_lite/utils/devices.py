@@ -1,7 +1,5 @@
 """The one place that decides where things run."""
 
-from functools import cache
-
 import torch
 from lightning_fabric import Fabric
 
@@ -15,9 +13,4 @@ def fabric(devices: int = 1, nodes: int = 1) -> Fabric:
 
 def device() -> torch.device:
     """That accelerator's torch device."""
-    return _device(ACCELERATOR)
-
-
-@cache
-def _device(accelerator):
     return fabric().device

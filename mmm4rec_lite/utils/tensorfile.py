@@ -1,7 +1,4 @@
-"""Tensors and notes in one safetensors file, with a checksum: models, training states, features.
-
-Nothing is ever unpickled. safetensors itself notices a cut file; the checksum notices changed bytes.
-"""
+"""Tensors and notes in one safetensors file, never pickled; a checksum notices changed bytes."""
 
 import json
 import zlib

@@ -28,6 +28,11 @@ def run(*arguments):
     return result.stdout
 
 
+def on(domain, features):
+    """The options that name a domain of the toy and its features."""
+    return ["--data", TOY, "--domain", domain, "--features", features[0]]
+
+
 def both(*arguments):
     """A command's (text, parsed JSON); the second call finds what the first has made."""
     return run(*arguments), json.loads(run(*arguments, "--json"))
@@ -40,45 +45,20 @@ def work(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def features(work):
-    return work / "features.safetensors", both(
-        "features", "--data", TOY, "--out", work / "features.safetensors", "--encoder", "random"
-    )
+    out = work / "features.safetensors"
+    return out, both("features", "--data", TOY, "--out", out, "--encoder", "random")
 
 
 @pytest.fixture(scope="module")
 def source(work, features):
-    return work / "source", both(
-        "pretrain",
-        "--data",
-        TOY,
-        "--domain",
-        "lamps",
-        "--features",
-        features[0],
-        "--out",
-        work / "source",
-        "--epochs",
-        1,
-    )
+    out = work / "source"
+    return out, both("pretrain", *on("lamps", features), "--out", out, "--epochs", 1)
 
 
 @pytest.fixture(scope="module")
 def target(work, features, source):
-    return work / "target", both(
-        "finetune",
-        "--data",
-        TOY,
-        "--domain",
-        "mugs",
-        "--features",
-        features[0],
-        "--out",
-        work / "target",
-        "--epochs",
-        2,
-        "--start",
-        source[0],
-    )
+    out = work / "target"
+    return out, both("finetune", *on("mugs", features), "--out", out, "--epochs", 2, "--start", source[0])
 
 
 @pytest.fixture
@@ -134,7 +114,7 @@ def test_finetune_prints_its_history_with_the_metrics(target):
 
 
 def test_evaluate_prints_three_systems_under_both_policies(features, target):
-    text, found = both("evaluate", target[0], "--data", TOY, "--domain", "mugs", "--features", features[0])
+    text, found = both("evaluate", target[0], *on("mugs", features))
     assert {row["system"] for row in found["rows"]} == {"MMM4Rec + ID", "popularity", "Markov chain"}
     assert [row["filter_seen"] for row in found["rows"]] == [False, True] * 3
     assert all(0 <= row["ndcg@10"] <= row["recall@10"] <= 1 and row["rows"] == 40 for row in found["rows"])
@@ -143,7 +123,7 @@ def test_evaluate_prints_three_systems_under_both_policies(features, target):
 
 
 def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features, tmp_path, failed):
-    given = ("--data", TOY, "--domain", "mugs", "--features", features[0])
+    given = on("mugs", features)
     out = tmp_path / "told"
     run("finetune", *given, "--out", out, "--epochs", "1", "--query-time")
     _, found = both("evaluate", out, *given)
@@ -168,20 +148,7 @@ def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
 
 
 def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
-    text, found = both(
-        "recommend",
-        target[0],
-        "--user",
-        "user01",
-        "--data",
-        TOY,
-        "--domain",
-        "mugs",
-        "--features",
-        features[0],
-        "-k",
-        3,
-    )
+    text, found = both("recommend", target[0], "--user", "user01", *on("mugs", features), "-k", 3)
     assert found["user"] == "user01" and [row["rank"] for row in found["rows"]] == [1, 2, 3]
     assert all(row.keys() == {"rank", "item", "title", "score"} for row in found["rows"])
     titles = toy.items.set_index("item")["title"]
@@ -191,38 +158,21 @@ def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
 
 
 def test_a_pretraining_run_is_not_evaluated(failed, source, features):
-    use = ["--data", TOY, "--domain", "lamps", "--features", features[0]]
-    assert "holds no rows out to test on" in failed("evaluate", source[0], *use)
+    assert "holds no rows out to test on" in failed("evaluate", source[0], *on("lamps", features))
 
 
 @pytest.mark.slow
 def test_several_domains_are_joined(features, work):
-    out = work / "both"
-    found = json.loads(
-        run(
-            "pretrain",
-            "--data",
-            TOY,
-            "--domain",
-            "lamps, mugs",
-            "--features",
-            features[0],
-            "--out",
-            out,
-            "--epochs",
-            1,
-            "--json",
-        )
-    )
-    assert len(found["rows"]) == 1
-    joined = ["--data", TOY, "--domain", "lamps,mugs", "--features", features[0], "--json"]
+    given = [*on("lamps, mugs", features), "--json"]
+    assert len(json.loads(run("pretrain", *given, "--out", work / "both", "--epochs", 1))["rows"]) == 1
+    joined = [*on("lamps,mugs", features), "--json"]
     run("finetune", *joined, "--out", work / "joined", "--epochs", 1)
     found = json.loads(run("evaluate", work / "joined", *joined))
     assert found["dataset"] == "toy-lamps+toy-mugs" and found["rows"][0]["rows"] == 90
 
 
 def test_variants_and_seeds_reach_the_model(features, tmp_path):
-    arguments = ["finetune", "--data", TOY, "--domain", "mugs", "--features", features[0], "--epochs", 1, "--out"]
+    arguments = ["finetune", *on("mugs", features), "--epochs", 1, "--out"]
     run(*arguments, tmp_path / "a", "--no-item-bias", "--split", "global_time", "--seed", 3)
     tensors, notes = load_tensors(tmp_path / "a" / "model.safetensors", "model", "")
     assert notes["config"]["item_bias"] is False and "bias_text" not in tensors
@@ -231,16 +181,16 @@ def test_variants_and_seeds_reach_the_model(features, tmp_path):
 
 @pytest.mark.parametrize("model, title", [("unisrec+id", "UniSRec + ID"), ("missrec", "MISSRec")])
 def test_any_model_is_pretrained_finetuned_evaluated_and_recommends(features, tmp_path, model, title, failed):
-    use = ["--data", TOY, "--domain", "mugs", "--features", features[0]]
-    first = ["pretrain", "--data", TOY, "--domain", "lamps", "--features", features[0], "--model", model, "--epochs", 1]
+    mugs = on("mugs", features)
+    first = ["pretrain", *on("lamps", features), "--model", model, "--epochs", 1]
     assert "give their features" in failed(*first, "--out", tmp_path / "a", "--json")
     texts = tmp_path / "texts.safetensors"
     run("features", "--data", TOY, "--out", texts, "--encoder", "random", "--augmented-text")
     run(*first, "--out", tmp_path / "a", "--augmented-text", texts)
-    run("finetune", *use, "--model", model, "--epochs", 1, "--start", tmp_path / "a", "--out", tmp_path / "b")
-    found = json.loads(run("evaluate", tmp_path / "b", *use, "--json"))["rows"]
+    run("finetune", *mugs, "--model", model, "--epochs", 1, "--start", tmp_path / "a", "--out", tmp_path / "b")
+    found = json.loads(run("evaluate", tmp_path / "b", *mugs, "--json"))["rows"]
     assert [row["system"] for row in found[::2]] == [title, "popularity", "Markov chain"]
-    found = json.loads(run("recommend", tmp_path / "b", *use, "--user", "user01", "-k", 2, "--json"))["rows"]
+    found = json.loads(run("recommend", tmp_path / "b", *mugs, "--user", "user01", "-k", 2, "--json"))["rows"]
     assert [row["rank"] for row in found] == [1, 2]
 
 
@@ -287,9 +237,8 @@ def test_an_unknown_encoder_is_told_in_one_line(failed, tmp_path):
 def test_a_corrupt_picture_is_told_in_one_line(failed, tmp_path):
     data = copy(tmp_path / "data")
     (data / "images" / "l05.png").write_bytes(b"no picture")
-    line = failed(
-        "features", "--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random", "--bad-images", "error"
-    )
+    given = ["--data", data, "--out", tmp_path / "f.safetensors", "--encoder", "random"]
+    line = failed("features", *given, "--bad-images", "error")
     assert "l05.png: the picture of item 'l05' cannot be read" in line
 
 
@@ -379,25 +328,8 @@ def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(protocol, "MATCHED", protocol.MATCHED.replace(batch_size=64))
     monkeypatch.setitem(protocol.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
-    table = json.loads(
-        run(
-            "reproduce",
-            "table6",
-            "--data",
-            TOY,
-            "--features",
-            features[0],
-            "--seeds",
-            1,
-            "--out",
-            tmp_path / "runs.csv",
-            "--backend",
-            "threading",
-            "--jobs",
-            1,
-            "--json",
-        )
-    )["rows"]
+    given = ["--data", TOY, "--features", features[0], "--seeds", 1, "--out", tmp_path / "runs.csv"]
+    table = json.loads(run("reproduce", "table6", *given, "--backend", "threading", "--jobs", 1, "--json"))["rows"]
     names = [line["name"] for line in table]
     assert names == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
     assert {"seed", "device", "run_id", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))

@@ -169,13 +169,8 @@ def test_packaged_pictures(packaged):
 
 
 def test_packaged_texts(packaged):
-    rows = packaged.encode_texts(
-        [
-            "Toy Story. Animated film about toys that come alive",
-            "A cartoon movie where children's toys are living",
-            "Professional power drill 18V",
-        ]
-    )
+    films = ["Toy Story. Animated film about toys that come alive", "A cartoon movie where children's toys are living"]
+    rows = packaged.encode_texts([*films, "Professional power drill 18V"])
     close = rows @ rows.T
     assert close[0, 1] > 0.48 and close[:2, 2].max() < 0.16
 

@@ -43,6 +43,12 @@ def test_tensors_and_notes_come_back_from_any_layout_and_type(tmp_path):
     assert notes == {"kind": "thing", "a": [1, {"b": None}], "é": "ü"}
 
 
+def test_a_file_is_as_open_to_others_as_any(file, tmp_path):
+    (tmp_path / "plain").touch()
+    assert file.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "t"]
+
+
 def test_a_missing_file_a_folder_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "f"
     refused(path, f"{path}: there is no such thing file")
