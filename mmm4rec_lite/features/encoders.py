@@ -26,7 +26,6 @@ from mmm4rec_lite.utils.typing import Float, Tensor
 
 Device = str | torch.device
 ENCODERS = ("packaged", "siglip", "random")
-_SIGLIP = ("ViT-B-16-SigLIP", "webli")  # open_clip's name and tag
 _VISION = dict(image_size=32, patch_size=16, width=64, head_width=32, layers=2)
 _TEXT = dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=2)
 _PLACES = ("hf_model_name", "hf_tokenizer_name")
@@ -81,10 +80,8 @@ class Encoder:
             return torch.empty(0, self.text_dim)
         out = torch.empty(len(texts), self.text_dim)
         tokens = self._tokenizer(list(texts))
-        lengths = torch.full((len(tokens),), tokens.shape[1])
-        if self._pad is not None:
-            places = torch.arange(1, tokens.shape[1] + 1)
-            lengths = (places * (tokens != self._pad)).amax(dim=1).clamp(min=1)
+        used = torch.ones_like(tokens) if self._pad is None else tokens != self._pad
+        lengths = (torch.arange(1, tokens.shape[1] + 1) * used).amax(dim=1).clamp(min=1)
         # Texts of like length together: a batch is then cut to its longest text.
         for rows in lengths.argsort(stable=True).split(batch_size):
             batch = tokens[rows, : lengths[rows].max()].to(self.device)
@@ -164,7 +161,7 @@ def _from_folder(folder, name, device):
 def _siglip(device):
     import open_clip
 
-    name, tag = _SIGLIP
+    name, tag = "ViT-B-16-SigLIP", "webli"  # as open_clip calls it
 
     def load():
         model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=tag)

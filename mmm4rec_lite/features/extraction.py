@@ -45,10 +45,9 @@ def extract(
     returned; features of anything else are replaced. Finished parts lie in ``<path>.parts`` until all are done: an
     interrupted call goes on from there, to the same result bit by bit (on one machine with one ``batch_size``).
 
-    With a ``fabric`` of several processes, on one machine or more, every process calls this: each encodes its share,
-    the first one puts the parts together, and all return the same. All must see the disk of ``path``. When a process
-    dies, call again, with any number of processes. InputError: an unknown policy, no items, a ``path`` that holds
-    something else, or (bad_images="error") a picture that is not there or cannot be read.
+    With a ``fabric`` of several processes, which must all see the disk of ``path``, every process calls this: each
+    encodes its share, the first one puts the parts together, and all return the same. When a process dies, call again,
+    with any number of processes.
 
     Parameters
     ----------
@@ -65,10 +64,9 @@ def extract(
 
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.features import load_encoder
-    >>> toy = load_dataset("data_samples/toy")
-    >>> extract(toy, load_encoder("random"), "toy.safetensors", progress=False).image.shape
+    >>> import mmm4rec_lite as m4r
+    >>> toy, encoder = m4r.load_dataset("data_samples/toy"), m4r.load_encoder("random")
+    >>> m4r.extract(toy, encoder, "toy.safetensors", progress=False).image.shape
     torch.Size([60, 32])
     """
     for value, known, name in ((missing, MISSING, "missing"), (bad_images, BAD_IMAGES, "bad_images")):
@@ -91,18 +89,17 @@ def extract(
 
     folder = path.with_name(f"{path.name}.parts")
     chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
-    keys = [key_of(chunk) for chunk in chunks]
-    files = [folder / f"{key}.safetensors" for key in keys]
-    mine = list(zip(chunks, keys, files))[fabric.global_rank :: fabric.world_size]
-    count, name = sum(len(chunk) for chunk, *_ in mine), f"{dataset.name}, {encoder.name}"
+    parts = [(chunk, folder / f"{key_of(chunk)}.safetensors") for chunk in chunks]
+    mine = parts[fabric.global_rank :: fabric.world_size]
+    count, name = sum(len(chunk) for chunk, _ in mine), f"{dataset.name}, {encoder.name}"
     with tqdm(total=count, desc=name, unit="item", disable=not progress) as bar:
-        for chunk, key, file in mine:
-            if not _finished(file, key):
-                _encode(chunk, encoder, about, key, batch_size, bad_images).save(file)
+        for chunk, file in mine:
+            if not _finished(file):
+                _encode(chunk, encoder, about, file.stem, batch_size, bad_images).save(file)
             bar.update(len(chunk))
     fabric.barrier()
     if first:
-        _merge(items, [load_features(file) for file in files], encoder, about, source).save(path)
+        _merge(items, [load_features(file) for _, file in parts], encoder, about, source).save(path)
         shutil.rmtree(folder, ignore_errors=True)
     fabric.barrier()
     features = load_features(path)
@@ -143,10 +140,10 @@ def _items(dataset, bad_images, progress):
     return items
 
 
-def _finished(path, key):
+def _finished(path):
     """Whether an earlier call wrote this part, and whole."""
     with suppress(InputError):  # absent, or damaged by whatever ended that call
-        return load_features(path).source == key
+        return load_features(path).source == path.stem
     return False
 
 

