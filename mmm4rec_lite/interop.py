@@ -18,56 +18,24 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 
-SCAN = {  # public name -> here, inside a TiSSD or TiCoSSD
-    "dt_bias": "core.step.bias",
-    "A_log": "core.A_log",
-    "D": "core.D",
-    "norm": "core.norm",
-    "out_proj": "core.out",
-    "mlp4time_scale.1": "core.step.scale.1",
-    "mlp4time_scale.3": "core.step.scale.3",
-    "conv1d4time_1": "core.step.conv1",
-    "conv1d4time_2": "core.step.conv2",
-    "in_proj": "project",
-    "conv1d_1": "conv",
-    "time_gate_residual.1": "enhance.gate",
-    "time_layer_norm": "enhance.norm",
-    "u_in_proj": "project_bx",
-    "u_conv1d": "conv_bx",
-    "q_in_proj": "project_c",
-    "q_conv1d": "conv_c",
-    "z_in_proj": "project_z",
-}
-TEXT_LAYER = {
-    "ffn.fc1": "ffn_text.inner",
-    "ffn.fc2": "ffn_text.outer",
-    "ffn.layer_norm": "ffn_text.norm",
-    "layer_norm": "norm_text",
-}
-CROSS_LAYER = {
-    "ffn.fc1": "ffn_fused.inner",
-    "ffn.fc2": "ffn_fused.outer",
-    "ffn.layer_norm": "ffn_fused.norm",
-    "layer_norm": "norm_image",
-    "co_layer_norm": "norm_fused",
-    "vision_complex_weight.0": "filter.text",
-    "text_complex_weight.0": "filter.image",
-    "co_complex_weight.0": "filter.learnable",
-}
-TOP = {
-    "text_item_embedding_bias": "bias_text",
-    "vision_item_embedding_bias": "bias_image",
-    "fusion_factor": "fusion",
-    "text_in_layer_norm": "norm_text",
-    "vision_in_layer_norm": "norm_image",
-    "layer_norm_time": "times.norm",
-    "text_adapter.0": "adapter_text",
-    "vision_adapter.0": "adapter_image",
-}
+# public name -> here, inside a TiSSD or TiCoSSD, the layers around them, and at the top
+SCAN = dict(dt_bias="core.step.bias", A_log="core.A_log", D="core.D", norm="core.norm", out_proj="core.out")
+SCAN |= {"mlp4time_scale.1": "core.step.scale.1", "mlp4time_scale.3": "core.step.scale.3"}
+SCAN |= dict(conv1d4time_1="core.step.conv1", conv1d4time_2="core.step.conv2", in_proj="project", conv1d_1="conv")
+SCAN |= {"time_gate_residual.1": "enhance.gate", "time_layer_norm": "enhance.norm", "z_in_proj": "project_z"}
+SCAN |= dict(u_in_proj="project_bx", u_conv1d="conv_bx", q_in_proj="project_c", q_conv1d="conv_c")
+TEXT_LAYER = {"ffn.fc1": "ffn_text.inner", "ffn.fc2": "ffn_text.outer", "ffn.layer_norm": "ffn_text.norm"}
+TEXT_LAYER |= dict(layer_norm="norm_text")
+CROSS_LAYER = {"ffn.fc1": "ffn_fused.inner", "ffn.fc2": "ffn_fused.outer", "ffn.layer_norm": "ffn_fused.norm"}
+CROSS_LAYER |= dict(layer_norm="norm_image", co_layer_norm="norm_fused")
+CROSS_LAYER |= {"vision_complex_weight.0": "filter.text", "text_complex_weight.0": "filter.image"}
+CROSS_LAYER |= {"co_complex_weight.0": "filter.learnable"}
+TOP = dict(text_item_embedding_bias="bias_text", vision_item_embedding_bias="bias_image", fusion_factor="fusion")
+TOP |= dict(text_in_layer_norm="norm_text", vision_in_layer_norm="norm_image", layer_norm_time="times.norm")
+TOP |= {"text_adapter.0": "adapter_text", "vision_adapter.0": "adapter_image"}
 FEATURES = ("text_embedding", "vision_embedding")  # buffers in the public state: the features themselves
 GAP_SCALE = ("times.log_mean", "times.log_std")  # buffers that the public model has no use for
 FUSION = {"static": "sum", "dynamic_shared": "shared", "dynamic_instance": "item"}
-
 
 # field of ``ModelConfig`` -> public key, where the two differ
 SIZES = dict(d_model="hidden_size", d_ff="inner_size", n_layers="num_layers", dropout="dropout_prob")
@@ -98,7 +66,7 @@ def load_official(
     ----------
     state_dict : the public parameters by name, or a checkpoint's path, read without running anything in it
     config : the public config mapping
-    image_features, text_features : [items + 1, V] and [items + 1, T], row 0 for padding
+    image_features, text_features : row 0 for padding
 
     Raises
     ------
@@ -141,14 +109,12 @@ def to_official(model: MMM4Rec) -> dict[str, Tensor]:
 
     Features are left out. InputError for models that the public code has no form for.
     """
-    plain, fixed = (
-        ModelConfig.official(),
-        ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks"),
-    )
-    if odd := [name for name in fixed if getattr(model.config, name) != getattr(plain, name)]:
+    own, public = model.config, ModelConfig.official()
+    fixed = ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
+    if odd := [name for name in fixed if getattr(own, name) != getattr(public, name)]:
         raise InputError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
     tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
-    state = {public: tensor for name, tensor in tensors.items() for public in _public(name)}
+    state = {public_name: tensor for name, tensor in tensors.items() for public_name in _public(name)}
     if model.config.fusion == "sum":
         state["fusion_factor"] = torch.tensor(1.0)
     return state

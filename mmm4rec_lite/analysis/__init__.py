@@ -1,4 +1,4 @@
-# ruff: noqa: F401 (what is imported here is offered)
+# ruff: noqa: F401, I001 (what is imported here is offered)
 """What goes on inside a model: read off its modules while it runs, with no switch in the model's own code.
 
 scans          step sizes, decay masks, what they leave of a history
@@ -9,21 +9,8 @@ decay          one head in closed form, without a model
 """
 
 from mmm4rec_lite.analysis.filters import filter_gain, filter_state, frequency_map
-from mmm4rec_lite.analysis.interventions import (
-    gap_response,
-    influence,
-    other_gaps,
-    relative_change,
-    with_gap,
-    without_memory,
-)
-from mmm4rec_lite.analysis.scans import (
-    capture_scans,
-    decay_masks,
-    effective_weights,
-    half_lives,
-    step_table,
-    steps,
-    weights_by_head,
-)
+from mmm4rec_lite.analysis.interventions import gap_response, influence, other_gaps, relative_change
+from mmm4rec_lite.analysis.interventions import with_gap, without_memory
+from mmm4rec_lite.analysis.scans import capture_scans, decay_masks, effective_weights, half_lives, step_table, steps
+from mmm4rec_lite.analysis.scans import weights_by_head
 from mmm4rec_lite.analysis.streams import activations, alignment, receptive_field, score_parts

@@ -10,10 +10,9 @@ Delta and a bias b, as in eq. 5 to 8 of the paper with one simplification (* bel
     left_s = M_Ls                         what the state after the last step still holds of item s
     weight_s = M_Ls dt_s / sum_r M_Lr dt_r    the same with the step at which the item entered, as shares
 
-``base`` = softplus(b) is given in place of b: the step of a gap of average length. (What the items themselves say,
-C B^T of eq. 8, is left out.)
-The state's half-life is that of the mean decay between the history's first and last item: with
-R = -A (dt_2 + .. + dt_L) and S the seconds between the two,
+``base`` = softplus(b) is given in place of b: the step of a gap of average length. (What the items themselves say, C
+B^T of eq. 8, is left out.) The state's half-life is that of the mean decay between the history's first and last item:
+with R = -A (dt_2 + .. + dt_L) and S the seconds between the two,
 
     half-life in steps = (L - 1) ln 2 / R,   half-life in seconds = S ln 2 / R
 """
@@ -29,7 +28,7 @@ from torch.nn.functional import softplus
 
 from mmm4rec_lite.models.blocks import LOG_MEAN, LOG_STD
 from mmm4rec_lite.models.ssd import decay_mask
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 
 Row: TypeAlias = Sequence[float] | np.ndarray | pd.Series
 
@@ -47,7 +46,7 @@ def explore(
 
     Parameters
     ----------
-    gaps : [L] seconds before each item; ``gaps[0]`` is not looked at
+    gaps : [L] seconds before each item, none negative; ``gaps[0]`` is not looked at
     A : decay rate per unit of step size, < 0
     delta : Delta, how strongly the time signal moves the step (any sign; 0: gaps do nothing)
     base : step size at d = 0, > 0; b = log(exp(base) - 1)
@@ -58,10 +57,6 @@ def explore(
     -------
     ``d`` [L] (zeros without time), ``dt`` [L], and what ``left_over`` returns
 
-    Raises
-    ------
-    InputError : no items, negative gaps, A >= 0, base <= 0, log_std <= 0, or a number that is not finite
-
     Examples
     --------
     >>> explore([0, 3600, 86400], A=-1, delta=0, base=0.5)["left"].round(2).tolist()
@@ -69,13 +64,11 @@ def explore(
     """
     seconds = _row(gaps, "gaps")
     seconds[0] = 0
-    if (seconds < 0).any():
-        raise InputError("gaps: must not be negative (seconds between neighbouring items, oldest first)")
-    if not all(map(math.isfinite, (A, delta, base, log_mean, log_std))) or A >= 0 or base <= 0 or log_std <= 0:
-        raise InputError(
-            f"decay: A must be below 0, base and log_std above 0, all finite; got A={A}, delta={delta}, "
-            f"base={base}, log_mean={log_mean}, log_std={log_std}"
-        )
+    refuse((seconds < 0).any(), "gaps: must not be negative (seconds between neighbouring items, oldest first)")
+    given = dict(A=A, delta=delta, base=base, log_mean=log_mean, log_std=log_std)
+    got = ", ".join(f"{name}={value}" for name, value in given.items())
+    wrong = not all(map(math.isfinite, given.values())) or A >= 0 or base <= 0 or log_std <= 0
+    refuse(wrong, f"decay: A must be below 0, base and log_std above 0, all finite; got {got}")
     d = (np.log1p(seconds) - log_mean) / log_std if time else np.zeros_like(seconds)
     d[0] = 0
     bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base, also for tiny base
@@ -90,24 +83,19 @@ def left_over(gaps: Row, dt: Row, A: float) -> dict[str, Any]:
     ``half_life_seconds``, floats (nan for a single item; inf where nothing decays).
     """
     seconds, step = _row(gaps, "gaps"), _row(dt, "dt")
-    if len(seconds) != len(step):
-        raise InputError(f"decay: {len(seconds)} gaps but {len(step)} step sizes; one of each per item")
+    L = len(seconds)
+    refuse(len(step) != L, f"decay: {L} gaps but {len(step)} step sizes; one of each per item")
     mask = decay_mask(torch.from_numpy(float(A) * step)).numpy()
     entered = mask[-1] * step
     decay = -A * step[1:].sum()  # R
-    life = lambda size: float(size * math.log(2) / decay) if decay else math.inf
-    alone = len(seconds) == 1
-    return {
-        "mask": mask,
-        "left": mask[-1],
-        "weight": entered / entered.sum() if entered.sum() else entered,
-        "half_life_steps": math.nan if alone else life(len(seconds) - 1),
-        "half_life_seconds": math.nan if alone else life(seconds[1:].sum()),
-    }
+    life = lambda size: math.nan if L == 1 else float(size * math.log(2) / decay) if decay else math.inf
+    weight = entered / entered.sum() if entered.sum() else entered
+    lives = dict(half_life_steps=life(L - 1), half_life_seconds=life(seconds[1:].sum()))
+    return dict(mask=mask, left=mask[-1], weight=weight) | lives
 
 
 def _row(values, name):
     row = np.array(values, dtype=np.float64)
-    if row.ndim != 1 or not len(row) or not np.isfinite(row).all():
-        raise InputError(f"{name}: expected a row of one or more finite numbers")
+    fits = row.ndim == 1 and len(row) and np.isfinite(row).all()
+    refuse(not fits, f"{name}: expected a row of one or more finite numbers")
     return row

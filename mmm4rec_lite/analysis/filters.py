@@ -1,6 +1,7 @@
 """What the Fourier filter (eq. 12-16) does with time signals and with pure tones. F = L // 2 + 1 bins."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,57 +11,40 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.utils.typing import Float, Tensor
 
+Signal = Float[Tensor, " L"]
+spectrum = partial(torch.fft.rfft, norm="ortho")
+
 
 @torch.no_grad()
-def filter_state(
-    layer: FourierFilter, d_text: Float[Tensor, " L"], d_image: Float[Tensor, " L"]
-) -> dict[str, np.ndarray]:
-    """What a filter does with two time signals of its length.
+def filter_state(layer: FourierFilter, d_text: Signal, d_image: Signal) -> dict[str, np.ndarray]:
+    """What a filter does with two time signals: ``bins`` [F], in cycles per window, and ``signal`` [L], the fused one.
 
-    Returns ``bins`` [F] cycles per window (F = L // 2 + 1); amplitudes of the spectra, orthonormal,
-    ``text``, ``image`` (before) and ``fused`` (after) [F]; ``gain_text``, ``gain_image`` [F], the size |K| of what
-    eq. 13 and 14 multiply the spectra with (1 without adaptive filters); ``signal`` [L], the fused time signal.
+    Amplitudes of the orthonormal spectra before (``text``, ``image``) and after (``fused``) [F]; ``gain_text``,
+    ``gain_image`` [F], the size |K| of what eq. 14 and 13 multiply them with (1 without adaptive filters).
     """
-    given = {"text": torch.fft.rfft(d_text, norm="ortho"), "image": torch.fft.rfft(d_image, norm="ortho")}
-    signal = layer(d_text, d_image)
-    state = {
-        "bins": torch.arange(len(given["text"])),
-        "signal": signal,
-        "fused": torch.fft.rfft(signal, norm="ortho").abs(),
-    }
-    for name, spectrum in given.items():
-        gain = getattr(layer, name)(spectrum).abs() if hasattr(layer, name) else torch.ones_like(spectrum.abs())
-        state |= {name: spectrum.abs(), f"gain_{name}": gain}
+    signal, given = layer(d_text, d_image), dict(text=spectrum(d_text), image=spectrum(d_image))
+    state = dict(bins=torch.arange(len(given["text"])), signal=signal, fused=spectrum(signal).abs())
+    for name, values in given.items():
+        gain = getattr(layer, name)(values).abs() if hasattr(layer, name) else torch.ones_like(values.abs())
+        state |= {name: values.abs(), f"gain_{name}": gain}
     return {name: values.cpu().numpy() for name, values in state.items()}
 
 
 @torch.no_grad()
 def filter_gain(layer: FourierFilter, d_text: Float[Tensor, "*B L"], d_image: Float[Tensor, "*B L"]) -> pd.DataFrame:
-    """What a filter does with real signals, bin by bin: a frame with a row per bin.
+    """What a filter does with real signals, a row per bin.
 
     bin, period (steps), in, out (amplitudes: root of the mean square over the signals), gain (out / in; nan where
     next to nothing comes in), K and K spread (|K^t| of eq. 14: mean and standard deviation over the signals).
     """
-    spectrum, out = (torch.fft.rfft(v, norm="ortho") for v in (d_text, layer(d_text, d_image)))
-    K = (layer.text(spectrum) if hasattr(layer, "text") else torch.ones_like(spectrum)).abs()
-    rms = lambda v: v.abs().square().flatten(0, -2).mean(0).sqrt()
-    coming, going = rms(spectrum), rms(out)
-    gain = (going / coming).where(coming > 0.1 * coming.max(), torch.nan)
-    columns = {
-        "in": coming,
-        "out": going,
-        "gain": gain,
-        "K": K.flatten(0, -2).mean(0),
-        "K spread": K.flatten(0, -2).std(0),
-    }
-    bins = range(len(coming))
-    return pd.DataFrame(
-        {
-            "bin": bins,
-            "period": [layer.length / k if k else math.inf for k in bins],
-            **{name: values.tolist() for name, values in columns.items()},
-        }
-    )
+    coming, going = spectrum(d_text), spectrum(layer(d_text, d_image))
+    K = (layer.text(coming) if hasattr(layer, "text") else torch.ones_like(coming)).abs().flatten(0, -2)
+    before, after = (v.abs().square().flatten(0, -2).mean(0).sqrt() for v in (coming, going))
+    gain = (after / before).where(before > 0.1 * before.max(), torch.nan)
+    bins = range(len(before))
+    known = dict(bin=bins, period=[layer.length / k if k else math.inf for k in bins])
+    columns = {"in": before, "out": after, "gain": gain, "K": K.mean(0), "K spread": K.std(0)}
+    return pd.DataFrame(known | {name: values.tolist() for name, values in columns.items()})
 
 
 @torch.no_grad()
@@ -75,5 +59,5 @@ def frequency_map(layer: FourierFilter) -> Float[Tensor, "F F"]:
     tones = torch.stack([angle.cos(), angle.sin()])  # [phase, in, L]
     tones = (F.normalize(tones, dim=-1, eps=1e-3) * L**0.5).float().to(device)  # sines of bins 0 and L/2 are nothing
     answer = layer(tones, tones) - layer(torch.zeros_like(tones), torch.zeros_like(tones))
-    power = lambda v: torch.fft.rfft(v, norm="ortho").abs().square().sum(0)
+    power = lambda v: spectrum(v).abs().square().sum(0)
     return (power(answer) / power(tones).sum(1, keepdim=True)).sqrt()

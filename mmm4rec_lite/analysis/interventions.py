@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.analysis.scans import Items, Lengths, require_one_history, step_table
+from mmm4rec_lite.analysis.scans import FIRST, Items, Lengths, require_one_history, step_table
 from mmm4rec_lite.models.base import Batch
-from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.models.mmm4rec import MMM4Rec, StateSpace
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 
@@ -22,15 +22,11 @@ def relative_change(before: Float[Tensor, "B N"], after: Float[Tensor, "B N"]) -
 
 @torch.no_grad()
 def influence(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> Float[Tensor, " l"]:
-    """How far the user's vector moves, over its length, when one past item is another: the mean over the catalogue.
-
-    One history (batch size 1), times kept: the whole model's dependence on each item, by whatever way:
-    decay, match, convolution and skip.
-    """
+    """How far one user's vector moves, over its length, when a past item is another: the mean over the catalogue."""
     require_one_history(items)
     model.eval()
     device = next(model.parameters()).device
-    items, lengths, times = items.to(device), lengths.to(device), times.to(device)
+    items, lengths, times = (v.to(device) for v in (items, lengths, times))
     others = torch.arange(1, len(model.text_features), device=device)
     rows = lambda v: v.expand(len(others), *v.shape[1:])
     before, found = model(items, lengths, times), []
@@ -45,34 +41,25 @@ def influence(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> F
 def without_memory(model: MMM4Rec) -> MMM4Rec:
     """A copy of the model whose states forget everything at every step; convolutions and direct paths remain."""
     bare = copy.deepcopy(model)
-    with torch.no_grad():
-        for name, parameter in bare.named_parameters():
-            if name.endswith("A_log"):
-                parameter.fill_(30)  # A = -1e13
+    for core in (module for module in bare.modules() if isinstance(module, StateSpace)):
+        core.A_log.data.fill_(30)  # A = -1e13
     return bare
 
 
 def with_gap(times: Items, step: int, gap: int) -> Items:
     """The times with ``gap`` seconds before item ``step`` (counted from 1, 2 or more), all later ones shifted."""
-    if not 2 <= step <= times.shape[1]:
-        raise InputError(f"with_gap: step must be in 2..{times.shape[1]}, not {step}")
+    refuse(not 2 <= step <= times.shape[1], f"with_gap: step must be in 2..{times.shape[1]}, not {step}")
     shift = gap - (times[:, step - 1] - times[:, step - 2])
     later = torch.arange(times.shape[1], device=times.device) >= step - 1
     return times + shift.unsqueeze(1) * later
 
 
 def gap_response(
-    model: MMM4Rec,
-    items: Items,
-    lengths: Lengths,
-    times: Items,
-    step: int,
-    gaps: Sequence[int],
-    place: str = "layer 1, text",
+    model: MMM4Rec, items: Items, lengths: Lengths, times: Items, step: int, gaps: Sequence[int], place: str = FIRST
 ) -> pd.DataFrame:
-    """What one gap does: the gap before item ``step`` (from 1) is set to each of ``gaps`` (seconds), all else kept.
+    """What the gap before item ``step`` (from 1) does, set to each of ``gaps`` (seconds), all else kept.
 
-    Returns a frame: gap, head, dt (of that item), kept (of everything before it, over the gap).
+    Columns: gap, head, dt (of that item), kept (of everything before it, over the gap).
     """
     tables = [step_table(model, items, lengths, with_gap(times, step, gap), place) for gap in gaps]
     rows = pd.concat([table[table["step"] == step] for table in tables], ignore_index=True)
@@ -82,9 +69,9 @@ def gap_response(
 def other_gaps(one: Batch) -> Batch:
     """A batch with all gaps inside its histories exchanged among rows and steps; what is padding stays."""
     steps = torch.arange(one.times.shape[1], device=one.times.device)
-    inner = (steps > 0) & (steps < one.lengths.unsqueeze(1))
+    real = steps < one.lengths.unsqueeze(1)
+    inner = (steps > 0) & real
     gaps = F.pad(one.times.diff(dim=1), (1, 0))
     own = gaps[inner]
     gaps[inner] = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0)).to(own.device)]
-    times = one.times[:, :1] + gaps.cumsum(1)
-    return replace(one, times=times.where(steps < one.lengths.unsqueeze(1), one.times))
+    return replace(one, times=(one.times[:, :1] + gaps.cumsum(1)).where(real, one.times))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import pandas as pd
@@ -11,11 +12,12 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.blocks import Signal
 from mmm4rec_lite.models.mmm4rec import MMM4Rec, StateSpace
 from mmm4rec_lite.models.ssd import Rates, Steps, decay_mask
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Items = Int[Tensor, "B L"]  # or times
 Lengths = Int[Tensor, " B"]
+FIRST = "layer 1, text"
 
 
 class Scan(NamedTuple):
@@ -34,60 +36,40 @@ class Scan(NamedTuple):
 
 def require_one_history(items: Items) -> None:
     """InputError for a batch of several."""
-    if len(items) != 1:
-        raise InputError(f"items: one history at a time, not {len(items)}")
-
-
-def steps(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> dict[str, tuple[Steps, Rates]]:
-    """The step sizes dt of every scan of one forward pass and its decay rates A.
-
-    Keys are "layer 1, text", "layer 1, image", "layer 1, fusion" and so on.
-    """
-    found = capture_scans(model, items, lengths, times)
-    return {name: (scan.dt, scan.A) for name, scan in found.items()}
+    refuse(len(items) != 1, f"items: one history at a time, not {len(items)}")
 
 
 @torch.no_grad()
 def capture_scans(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> dict[str, Scan]:
-    """Every scan of one forward pass; keys as of ``steps``."""
+    """Every scan of one forward pass, as they run: "layer 1, text", "layer 1, image", "layer 1, fusion" and so on."""
     found: dict[str, Scan] = {}
-
-    def watch(name, core):
-        def keep(_, given, output):
-            # a shared TiSSD runs for the text first, then for the images
-            place = f"{name}, image" if f"{name}, text" in found else f"{name}, text"
-            found[name if name.endswith("fusion") else place] = Scan(core, *given, output[0])
-
-        return core.step.register_forward_hook(keep)
-
-    hooks = []
-    for path, core in model.named_modules():
-        if isinstance(core, StateSpace):
-            _, number, kind, *_ = path.split(".")
-            hooks.append(watch(f"layer {int(number) + 1}{', fusion' if kind == 'ticossd' else ''}", core))
+    layers = range(1, len(model.layers) + 1)
+    places = (f"layer {layer}, {part}" for layer in layers for part in ("text", "image", "fusion"))
     device = next(model.parameters()).device
-    try:
+    with ExitStack() as hooks:
+        for core in (module for module in model.modules() if isinstance(module, StateSpace)):
+
+            def keep(step, given, out, core=core):
+                found[next(places)] = Scan(core, *given, out[0])
+
+            hooks.enter_context(core.step.register_forward_hook(keep))
         model.eval()
         model(items.to(device), lengths.to(device), times.to(device))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
 
 
+def steps(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> dict[str, tuple[Steps, Rates]]:
+    """The step sizes dt and decay rates A of every scan of one forward pass; keys as of ``capture_scans``."""
+    return {name: (scan.dt, scan.A) for name, scan in capture_scans(model, items, lengths, times).items()}
+
+
 def decay_masks(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> dict[str, Float[Tensor, "B H L L"]]:
-    """The decay masks (eq. 8) of every scan over the whole window; keys as of ``steps``."""
+    """The decay masks (eq. 8) of every scan over the whole window; keys as of ``capture_scans``."""
     return {name: decay_mask((A * dt).mT) for name, (dt, A) in steps(model, items, lengths, times).items()}
 
 
 def half_lives(dt: Steps, A: Rates, lengths: Lengths) -> Float[Tensor, "B H"]:
-    """Half-life of what each head holds, in steps, at the mean decay of its own history.
-
-    (l - 1) ln 2 / -(A dt_2 + .. + A dt_l): the first step has nothing to forget. nan for a history of one item.
-
-    >>> half_lives(torch.ones(1, 5, 1), torch.tensor([-math.log(2)]), torch.tensor([5]))
-    tensor([[1.]])
-    """
+    """Half-life in steps of what a head holds, (l - 1) ln 2 / -(A dt_2 + .. + A dt_l); nan for a single item."""
     inner = torch.arange(dt.shape[1], device=dt.device) < lengths.to(dt.device).unsqueeze(1)
     inner[:, 0] = False
     decay = (-A * dt * inner.unsqueeze(-1)).sum(1)
@@ -95,14 +77,9 @@ def half_lives(dt: Steps, A: Rates, lengths: Lengths) -> Float[Tensor, "B H"]:
 
 
 def effective_weights(dt: Steps, A: Rates, lengths: Lengths) -> Float[Tensor, "B H L"]:
-    """How much of each past item is in the state after the last step, as shares; 0 at padding.
-
-    Item s enters with weight dt_s (eq. 7) and M_ls of it is left (eq. 8): M_ls dt_s over their sum. What the items
-    say, C B^T of eq. 9, is left out.
-    """
+    """Shares of the items in the state after the last step: M_ls dt_s (eq. 7, 8) over the sum; C B^T is left out."""
     last = (lengths.to(dt.device) - 1)[:, None, None, None].expand(-1, len(A), 1, dt.shape[1])
-    left = decay_mask((A * dt).mT).gather(2, last).squeeze(2)  # [B,H,L], 0 after the last step
-    weight = left * dt.mT
+    weight = decay_mask((A * dt).mT).gather(2, last).squeeze(2) * dt.mT  # 0 after the last step
     return weight / weight.sum(-1, keepdim=True)
 
 
@@ -111,19 +88,14 @@ def weights_by_head(
 ) -> dict[str, Float[Tensor, " l"]]:
     """``effective_weights`` of one history in layer 1: "text, head 1" and so on."""
     require_one_history(items)
-    found = steps(model, items, lengths, times)
-    return {
-        f"{place}, head {h}": weights[: lengths.item()]
-        for place in places
-        for h, weights in enumerate(effective_weights(*found[f"layer 1, {place}"], lengths)[0], 1)
-    }
+    found, n = steps(model, items, lengths, times), int(lengths)
+    heads = {place: effective_weights(*found[f"layer 1, {place}"], lengths)[0, :, :n] for place in places}
+    return {f"{place}, head {h}": shares for place in places for h, shares in enumerate(heads[place], 1)}
 
 
 @torch.no_grad()
-def step_table(
-    model: MMM4Rec, items: Items, lengths: Lengths, times: Items, place: str = "layer 1, text"
-) -> pd.DataFrame:
-    """Eq. 5 to 9 of one history, step by step: a frame with a row per step and head, both counted from 1.
+def step_table(model: MMM4Rec, items: Items, lengths: Lengths, times: Items, place: str = FIRST) -> pd.DataFrame:
+    """Eq. 5 to 9 of one history: a row per step and head, both counted from 1.
 
     Columns: step, head, gap (seconds before the item; 0 at the first), D, alpha, D-hat (nan without time), dt,
     kept (exp(A dt): what one step leaves of what was held), left (M_ls: what the last step has of the item),
@@ -131,21 +103,12 @@ def step_table(
     """
     require_one_history(items)
     core, delta, D, dt = scan = capture_scans(model, items, lengths, times)[place]
-    A, n = scan.A, int(lengths)
-    nothing = torch.full_like(dt.mT, torch.nan)
-    alpha, d_hat = (nothing, nothing) if D is None else (core.step.scale(D), core.step(delta, D)[1])
-    own = lambda v: v[0, :, :n].T.flatten().tolist()  # [B,H,L] -> a row per step and head
-    return pd.DataFrame(
-        {
-            "step": torch.arange(1, n + 1).repeat_interleave(len(A)).tolist(),
-            "head": torch.arange(1, len(A) + 1).repeat(n).tolist(),
-            "gap": F.pad(times.diff(dim=1), (1, 0))[0, :n].repeat_interleave(len(A)).tolist(),
-            "D": own(nothing if D is None else D),
-            "alpha": own(alpha),
-            "D-hat": own(d_hat),
-            "dt": own(dt.mT),
-            "kept": own((A * dt).exp().mT),
-            "left": own(decay_mask((A * dt).mT)[:, :, n - 1]),
-            "weight": own(effective_weights(dt, A, lengths)),
-        }
-    )
+    A, n, heads, nothing = scan.A, int(lengths), len(scan.A), torch.full_like(dt.mT, torch.nan)
+    signals = [nothing] * 3 if D is None else [D, core.step.scale(D), core.step(delta, D)[1]]
+    left, weight = decay_mask((A * dt).mT)[:, :, n - 1], effective_weights(dt, A, lengths)
+    values = torch.cat([*signals, dt.mT, (A * dt).exp().mT, left, weight])[:, :, :n]  # [columns,H,n]
+    names = ["D", "alpha", "D-hat", "dt", "kept", "left", "weight"]
+    gaps = F.pad(times.diff(dim=1), (1, 0))[0, :n].repeat_interleave(heads).tolist()
+    own = {name: value.T.flatten().tolist() for name, value in zip(names, values)}
+    index = pd.MultiIndex.from_product([range(1, n + 1), range(1, heads + 1)], names=["step", "head"])
+    return pd.DataFrame({"gap": gaps} | own, index).reset_index()

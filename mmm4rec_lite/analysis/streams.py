@@ -1,6 +1,7 @@
 """What runs through the layers: both modalities' sequences, how alike they are, how far the fusion looks back."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import pandas as pd
 import torch
@@ -10,85 +11,70 @@ from mmm4rec_lite.analysis.interventions import relative_change
 from mmm4rec_lite.models.base import Batch, Modalities
 from mmm4rec_lite.models.blocks import Signal
 from mmm4rec_lite.models.mmm4rec import MMM4Rec, TiCoSSD
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
+
+Sequences = Float[Tensor, "B L N"]
 
 
 @torch.no_grad()
 def activations(model: MMM4Rec, one: Batch) -> list[dict[str, Tensor]]:
-    """What runs through every layer for a batch: per layer a dict of tensors over the whole window.
+    """What runs through every layer for a batch, over the whole window.
 
-    ``text_in``, ``image_in`` enter TiSSD (X of eq. 10); ``text``, ``image`` come out of the alignment (P of eq. 11),
-    ``fused`` out of TiCoSSD (M of eq. 18): [B,L,N]. ``d_text``, ``d_image`` enter the filter, ``d_fused`` leaves it
-    (eq. 12-16): [B,H,L], absent without time.
+    [B,L,N]: ``text_in``, ``image_in`` enter TiSSD (X of eq. 10), ``text``, ``image`` leave the alignment (P of eq. 11),
+    ``fused`` TiCoSSD (M of eq. 18). [B,H,L], absent without time: ``d_text``, ``d_image`` enter the filter,
+    ``d_fused`` leaves it (eq. 12-16).
     """
     found: list[dict[str, Tensor]] = [{} for _ in model.layers]
-    hooks = []
-
-    def watch(module, keep):
-        hooks.append(module.register_forward_hook(keep))
-
-    for layer, seen in zip(model.layers, found):
-        watch(layer, lambda _, given, __, seen=seen: seen.update(text_in=given[0].text, image_in=given[0].image))
-        watch(layer.ticossd, lambda _, given, out, seen=seen: seen.update(text=given[0], image=given[1], fused=out))
-        if layer.filter:
-            keep = lambda _, given, out, seen=seen: seen.update(d_text=given[0], d_image=given[1], d_fused=out)
-            watch(layer.filter, keep)
-    try:
+    with ExitStack() as hooks:
+        watch = lambda module, keep: hooks.enter_context(module.register_forward_hook(keep))
+        for layer, seen in zip(model.layers, found):
+            watch(layer, lambda _, given, __, seen=seen: seen.update(text_in=given[0].text, image_in=given[0].image))
+            watch(layer.ticossd, lambda _, given, out, seen=seen: seen.update(text=given[0], image=given[1], fused=out))
+            if layer.filter:
+                keep = lambda _, given, out, seen=seen: seen.update(d_text=given[0], d_image=given[1], d_fused=out)
+                watch(layer.filter, keep)
         model.eval()
         model.users(one.to(next(model.parameters()).device))
-    finally:
-        for hook in hooks:
-            hook.remove()
     return found
 
 
 def alignment(text: Float[Tensor, "U N"], image: Float[Tensor, "U N"]) -> dict[str, float]:
-    """How alike the text and image vectors of the same users are: three numbers.
+    """How alike the text and image vectors of the same users are.
 
-    ``own``: mean cosine of a user's two vectors. ``others``: of a user's text with other users' images, what the two
-    streams have in common whoever it is. ``cka``: linear CKA (Kornblith et al. 2019), 1 where both hold the same
-    geometry, in whatever coordinates. InputError for fewer than two users.
+    ``own``: mean cosine of a user's two vectors; ``others``: of a user's text with other users' images; ``cka``: linear
+    CKA (Kornblith et al. 2019), 1 where both hold the same geometry, in whatever coordinates.
     """
-    if len(text) < 2:
-        raise InputError(f"alignment: {len(text)} user; it takes two to compare a user's own image with another's")
+    refuse(len(text) < 2, f"alignment: {len(text)} user; it takes two to compare a user's own image with another's")
     cosines = F.normalize(text, dim=1) @ F.normalize(image, dim=1).T
-    own = cosines.diagonal().mean()
-    others = (cosines.sum() - cosines.diagonal().sum()) / (cosines.numel() - len(cosines))
+    own = cosines.diagonal()
+    others = (cosines.sum() - own.sum()) / (cosines.numel() - len(cosines))
     t, v = text - text.mean(0), image - image.mean(0)
     cka = (t.T @ v).square().sum() / ((t.T @ t).norm() * (v.T @ v).norm())
-    return {"own": own.item(), "others": others.item(), "cka": cka.item()}
+    return {"own": own.mean().item(), "others": others.item(), "cka": cka.item()}
 
 
 @torch.no_grad()
-def receptive_field(
-    layer: TiCoSSD, text: Float[Tensor, "B L N"], image: Float[Tensor, "B L N"], d: Signal | None
-) -> pd.DataFrame:
+def receptive_field(layer: TiCoSSD, text: Sequences, image: Sequences, d: Signal | None) -> pd.DataFrame:
     """How far M's last step (eq. 18) moves, over its length, when one step of one stream is another user's.
 
     For full windows of two users or more. Columns: stream, back (steps before the last), moved (mean over users).
     """
-    if len(text) < 2:
-        raise InputError("reach: two users with full windows, or more, are needed")
+    refuse(len(text) < 2, "reach: two users with full windows, or more, are needed")
     before, lines = layer(text, image, d)[:, -1], []
     for stream, given in (("image", image), ("text", text)):
         for back in range(text.shape[1]):
             other = given.clone()
             other[:, -1 - back] = given[:, -1 - back].roll(1, 0)
             after = layer(*((text, other) if stream == "image" else (other, image)), d)[:, -1]
-            lines.append({"stream": stream, "back": back, "moved": relative_change(before, after)})
-    return pd.DataFrame(lines)
+            lines.append((stream, back, relative_change(before, after)))
+    return pd.DataFrame(lines, columns=["stream", "back", "moved"])
 
 
 @torch.no_grad()
 def score_parts(model: MMM4Rec, users: Float[Tensor, "B N"], items: Sequence[int] | Int[Tensor, " n"]) -> Modalities:
-    """Eq. 20's two dot products [B, n] of users and items, over tau; for the fusion "sum" alone.
-
-    Their sum is ``model.score(users)[:, items]``.
-    """
-    if model.config.fusion != "sum":
-        raise InputError(
-            f"score_parts: this model weighs the two (fusion={model.config.fusion!r}); its score is no sum"
-        )
+    """Eq. 20's two dot products [B, n] over tau, for the fusion "sum"; their sum is the score."""
+    fusion = model.config.fusion
+    refuse(fusion != "sum", f"score_parts: this model weighs the two (fusion={fusion!r}); its score is no sum")
     vectors = model.embed(torch.as_tensor(items))
     return Modalities(*(users @ F.normalize(v, dim=-1).T / model.config.temperature for v in vectors))

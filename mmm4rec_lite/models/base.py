@@ -1,12 +1,10 @@
 """What all models have in common, MMM4Rec and those it is compared with.
 
-====================  =====================================================================================
-item encoder          ``items(ids)``: what is known of items -> vectors [..., d]; also makes the candidates
-sequence encoder      ``users(batch)``: histories -> user vectors
-scorer                ``score(users, candidates)``: over the catalogue, -inf for padding
-losses                ``losses(batch, stage)``: named terms, weighted; their sum is trained
-stages                "scratch", or "pretrain" on some domains and then "finetune" on another
-====================  =====================================================================================
+items(ids)                 an item encoder: what is known of items -> vectors [..., d]; also makes the candidates
+users(batch)               a sequence encoder: histories -> user vectors
+score(users, candidates)   over the catalogue, -inf for padding
+losses(batch, stage)       named terms, weighted, whose sum is trained; stage: "scratch", or "pretrain" on some
+                           domains and then "finetune" on another
 
 Training and evaluation know no more of a model than this. Letters: B rows of a batch, L steps, d width, I items,
 K = I + 1 rows of a catalogue (row 0 is padding).
@@ -20,24 +18,24 @@ import torch
 from torch import nn
 
 from mmm4rec_lite.models.losses import full_loss
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 M = TypeVar("M", bound=nn.Module)
+Users = Float[Tensor, "B d"]
+Candidates = Float[Tensor, "*kinds n d"]
+Losses = dict[str, Float[Tensor, ""]]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Histories with what comes next, padded on the right.
-
-    ``requests`` is when the target happened, which only a model with ``query_time`` may read.
-    """
+    """Histories with what comes next, padded on the right."""
 
     items: Int[Tensor, "B L"]  # ids of items, 0 for padding
     lengths: Int[Tensor, " B"]
     times: Int[Tensor, "B L"]  # seconds, 0 for padding
     targets: Int[Tensor, " B"]
-    requests: Int[Tensor, " B"]  # seconds
+    requests: Int[Tensor, " B"]  # seconds: when the target happened, which only a model with ``query_time`` may read
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on ``device``."""
@@ -46,12 +44,11 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Frozen features of a catalogue, a row per item behind row 0 for padding; ``features.catalogue(ids)`` makes it.
+    """Frozen features, a row per item behind row 0 for padding, as ``features.catalogue(ids)`` makes them.
 
     Examples
     --------
-    >>> there = torch.ones(4, dtype=torch.bool)
-    >>> len(Catalogue(text=torch.zeros(4, 8), image=torch.zeros(4, 6), has_image=there))  # three items behind padding
+    >>> len(Catalogue(text=torch.zeros(4, 8), image=torch.zeros(4, 6), has_image=torch.ones(4).bool()))  # three items
     4
     """
 
@@ -66,10 +63,8 @@ class Catalogue:
     def augmented(self) -> Float[Tensor, "K T"]:
         """``augmented_text``; InputError where there is none."""
         if self.augmented_text is None:
-            raise InputError(
-                "pre-training this model contrasts texts with copies that lost some words: give their features "
-                "(Catalogue.augmented_text)"
-            )
+            lost = "texts with copies that lost some words: give their features (Catalogue.augmented_text)"
+            raise InputError(f"pre-training this model contrasts {lost}")
         return self.augmented_text
 
 
@@ -96,25 +91,23 @@ class Recommender(nn.Module):
         """How many of the latest interactions the model is shown."""
         return self.config.max_len
 
-    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
+    def users(self, batch: Batch) -> Users:
         """User vectors."""
         raise NotImplementedError
 
-    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "... n d"]:
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Candidates:
         """What users are compared with: of the whole catalogue, or of the given ids."""
         raise NotImplementedError
 
-    def score(
-        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "... K d"] | None = None
-    ) -> Float[Tensor, "B K"]:
-        """Scores of all items; ``candidates``: the result of ``candidates()``, to reuse it over many batches."""
+    def score(self, users: Users, candidates: Candidates | None = None) -> Float[Tensor, "B K"]:
+        """Scores of all items; ``candidates``: what ``candidates()`` gave, to reuse it over many batches."""
         scores = users @ (self.candidates() if candidates is None else candidates).T
         if not self.rank_padding:
             scores[:, 0] = -torch.inf
         return scores
 
-    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
-        """Named terms of the loss, each already weighted. Here: cross-entropy over all items at the last step."""
+    def losses(self, batch: Batch, stage: str) -> Losses:
+        """Named terms of the loss, already weighted; here cross-entropy over all items."""
         return {"cross_entropy": full_loss(self, self.users(batch), batch.targets)}
 
     def frozen(self, stage: str) -> tuple[str, ...]:
@@ -130,11 +123,11 @@ class Recommender(nn.Module):
     def transfer(self, state: Mapping[str, Tensor]) -> None:
         """Take over the weights of the same model trained on another catalogue; the rest starts anew."""
         left = self.item_specific + self.reset_on_transfer
-        own = self.state_dict()
-        moved = {k: v for k, v in state.items() if k in own and not k.startswith(left)}
-        if wrong := [k for k in own if not k.startswith(left) and (k not in moved or moved[k].shape != own[k].shape)]:
-            raise InputError(f"transfer: {wrong[0]} does not fit; pre-train with the same settings and encoder")
-        self.load_state_dict(moved, strict=False)
+        moving = {name: own for name, own in self.state_dict().items() if not name.startswith(left)}
+        for name, own in moving.items():
+            fits = name in state and state[name].shape == own.shape
+            refuse(not fits, f"transfer: {name} does not fit; pre-train with the same settings and encoder")
+        self.load_state_dict({name: state[name] for name in moving}, strict=False)
 
 
 class NextItem(Recommender):
@@ -144,14 +137,14 @@ class NextItem(Recommender):
         super().__init__()
         self.config, self.items, self.encoder = config, items, encoder
 
-    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
+    def users(self, batch: Batch) -> Users:
         return self.encoder(self.items(batch.items), batch)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         return self.items(items)
 
 
-def last_state(states: Float[Tensor, "B L d"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B d"]:
+def last_state(states: Float[Tensor, "B L d"], lengths: Int[Tensor, " B"]) -> Users:
     """The state of each row's last real step."""
     return states[torch.arange(len(states), device=states.device), lengths - 1]
 

@@ -8,17 +8,14 @@ from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
 
 Rows = Float[Tensor, "B L"]  # a number per step
-Mask = Float[Tensor, "#B 1 L"]  # 1 at real steps, 0 at padding
+Steps = Float[Tensor, "B L H"]
 Signal = Float[Tensor, "B H L"]  # a number per step and head
 
 LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds, until data are seen: a day, give or take a factor of e^3
 
 
 class CausalConv(nn.Conv1d):
-    """Depthwise causal convolution over the steps, then SiLU (eq. 4).
-
-    Zeros stand before the first step, as in Mamba; the print repeats the first step.
-    """
+    """Depthwise causal convolution, then SiLU (eq. 4); zeros go first, as in Mamba (the print: the first step)."""
 
     def __init__(self, channels: int, width: int):
         super().__init__(channels, channels, width, groups=channels)
@@ -29,35 +26,22 @@ class CausalConv(nn.Conv1d):
         return F.silu(F.conv2d(x, self.weight.unsqueeze(2), self.bias, groups=self.groups).squeeze(2))
 
 
-class GatedRMSNorm(nn.Module):
-    """RMSNorm(y SiLU(z)) over all channels, from Mamba-2."""
-
-    def __init__(self, channels: int, eps: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.eps = eps
-
-    def forward(self, y: Float[Tensor, "... C"], z: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
-        return F.rms_norm(y * F.silu(z), self.weight.shape, self.weight, self.eps)
-
-
 class MaskedLayerNorm(nn.LayerNorm):
     """LayerNorm over the steps that ``mask`` calls real; the others come out as 0."""
 
     def forward(self, x: Float[Tensor, "*B L"], mask: Float[Tensor, "*#B L"]) -> Float[Tensor, "*B L"]:  # type: ignore[override]
-        n = mask.sum(-1, keepdim=True)
-        centred = (x - (x * mask).sum(-1, keepdim=True) / n) * mask
-        variance = centred.square().sum(-1, keepdim=True) / n
+        mean = lambda v: v.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True)
+        centred = (x - mean(x * mask)) * mask
+        variance = mean(centred.square())
         return (centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias) * mask
 
 
 class TimeDifferences(nn.Module):
     """D of eq. 5: time stamps in seconds -> the time signal and its mask of real steps.
 
-    ``gaps="log"``: (log(1 + gap) - mean) / std with the mean and std of the training data (``fit``), so that
-    a rhythm of minutes differs from one of months. Eq. 5's LayerNorm forgets that, gives every history of two
-    items the same D, and on raw seconds lets one long gap hide all others; it is ``gaps="seconds"``.
-    Steps beyond a row's length count for nothing (``quirks.padded_times``: as the public code, they do).
+    ``gaps="log"``: (log(1 + gap) - mean) / std of the training data (``fit``), so that a rhythm of minutes differs from
+    one of months. Eq. 5's LayerNorm, ``gaps="seconds"``, forgets that, gives every history of two items the same D, and
+    lets one long gap hide all others. Steps beyond a row's length count for nothing (but ``quirks.padded_times``).
     """
 
     log_mean: Tensor
@@ -66,8 +50,8 @@ class TimeDifferences(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.quirks = config.quirks
-        layer_norm = config.time and config.gaps == "seconds"
-        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if layer_norm else None
+        seconds = config.time and config.gaps == "seconds"
+        self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if seconds else None
         self.dropout = nn.Dropout(config.time_dropout)
         self.register_buffer("log_mean", torch.tensor(LOG_MEAN))
         self.register_buffer("log_std", torch.tensor(LOG_STD))
@@ -101,8 +85,8 @@ class TimeDifferences(nn.Module):
 class StepSize(nn.Module):
     """The time-aware step size of eq. 5 and 6, one per head.
 
-    alpha = MLP(D) over the window, D-hat = conv(conv(alpha D)), dt = softplus(Delta D-hat + b): the public
-    code's order (scale first, two convolutions, b inside), the only one that keeps dt positive.
+    alpha = MLP(D) over the window, D-hat = conv(conv(alpha D)), dt = softplus(Delta D-hat + b): the public code's order
+    (scale first, two convolutions, b inside), the only one that keeps dt positive. No D w/o Time.
     """
 
     def __init__(self, config: ModelConfig):
@@ -110,16 +94,11 @@ class StepSize(nn.Module):
         L, H = config.max_len, config.n_heads
         self.bias = nn.Parameter(torch.empty(H))  # b^Delta
         if config.time:
-            self.scale = nn.Sequential(  # alpha^D
-                nn.Dropout(config.time_dropout), nn.Linear(L, L), nn.SiLU(), nn.Linear(L, L), nn.Tanhshrink()
-            )
-            self.conv1 = CausalConv(H, config.d_conv)  # omega^D
-            self.conv2 = CausalConv(H, config.d_conv)
+            dropout, first, second = nn.Dropout(config.time_dropout), nn.Linear(L, L), nn.Linear(L, L)
+            self.scale = nn.Sequential(dropout, first, nn.SiLU(), second, nn.Tanhshrink())  # alpha^D
+            self.conv1, self.conv2 = CausalConv(H, config.d_conv), CausalConv(H, config.d_conv)  # omega^D
 
-    def forward(
-        self, delta: Float[Tensor, "B L H"], d: Signal | None = None
-    ) -> tuple[Float[Tensor, "B L H"], Signal | None]:
-        """Delta and D -> dt and D-hat; no D w/o Time."""
+    def forward(self, delta: Steps, d: Signal | None = None) -> tuple[Steps, Signal | None]:
         if d is None:
             return F.softplus(delta + self.bias), None
         d_hat = self.conv2(self.conv1(d * self.scale(d)))
@@ -135,7 +114,7 @@ class TimeEnhancement(nn.Module):
         self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 
-    def forward(self, d: Signal, d_hat: Signal, mask: Mask) -> Signal:
+    def forward(self, d: Signal, d_hat: Signal, mask: Float[Tensor, "#B 1 L"]) -> Signal:
         g = torch.sigmoid(self.gate(self.dropout(d)))
         return self.norm(g * d + (1 - g) * d_hat, mask)
 
@@ -145,37 +124,29 @@ class ComplexLinear(nn.Module):
 
     def __init__(self, bins: int, config: ModelConfig):
         super().__init__()
-        self.real = nn.Linear(bins, bins)
-        self.imag = nn.Linear(bins, bins)
+        self.real, self.imag = nn.Linear(bins, bins), nn.Linear(bins, bins)
         self.bias_twice = config.quirks.filter_bias_twice
 
     def forward(self, s: Complex[Tensor, "... F"]) -> Complex[Tensor, "... F"]:
         (W, b), (V, c) = (self.real.weight, self.real.bias), (self.imag.weight, self.imag.bias)
-        re = F.linear(s.real, W) - F.linear(s.imag, V)
-        im = F.linear(s.real, V) + F.linear(s.imag, W)
-        real, imaginary = (b - c, b + c) if self.bias_twice else (b, c)
-        return torch.complex(re + real, im + imaginary)
+        real, imag = (b - c, b + c) if self.bias_twice else (b, c)
+        real, imag = F.linear(s.real, W) - F.linear(s.imag, V) + real, F.linear(s.real, V) + F.linear(s.imag, W) + imag
+        return torch.complex(real, imag)
 
 
 class FourierFilter(nn.Module):
-    """The dual-channel Fourier filter (eq. 12-16): two time signals -> the fused one.
-
-    A real signal's spectrum is mirrored, so the real transform with its L // 2 + 1 bins carries all of it.
-    """
+    """The dual-channel Fourier filter (eq. 12-16), on the L // 2 + 1 bins that hold all of a real signal's spectrum."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.length = config.max_len
-        bins = config.max_len // 2 + 1
+        self.length, bins = config.max_len, config.max_len // 2 + 1
         if config.adaptive_filter:
-            self.text = ComplexLinear(bins, config)
-            self.image = ComplexLinear(bins, config)
+            self.text, self.image = ComplexLinear(bins, config), ComplexLinear(bins, config)
         if config.learnable_filter:
             self.learnable = ComplexLinear(bins, config)
 
     def forward(self, d_text: Float[Tensor, "... L"], d_image: Float[Tensor, "... L"]) -> Float[Tensor, "... L"]:
-        spectrum_t = torch.fft.rfft(d_text, norm="ortho")  # eq. 12
-        spectrum_v = torch.fft.rfft(d_image, norm="ortho")
+        spectrum_t, spectrum_v = (torch.fft.rfft(d, norm="ortho") for d in (d_text, d_image))  # eq. 12
         if hasattr(self, "text"):
             spectrum_t = self.text(spectrum_t) * spectrum_t  # eq. 14
             spectrum_v = self.image(spectrum_v) * spectrum_v  # eq. 13

@@ -3,19 +3,19 @@
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 
 STAGES = ("scratch", "pretrain", "finetune")
+FUSIONS = ("sum", "shared", "item")
 OPTIMIZERS = ("nadam", "adam", "adamw")
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
 
 
 @dataclass(frozen=True)
 class Quirks:
-    """What the public code does and a user would not want, each off by default.
+    """What the public code (AlwaysFHao/MMM4Rec at e0bc248) does and a user would not want, each off by default.
 
-    Found in the authors' repository AlwaysFHao/MMM4Rec at commit e0bc248. What each one changes, at once and after
-    training with it, is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
+    What each one changes is measured by ``mmm4rec-lite audit --only quirks`` and shown in notebooks/10_audit.ipynb.
 
     Examples
     --------
@@ -80,20 +80,18 @@ class ModelConfig:
 
     def __post_init__(self):
         for name in ("d_model", "d_ff", "d_state", "d_conv", "expand", "head_dim", "n_groups", "n_layers", "max_len"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise InputError(f"config: {name} must be a whole number of at least 1, not {getattr(self, name)}")
-        if not (0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0 and self.norm_eps > 0):
-            raise InputError("config: drop-outs must be in [0, 1), the temperature and norm_eps above 0")
-        if self.d_inner % self.head_dim:
-            raise InputError(f"config: head_dim {self.head_dim} does not divide expand * d_model = {self.d_inner}")
-        if self.n_heads % self.n_groups:
-            raise InputError(f"config: n_groups {self.n_groups} does not divide the {self.n_heads} heads")
-        if self.query_time and not self.time:
-            raise InputError("config: query_time needs time=True; it reads the gap up to the request")
-        if self.gaps not in ("log", "seconds"):
-            raise InputError(f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
-        if self.fusion not in ("sum", "shared", "item"):
-            raise InputError(f"config: fusion must be 'sum', 'shared' or 'item', not {self.fusion!r}")
+            size = getattr(self, name)
+            whole = isinstance(size, int) and size >= 1
+            refuse(not whole, f"config: {name} must be a whole number of at least 1, not {size}")
+        inside = 0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0 and self.norm_eps > 0
+        refuse(not inside, "config: drop-outs must be in [0, 1), the temperature and norm_eps above 0")
+        P, G = self.head_dim, self.n_groups
+        refuse(self.d_inner % P, f"config: head_dim {P} does not divide expand * d_model = {self.d_inner}")
+        refuse(self.n_heads % G, f"config: n_groups {G} does not divide the {self.n_heads} heads")
+        blind = self.query_time and not self.time
+        refuse(blind, "config: query_time needs time=True; it reads the gap up to the request")
+        refuse(self.gaps not in ("log", "seconds"), f"config: gaps must be 'log' or 'seconds', not {self.gaps!r}")
+        refuse(self.fusion not in FUSIONS, f"config: fusion must be 'sum', 'shared' or 'item', not {self.fusion!r}")
 
     @property
     def d_inner(self) -> int:
@@ -109,7 +107,7 @@ class ModelConfig:
     def paper(cls, **changes: Any) -> "ModelConfig":
         """Section 4.1.4's sizes; what the text leaves open (heads, groups, window) as in the public configs."""
         sizes = dict(d_model=256, d_ff=256, d_state=64, head_dim=64, n_groups=8)
-        return cls(**{**sizes, **dict(dropout=0.4, time_dropout=0.4, gap_vector=False), **changes})
+        return cls(**sizes | dict(dropout=0.4, time_dropout=0.4, gap_vector=False) | changes)
 
     @classmethod
     def official(cls, **changes: Any) -> "ModelConfig":
@@ -134,8 +132,7 @@ class BaselineConfig:
     norm_eps: float = 1e-12  # of every LayerNorm, as in BERT
 
     def __post_init__(self):
-        if self.d_model % self.n_heads:
-            raise InputError(f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
+        refuse(self.d_model % self.n_heads, f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
 
     def replace(self, **changes: Any) -> "BaselineConfig":
         """A copy with some fields changed."""
@@ -171,17 +168,16 @@ class TrainConfig:
 
     def __post_init__(self):
         for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"training: {name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if self.stage == "pretrain" and self.batch_size < 2:
-            raise InputError("training: pre-training's in-batch loss needs batch_size of 2 or more")
-        for name in ("epochs", "batch_size", "rows_per_epoch", "accumulate", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"training: {name} must be at least 1, not {getattr(self, name)}")
-        if self.seed < 0:
-            raise InputError(f"training: seed must be at least 0, not {self.seed}")
-        if not (self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)):
-            raise InputError("training: lr and clip must be above 0 and weight_decay at least 0")
+            value = getattr(self, name)
+            refuse(value not in known, f"training: {name} must be one of {', '.join(known)}, not {value!r}")
+        single = self.stage == "pretrain" and self.batch_size < 2
+        refuse(single, "training: pre-training's in-batch loss needs batch_size of 2 or more")
+        least = dict(epochs=1, batch_size=1, rows_per_epoch=1, accumulate=1, patience=1, seed=0)
+        for name, low in least.items():
+            value = getattr(self, name)
+            refuse(value is not None and value < low, f"training: {name} must be at least {low}, not {value}")
+        inside = self.lr > 0 and self.weight_decay >= 0 and (self.clip is None or self.clip > 0)
+        refuse(not inside, "training: lr and clip must be above 0 and weight_decay at least 0")
 
     @classmethod
     def paper(cls, stage: str, **changes: Any) -> "TrainConfig":

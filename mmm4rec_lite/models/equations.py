@@ -1,8 +1,7 @@
 """Section 3's equations as printed in arXiv 2506.02916v4: one head, one sequence, no batch, nothing repaired.
 
-For reading beside the model and for the tests that tie the two together, not for training. Shapes without the
-batch. Where the print cannot be meant, the docstring says why and what the
-model does instead; ``tests/models/test_equations.py`` shows both.
+For reading beside the model and for the tests that tie the two together. Where the print cannot be meant, the docstring
+says why and what the model does instead; ``tests/models/test_equations.py`` shows both.
 """
 
 from collections.abc import Callable
@@ -16,49 +15,36 @@ Sequence = Float[Tensor, "L N"]
 Maps = Float[Tensor, "L D"]
 Steps = Float[Tensor, " L"]
 Spectrum = Complex[Tensor, " L"]
+Projections = tuple[Maps, Maps, Sequence, Steps]  # C, B, X, Delta
 Linear = tuple[Float[Tensor, "N _"], Float[Tensor, " _"]]  # W and b of eq. 17
 Affine = tuple[Complex[Tensor, "L L"], Spectrum]  # W and b of eq. 15
 
 
-def project(
-    X: Sequence, W: Float[Tensor, "N M"], b: Float[Tensor, " M"], d_state: int
-) -> tuple[Maps, Maps, Sequence, Steps]:
+def project(X: Sequence, W: Float[Tensor, "N M"], b: Float[Tensor, " M"], d_state: int) -> Projections:
     """Eq. 3: [C, B, X, Delta] = X W_1 + b_1, with M = 2 D + N + 1."""
     C, B, X, delta = (X @ W + b).split([d_state, d_state, X.shape[1], 1], dim=-1)
     return C, B, X, delta.squeeze(-1)
 
 
 def causal_conv(P: Float[Tensor, "L ..."], omega: Float[Tensor, "K ..."]) -> Float[Tensor, "L ..."]:
-    """Eq. 4's convolution of P with omega: the first step is repeated.
-
-    The model puts zeros before the first step, as Mamba does; from step K - 1 on both agree.
-    """
+    """Eq. 4's convolution: the first step is repeated; the model puts zeros there. From step K - 1 on both agree."""
     steps = torch.arange(len(P))
     return sum((P[(steps - m).clamp(min=0)] * w for m, w in enumerate(omega)), start=torch.zeros_like(P))
 
 
 def time_differences(times: Int[Tensor, " L"]) -> Steps:
-    """D of eq. 5: LayerNorm (no weights) over the gaps, the first gap 0.
-
-    The print's d_l = t_{l+1} - t_l stands at place l + 1, after the leading 0: the gap *before* an item.
-    """
+    """D of eq. 5: LayerNorm (no weights) over the gaps, the first 0; d_l stands at l + 1: the gap *before* an item."""
     gaps = F.pad(times.diff(), (1, 0)).to(torch.get_default_dtype())
     return F.layer_norm(gaps, gaps.shape)
 
 
 def time_signal(D: Steps, mlp: Callable[[Tensor], Tensor], omega: Float[Tensor, " K"]) -> Steps:
-    """D-hat of eq. 5: alpha sigma(D * omega) with alpha = MLP(D).
-
-    The public code, and the model, scale first and convolve twice: sigma(conv(sigma(conv(alpha D)))).
-    """
+    """D-hat of eq. 5: alpha sigma(D * omega), alpha = MLP(D). Released and here: sigma(conv(sigma(conv(alpha D))))."""
     return mlp(D) * F.silu(causal_conv(D, omega))
 
 
 def step_size(delta: Steps, d_hat: Steps, b: Float[Tensor, ""]) -> Steps:
-    """Eq. 6: Softplus(Delta D-hat) + b. With b < 0 a step can be negative, and then exp(A dt) grows.
-
-    The model has b inside the softplus; both agree for b = 0.
-    """
+    """Eq. 6: Softplus(Delta D-hat) + b. With b < 0 a step can be negative; the model has b inside the softplus."""
     return F.softplus(delta * d_hat) + b
 
 
@@ -92,20 +78,14 @@ def complex_linear(spectrum: Spectrum, W: Complex[Tensor, "L L"], b: Spectrum) -
 
 
 def fourier_filter(d_text: Steps, d_image: Steps, text: Affine, image: Affine, learnable: Affine) -> Spectrum:
-    """Eq. 12-16: both signals -> D-hat^f, complex as printed.
-
-    ``text``, ``image``, ``learnable`` are of K^t, K^v and the learnable filter. The model uses the real
-    transform, whose L // 2 + 1 bins hold all of a real signal, and its result is real.
-    """
+    """Eq. 12-16: both signals -> D-hat^f, complex as printed; the model has the real transform, and a real result."""
     spectrum_v, spectrum_t = torch.fft.fft(d_image), torch.fft.fft(d_text)  # eq. 12
     filtered_v = complex_linear(spectrum_v, *image) * spectrum_v  # eq. 13
     filtered_t = complex_linear(spectrum_t, *text) * spectrum_t  # eq. 14
     return torch.fft.ifft(complex_linear(filtered_v + filtered_t, *learnable))  # eq. 16
 
 
-def cross_project(
-    P_text: Sequence, P_image: Sequence, question: Linear, answer: Linear, d_state: int
-) -> tuple[Maps, Maps, Sequence, Steps]:
+def cross_project(P_text: Sequence, P_image: Sequence, question: Linear, answer: Linear, d_state: int) -> Projections:
     """Eq. 17: C from the image sequence by (W_2, b_2), [B, X, Delta] from the text sequence by (W_3, b_3)."""
     (W2, b2), (W3, b3) = question, answer
     B, X, delta = (P_text @ W3 + b3).split([d_state, P_text.shape[1], 1], dim=-1)

@@ -1,18 +1,19 @@
 """Layers that the models share. Letters: B rows, L steps, d width, K rows of a catalogue, F feature width."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Batch, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig, Config
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
 class IdTable(nn.Module):
-    """A learned vector per item; without ids the whole table."""
+    """A learned vector per item; without ids the whole table, as below."""
 
     def __init__(self, rows: int, width: int):
         super().__init__()
@@ -23,10 +24,7 @@ class IdTable(nn.Module):
 
 
 class FeatureAdapter(nn.Module):
-    """Frozen features of items through a linear map; without ids the whole table.
-
-    The features are a buffer that no initialisation can touch (in several released baselines it does).
-    """
+    """Frozen features, out of reach of initialisation (not so in several releases), through a linear map."""
 
     features: Tensor
 
@@ -44,10 +42,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: Config, activation: Callable = F.gelu, inner_dropout: bool = False):
         super().__init__()
-        self.inner = nn.Linear(config.d_model, config.d_ff)
-        self.outer = nn.Linear(config.d_ff, config.d_model)
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.inner, self.outer = nn.Linear(config.d_model, config.d_ff), nn.Linear(config.d_ff, config.d_model)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
         self.activation = activation
         self.inner_dropout = nn.Dropout(config.dropout if inner_dropout else 0)
 
@@ -63,8 +59,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads, self.dropout_rate = config.n_heads, config.dropout
         self.query, self.key, self.value, self.out = (nn.Linear(config.d_model, config.d_model) for _ in range(4))
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B L d"], allowed: Bool[Tensor, "#B 1 #L L"]) -> Float[Tensor, "B L d"]:
         """``allowed``: whether a step (row) may look at another (column)."""
@@ -86,19 +81,14 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer(nn.Module):
-    """SASRec's sequence encoder: item vectors -> user vectors.
-
-    x = Drop(LN(items + positions)), then blocks in which a step looks at itself and at earlier ones; the last real
-    step is the user. Histories stand at the left, so the newest item's position is the history's length.
-    """
+    """SASRec: x = Drop(LN(items + positions)), the oldest item first, then blocks; the last real step is the user."""
 
     block: type[nn.Module] = TransformerBlock
 
     def __init__(self, config: BaselineConfig):
         super().__init__()
         self.positions = nn.Embedding(config.max_len, config.d_model)
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.n_layers))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
@@ -108,12 +98,17 @@ class Transformer(nn.Module):
         """Every step's; ``context``: what else the blocks are given."""
         L = x.shape[1]
         x = self.dropout(self.norm(x + self.positions.weight[:L]))
-        allowed = causal(L, x.device)
+        # step t looks at steps s <= t, and so never at padding, which stands after every real step
+        allowed = torch.ones(1, 1, L, L, dtype=torch.bool, device=x.device).tril()
         for block in self.blocks:
             x = block(x, allowed, *context)
         return x
 
 
-def causal(steps: int, device: torch.device) -> Bool[Tensor, "1 1 L L"]:
-    """Whether step t may look at step s <= t. Padding stands after every real step, so it is hidden."""
-    return torch.ones(steps, steps, dtype=torch.bool, device=device).tril()[None, None]
+def next_item(
+    encoder: type[nn.Module], by: str, config: Any, catalogue: Catalogue, start: Callable[..., NextItem] = init_bert
+) -> NextItem:
+    """A ``NextItem`` over a vector per item ("id") or a linear map of texts, in and out ("text": table 3's ``_T``)."""
+    N = config.d_model
+    items = IdTable(len(catalogue), N) if by == "id" else FeatureAdapter(catalogue.text, N)
+    return start(NextItem(config, items, encoder(config)))

@@ -7,12 +7,11 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
+Targets = Int[Tensor, " B"]
 
-def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Int[Tensor, " B"]) -> Float[Tensor, ""]:
-    """Eq. 22, every item of the catalogue a candidate (the printed sum's index is a slip: u_k meets all items).
 
-    ``model``: a ``Recommender`` whose score is a dot product with ``model.candidates()``.
-    """
+def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Float[Tensor, ""]:
+    """Eq. 22 of a dot-product ``Recommender``: every item competes (the printed index is a slip: u_k meets all)."""
     candidates = model.candidates()
     if not model.rank_padding:
         candidates, targets = candidates[1:], targets - 1
@@ -23,21 +22,15 @@ def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Int[Tensor, " B"
     return F.linear_cross_entropy(users, candidates, targets, options=chunks)
 
 
-def in_batch(
-    logits: Float[Tensor, "B B"], targets: Int[Tensor, " B"], copies_compete: bool = False
-) -> Float[Tensor, ""]:
-    """InfoNCE with the targets of the batch as candidates, each row's own on the diagonal.
-
-    Another row's copy of the own target is no negative: it gets -inf, where some published code gives it the
-    score 0, which still counts. ``copies_compete``: it stays a negative.
-    """
+def in_batch(logits: Float[Tensor, "B B"], targets: Targets, copies_compete: bool = False) -> Float[Tensor, ""]:
+    """InfoNCE, a row's own target on the diagonal; others' copies of it are no negatives, unless ``copies_compete``."""
     if not copies_compete:
         copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
-        logits = logits.masked_fill(copies, -torch.inf)
+        logits = logits.masked_fill(copies, -torch.inf)  # some published code: 0, which still counts
     return F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
 
 
-def in_batch_loss(model: Any, users: Float[Tensor, "B d"], targets: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+def in_batch_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Float[Tensor, ""]:
     """Eq. 21, ``in_batch`` on the model's own scores."""
     return in_batch(users @ model.candidates(targets).T, targets, model.config.quirks.copies_compete)
 

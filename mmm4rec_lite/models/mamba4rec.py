@@ -2,32 +2,31 @@
 
 The block is Mamba-1 (Gu & Dao, arXiv 2312.00752, algorithm 2) in plain torch: no CUDA kernel, whose versions move the
 results. Letters: B rows, L steps, d width, D = expand d channels, N = d_state numbers of state per channel, r = rank of
-the step size. There are no positions: the recurrence carries the order.
-
-The release starts all linear maps anew after building Mamba, which zeroes the bias of the step size: steps then begin
-at softplus(0) = 0.69, where Mamba wants 0.001 to 0.1. Here Mamba's own bias stays (``published_dt``: as released).
+the step size. No positions: the recurrence carries the order. The release starts all linear maps anew after building
+Mamba, which zeroes the bias of the step size: steps then begin at softplus(0) = 0.69, where Mamba wants 0.001 to 0.1.
+Here Mamba's own bias stays (``published_dt``: as released).
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert, last_state
+from mmm4rec_lite.models.base import Batch, last_state
 from mmm4rec_lite.models.blocks import CausalConv
 from mmm4rec_lite.models.config import BaselineConfig
-from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
+from mmm4rec_lite.models.layers import FeedForward, next_item
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 Steps = Float[Tensor, "B L D"]
 Maps = Float[Tensor, "B L N"]
 
 DT_MIN, DT_MAX = 1e-3, 0.1  # step sizes at the start, as in Mamba
-ROWS = {"cpu": 8}  # scanned at a time: their states stay in a core's cache; elsewhere:
-MANY_ROWS = 512  # fewer, larger steps
+ROWS = {"cpu": 8}  # scanned at a time, so that their states stay in a core's cache; elsewhere 512
 
 
 @dataclass(frozen=True)
@@ -42,23 +41,12 @@ class Mamba4RecConfig(BaselineConfig):
     published_dt: bool = False  # the release's start of the step sizes (docstring of this file)
 
 
-def mamba4rec(config: Mamba4RecConfig, catalogue: Catalogue) -> NextItem:
-    """Mamba4Rec over a learned vector per item."""
-    return init_bert(NextItem(config, IdTable(len(catalogue), config.d_model), MambaEncoder(config)))
-
-
-def mamba4rec_t(config: Mamba4RecConfig, catalogue: Catalogue) -> NextItem:
-    """Mamba4Rec_T (table 3 of arXiv 2506.02916): one linear map of an item's text features, in and out."""
-    return init_bert(NextItem(config, FeatureAdapter(catalogue.text, config.d_model), MambaEncoder(config)))
-
-
 class MambaEncoder(nn.Module):
-    """Item vectors -> user vectors: LN(Drop(items)), then layers; the last real step is the user."""
+    """LN(Drop(items)), then layers; the last real step is the user."""
 
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
-        self.dropout = nn.Dropout(config.dropout)
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
+        self.dropout, self.norm = nn.Dropout(config.dropout), nn.LayerNorm(config.d_model, config.norm_eps)
         self.layers = nn.ModuleList(MambaLayer(config) for _ in range(config.n_layers))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
@@ -74,8 +62,7 @@ class MambaLayer(nn.Module):
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         self.mamba, self.feed_forward = MambaBlock(config), FeedForward(config, inner_dropout=True)
-        self.norm = nn.LayerNorm(config.d_model, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
         self.skip = config.n_layers > 1
 
     def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
@@ -107,7 +94,7 @@ class MambaBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
         a, z = self.W_in(x).chunk(2, dim=-1)
-        a = self.conv(a.transpose(1, 2)).transpose(1, 2)
+        a = self.conv(a.mT).mT
         dt, B, C = self.W_x(a).split(self.widths, dim=-1)
         dt = F.softplus(self.W_dt(dt) + self.b_dt)
         y = selective_scan(a, dt, -torch.exp(self.A_log), B, C) + self.D_skip * a
@@ -115,10 +102,7 @@ class MambaBlock(nn.Module):
 
 
 def selective_scan(a: Steps, dt: Steps, A: Float[Tensor, "D N"], B: Maps, C: Maps) -> Steps:
-    """h_t = exp(dt_t A) h_{t-1} + dt_t a_t B_t^T, y_t = h_t C_t, with h in R^{D x N} and h_0 = 0.
-
-    No state is kept for the backward pass.
-    """
+    """h_t = exp(dt_t A) h_{t-1} + dt_t a_t B_t^T, y_t = h_t C_t, with h in R^{D x N} and h_0 = 0; stores no h."""
     dt, u, B, C = (v.transpose(0, 1).contiguous() for v in (dt, dt * a, B, C))
     return _Scan.apply(u, dt, A, B, C).transpose(0, 1)
 
@@ -153,7 +137,7 @@ class _Scan(torch.autograd.Function):
 
 
 def _chunks(*tensors):
-    rows = ROWS.get(tensors[0].device.type, MANY_ROWS)
+    rows = ROWS.get(tensors[0].device.type, 512)
     return zip(*(tensor.split(rows, dim=1) for tensor in tensors))
 
 
@@ -164,3 +148,7 @@ def _states(u, dt, A, B):
     for t in range(1, len(h)):
         h[t].addcmul_(decay[t], h[t - 1])
     return decay, h
+
+
+mamba4rec = partial(next_item, MambaEncoder, "id")
+mamba4rec_t = partial(next_item, MambaEncoder, "text")

@@ -13,30 +13,29 @@ undefined), so here there is none.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.augment import another_view
-from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.clusters import distinct, k_means
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable
 from mmm4rec_lite.models.losses import in_batch
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
+
+Kinds = Float[Tensor, "kinds n d"]  # of item vectors: text, image (and ids)
+Augmented = Bool[Tensor, "*n"] | None
 
 
 @dataclass(frozen=True)
 class MISSRecConfig(BaselineConfig):
-    """The release's sizes, but for its width of 300. Half of ``n_layers`` are the encoder's, half the decoder's.
+    """The release's sizes, but for its width of 300. It pre-trains with ``clusters=0.02`` and without ids."""
 
-    The release pre-trains with ``clusters=0.02`` and without ids; both may differ between the stages.
-    """
-
-    n_heads: int = 4
+    n_heads: int = 4  # half of ``n_layers`` are the encoder's, half the decoder's
     item_ids: bool = False  # a learned vector on top of each item's text and image
     clusters: float = 0.5  # interests per clustered vector
     fusion: str = "shared"  # phi, which weighs text against image: one for all, or one per "item"
@@ -46,24 +45,11 @@ class MISSRecConfig(BaselineConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.n_layers < 2 or self.n_layers % 2:
-            raise InputError(f"config: n_layers must be even, half encoder and half decoder, not {self.n_layers}")
-        if not 0 < self.clusters <= 1:
-            raise InputError(f"config: clusters must be above 0 and at most 1 per vector, not {self.clusters}")
-        if self.fusion not in ("shared", "item"):
-            raise InputError(f"config: fusion must be 'shared' or 'item', not {self.fusion!r}")
-
-
-class ItemVectors(NamedTuple):
-    """Item vectors [..., d] of each kind."""
-
-    text: Tensor
-    image: Tensor
-    ids: Tensor | None
-
-    def stacked(self) -> Float[Tensor, "kinds ... d"]:
-        """Text, image (and ids)."""
-        return torch.stack([vectors for vectors in self if vectors is not None])
+        even = self.n_layers >= 2 and self.n_layers % 2 == 0
+        refuse(not even, f"config: n_layers must be even, half encoder and half decoder, not {self.n_layers}")
+        share = 0 < self.clusters <= 1
+        refuse(not share, f"config: clusters must be above 0 and at most 1 per vector, not {self.clusters}")
+        refuse(self.fusion not in ("shared", "item"), f"config: fusion must be 'shared' or 'item', not {self.fusion!r}")
 
 
 class MISSRec(Recommender):
@@ -77,8 +63,8 @@ class MISSRec(Recommender):
 
     def __init__(self, config: MISSRecConfig, catalogue: Catalogue):
         super().__init__()
-        if not catalogue.has_image[1:].any():
-            raise InputError("missrec: no item has an image, and it needs them; take a model that reads texts alone")
+        needed = "missrec: no item has an image, and it needs them; take a model that reads texts alone"
+        refuse(not catalogue.has_image[1:].any(), needed)
         self.config, self.catalogue = config, catalogue
         d, rows = config.d_model, len(catalogue)
         real = torch.arange(rows, device=catalogue.has_image.device) > 0
@@ -89,12 +75,9 @@ class MISSRec(Recommender):
         self.phi = nn.Parameter(torch.zeros(rows if config.fusion == "item" else ()))
         self.item_specific = ("ids.", "phi") if config.fusion == "item" else ("ids.",)
         self.positions = nn.Embedding(config.max_len, d)
-        self.norm = nn.LayerNorm(d, config.norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
-        heads, half, eps = config.n_heads, config.n_layers // 2, config.norm_eps
-        self.transformer = nn.Transformer(
-            d, heads, half, half, config.d_ff, config.dropout, "gelu", layer_norm_eps=eps, batch_first=True
-        )
+        self.norm, self.dropout = nn.LayerNorm(d, config.norm_eps), nn.Dropout(config.dropout)
+        sizes = d, config.n_heads, config.n_layers // 2, config.n_layers // 2, config.d_ff, config.dropout
+        self.transformer = nn.Transformer(*sizes, "gelu", layer_norm_eps=config.norm_eps, batch_first=True)
         self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
         init_bert(self)  # attention's input maps keep torch's start, as released
         count = math.ceil(config.clusters * (rows - 1 + int(self.has_image.sum())))
@@ -111,32 +94,28 @@ class MISSRec(Recommender):
         self.interests[self.has_image, 1] = near[len(text) :] + 1
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.has_image[lost] = False
-        self.image.features[lost] = 0
-        self.interests[lost, 1] = 0
+        self.has_image[lost], self.image.features[lost], self.interests[lost, 1] = False, 0, 0
 
     def transfer(self, state: Mapping[str, Tensor]) -> None:
         super().transfer(state)
         self.begin_epoch()  # with the maps that came
 
-    def embed(self, items: Int[Tensor, "..."], augmented: Bool[Tensor, "..."] | None = None) -> ItemVectors:
-        """Item vectors; ``augmented``: whose text is the one that lost some words."""
-        text = self.text(items)
+    def embed(self, items: Int[Tensor, "*n"], augmented: Augmented = None) -> Float[Tensor, "kinds *n d"]:
+        """Of text, image (and ids); ``augmented``: which items' text is the one that lost some words."""
+        text, image = self.text(items), self.image(items)
         if augmented is not None:
             other = self.text.linear(self.catalogue.augmented().to(text)[items])
             text = torch.where(augmented.unsqueeze(-1), other, text)
-        return ItemVectors(text, self.image(items), None if self.ids is None else self.ids(items))
+        return torch.stack([text, image] if self.ids is None else [text, image, self.ids(items)])
 
-    def encode(
-        self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None
-    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, " B"]]:
+    def encode(self, batch: Batch, augmented: Augmented = None) -> tuple[Users, Float[Tensor, " B"]]:
         """Users u of length one, and the penalty R = |sum of the encoded interests|^2 / d."""
         padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
         if augmented is None or not augmented.any():
             known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
-            x = F.embedding(where, self.embed(known).stacked().sum(0))
+            x = F.embedding(where, self.embed(known).sum(0))
         else:
-            x = self.embed(batch.items, augmented).stacked().sum(0)
+            x = self.embed(batch.items, augmented).sum(0)
         x = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
         interests = distinct(self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0).flatten(1))
         none = interests == 0
@@ -145,51 +124,37 @@ class MISSRec(Recommender):
         pooled = memory.masked_fill(none.unsqueeze(-1), 0).sum(1)
         return F.normalize(last_state(states, batch.lengths), dim=-1), pooled.square().mean(1)
 
-    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
+    def users(self, batch: Batch) -> Users:
         return self.encode(batch)[0]
 
-    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "kinds n d"]:
-        """Of each kind of ``ItemVectors`` apart."""
+    def candidates(self, items: Int[Tensor, " n"] | None = None) -> Kinds:
         items = torch.arange(len(self.interests), device=self.interests.device) if items is None else items
-        return F.normalize(self.embed(items).stacked(), dim=-1)
+        return F.normalize(self.embed(items), dim=-1)
 
-    def match(
-        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "kinds n d"], phi: Float[Tensor, "*#n"]
-    ) -> Float[Tensor, "B n"]:
-        """Logits s / tau; phi of the candidates.
-
-        With the cosines l and w = softmax(phi [l_t, l_v]): s = w . [l_t, l_v], and with ids (l_id + 2 s) / 3 for s.
-        """
+    def match(self, users: Users, candidates: Kinds, phi: Float[Tensor, "*#n"]) -> Float[Tensor, "B n"]:
+        """s / tau: with cosines l and w = softmax(phi [l_t, l_v]), s = w . [l_t, l_v]; with ids (l_id + 2 s) / 3."""
         text, image, *ids = users @ candidates.mT
         lead = text - image
         s = image + torch.sigmoid(phi * lead) * lead  # a softmax over two is a sigmoid
         return (s if not ids else (ids[0] + 2 * s) / 3) / self.config.temperature
 
-    def score(
-        self, users: Float[Tensor, "B d"], candidates: Float[Tensor, "kinds K d"] | None = None
-    ) -> Float[Tensor, "B K"]:
+    def score(self, users: Users, candidates: Kinds | None = None) -> Float[Tensor, "B n"]:
         scores = self.match(users, self.candidates() if candidates is None else candidates, self.phi)
         scores[:, 0] = -torch.inf
         return scores
 
-    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
-        """Pre-training: sequence-item and sequence-sequence contrast in the batch; else cross-entropy over all items.
-
-        All with the norm penalty (the paper: orthogonality), which trains the encoder alone: centroids have no
-        gradient, so in fine-tuning, where the transformer is frozen, it is a constant.
-        """
+    def losses(self, batch: Batch, stage: str) -> Losses:
+        """Pre-training: contrasts with items and views; else cross-entropy; a norm penalty (paper: orthogonality)."""
         users, penalty = self.encode(batch)
         weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
         if stage != "pretrain":
-            loss = F.cross_entropy(self.score(users), targets)
-            return {"cross_entropy": loss, "norm_penalty": weight * penalty.mean()}
+            return dict(cross_entropy=F.cross_entropy(self.score(users), targets), norm_penalty=weight * penalty.mean())
         others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
         phi = self.phi[targets] if self.config.fusion == "item" else self.phi
-        return {
-            "sequence_item": in_batch(self.match(users, self.candidates(targets), phi), targets),
-            "sequence_sequence": self.config.sequence_weight * in_batch(users @ others.T / tau, targets),
-            "norm_penalty": weight * (penalty + penalty_of_others).mean(),
-        }
+        items = in_batch(self.match(users, self.candidates(targets), phi), targets)
+        views = self.config.sequence_weight * in_batch(users @ others.T / tau, targets)
+        penalty = penalty + penalty_of_others
+        return dict(sequence_item=items, sequence_sequence=views, norm_penalty=weight * penalty.mean())
 
     def frozen(self, stage: str) -> tuple[str, ...]:
         return ("transformer.", "positions.") if stage == "finetune" else ()

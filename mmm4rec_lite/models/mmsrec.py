@@ -5,11 +5,9 @@ towers: the user's, from a history with a mask behind it, and the item's, from t
 masked items (cloze). Letters: N sequences, L their slots, d width, K rows of a catalogue, F feature width.
 
 The released code pads at the left, up to the longest history of the batch, so that a history's positions depend on
-whom it is batched with; its random replacements never draw the last item. Here histories stand at the left, their
-positions are fixed, and every item can be drawn. It also holds a "prompt" vector that no item ever takes; here it is
-left out, which makes exactly d parameters less.
-
-Pre-trained by its authors on pairs of captions and videos, one per sequence (WebVid). Here the pairs are the texts and
+whom it is batched with; its random replacements never draw the last item; it holds a "prompt" vector of d numbers that
+no item ever takes. Here histories stand at the left, positions are fixed, every item can be drawn, and no prompt is.
+Its authors pre-trained on pairs of captions and videos, one per sequence (WebVid). Here the pairs are the texts and
 pictures of the items that the source domains' rows ask for.
 """
 
@@ -19,12 +17,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert, last_state
+from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, TransformerBlock
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
+Slots = Int[Tensor, "N L"]
+Masked = Bool[Tensor, "N L"]
 # whether a view shows an item's image, its text: the order of the two tokens, as released
 VIEWS = {"image": (True, False), "text": (False, True), "both": (True, True)}
 
@@ -42,13 +42,8 @@ class MMSRecConfig(BaselineConfig):
     mask_share: float = 0.2  # of a history's items that training asks for
 
 
-def mmsrec(config: MMSRecConfig, catalogue: Catalogue) -> "MMSRec":
-    """MMSRec over an item's text and picture; items without a picture have only one token."""
-    return init_bert(MMSRec(config, catalogue))
-
-
 class MMSRec(Recommender):
-    """Two tokens per item, a bidirectional encoder over both, and the larger of their outputs in each coordinate."""
+    """Tokens of an item's text and picture (if any), an encoder, and the larger of their outputs in each coordinate."""
 
     present: Tensor
     stages = STAGES
@@ -66,26 +61,20 @@ class MMSRec(Recommender):
         self.blocks = nn.ModuleList(TransformerBlock(config, inner_dropout=True) for _ in range(config.n_layers))
         self.last_norm = nn.LayerNorm(d, eps)
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d, eps)) for _ in range(2))
+        init_bert(self)
 
     @property
     def window(self) -> int:
         return self.config.max_len - 1
 
-    def _tokens(self, ids):
-        """What is known of items, [...] -> [..., 2, d]: LN(W_v IMG) and LN(W_t TXT)."""
-        known, place = ids.unique(return_inverse=True)
-        parts = [norm(features(known)) for features, norm in zip(self.features, self.feature_norms)]
-        return torch.stack(parts, 1)[place]
+    def encode(self, ids: Slots, masked: Masked | None = None, view: str = "both") -> Float[Tensor, "N L d"]:
+        """States of items (0: nothing there); ``masked``: slots that hold the mask, which stands for both modalities.
 
-    def encode(
-        self, ids: Int[Tensor, "N L"], masked: Bool[Tensor, "N L"] | None = None, view: str = "both"
-    ) -> Float[Tensor, "N L d"]:
-        """States of items (0: nothing there); ``masked``: slots that hold the mask.
-
-        Nobody looks at what is not there: padding, pictures that an item lacks, and what ``view`` leaves out. A mask
-        stands for both modalities. Every sequence needs one thing that is there.
+        Nobody looks at padding, pictures that an item lacks, and what ``view`` leaves out; one thing has to be left.
         """
-        x, present = self._tokens(ids), self.present[ids]
+        known, place = ids.unique(return_inverse=True)
+        tokens = [norm(features(known)) for features, norm in zip(self.features, self.feature_norms)]
+        x, present = torch.stack(tokens, 1)[place], self.present[ids]  # LN(W_v IMG) and LN(W_t TXT)
         if masked is not None:
             x = torch.where(masked[..., None, None], self.mask.weight, x)
             present = present | masked.unsqueeze(-1)
@@ -99,13 +88,13 @@ class MMSRec(Recommender):
         outputs = torch.stack([head(x[:, :, m]) for m, head in enumerate(self.heads)], 2)
         return outputs.masked_fill(~present.unsqueeze(-1), -torch.inf).amax(2)
 
-    def users(self, batch: Batch) -> Float[Tensor, "B d"]:
+    def users(self, batch: Batch) -> Users:
         """The states of the masks behind the histories, of length 1."""
         ids, last = history(batch)
         return F.normalize(last_state(self.encode(ids, last), batch.lengths + 1), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None, view: str = "both") -> Float[Tensor, "N d"]:
-        """The states of items (none of them padding) in sequences of their own, of length 1; row 0 of all is zero."""
+        """The states of items (no padding) in sequences of their own, at unit length; row 0 of all is zero."""
         ids = torch.arange(1, len(self.present), device=self.present.device) if items is None else items
         states = F.normalize(self.encode(ids.unsqueeze(1), view=view)[:, 0], dim=-1)
         return F.pad(states, (0, 0, 1, 0)) if items is None else states
@@ -113,7 +102,7 @@ class MMSRec(Recommender):
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
         self.present[lost, 0] = False
 
-    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, batch: Batch, stage: str) -> Losses:
         return self.contrastive(batch.targets.unique()) if stage == "pretrain" else {"cloze": self.cloze(batch)}
 
     def cloze(self, batch: Batch) -> Float[Tensor, ""]:
@@ -131,17 +120,15 @@ class MMSRec(Recommender):
         states = self.encode(shown, last | (asked & (how < 0.8)))[asked | last]
         return full_loss(self, F.normalize(states, dim=-1) / self.config.temperature, answers[asked | last])
 
-    def contrastive(self, items: Int[Tensor, " n"]) -> dict[str, Float[Tensor, ""]]:
+    def contrastive(self, items: Int[Tensor, " n"]) -> Losses:
         """Four symmetric InfoNCE terms over different items, each a quarter of the loss.
 
         A view of an item is its picture, its text or both; a view meets itself in a second pass of drop-out. Items
         without a picture take no part in the terms that need one; their "both" is the text.
         """
         pictured = self.present[items, 0]
-        first, again = (
-            {view: self.candidates(items[pictured] if view == "image" else items, view) for view in VIEWS}
-            for _ in range(2)
-        )
+        views = dict(image=items[pictured], text=items, both=items)
+        first, again = ({view: self.candidates(ids, view) for view, ids in views.items()} for _ in range(2))
         pairs = {
             "image_and_image": (first["image"], again["image"]),
             "text_and_image": (first["image"], first["text"][pictured]),
@@ -151,12 +138,11 @@ class MMSRec(Recommender):
         return {name: symmetric_nce(*pair, self.config.temperature) / 4 for name, pair in pairs.items() if len(pair[0])}
 
     def frozen(self, stage: str) -> tuple[str, ...]:
-        """Pre-training masks nothing, so the mask keeps its start value."""
-        return ("mask.",) if stage == "pretrain" else ()
+        return ("mask.",) if stage == "pretrain" else ()  # which masks nothing
 
 
-def history(batch: Batch) -> tuple[Int[Tensor, "B S"], Bool[Tensor, "B S"]]:
-    """The items in S = longest + 1 slots, 0 where none stands, and whether a slot is the one behind the history."""
+def history(batch: Batch) -> tuple[Slots, Masked]:
+    """The items in longest + 1 slots, 0 where none stands, and whether a slot is the one behind the history."""
     L = int(batch.lengths.max())
     slot, lengths = torch.arange(L + 1, device=batch.items.device), batch.lengths.unsqueeze(1)
     return F.pad(batch.items[:, :L], (0, 1)) * (slot < lengths), slot == lengths

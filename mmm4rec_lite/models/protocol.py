@@ -3,9 +3,9 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, TrainConfig
+from mmm4rec_lite.models.config import Config, ModelConfig, TrainConfig
 from mmm4rec_lite.models.registry import ModelSpec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 
 SMALL = TrainConfig()
 MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
@@ -44,10 +44,9 @@ class Protocol:
 
     def __post_init__(self) -> None:
         for what, value, known in (("protocol", self.name, PROTOCOLS), ("scale", self.scale, SCALES)):
-            if value not in known:
-                raise InputError(f"{what}: {value!r} is not known; one of {', '.join(known)}")
+            refuse(value not in known, f"{what}: {value!r} is not known; one of {', '.join(known)}")
 
-    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[ModelConfig | BaselineConfig, TrainConfig]:
+    def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[Config, TrainConfig]:
         """Config and training of a model in a stage; ``changes`` are fields of either."""
         if self.name == "paper":
             config, training = spec.config if self.width is None else spec.sized(self.width), spec.training
@@ -64,8 +63,8 @@ class Protocol:
                 config = config.replace(n_groups=1, gap_vector=True) if isinstance(config, ModelConfig) else config
         of_training = {field.name for field in fields(TrainConfig)} & changes.keys()
         of_config = {name: value for name, value in changes.items() if name not in of_training}
-        if unknown := [name for name in of_config if not hasattr(config, name)]:
-            raise InputError(f"{spec.name}: neither its config nor its training has {unknown[0]!r}")
+        for name in of_config:
+            refuse(not hasattr(config, name), f"{spec.name}: neither its config nor its training has {name!r}")
         config = config.replace(**of_config | (dict(spec.pretraining) if stage == "pretrain" else {}))
         own = {name: changes[name] for name in of_training}
         return config, training.replace(**dict(stage=stage) | SCALES[self.scale] | own)

@@ -15,12 +15,12 @@ from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConf
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.models.mmsrec import MMSRecConfig, mmsrec
+from mmm4rec_lite.models.mmsrec import MMSRec, MMSRecConfig
 from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from mmm4rec_lite.models.tim4rec import CONFIG as TIM4REC
 from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 
 @dataclass(frozen=True)
@@ -65,54 +65,28 @@ _ID, _TEXT, _BOTH, _ALL = ("id",), ("text",), ("text", "image"), ("text", "image
 _WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
 _MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
 _MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
-
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
 _ADAM_512 = _ADAM.replace(batch_size=512)
 _SASREC_T = _ADAM_512.replace(accumulate=8, lr=2.5e-4, weight_decay=1e-3)
 _BSAREC = _ADAM.replace(weight_decay=1e-4, metric="recall@10")
 _ADAMW = _ADAM.replace(optimizer="adamw", epochs=500, batch_size=1024, weight_decay=0.01)
 _MMSREC = _ADAMW.replace(accumulate=8, clip=1.0, metric="recall@10")
-_MMM4REC = TrainConfig.paper("finetune").replace(stage="scratch")
-
+_NADAM = TrainConfig.paper("finetune").replace(stage="scratch")
+_KANG, _HOU = "Kang & McAuley, ICDM 2018, arXiv 1808.09781", "Hou et al., KDD 2022, arXiv 2206.05941"
+_WANG, _HERE = "Wang et al., ACM MM 2023, arXiv 2308.11175", "arXiv 2506.02916"
+_FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
 _SPECS = (
-    ModelSpec(
-        "sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, "Kang & McAuley, ICDM 2018, arXiv 1808.09781"
-    ),
+    ModelSpec("sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, _KANG),
     ModelSpec("sasrec_t", "SASRec_T", _TEXT, sasrec_t, _WIDE, _SASREC_T, _OWN),
     ModelSpec("mamba4rec", "Mamba4Rec", _ID, mamba4rec, _MAMBA, _ADAM, "Liu et al., 2024, arXiv 2403.03900"),
     ModelSpec("mamba4rec_t", "Mamba4Rec_T", _TEXT, mamba4rec_t, _MAMBA, _ADAM, _OWN),
     ModelSpec("tim4rec", "TiM4Rec", ("id", "time"), tim4rec, TIM4REC, _ADAM, "Fan et al., 2024, arXiv 2409.16182"),
     ModelSpec("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.replace(n_groups=1), _ADAM, _OWN),
     ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
-    ModelSpec(
-        "unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, "Hou et al., KDD 2022, arXiv 2206.05941", STAGES, "item_ids"
-    ),
-    ModelSpec("mmsrec", "MMSRec", _BOTH, mmsrec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
-    ModelSpec(
-        "missrec",
-        "MISSRec",
-        _BOTH,
-        MISSRec,
-        _MISS,
-        _ADAM_512,
-        "Wang et al., ACM MM 2023, arXiv 2308.11175",
-        STAGES,
-        "item_ids",
-        pretraining=dict(clusters=0.02),
-    ),
-    ModelSpec(
-        "mmm4rec",
-        "MMM4Rec",
-        _ALL,
-        MMM4Rec.from_catalogue,
-        _MMM,
-        _MMM4REC,
-        "arXiv 2506.02916",
-        STAGES,
-        "item_bias",
-        1,
-        pretraining=dict(query_time=False),
-    ),
+    ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
+    ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
+    ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER),
+    ModelSpec("mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND),
 )
 MODELS = {spec.name: spec for spec in _SPECS}
 
@@ -122,7 +96,7 @@ def get_model(name: str) -> ModelSpec:
 
     Parameters
     ----------
-    name : as in ``list_models()``, such as "sasrec" or "missrec+id"
+    name : as in ``list_models()``
 
     Examples
     --------
@@ -130,8 +104,7 @@ def get_model(name: str) -> ModelSpec:
     ('id', 'text')
     """
     base = name.removesuffix("+id")
-    if base not in MODELS:
-        raise InputError(f"model: {name!r} is not built here; one of {', '.join(MODELS)}")
+    refuse(base not in MODELS, f"model: {name!r} is not built here; one of {', '.join(MODELS)}")
     return MODELS[base] if base == name else MODELS[base].with_ids()
 
 
@@ -140,7 +113,7 @@ def build_model(name: str, catalogue: Catalogue, config: Config | None = None) -
 
     Parameters
     ----------
-    name : of ``MODELS``, with ``+id`` behind it for the form with a learned vector per item
+    name : as in ``get_model``
     catalogue : what ``features.catalogue(item_ids)`` made
     config : sizes; None: those of the paper, ``get_model(name).sized(width)`` for others
 
@@ -172,15 +145,7 @@ def list_models(widths: Collection[int] = (64, 256)) -> list[dict[str, Any]]:
     >>> [model["name"] for model in list_models(widths=[])][:3]
     ['sasrec', 'sasrec_t', 'mamba4rec']
     """
-    return [
-        {
-            "name": spec.name,
-            "title": spec.title,
-            "modalities": list(spec.reads),
-            "with ids too": spec.ids is not None,
-            "stages": list(spec.stages),
-            "paper": spec.paper,
-            "parameters": {str(width): spec.count_parameters(width) for width in widths},
-        }
-        for spec in MODELS.values()
-    ]
+    known = lambda m: dict(name=m.name, title=m.title, modalities=list(m.reads)) | {"with ids too": m.ids is not None}
+    origin = lambda m: dict(stages=list(m.stages), paper=m.paper)
+    counts = lambda m: dict(parameters={str(width): m.count_parameters(width) for width in widths})
+    return [known(model) | origin(model) | counts(model) for model in MODELS.values()]

@@ -23,6 +23,7 @@ enormous step costs the others no digits; exponents are never positive, so nothi
 """
 
 import math
+from functools import partial
 
 import torch
 from torch.nn.functional import pad
@@ -34,31 +35,22 @@ Steps = Float[Tensor, "B L H"]
 Rates = Float[Tensor, " H"]
 Maps = Float[Tensor, "B L G N"]
 State = Float[Tensor, "B H P N"]
+Start = State | None
 Skip = Rates | Steps | None
 
 
 def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L L"]:
-    """The structured mask of eq. 8, as a kernel uses it (with exp, diagonal 1).
-
-    ``log_decay`` holds A dt_t. Rows of the result are the readers t, columns the items s.
-
-    >>> decay_mask(torch.tensor([0.0, -1.0, -0.5]).double()).round(decimals=2).tolist()
-    [[1.0, 0.0, 0.0], [0.37, 1.0, 0.0], [0.22, 0.61, 1.0]]
-    """
+    """The structured mask of eq. 8, with exp and diagonal 1, of A dt_t; rows are the readers t, columns the items s."""
     L = log_decay.shape[-1]
     # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
     steps = log_decay.unsqueeze(-1).expand(*log_decay.shape, L).tril(-1)
     return steps.cumsum(-2).exp().tril()
 
 
-def ssd_scan(
-    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
-) -> Heads:
+def ssd_scan(x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The recurrence, step by step: O(L N P) per head, nothing in parallel."""
-    heads = x.shape[2]
-    B, C = _per_head(B, heads), _per_head(C, heads)
-    h = x.new_zeros(*x[:, 0].shape, B.shape[-1]) if initial_state is None else initial_state
-    y = []
+    B, C = _per_head(B, x.shape[2]), _per_head(C, x.shape[2])
+    h, y = x.new_zeros(*x[:, 0].shape, B.shape[-1]) if initial_state is None else initial_state, []
     for t in range(x.shape[1]):
         h = _decay(A * dt[:, t]) * h + torch.einsum("bh,bhp,bhn->bhpn", dt[:, t], x[:, t], B[:, t])
         y.append(torch.einsum("bhpn,bhn->bhp", h, C[:, t]))
@@ -66,7 +58,7 @@ def ssd_scan(
 
 
 def ssd_masked(
-    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
+    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None
 ) -> Heads:
     """The quadratic form, attention with a decay mask: O(L^2 (N + P)) per head."""
     mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))  # [B,G,H/G,L,L]
@@ -79,27 +71,17 @@ def ssd_masked(
 
 
 def ssd_chunked(
-    x: Heads,
-    dt: Steps,
-    A: Rates,
-    B: Maps,
-    C: Maps,
-    skip: Skip = None,
-    initial_state: State | None = None,
-    chunk: int = 64,
+    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None, chunk: int = 64
 ) -> Heads:
     """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P) per head."""
     batch, L, heads, _ = x.shape
     fill = -L % chunk  # steps of size 0 change nothing
-    x_, dt_, B_, C_ = (pad(v, (0, 0) * (v.dim() - 2) + (0, fill)) for v in (x, dt, B, C))
-    split = lambda v: v.reshape(-1, chunk, *v.shape[2:])  # [B K, chunk, ...]
-    x_, dt_, B_, C_ = map(split, (x_, dt_, B_, C_))
+    split = lambda v: pad(v, (0, 0) * (v.dim() - 2) + (0, fill)).reshape(-1, chunk, *v.shape[2:])  # [B K, chunk, ...]
+    x_, dt_, B_, C_ = map(split, (x, dt, B, C))
     y = ssd_masked(x_, dt_, A, B_, C_)
-
     left = ssd_state(x_, dt_, A, B_).unflatten(0, (batch, -1))  # what each chunk adds
     passed = _decay((A * dt_).sum(1)).unflatten(0, (batch, -1))  # what it lets through
-    h = torch.zeros_like(left[:, 0]) if initial_state is None else initial_state
-    entering = []
+    h, entering = torch.zeros_like(left[:, 0]) if initial_state is None else initial_state, []
     for k in range(left.shape[1]):
         entering.append(h)
         h = passed[:, k] * h + left[:, k]
@@ -107,7 +89,7 @@ def ssd_chunked(
     return _add_skip(y.reshape(batch, L + fill, heads, -1)[:, :L], x, skip)
 
 
-def ssd_state(x: Heads, dt: Steps, A: Rates, B: Maps, initial_state: State | None = None) -> State:
+def ssd_state(x: Heads, dt: Steps, A: Rates, B: Maps, initial_state: Start = None) -> State:
     """The state after the last step: what a next call needs to go on from here."""
     steps = A * dt
     later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)  # sum over k > t
@@ -118,33 +100,23 @@ def ssd_state(x: Heads, dt: Steps, A: Rates, B: Maps, initial_state: State | Non
 def choose(length: int, state: int, width: int) -> tuple[str, int]:
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
-    Compares operations per head (docstrings above; the mask itself counts for 16 columns). A border between chunks
-    costs about as much as 400 state updates, for its launches more than for its arithmetic, and the scan,
-    all borders, is never the fastest: measured by ``benchmarks/ssd_forms.py``.
+    Compares operations per head (the mask counts for 16 columns). A border between chunks costs about as much as 400
+    state updates, for its launches; the scan, all borders, is never the fastest: see ``benchmarks/ssd_forms.py``.
     """
 
     def cost(chunk):
-        within = length * chunk * (state + width + 16)
-        borders = math.ceil(length / chunk) if chunk < length else 0
-        return within + (state * width * (3 * length + 400 * borders) if borders else 0)
+        between = state * width * (3 * length + 400 * math.ceil(length / chunk)) if chunk < length else 0
+        return length * chunk * (state + width + 16) + between
 
     chunk = min([length, *(2**k for k in range(4, 8) if 2**k < length)], key=cost)
     return ("masked" if chunk == length else "chunked"), chunk
 
 
-def ssd(
-    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: State | None = None
-) -> Heads:
-    """The operator y in the form that ``choose`` names for these sizes (shapes and symbols: the table above).
-
-    >>> x, dt, A, B = torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1), torch.tensor([-1.0]), torch.ones(1, 3, 1, 1)
-    >>> ssd(x, dt, A, B, C=B).flatten().double().round(decimals=2).tolist()  # 1, 1 + 1/e, 1 + 1/e + 1/e^2
-    [1.0, 1.37, 1.5]
-    """
+def ssd(x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None) -> Heads:
+    """The operator y in the form that ``choose`` names for these sizes."""
     form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1])
-    if form == "masked":
-        return ssd_masked(x, dt, A, B, C, skip, initial_state)
-    return ssd_chunked(x, dt, A, B, C, skip, initial_state, chunk)
+    operator = ssd_masked if form == "masked" else partial(ssd_chunked, chunk=chunk)
+    return operator(x, dt, A, B, C, skip, initial_state)
 
 
 def _per_head(v, heads):

@@ -7,37 +7,32 @@ gaps only, no target time, and Mamba-2's direct path; start values as in ``mmm4r
 is alive. Its Tanhshrink is in the MMM4Rec repository's copy and not in TiM4Rec's own code.
 """
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, last_state
+from mmm4rec_lite.models.base import Batch, NextItem, last_state
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import ModelConfig
-from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
+from mmm4rec_lite.models.layers import FeedForward, IdTable, next_item
 from mmm4rec_lite.models.mmm4rec import TiSSD, initialise
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 
 class TiM4RecEncoder(nn.Module):
-    """x = LN(Drop(items)), then TiSSD and feed-forward, post-norm: item vectors -> user vectors.
-
-    No positions, the recurrence carries the order. ``time=False``: no gaps are read.
-    L is the whole window. Nothing reads the last layer's time signal, here as in the release, so its enhancement
-    never trains.
-    """
+    """x = LN(Drop(items)), then TiSSD and feed-forward; no positions. The last enhancement never trains, nor there."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
         self.config = config
         self.times = TimeDifferences(config)
-        self.norm = norm()
-        self.dropout = nn.Dropout(config.dropout)
-        self.tissd = nn.ModuleList(TiSSD(config) for _ in range(config.n_layers))
-        self.norms = nn.ModuleList(norm() for _ in range(config.n_layers))
-        feed_forward = lambda: FeedForward(config, F.hardswish, inner_dropout=True)
-        self.feed_forward = nn.ModuleList(feed_forward() for _ in range(config.n_layers))
+        norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
+        self.norm, self.dropout = norm(), nn.Dropout(config.dropout)
+        stack = lambda layer: nn.ModuleList(layer() for _ in range(config.n_layers))
+        self.tissd, self.norms = stack(lambda: TiSSD(config)), stack(norm)
+        self.feed_forward = stack(lambda: FeedForward(config, F.hardswish, inner_dropout=True))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
         mask = (torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(1)).to(x.dtype)
@@ -56,18 +51,13 @@ CONFIG = ModelConfig(d_ff=256, d_state=32, head_dim=32, n_groups=4, n_layers=2, 
 CONFIG = CONFIG.replace(norm_eps=1e-12, gaps="seconds", gate_per_step=True, gap_vector=False, item_bias=False)
 
 
-def tim4rec(config: ModelConfig, catalogue: Catalogue) -> NextItem:
-    """TiM4Rec over a learned vector per item."""
-    return _start(NextItem(config, IdTable(len(catalogue), config.d_model), TiM4RecEncoder(config)))
-
-
-def tim4rec_t(config: ModelConfig, catalogue: Catalogue) -> NextItem:
-    """TiM4Rec_T (table 3 of arXiv 2506.02916): one linear map of an item's text features, in and out, for the ids."""
-    return _start(NextItem(config, FeatureAdapter(catalogue.text, config.d_model), TiM4RecEncoder(config)))
-
-
-def _start(model):
+def start(model: NextItem) -> NextItem:
+    """MMM4Rec's start values, and BERT's for ids."""
     initialise(model)
     if isinstance(model.items, IdTable):
         nn.init.normal_(model.items.ids.weight, std=0.02)
     return model
+
+
+tim4rec = partial(next_item, TiM4RecEncoder, "id", start=start)
+tim4rec_t = partial(next_item, TiM4RecEncoder, "text", start=start)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.augment import another_view
-from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, init_bert
+from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch
@@ -31,24 +31,20 @@ class UniSRecConfig(BaselineConfig):
 
 
 class MoEWhitening(nn.Module):
-    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate.
-
-    The release draws drop-out for every expert anew; one draw for all costs an eighth.
-    """
+    """The adaptor (section 2.2): sum_k g_k W_k (x - beta_k), g a noisy softmax gate."""
 
     def __init__(self, width: int, config: UniSRecConfig):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)  # W_k
         self.shift = nn.Parameter(torch.zeros(config.experts, width))  # beta_k
-        self.gate = nn.Parameter(torch.zeros(width, config.experts))  # G
-        self.noise = nn.Parameter(torch.zeros(width, config.experts))  # N
+        self.gate, self.noise = (nn.Parameter(torch.zeros(width, config.experts)) for _ in range(2))  # G, N
         self.dropout = nn.Dropout(config.adaptor_dropout)
 
     def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... d"]:
         logits = x @ self.gate
         if self.training:
             logits = logits + torch.randn_like(logits) * (F.softplus(x @ self.noise) + 0.01)
-        whitened = torch.tensordot(self.dropout(x), self.weight, 1)  # [..., experts, d]
+        whitened = torch.tensordot(self.dropout(x), self.weight, 1)  # one draw for all; released: for each expert
         whitened = whitened - torch.einsum("kf,fkd->kd", self.shift, self.weight)
         return (logits.softmax(-1).unsqueeze(-2) @ whitened).squeeze(-2)
 
@@ -76,27 +72,27 @@ class UniSRec(Recommender):
             text = torch.where(augmented.unsqueeze(-1), self.catalogue.augmented().to(text)[items], text)
         return self.adaptor(text) + (0 if self.ids is None else self.ids(items))
 
-    def users(self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B d"]:
+    def users(self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None) -> Users:
         if augmented is None or not augmented.any():
             distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
-            return F.normalize(self.encoder(F.embedding(where, self.embed(distinct)), batch), dim=-1)
-        return F.normalize(self.encoder(self.embed(batch.items, augmented), batch), dim=-1)
+            x = F.embedding(where, self.embed(distinct))
+        else:
+            x = self.embed(batch.items, augmented)
+        return F.normalize(self.encoder(x, batch), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         items = torch.arange(len(self.text), device=self.text.device) if items is None else items
         return F.normalize(self.embed(items), dim=-1) / self.config.temperature
 
-    def losses(self, batch: Batch, stage: str) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, batch: Batch, stage: str) -> Losses:
         """Pre-training: two contrasts in the batch, with items and with other views; else cross-entropy."""
         users = self.users(batch)
         if stage != "pretrain":
             return {"cross_entropy": full_loss(self, users, batch.targets)}
         others = self.users(*another_view(batch, self.catalogue))
-        contrast = in_batch(users @ others.T / self.config.temperature, batch.targets)
-        return {
-            "sequence_item": in_batch(users @ self.candidates(batch.targets).T, batch.targets),
-            "sequence_sequence": self.config.sequence_weight * contrast,
-        }
+        items = in_batch(users @ self.candidates(batch.targets).T, batch.targets)
+        views = in_batch(users @ others.T / self.config.temperature, batch.targets)
+        return dict(sequence_item=items, sequence_sequence=self.config.sequence_weight * views)
 
     def frozen(self, stage: str) -> tuple[str, ...]:
         return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ()

@@ -12,6 +12,12 @@ class InputError(ValueError):
     """
 
 
+def refuse(wrong: object, why: str) -> None:
+    """`InputError` where something is ``wrong``."""
+    if wrong:
+        raise InputError(why)
+
+
 def first_line(error: Exception) -> str:
     """The first line of another error's message, cut, or else its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.models.base import Catalogue, count_parameters
 from mmm4rec_lite.models.bsarec import BSABlock, BSARecConfig, FrequencyMix, bsarec
-from mmm4rec_lite.models.layers import causal
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 
@@ -61,7 +60,7 @@ def test_the_filter_is_its_equation(window, c, length):
 def test_the_block_mixes_filter_and_attention():
     torch.manual_seed(0)
     block, x = BSABlock(SMALL.replace(alpha=0.7)), torch.randn(2, 8, 16)
-    allowed, real = causal(8, x.device), torch.ones(2, 8, 1, dtype=torch.bool)
+    allowed, real = torch.ones(1, 1, 8, 8).tril().bool(), torch.ones(2, 8, 1, dtype=torch.bool)
     h = 0.7 * block.filter(x, real) + 0.3 * block.attention(x, allowed)
     torch.testing.assert_close(block(x, allowed, real), block.feed_forward(h))
 
@@ -69,7 +68,7 @@ def test_the_block_mixes_filter_and_attention():
 def test_attention_has_a_dropout_of_its_own():
     torch.manual_seed(0)
     block, x = BSABlock(SMALL.replace(attention_dropout=0.5)).train(), torch.randn(2, 8, 16)
-    allowed, real = causal(8, x.device), torch.ones(2, 8, 1, dtype=torch.bool)
+    allowed, real = torch.ones(1, 1, 8, 8).tril().bool(), torch.ones(2, 8, 1, dtype=torch.bool)
     assert not torch.equal(block(x, allowed, real), block(x, allowed, real))
     block.attention.dropout_rate = 0
     assert torch.equal(block(x, allowed, real), block(x, allowed, real))

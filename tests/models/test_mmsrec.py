@@ -12,7 +12,7 @@ from mmm4rec_lite.data import Batch
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models import mmsrec as module
 from mmm4rec_lite.models.base import Catalogue, count_parameters
-from mmm4rec_lite.models.mmsrec import MMSRecConfig, mmsrec
+from mmm4rec_lite.models.mmsrec import MMSRec, MMSRecConfig
 from mmm4rec_lite.training import TrainConfig, fit
 from tests.support.rows import rows_of
 
@@ -30,7 +30,7 @@ def drawn(rows=K, width=12, seed=0, missing=3):
 def made(config=SMALL, catalogue=None, scale=10):
     """A model with larger start weights than its own, so that nothing is hidden by being near zero."""
     torch.manual_seed(0)
-    model = mmsrec(config, catalogue or drawn())
+    model = MMSRec(config, catalogue or drawn())
     with torch.no_grad():
         for p in model.parameters():
             p.copy_(p * scale if p.dim() > 1 else p + 0.1 * torch.randn_like(p))
@@ -85,7 +85,7 @@ def plain(model, catalogue, sequence):
 @pytest.mark.parametrize("width, features, page", [(64, 768, 176_000), (256, 768, 1_588_736), (512, 512, 5_274_624)])
 def test_the_parameters_are_the_specifications_less_the_vector_that_nothing_uses(width, features, page):
     config = MMSRecConfig(d_model=width, d_ff=2 * width)
-    assert count_parameters(mmsrec(config, drawn(4386, features))) == page - width  # the released "prompt" vector
+    assert count_parameters(MMSRec(config, drawn(4386, features))) == page - width  # the released "prompt" vector
 
 
 def test_users_and_candidates_are_those_of_one_sequence_at_a_time(double):
@@ -272,7 +272,7 @@ def run(toy, toy_split, random_features):
 
     def start(config, epochs, folder=None):
         torch.manual_seed(0)
-        model = mmsrec(config, catalogue)
+        model = MMSRec(config, catalogue)
         training = TrainConfig(epochs=epochs, batch_size=32, lr=2e-3, weight_decay=0, optimizer="adamw", clip=1.0)
         history = fit(model, flat, rows, training, folder=folder, progress=False)
         return model, history, rank_rows(model_scorer(model), flat, rows, model.window)
