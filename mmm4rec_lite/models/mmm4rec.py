@@ -280,11 +280,11 @@ def initialise(model: Recommender) -> None:
             dt = torch.empty_like(module.step.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
             module.step.bias.data = dt + torch.log(-torch.expm1(-dt))  # softplus(bias) = dt
     if model.config.time and not published:
-        start_time_branch(model)
+        init_time_branch(model)
 
 
 @torch.no_grad()
-def start_time_branch(model: nn.Module) -> None:
+def init_time_branch(model: nn.Module) -> None:
     """What ``initialise`` says of alpha, Delta, convolutions and filters."""
     for module in model.modules():
         if isinstance(module, StepSize):
