@@ -88,11 +88,10 @@ def rank_model(model: Recommender, sequences: Sequences, rows: Rows, filter_seen
 
 def _history(sequences, rows):
     """(row in the batch, item) of every interaction before each target, the whole history, not the window."""
-    first = sequences.first[rows]
-    counts = rows - first
+    counts = rows - sequences.first[rows]
     row = torch.arange(len(rows)).repeat_interleave(counts)
-    offset = torch.arange(len(row)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    return row, sequences.items[first.repeat_interleave(counts) + offset]
+    left = counts.cumsum(0).repeat_interleave(counts) - torch.arange(len(row))  # until the target
+    return row, sequences.items[rows.repeat_interleave(counts) - left]
 
 
 def ndcg_per_row(ranks: Rows, k: int = 10) -> Float[Tensor, " R"]:

@@ -51,11 +51,9 @@ class Task:
 
     Examples
     --------
-    >>> from mmm4rec_lite.data import load_dataset
-    >>> from mmm4rec_lite.features import extract, load_encoder
-    >>> toy = load_dataset("data_samples/toy")
-    >>> features = extract(toy, load_encoder("random"), "toy.safetensors", progress=False)
-    >>> Task(toy, features).inputs
+    >>> import mmm4rec_lite as m4r
+    >>> toy = m4r.load_dataset("data_samples/toy")
+    >>> Task(toy, m4r.extract(toy, m4r.load_encoder("random"), "toy.safetensors", progress=False)).inputs
     ('text', 'image', 'time')
     """
 
@@ -184,8 +182,7 @@ def run(
             told = "holds another run (data, settings, start or device differ)"
             raise InputError(f"{folder}: {told}; choose another folder or delete this one")
         return load_run(folder, task)
-    rows = _rows(task, stage)
-    built = _initial(task, spec, config, rows, seed, weights)
+    built, rows = _initial(task, spec, config, stage, seed, weights)
     valid = None if stage == "pretrain" else rows.valid
     history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
     ranks = filtered = rows.test  # none after pre-training
@@ -197,13 +194,13 @@ def run(
     record |= dict(changes=json.dumps(changes, default=asdict))
     for suffix, found in zip(("", "_filtered"), (ranks, filtered)):
         record |= {f"{name}{suffix}": value for name, value in metrics(found).items()} if len(found) else {}
+    spent = history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()
     record |= dict(best_epoch=int(history.loc[history["best"], "epoch"].iloc[0]), epochs=len(history))
-    record |= dict(seconds_per_epoch=float(history["train_seconds"].median()))
-    record |= dict(seconds=float(history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()))
+    record |= dict(seconds_per_epoch=float(history["train_seconds"].median()), seconds=float(spent))
     record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
     record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
     record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
-    record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
+    record["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
     done = Run(record, history, ranks, filtered, built, folder)
     save(done, task, training=asdict(training), start=origin.get("run_id"))
     return done
@@ -244,7 +241,7 @@ def initial_model(
     spec = get_model(model)
     config, _ = (protocol or Protocol()).settings(spec, stage, **changes)
     weights = None if start is None else _weights_of(start, task, spec, config)[0]
-    return _initial(task, spec, config, _rows(task, stage), seed, weights).eval()
+    return _initial(task, spec, config, stage, seed, weights)[0].eval()
 
 
 def as_changes(*settings: ModelConfig | BaselineConfig | TrainConfig) -> dict[str, Any]:
@@ -301,8 +298,10 @@ def load_run(folder: Path | str, task: Task) -> Run:
         raise InputError(f"{file}: its config is not this library's ({error}); train again with this version") from None
     ranks, filtered = (tensors.pop(name) for name in ("ranks", "ranks_filtered"))
     model = spec.build(config, task.catalogue)
-    own = model.state_dict()
-    if notes["catalogue"] != _catalogue(task) and any(_per_item(model, name, len(task.catalogue)) for name in own):
+    own, n_rows = model.state_dict(), len(task.catalogue)
+    fresh = {k for k, v in own.items() if v.dim() > 1 and len(v) == n_rows and k.startswith(model.reset_on_transfer)}
+    tables = fresh | {k for k in own if k.startswith(model.item_specific)}  # with a row per item
+    if tables and notes["catalogue"] != _catalogue(task):
         told = "its per-item tables belong to other items (or another order of them)"
         advice = "give the dataset and the domain that it was trained on, or fine-tune it on this one"
         raise InputError(f"{file}: {told}; {advice}")
@@ -335,17 +334,14 @@ def _weights_of(start, task, spec, config):
     return tensors, notes["record"]
 
 
-def _initial(task, spec, config, rows, seed, weights):
+def _initial(task, spec, config, stage, seed, weights):
+    """(model, rows) as training finds them."""
     torch.manual_seed(seed)
-    model = spec.build(config, task.catalogue)
+    model, rows = spec.build(config, task.catalogue), prefixes(task.dataset) if stage == "pretrain" else task.rows
     fit_gaps(model, rows)
     if weights is not None:
         model.transfer(weights)
-    return model
-
-
-def _rows(task, stage):
-    return prefixes(task.dataset) if stage == "pretrain" else task.rows
+    return model, rows
 
 
 def _folder(stage, dataset, system, run_id):
@@ -361,10 +357,3 @@ def _read(folder):
 
 def _catalogue(task):
     return digest(list(task.dataset.items["item"]))
-
-
-def _per_item(model, name, rows):
-    """Whether a tensor of the model's state has a row per item."""
-    tensor = model.state_dict()[name]
-    table = name.startswith(model.reset_on_transfer) and tensor.dim() > 1 and len(tensor) == rows
-    return table or name.startswith(model.item_specific)

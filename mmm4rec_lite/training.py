@@ -69,9 +69,9 @@ def fit(
         raise InputError("training: no rows; no user has two interactions or more in the training part")
     if valid is not None and len(valid) == 0:
         raise InputError("training: no validation rows; pass valid=None to train without")
-    for place in () if folder is None else (Path(folder), *Path(folder).parents):
-        if place.is_file():
-            raise InputError(f"{place}: a file, where a run folder should go; choose another place")
+    places = () if folder is None else (Path(folder), *Path(folder).parents)
+    if files := [place for place in places if place.is_file()]:
+        raise InputError(f"{files[0]}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
     model.to(accelerator.device)
     for name, parameter in model.named_parameters():
@@ -192,9 +192,7 @@ class _Run:
     def finish(self):
         self.model.load_state_dict(self.best)
         self.model.eval()
-        history = pd.DataFrame(self.lines)
-        history["best"] = history.index == self.best_line
-        return history
+        return pd.DataFrame(self.lines).assign(best=lambda history: history.index == self.best_line)
 
 
 def _copy(model):
