@@ -3,9 +3,9 @@
 dataset     the plain dataset folder, total order and ties, k-core, domains, union
 schema      the columns and types of its tables, checked
 movielens   MovieLens-100K with genre groups as domains, fetched and checked
-amazon      Amazon Reviews 2018 from its published files, with `amazon_meta`; `download` fetches pictures
+amazon      Amazon Reviews 2018 from its published files; `download` fetches pictures
 synthetic   the demo store, a made-up shop with known truth; `assets` draws its pictures
-tabular     your own tables as a dataset, with `reading` (tables of any kind) and `times` (of any format)
+tabular     your own tables as a dataset, with `reading` (tables of any kind, times of any format)
 split       flat sequences; leave-one-out, global-time and all-prefix targets
 batches     right-padded batches by tensor indexing; reproducible epochs
 statistics  numbers about data and features before any model: counts, gaps, popularity, coverage, neighbours

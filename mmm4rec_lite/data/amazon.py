@@ -1,20 +1,28 @@
 """Amazon Reviews 2018 (Ni, Li and McAuley 2019): the published files into a dataset, and Table 1 beside the paper's.
 
-Ratings are read, freed of exact repeats, joined and 5-cored by polars in streaming mode, on integer codes;
-metadata pass by line by line (`amazon_meta`). The order of work is the public code's: repeats, metadata, 5-core.
+Ratings are read, freed of exact repeats, joined and 5-cored by polars in streaming mode, on integer codes; metadata
+pass by line by line, JSON or Python literals. The order of work is the public code's: repeats, metadata, 5-core.
 """
 
+import ast
 import difflib
+import gzip
+import html
 import itertools
+import json
 import re
-from collections.abc import Sequence
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from mmm4rec_lite import published
-from mmm4rec_lite.data.amazon_meta import FIELDS, ID, lines, metadata, record
 from mmm4rec_lite.data.dataset import Dataset, in_core, union
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
@@ -23,6 +31,7 @@ from mmm4rec_lite.utils.optional import extra
 
 with extra("data"):
     import polars as pl
+    from bs4 import BeautifulSoup
 
 _NAMES = """
 Food=Grocery_and_Gourmet_Food CDs=CDs_and_Vinyl Kindle=Kindle_Store Movies=Movies_and_TV Home=Home_and_Kitchen
@@ -38,13 +47,18 @@ INFO = {
     "citation": "Ni, Li and McAuley (2019), Justifying Recommendations using Distantly-Labeled Reviews and "
     "Fine-Grained Aspects, https://doi.org/10.18653/v1/D19-1018",
 }
-TEXT_FIELDS = ("title", "categories", "brand")
 RATINGS = {"item": pl.String, "user": pl.String, "rating": pl.Float32, "timestamp": pl.Int64}
-CHUNK = 500_000  # reviews held as Python objects at once
+# What a text can be made of (by default of the first three), and the files' own keys where they differ, the newer first
+FIELDS = ("title", "categories", "brand", "description", "features", "main_category")
+KEYS = {"categories": ("category", "categories"), "features": ("feature",), "main_category": ("main_cat",)}
+IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
+ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
+LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
+LONGEST_TEXT = 2_000  # characters; UniSRec's preparing empties texts of this length, here they are cut
 
 
 def amazon(
-    name: str, raw: Path | str, fields: Sequence[str] = TEXT_FIELDS, k: int = 5, progress: bool = True
+    name: str, raw: Path | str, fields: Sequence[str] = FIELDS[:3], k: int = 5, progress: bool = True
 ) -> tuple[Dataset, pd.DataFrame]:
     """One domain from its published files, k-cored to a fixed point, and a frame [item, url] of its pictures.
 
@@ -60,7 +74,7 @@ def amazon(
     rows = rows.lazy().unique(list(RATINGS), keep="first", maintain_order=True).collect(engine="streaming")
     distinct = len(rows)
     enough = rows.group_by("item").len().filter(pl.col("len") >= k)["item"]
-    items, known, meta = metadata(metadata_file, set(enough.cast(pl.String)), fields, progress)
+    items, known, meta = _metadata(metadata_file, set(enough.cast(pl.String)), fields, progress)
     rows = rows.filter(pl.col("item").is_in(pl.Series(list(known), dtype=rows["item"].dtype).implode()))
     if rows.is_empty():
         fault = f"none of its {read['lines']} lines is an interaction with an item of {metadata_file.name}"
@@ -181,7 +195,7 @@ def _ratings(path):
         table = pl.scan_csv(path, **form)
     else:
         reviews, chunks = _reviews(path), [pl.DataFrame(schema=RATINGS | codes)]
-        while part := list(itertools.islice(reviews, CHUNK)):
+        while part := list(itertools.islice(reviews, 500_000)):  # held as Python objects at once
             chunks.append(pl.DataFrame(part, schema=RATINGS, orient="row").cast(codes))
         table = pl.concat(chunks).lazy()
     ids = pl.col("item", "user").cast(pl.String).str.contains(f"^{ID}$")
@@ -205,3 +219,87 @@ def _reviews(path):
         rated = isinstance(rating, int | float) and abs(rating) < 1e9
         timed = isinstance(time, int) and 0 <= time <= LATEST
         yield (item, user, float(rating), time) if named and rated and timed else (None,) * 4
+
+
+def _metadata(path, wanted, fields, progress):
+    """The ``wanted`` items [item, title, text, url] of a file ``meta_NAME.json.gz``, all ids in it, and counts.
+
+    The first line of an item counts. One without a title has its id as title, and not in its text; without URL, "".
+    """
+    rows, seen, counts = [], set[str](), dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
+    for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
+        data, literal = record(line)
+        item = data.get("asin") if data else None
+        counts["lines"] += 1
+        if not (data and isinstance(item, str) and re.fullmatch(ID, item)):
+            counts["unreadable"] += 1
+            continue
+        counts["Python literals"] += literal
+        counts["repeated items"] += item in seen
+        if item in wanted and item not in seen:
+            found = {field: field_text(data, field) for field in ("title", *fields)}
+            text = " ".join(found[field].rstrip(". ") + "." for field in fields if found[field])
+            rows.append((item, found["title"] or item, text, image_url(data)))
+        seen.add(item)
+    return pd.DataFrame(rows, columns=["item", "title", "text", "url"], dtype=str), seen, counts
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a gzip file; one that is too long to be real comes as b"". InputError for a cut file."""
+    try:
+        with gzip.open(path) as file:
+            while line := file.readline(LONGEST_LINE):
+                whole = line
+                while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    line, whole = file.readline(LONGEST_LINE), b""
+                yield whole
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error}); download it again") from None
+
+
+def record(line: bytes) -> tuple[dict[Any, Any] | None, bool]:
+    """(the mapping a line holds, whether as a Python literal); (None, False) if it holds none. Nothing is executed."""
+    data, literal = None, False
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        faults = ValueError, SyntaxError, TypeError, MemoryError, RecursionError
+        with suppress(*faults), warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # escapes like "\/"
+            if len(line) <= 2**20:  # Python's parser takes a hundred times the line's memory
+                data, literal = ast.literal_eval(line.decode("utf-8", "replace").strip()), True
+    return (data, literal) if isinstance(data, dict) else (None, False)
+
+
+def field_text(data: Mapping[Any, Any], field: str) -> str:
+    """A field of an item as clean text, "" if it has none; list entries are joined, repeats left out."""
+    parts = _strings(next((data[key] for key in KEYS.get(field, (field,)) if data.get(key)), ""))
+    if field == "brand":  # some are the page's own line, "by", a break, the brand
+        parts = (re.sub(r"^\s*by\s*\n", "", part) for part in parts)
+    text = " ".join(part for part in dict.fromkeys(map(clean, parts)) if part)[:LONGEST_TEXT]
+    return "" if "getTime()" in text else text  # a page's script was taken for the value
+
+
+def clean(text: str) -> str:
+    """Plain text: entities resolved, tags and scripts left out, white space single, at most 2,000 characters."""
+    text = html.unescape(text[:20_000])
+    if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
+        text = BeautifulSoup(text, "html.parser").get_text(" ")
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())[:LONGEST_TEXT]
+
+
+def image_url(data: Mapping[Any, Any]) -> str:
+    """The item's first picture, the largest kind first, or ""."""
+    urls = (url.strip() for key in IMAGES for url in _strings(data.get(key)))
+    return next((url for url in urls if re.fullmatch(r"https?://[!-~]{1,2000}", url)), "")
+
+
+def _strings(value):
+    """The texts and numbers in a value: itself, or those in its (nested) lists, in order."""
+    todo = [value]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list | tuple):
+            todo += reversed(value)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield str(value)

@@ -56,13 +56,6 @@ def picture(shape: int, colour: int, number: int, u: np.ndarray) -> np.ndarray:
     stripes, dots = np.sin(wave * np.pi * x), np.sin(wave * np.pi * x) * np.sin(wave * np.pi * y)
     light = stripes > 0.5 if pattern == 1 else (dots > 0.5) & (pattern == 2)
     paint = np.where(light[..., None], 0.5 * ink + 120, ink)
-    return np.where(_inside(shape, x, y)[..., None], paint, ground).clip(0, 255).astype(np.uint8)
-
-
-def _inside(shape, x, y):
-    if shape == 1:
-        return np.maximum(abs(x), abs(y)) < 0.9
-    if shape == 2:
-        return (y < 0.8) & (y > 2 * abs(x) - 1)
-    radius = np.hypot(x, y)
-    return (radius < 1) & (radius > (0.55 if shape == 3 else 0))
+    radius, square, triangle = np.hypot(x, y), np.maximum(abs(x), abs(y)) < 0.9, (y < 0.8) & (y > 2 * abs(x) - 1)
+    inside = (radius < 1, square, triangle, (radius < 1) & (radius > 0.55))[shape]  # in the order of SHAPES
+    return np.where(inside[..., None], paint, ground).clip(0, 255).astype(np.uint8)

@@ -112,12 +112,7 @@ def load_dataset(folder: Path | str) -> Dataset:
 
     Parameters
     ----------
-    folder : written by `Dataset.save` or by ``mmm4rec-lite data``; the module tells what belongs there
-
-    Returns
-    -------
-    Dataset
-        Its images stay where they are, as paths below ``folder``.
+    folder : written by `Dataset.save` or by ``mmm4rec-lite data`` (see the module); its images stay where they are
 
     Examples
     --------

@@ -33,7 +33,6 @@ URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]
 PASSING = ("busy", "timeout", "connection")  # another call asks again for these; for the others only if told to
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"}
-LARGEST = 20 * 2**20  # bytes
 PIXELS = 50_000_000  # a small file can unfold to more
 REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 
@@ -63,7 +62,7 @@ def download(
     pause: float = 1.0,
     timeout: float = 20.0,
     slowest: float = 120.0,
-    largest: int = LARGEST,
+    largest: int = 20 * 2**20,
 ) -> pd.DataFrame:
     """Fetch the pictures of ``urls`` [item, url] into ``folder/images``; what is settled is asked for only ``again``.
 
@@ -149,9 +148,8 @@ def _settled(found, url, folder, again=False):
     """Whether what was ``found`` on an item answers its ``url``."""
     if found is None or found["url"] != url:
         return False
-    return (
-        (folder / found["file"]).is_file() if found["status"] == "ok" else not again and found["status"] not in PASSING
-    )
+    status = found["status"]
+    return (folder / found["file"]).is_file() if status == "ok" else not again and status not in PASSING
 
 
 def _fetch(pool, url, policy, attempts, slowest, largest):

@@ -51,17 +51,12 @@ INFO = {
 
 
 def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: int = 0) -> Dataset:
-    """The whole of MovieLens-100K, 5-cored: 943 users, 1,349 films, 99,287 interactions, five domains.
+    """The whole of MovieLens-100K, 5-cored: 943 users, 1,349 films, 99,287 interactions, in `SOURCES` and `TARGETS`.
 
     Parameters
     ----------
     posters : a folder of pictures named ``<item id>.jpg``, used where they lie; films without one have image None
     ties, seed : as in `dataset.order`
-
-    Returns
-    -------
-    Dataset
-        Of the domains `SOURCES` and `TARGETS`. InputError if the data cannot be had or are not genuine.
 
     Examples
     --------
@@ -132,10 +127,8 @@ def _read(path):
     for name, content in zip(inside, contents):
         if digest(content) != SHA256[name]:
             raise InputError(f"{path}: {name} is not the published file; delete the archive and try again")
-    return _parse(ratings, films, grouplens=inside[0] == "ml-100k/u.data")
+    grouplens = inside[0] == "ml-100k/u.data"
 
-
-def _parse(ratings, films, grouplens):
     def table(content, sep, *names, header, encoding="utf-8"):
         form = dict(sep=sep, names=names, header=header, encoding=encoding, quoting=3, dtype=str)
         return pd.read_csv(io.BytesIO(content), **form, keep_default_na=False)

@@ -50,12 +50,7 @@ def leave_one_out(dataset: Dataset) -> Split:
 
     Parameters
     ----------
-    dataset : in which some user has four interactions or more
-
-    Returns
-    -------
-    Split
-        One row to test on and one to validate on per user. InputError if a part is empty.
+    dataset : in which some user has four interactions or more; InputError if a part of the split is empty
 
     Examples
     --------

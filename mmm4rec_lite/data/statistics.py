@@ -79,8 +79,7 @@ def gap_statistics(datasets: Iterable[Dataset]) -> pd.DataFrame:
     table = []
     for dataset in datasets:
         lengths, users = gaps(dataset), dataset.interactions.groupby("user")["timestamp"]
-        share = gap_histogram([dataset])["share"]
-        share = share[share > 0]
+        share = gap_histogram([dataset])["share"].loc[lambda share: share > 0]
         spans = (users.max() - users.min()).quantile(QUARTILES) / DAY
         numbers = len(lengths), tie_share(dataset.interactions), *np.quantile(lengths, QUARTILES), *spans
         table.append((dataset.name, *numbers, users.size().median(), abs(-(share * np.log2(share)).sum())))

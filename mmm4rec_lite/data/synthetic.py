@@ -6,9 +6,7 @@
   that kind (share ``focus``) or impulses; popularity decides within both.
 * Over a gap the interest lasts with probability 2^(-gap / half_life), else it gives way to a new one, mostly of the
   favourite colour, or, with ``seasons`` above 1, to the one that is due to come round again.
-
-Interest and taste form a Markov chain with few states whose steps depend on the gaps, so the distribution of the
-next item given a history is exact and cheap to compute (forward filtering): `oracle_scorer` ranks by it.
+* Both form a Markov chain, so the next item's distribution given a history is exact (forward filtering).
 """
 
 import tempfile
@@ -147,12 +145,9 @@ class Truth:
     def events(self, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(s, d): probabilities [...] that the interest gives way, the taste changes, over ``gaps`` [...] seconds."""
         (grid, share), w = self._grid, self.config.gap_effect
-        (s, d), (all_s, all_d) = self._full_events(gaps), self._full_events(grid)
+        s, all_s = (1 - 2.0 ** (-time / (self.config.half_life * DAY)) for time in (gaps, grid))
+        d, all_d = (1 - np.exp(-self.config.drift * time / YEAR) for time in (gaps, grid))
         return w * s + (1 - w) * (share @ all_s), w * d + (1 - w) * (share @ all_d)
-
-    def _full_events(self, gaps):
-        """The same where gaps have their full effect."""
-        return 1 - 2.0 ** (-gaps / (self.config.half_life * DAY)), 1 - np.exp(-self.config.drift * gaps / YEAR)
 
     @cached_property
     def _grid(self):

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.data.reading import as_text, find_column, list_columns, read_any
+from mmm4rec_lite.data.reading import as_text, find_column, list_columns, read_any, read_times
 from mmm4rec_lite.data.schema import LATEST
-from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.utils.errors import InputError
 
 ORDER_ONLY = "order only"
@@ -49,7 +48,7 @@ def import_tables(
         images are relative to ``images``, or to the items' table
     text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
     order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines
-    time_format : as in `times.read_times`; None finds it out
+    time_format : as in `reading.read_times`; None finds it out
 
     Examples
     --------

@@ -11,8 +11,20 @@ from typer.testing import CliRunner
 
 from mmm4rec_lite import InputError
 from mmm4rec_lite.data import Dataset, load_dataset
-from mmm4rec_lite.data.amazon import AMAZON_SOURCES, amazon, differences, domain, table_1, union_domains
-from mmm4rec_lite.data.amazon_meta import LONGEST_TEXT, clean, field_text, image_url, lines, record
+from mmm4rec_lite.data.amazon import (
+    AMAZON_SOURCES,
+    LONGEST_TEXT,
+    amazon,
+    clean,
+    differences,
+    domain,
+    field_text,
+    image_url,
+    lines,
+    record,
+    table_1,
+    union_domains,
+)
 from mmm4rec_lite.data.download import save_with_urls
 from mmm4rec_lite.study.cli.commands import app
 
@@ -221,7 +233,7 @@ def test_lines_made_to_break_a_reader(line):
 
 
 def test_a_line_without_end_costs_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("mmm4rec_lite.data.amazon_meta.LONGEST_LINE", 100)
+    monkeypatch.setattr("mmm4rec_lite.data.amazon.LONGEST_LINE", 100)
     gz(tmp_path / "a.gz", ["x" * 99, "y" * 1000, "z" * 100, "end"])
     assert list(lines(tmp_path / "a.gz")) == [b"x" * 99 + b"\n", b"", b"", b"end\n"]
 

@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmm4rec_lite.data import import_tables, load_dataset, order_only, union
+from mmm4rec_lite.data.reading import read_times
 from mmm4rec_lite.data.tabular import LONGEST, report
-from mmm4rec_lite.data.times import read_times
 from mmm4rec_lite.study import cli
 from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
