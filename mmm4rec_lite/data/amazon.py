@@ -222,10 +222,7 @@ def _reviews(path):
 
 
 def _metadata(path, wanted, fields, progress):
-    """The ``wanted`` items [item, title, text, url] of a file ``meta_NAME.json.gz``, all ids in it, and counts.
-
-    The first line of an item counts. One without a title has its id as title, and not in its text; without URL, "".
-    """
+    """The ``wanted`` items [item, title, text, url], by their first lines in a file, all its ids, and counts."""
     rows, seen, counts = [], set[str](), dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)

@@ -16,17 +16,13 @@ DEPARTMENTS = "Lighting Kitchen Furniture Fashion Decoration Textiles Kitchen De
 
 def words(shelf: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
     """Title and text for text_shape and text_colour; synonyms and brands tell nothing; ``number``: the domain's."""
-    domain, n = shelf["domain"].iloc[0], len(shelf)
-
-    def one_of(count):
-        return (count * rng.random(n)).astype(int)
-
-    brand = BRANDS[one_of(len(BRANDS))]
-    shape, colour = np.array(SHAPES)[shelf["text_shape"], one_of(2)], np.array(COLOURS)[shelf["text_colour"], one_of(2)]
+    domain, counts = shelf["domain"].iloc[0], (len(BRANDS), 2, 2)
+    brand, noun, hue = ((count * rng.random(len(shelf))).astype(int) for count in counts)
+    shape, colour = np.array(SHAPES)[shelf["text_shape"], noun], np.array(COLOURS)[shelf["text_colour"], hue]
     category, place = np.array(SHAPES)[shelf["text_shape"], 0], f"{DEPARTMENTS[number]}, {domain}"
     single = "scarf" if domain == "scarves" else domain.removesuffix("s")
-    title = [f"{b} {c} {s} {single}" for b, c, s in zip(brand, colour, shape)]
-    text = [f"{t}. {place}, {c} {domain}. Brand: {b}." for t, c, b in zip(title, category, brand)]
+    title = [f"{b} {c} {s} {single}" for b, c, s in zip(BRANDS[brand], colour, shape)]
+    text = [f"{t}. {place}, {c} {domain}. Brand: {b}." for t, c, b in zip(title, category, BRANDS[brand])]
     return pd.DataFrame({"title": title, "text": text}, index=shelf.index)
 
 

@@ -177,13 +177,9 @@ def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Data
     """With every word of a text left out with probability ``share`` (one stays), as UniSRec and MISSRec pre-train."""
     if not 0 < share < 1:
         raise InputError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
-    draw = np.random.default_rng(seed)
-
-    def fewer(text):
-        words = text.split()
-        return " ".join(compress(words, draw.random(len(words)) >= share)) or " ".join(words[:1])
-
-    return replace(dataset, items=dataset.items.assign(text=dataset.items["text"].map(fewer)))
+    draw, texts = np.random.default_rng(seed), map(str.split, dataset.items["text"])
+    fewer = [list(compress(words, draw.random(len(words)) >= share)) or words[:1] for words in texts]
+    return replace(dataset, items=dataset.items.assign(text=list(map(" ".join, fewer))))
 
 
 def union(datasets: Sequence[Dataset], name: str) -> Dataset:

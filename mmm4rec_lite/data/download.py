@@ -1,7 +1,7 @@
 """Pictures by URL into a dataset folder: in parallel, with back-off, resumable, every one checked, a report of all.
 
-A folder with pictures to fetch has ``image_urls.parquet`` (item, url). Fetched ones lie in ``images/``; what came
-of every item stands in ``image_report.jsonl``, a line as soon as it is known, so that a kill loses nothing.
+A folder has URLs in ``image_urls.parquet`` (item, url), fetched pictures in ``images/``, and what came of every item
+in ``image_report.jsonl``, a line as soon as it is known, so that a kill loses nothing.
 """
 
 import io

@@ -1,7 +1,4 @@
-"""Numbers about data and features before any model, as frames: counts, gaps, popularity, images, neighbours.
-
-Shares are 0 to 1; only Table 1's coverage is in percent, as printed there.
-"""
+"""Numbers about data and features before any model, as frames (shares: 0 to 1): counts, gaps, images, neighbours."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
