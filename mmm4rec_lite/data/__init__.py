@@ -1,14 +1,8 @@
 """Interactions in, batches out.
 
-dataset     the plain dataset folder, total order and ties, k-core, domains, union
-schema      the columns and types of its tables, checked
-movielens   MovieLens-100K with genre groups as domains, fetched and checked
-amazon      Amazon Reviews 2018 from its published files; `download` fetches pictures
-synthetic   the demo store, a made-up shop with known truth; `assets` draws its pictures
-tabular     your own tables as a dataset, with `reading` (tables of any kind, times of any format)
-split       flat sequences; leave-one-out, global-time and all-prefix targets
-batches     right-padded batches by tensor indexing; reproducible epochs
-statistics  numbers about data and features before any model: counts, gaps, popularity, coverage, neighbours
+A source (`movielens`; `amazon`, whose pictures `download` fetches; the demo store of `synthetic` and `assets`; your own
+tables by `tabular` and `reading`) becomes a `dataset`, checked by `schema`; `split` makes it sequences with targets,
+and `batches` cuts these to batches, right-padded. `statistics` has numbers about data before any model.
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch, sample_rows
