@@ -1,7 +1,4 @@
-"""The library's command line: parses, calls, prints. ``--json`` prints one JSON object for machines.
-
-The study's commands are added in ``mmm4rec_lite.study.cli``, which is the program ``mmm4rec-lite``.
-"""
+"""The library's commands: parse, call, print. ``mmm4rec_lite.study.cli``, the program, adds the study's commands."""
 
 from pathlib import Path
 from typing import Annotated

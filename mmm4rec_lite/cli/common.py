@@ -1,7 +1,4 @@
-"""What the commands share: their options, how a table is printed, how data are put together.
-
-``m4r`` imports what is heavy when it is first used: the commands' help comes at once.
-"""
+"""What the commands share. ``m4r`` imports what is heavy when it is first used: the commands' help comes at once."""
 
 import json
 import sys
@@ -19,7 +16,7 @@ TEXTS = "Features of texts that lost some words (`features --augmented-text`): U
 AugmentedText = Annotated[Path | None, typer.Option(help=TEXTS)]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of start values, drop-out and the order of rows.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Posters = Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")]
 
 

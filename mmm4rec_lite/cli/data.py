@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli.common import Dataset, Json, Out, Posters, Seed, names, show
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 Ties = Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")]
 TEXT = "What the text is made of: also description, features, main_category."
@@ -44,8 +44,7 @@ def data_amazon(
     from mmm4rec_lite.data.download import fetch_images, read_urls, save_with_urls
 
     folders = {name: out / name if union or len(categories) > 1 else out for name in map(domain, categories)}
-    if union in folders:
-        raise InputError(f"--union {union}: a domain of it has this name; take another")
+    refuse(union in folders, f"--union {union}: a domain of it has this name; take another")
     chosen = tuple(field.strip() for field in fields.split(","))
     for name, folder in folders.items():
         save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
@@ -139,19 +138,14 @@ def data_store(
     from mmm4rec_lite.data.synthetic import DOMAINS, read_parameters, save_store
 
     words = list(parameters or [])
-    if seed is not None and any(word.startswith("seed=") for word in words):
-        raise InputError("store: both --seed and the parameter seed=; give one of them")
+    twice = seed is not None and any(word.startswith("seed=") for word in words)
+    refuse(twice, "store: both --seed and the parameter seed=; give one of them")
     words += [] if seed is None else [f"seed={seed}"]
     save_store(out, read_parameters(words), names(domain) or DOMAINS)
     data_table([out], as_json)
 
 
-@data_app.command("check")
-def data_check(folder: Path, as_json: Json = False) -> None:
-    """Check a dataset folder and describe it."""
-    data_table([folder], as_json)
-
-
+@data_app.command("check", help="Check dataset folders and describe them.")
 @data_app.command("table")
 def data_table(folders: list[Path], as_json: Json = False) -> None:
     """Statistics of dataset folders and of their domains, as in the paper's Table 1."""

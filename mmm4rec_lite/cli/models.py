@@ -9,7 +9,7 @@ import typer
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, Out, Seed, load_task, show
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 
 DEFAULT = "mmm4rec+id"
 Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
@@ -73,8 +73,8 @@ def evaluate_command(
     """Test metrics by full ranking, beside popularity and a Markov chain."""
     task = load_task(data, domain, features)
     done = m4r.load_run(run, task)
-    if done.record["stage"] == "pretrain":
-        raise InputError(f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
+    pretrained = done.record["stage"] == "pretrain"
+    refuse(pretrained, f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
     rows = m4r.runs.SPLITS[done.record["split"]](task.dataset)
     told = ", told the time of the request" if getattr(done.model.config, "query_time", False) else ""
     system, scorer = m4r.get_model(done.record["system"]).title + told, m4r.evaluation.model_scorer(done.model)

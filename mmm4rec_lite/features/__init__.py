@@ -1,10 +1,7 @@
 """Frozen item features: pictures and texts in, rows of numbers out.
 
-- ``encoders``: `load_encoder` gives an `Encoder` by name; ``packaged`` builds the pretrained pair that comes with pip.
-- ``extraction``: `extract` encodes a dataset's items once, resumably, into one file.
-- ``store``: `Features`, that file: saved, loaded, aligned with item ids, never mixed between encoders.
-- ``tables``: `FeatureTable`, vectors from a file: a further modality, or a stand-in for text or pictures.
-- ``hub``: manners towards the libraries behind the encoders.
+`load_encoder` gives an `Encoder`, with which `extract` encodes a dataset once into `Features`; a `FeatureTable` brings
+vectors from elsewhere: a further modality, or a stand-in for text or pictures.
 """
 
 from mmm4rec_lite.features.encoders import ENCODERS, Encoder, load_encoder

@@ -1,12 +1,4 @@
-"""Frozen picture and text encoders behind one interface, all loaded through open_clip (imported only then).
-
-| name | what | needs |
-| --- | --- | --- |
-| ``packaged`` | EfficientNet-Lite0 (1280) and all-MiniLM-L6-v2 (384), two separate spaces | nothing |
-| ``siglip`` | SigLIP B/16 (768, 768), the paper's encoder | a model hub, once |
-| a folder | any open_clip folder (``open_clip_config.json`` + safetensors) | the folder |
-| ``random`` | a tiny untrained CLIP (32, 32) for tests | nothing |
-"""
+"""Frozen picture and text encoders behind one interface, all loaded through open_clip (imported only then)."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,7 +12,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.features.hub import import_torchvision, offline, quiet, require_hub
 from mmm4rec_lite.features.packaged import packaged_folder
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError, first_line
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
 from mmm4rec_lite.utils.optional import extra
 from mmm4rec_lite.utils.typing import Float, Tensor
 
@@ -36,24 +28,20 @@ _PROBES = ["", "Toy Story (1995)", "L'ÉTÉ, 3rd cut & 2 more: naïve_ＣＤ 日
 class Encoder:
     """A frozen pair of towers, made by `load_encoder`: pictures and texts in, rows of length 1 out.
 
-    Its ``fingerprint`` is a digest of the weights, the architecture, the picture settings and the tokenizer's output on
-    fixed texts: features with equal fingerprints may be mixed, others never. ``aligned`` says whether pictures and
-    texts share one space, so that comparing them has a meaning; ``text_context``, at how many tokens a text is cut.
+    ``fingerprint`` is a digest of weights, architecture, picture settings and the tokenizer's output on fixed texts:
+    features with equal ones may be mixed, others never. ``aligned`` says whether pictures and texts share one space, so
+    that comparing them has a meaning; ``text_context``, at how many tokens a text is cut.
     """
 
-    normalised = True  # rows have length 1, as the features of the paper's public code
-
-    def __init__(
-        self, name: str, model: Any, preprocess: Any, tokenizer: Any, architecture: dict[str, Any], device: Device
-    ):
+    def __init__(self, name: str, model: Any, preprocess: Any, tokenizer: Any, architecture: dict, device: Device):
         self.name, self.device = name, torch.device(device)
         self.preprocessing = json.loads(json.dumps(model.visual.preprocess_cfg))
         self.text_context = tokenizer.context_length
         self._preprocess, self._tokenizer = preprocess, tokenizer
         # Where a tokenizer lies is no part of what is computed: a moved folder is the same encoder.
         text = {key: value for key, value in architecture["text_cfg"].items() if key not in _PLACES}
-        layers, probed = architecture | {"text_cfg": text}, tokenizer(_PROBES).tolist()
-        settings = [self.preprocessing, self.text_context, layers, probed]
+        layers = architecture | {"text_cfg": text}
+        settings = [self.preprocessing, self.text_context, layers, tokenizer(_PROBES).tolist()]
         state = sorted(model.state_dict().items())
         weights = [(f"{key} {tensor.dtype} {tuple(tensor.shape)}", tensor) for key, tensor in state]
         self.fingerprint = digest(settings, *chain.from_iterable(weights))
@@ -67,6 +55,7 @@ class Encoder:
             self.image_dim = self._model.encode_image(blank).shape[-1]
             self.text_dim = self._model.encode_text(tokenizer([""]).to(self.device)).shape[-1]
         self.aligned = self.image_dim == self.text_dim
+        self.normalised = True  # rows have length 1, as the features of the paper's public code
 
     def describe(self) -> dict[str, Any]:
         """What is stored with features: plain values by name."""
@@ -76,9 +65,9 @@ class Encoder:
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str], batch_size: int = 32) -> Float[Tensor, "I Dt"]:
         """Encode texts to float32 rows of length 1, on the CPU."""
-        if not len(texts):
-            return torch.empty(0, self.text_dim)
         out = torch.empty(len(texts), self.text_dim)
+        if not len(texts):
+            return out
         tokens = self._tokenizer(list(texts))
         used = torch.ones_like(tokens) if self._pad is None else tokens != self._pad
         lengths = (torch.arange(1, tokens.shape[1] + 1) * used).amax(dim=1).clamp(min=1)
@@ -107,7 +96,9 @@ def load_encoder(name: str | Path, device: Device = "cpu") -> Encoder:
 
     Parameters
     ----------
-    name : "packaged", "siglip", "random", or an open_clip folder's path (with or without "local-dir:" before it)
+    name : "packaged": EfficientNet-Lite0 (1280) and all-MiniLM-L6-v2 (384), two separate spaces; "siglip": SigLIP B/16
+        (768, 768), the paper's, which needs a model hub once; "random": a tiny untrained CLIP (32, 32) for tests; or
+        the path (also behind "local-dir:") of an open_clip folder: ``open_clip_config.json`` and safetensors
     device : a torch device, such as "cpu" or "cuda"
 
     Examples
@@ -117,26 +108,23 @@ def load_encoder(name: str | Path, device: Device = "cpu") -> Encoder:
     """
     name = str(name)
     folder = Path(name.removeprefix("local-dir:")).expanduser()
-    if name not in ENCODERS and not name.startswith("local-dir:") and not folder.is_dir():
-        known = ", ".join(ENCODERS)
-        raise InputError(f"encoder {name!r} is not known: choose one of {known} or the path of an open_clip folder")
+    known, choice = name in ENCODERS or name.startswith("local-dir:") or folder.is_dir(), ", ".join(ENCODERS)
+    refuse(not known, f"encoder {name!r} is not known: choose one of {choice} or the path of an open_clip folder")
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {str(device)!r} cannot be used here ({first_line(error)}): choose 'cpu'") from error
     with extra("encoders"), quiet():
         import_torchvision()
-        if name == "packaged":
-            return _from_folder(packaged_folder(), name, device)
-        if name == "siglip":
-            return _siglip(device)
-        if name == "random":
-            return _random(device)
-        return _from_folder(folder.resolve(), folder.resolve().name, device)
+        if build := {"siglip": _siglip, "random": _random}.get(name):
+            return build(device)
+        folder = packaged_folder() if name == "packaged" else folder.resolve()
+        return _from_folder(folder, name if name == "packaged" else folder.name, device)
 
 
 def _from_folder(folder, name, device):
     import open_clip
+    from transformers import PretrainedConfig
 
     config = folder / "open_clip_config.json"
     try:
@@ -144,15 +132,17 @@ def _from_folder(folder, name, device):
         text_config = architecture.get("text_cfg", {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg") from error
-    if not list(folder.glob("*.safetensors")):
-        raise InputError(f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
-    if "trust_remote_code" in text_config.get("tokenizer_kwargs", {}):
-        raise InputError(f"{config} asks for code to be run (trust_remote_code): remove that entry")
+    pickled = not list(folder.glob("*.safetensors"))
+    refuse(pickled, f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
+    runs = "trust_remote_code" in text_config.get("tokenizer_kwargs", {})
+    refuse(runs, f"{config} asks for code to be run (trust_remote_code): remove that entry")
     try:
         with offline():
             model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+            # transformers 5 wants a config.json beside every tokenizer; open_clip's folders may have none.
             bare = "hf_tokenizer_name" in text_config and not (folder / "config.json").is_file()
-            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **(_no_config() if bare else {}))
+            more = dict(config=PretrainedConfig()) if bare else {}
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", **more)
     except Exception as error:  # a stranger's folder can fail in any layer below
         raise InputError(f"{folder} cannot be loaded by open_clip ({first_line(error)}): write it anew") from error
     return Encoder(name, model, preprocess, tokenizer, architecture, device)
@@ -160,12 +150,13 @@ def _from_folder(folder, name, device):
 
 def _siglip(device):
     import open_clip
+    from transformers import PretrainedConfig
 
     name, tag = "ViT-B-16-SigLIP", "webli"  # as open_clip calls it
 
     def load():
         model, preprocess = open_clip.create_model_from_pretrained(name, pretrained=tag)
-        return model, preprocess, open_clip.get_tokenizer(name, **_no_config())
+        return model, preprocess, open_clip.get_tokenizer(name, config=PretrainedConfig())
 
     try:
         with offline():
@@ -177,13 +168,6 @@ def _siglip(device):
         except Exception as error:
             raise InputError(f"SigLIP was not loaded from the model hub ({first_line(error)}): try again") from error
     return Encoder("siglip", *loaded, open_clip.get_model_config(name), device)
-
-
-def _no_config():
-    """transformers 5 wants a config.json beside every tokenizer; open_clip's folders may have none."""
-    from transformers import PretrainedConfig
-
-    return {"config": PretrainedConfig()}
 
 
 def _random(device):

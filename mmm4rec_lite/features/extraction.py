@@ -3,9 +3,8 @@
 import shutil
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
@@ -13,15 +12,14 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError, first_line
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
 from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
 MISSING, BAD_IMAGES = ("zeros", "white"), ("error", "missing")
 
 
-@dataclass(frozen=True)
-class _Item:
+class _Item(NamedTuple):
     id: str
     text: str
     image: Path | None
@@ -45,9 +43,8 @@ def extract(
     returned; features of anything else are replaced. Finished parts lie in ``<path>.parts`` until all are done: an
     interrupted call goes on from there, to the same result bit by bit (on one machine with one ``batch_size``).
 
-    With a ``fabric`` of several processes, which must all see the disk of ``path``, every process calls this: each
-    encodes its share, the first one puts the parts together, and all return the same. When a process dies, call again,
-    with any number of processes.
+    With a ``fabric`` of several processes, which must all see the disk of ``path``, every process calls this, encodes
+    its share and returns the same. When a process dies, call again, with any number of processes.
 
     Parameters
     ----------
@@ -70,19 +67,16 @@ def extract(
     torch.Size([60, 32])
     """
     for value, known, name in ((missing, MISSING, "missing"), (bad_images, BAD_IMAGES, "bad_images")):
-        if value not in known:
-            raise InputError(f"{name}={value!r} is not known: choose {' or '.join(map(repr, known))}")
+        refuse(value not in known, f"{name}={value!r} is not known: choose {' or '.join(map(repr, known))}")
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: give the path of a file to keep the features in")
+    refuse(path.is_dir(), f"{path} is a folder: give the path of a file to keep the features in")
     about = encoder.describe() | {"missing": missing}
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     first = fabric.global_rank == 0
     progress = progress and first
     before = load_features(path) if path.exists() else None
     items = _items(dataset, bad_images, progress)
-    settings = [encoder.fingerprint, missing, bad_images]
-    key_of = lambda chosen: digest([settings, [item.digest for item in chosen]])
+    key_of = lambda chosen: digest([[encoder.fingerprint, missing, bad_images], [item.digest for item in chosen]])
     source = key_of(items)
     if before is not None and before.source == source:
         return before
@@ -94,7 +88,10 @@ def extract(
     count, name = sum(len(chunk) for chunk, _ in mine), f"{dataset.name}, {encoder.name}"
     with tqdm(total=count, desc=name, unit="item", disable=not progress) as bar:
         for chunk, file in mine:
-            if not _finished(file):
+            finished = False
+            with suppress(InputError):  # absent, or damaged by whatever ended an earlier call
+                finished = load_features(file).source == file.stem
+            if not finished:
                 _encode(chunk, encoder, about, file.stem, batch_size, bad_images).save(file)
             bar.update(len(chunk))
     fabric.barrier()
@@ -112,8 +109,7 @@ def _merge(items, parts, encoder, about, source):
     """One Features of all parts, its rows in the order of ``items`` by their ids."""
     row = {item: index for index, item in enumerate(item for part in parts for item in part.items)}
     rows = torch.tensor([row[item.id] for item in items])
-    names = ("text", "image", "has_image")
-    tables = {name: torch.cat([getattr(part, name) for part in parts])[rows] for name in names}
+    tables = {name: torch.cat([getattr(part, name) for part in parts])[rows] for name in ("text", "image", "has_image")}
     if about["missing"] == "white" and not tables["has_image"].all():
         with extra("encoders"):
             from PIL import Image
@@ -135,16 +131,8 @@ def _items(dataset, bad_images, progress):
                 raise _unreadable(file, item, error) from error
             file, seen, fault = None, None, first_line(error)
         items.append(_Item(item, text, file, digest([item, text, seen]), fault))
-    if not items:
-        raise InputError(f"dataset {dataset.name!r} has no items: there is nothing to encode")
+    refuse(not items, f"dataset {dataset.name!r} has no items: there is nothing to encode")
     return items
-
-
-def _finished(path):
-    """Whether an earlier call wrote this part, and whole."""
-    with suppress(InputError):  # absent, or damaged by whatever ended that call
-        return load_features(path).source == path.stem
-    return False
 
 
 def _encode(items, encoder, about, key, batch_size, bad_images):

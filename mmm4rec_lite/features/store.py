@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite.models.base import Catalogue
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
@@ -30,8 +30,7 @@ class Features:
 
     Examples
     --------
-    >>> there = torch.tensor([True, False])
-    >>> rows = Features(["a", "b"], text=torch.ones(2, 4), image=torch.ones(2, 3), has_image=there, encoder={})
+    >>> rows = Features(["a", "b"], torch.ones(2, 4), torch.ones(2, 3), torch.tensor([True, False]), encoder={})
     >>> rows.catalogue(["b"]).text.shape  # row 0 is padding
     torch.Size([2, 4])
     """
@@ -65,12 +64,11 @@ class Features:
         ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
         """
         item_ids = list(item_ids)
-        text, image = (self._rows(table, item_ids) for table in (self.text, self.image))
-        augmented = None
-        if augmented_text is not None:
-            augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
-            augmented = augmented_text._rows(augmented_text.text, item_ids)
-        return Catalogue(text, image, self._rows(self.has_image, item_ids), augmented)
+        tables = [self._rows(table, item_ids) for table in (self.text, self.image, self.has_image)]
+        if augmented_text is None:
+            return Catalogue(*tables)
+        augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
+        return Catalogue(*tables, augmented_text._rows(augmented_text.text, item_ids))
 
     def _rows(self, table, item_ids):
         """A table's rows of these items behind a row of zeros."""
@@ -82,10 +80,10 @@ class Features:
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
-        if fingerprint != (mine := self.encoder["fingerprint"]):
-            these = f"these features are of encoder {self.encoder['name']!r} ({mine[:8]})"
-            told = f"{these}, wanted are those of {name!r} ({fingerprint[:8]}), and the two cannot be mixed"
-            raise InputError(f"{told}: extract again with one encoder")
+        mine = self.encoder["fingerprint"]
+        told = f"these features are of encoder {self.encoder['name']!r} ({mine[:8]}), wanted are those of {name!r}"
+        told += f" ({fingerprint[:8]}), and the two cannot be mixed: extract again with one encoder"
+        refuse(fingerprint != mine, told)
 
 
 def load_features(path: Path | str) -> Features:
@@ -97,8 +95,7 @@ def load_features(path: Path | str) -> Features:
 
     Examples
     --------
-    >>> there = torch.tensor([True])
-    >>> Features(["a"], torch.ones(1, 4), torch.ones(1, 3), there, {}).save("one.safetensors")
+    >>> Features(["a"], torch.ones(1, 4), torch.ones(1, 3), torch.tensor([True]), {}).save("one.safetensors")
     >>> load_features("one.safetensors").items
     ['a']
     """

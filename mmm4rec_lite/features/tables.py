@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.data.reading import as_text, find_column, read_any
 from mmm4rec_lite.features.store import Features, load_rows, save_rows
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError, first_line
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 
@@ -30,12 +30,11 @@ class FeatureTable:
 
     def __post_init__(self):
         n, shape = len(self.items), list(self.vectors.shape)
-        if len(shape) != 2 or shape[0] != n or 0 in shape:
-            raise InputError(f"{self.source}: expected one vector for each of {n} items, got numbers of shape {shape}")
+        wrong = len(shape) != 2 or shape[0] != n or 0 in shape
+        refuse(wrong, f"{self.source}: expected one vector for each of {n} items, got numbers of shape {shape}")
         items = pd.Index(self.items)
         if items.has_duplicates:
-            example = items[items.duplicated()][0]
-            raise InputError(f"{self.source}: item {example!r} has several vectors; keep one")
+            raise InputError(f"{self.source}: item {items[items.duplicated()][0]!r} has several vectors; keep one")
 
     @property
     def fingerprint(self) -> str:
@@ -56,14 +55,9 @@ class FeatureTable:
     def coverage(self, item_ids: Iterable[str]) -> dict[str, int]:
         """Counts: items, with a vector, without one, vectors of other items, vectors not finite."""
         wanted, mine = set(item_ids), set(self.items)
-        both = len(wanted & mine)
-        return {
-            "items": len(wanted),
-            "with a vector": both,
-            "without a vector": len(wanted) - both,
-            "vectors of other items": len(mine) - both,
-            "vectors with NaN or infinity, left out": self.dropped,
-        }
+        both, others = len(wanted & mine), len(mine - wanted)
+        counts = {"items": len(wanted), "with a vector": both, "without a vector": len(wanted) - both}
+        return counts | {"vectors of other items": others, "vectors with NaN or infinity, left out": self.dropped}
 
     def save(self, path: Path | str) -> None:
         """Write the file ``path``: whole or not at all."""
@@ -85,8 +79,7 @@ def read_table(
     names), and columns of numbers or one of lists. ``source``: what made the vectors; None: the file's name.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+    refuse(not path.is_file(), f"{path}: there is no such file")
     kind = path.suffix.lower()
     if kind in (".npy", ".npz"):
         ids, vectors = _numpy(path, items)
@@ -98,22 +91,19 @@ def read_table(
     else:
         ids, vectors = _columns(read_any(path), item, path)
     finite = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.ones(len(vectors), bool)
-    if not finite.any():
-        raise InputError(f"{path}: no row of finite numbers")
-    if len(ids) != len(vectors):
-        rule = ", its rows in the order of the dataset's items.parquet" if kind == ".npy" else ""
-        raise InputError(f"{path}: {len(vectors)} vectors for {len(ids)} items; expected one for each{rule}")
+    refuse(not finite.any(), f"{path}: no row of finite numbers")
+    n, rule = len(vectors), ", its rows in the order of the dataset's items.parquet" if kind == ".npy" else ""
+    refuse(len(ids) != n, f"{path}: {n} vectors for {len(ids)} items; expected one for each{rule}")
     ids = [one for one, keep in zip(ids, finite) if keep]
     kept = torch.from_numpy(np.ascontiguousarray(vectors[finite]))
-    return FeatureTable(name, ids, kept, source or path.name, len(vectors) - len(kept))
+    return FeatureTable(name, ids, kept, source or path.name, n - len(kept))
 
 
 def codes(column: Iterable[Any]) -> tuple[Float[Tensor, "I C"], list[str]]:
     """Multi-hot vectors of texts with codes ("<A_164> <B_64>", or words between blanks), and each column's code."""
     found = [re.findall(r"<[^<>]+>|[^\s<>]+", text) if isinstance(text, str) else [] for text in column]
     names = sorted({code for row in found for code in row})
-    if not names:
-        raise InputError("codes: none found; expected texts such as '<A_164> <B_64>'")
+    refuse(not names, "codes: none found; expected texts such as '<A_164> <B_64>'")
     places = pd.Series(found).explode().dropna()
     out = torch.zeros(len(found), len(names))
     out[torch.tensor(places.index), torch.tensor(pd.Index(names).get_indexer(places))] = 1
@@ -133,15 +123,14 @@ def with_table(features: Features, modality: str, table: FeatureTable) -> Featur
 
     The encoder's name and fingerprint change: what was trained on one is not used with the other.
     """
-    if modality not in ("image", "text"):
-        raise InputError(f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
+    refuse(modality not in ("image", "text"), f"modality {modality!r} cannot be replaced; choose 'image' or 'text'")
     vectors, has = table.align(features.items)
     rows, old = F.normalize(vectors[1:], dim=1), features.encoder
     encoder = old | {f"{modality}_dim": rows.shape[1], "aligned": False}
     encoder["name"] = f"{old['name']}, {modality}: {table.source}"
     encoder["fingerprint"] = digest([old["fingerprint"], modality, table.fingerprint])
-    changes: dict[str, Any] = {modality: rows, "encoder": encoder}
-    changes["source"] = digest(f"{features.source} {modality}", rows)
+    source = digest(f"{features.source} {modality}", rows)
+    changes: dict[str, Any] = {modality: rows, "encoder": encoder, "source": source}
     if modality == "image":
         encoder |= {"missing": "zeros", "preprocessing": None}
         changes |= {"has_image": has[1:], "bad_images": {}}
@@ -162,8 +151,7 @@ def _numpy(path, items):
     if not bare and len(arrays) < 2:
         raise InputError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content)}")
     ids, vectors = items if bare else as_text(pd.Series(arrays["items"].tolist())), arrays["vectors"]
-    if vectors.dtype.kind not in "fiub":
-        raise InputError(f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
+    refuse(vectors.dtype.kind not in "fiub", f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
     return list(ids), vectors.astype(np.float32)
 
 
@@ -172,8 +160,7 @@ def _columns(table, item, path):
     key = find_column(table, "item", item, path.name, more=("id",))
     ids = as_text(table[key])
     rest = table.drop(columns=key)[ids.notna()]
-    if not rest.shape[1]:
-        raise InputError(f"{path}: no column beside {key!r}; expected numbers")
+    refuse(not rest.shape[1], f"{path}: no column beside {key!r}; expected numbers")
     try:
         if rest.shape[1] == 1 and isinstance(rest.iloc[0, 0], (list, np.ndarray)):
             vectors = np.stack([np.asarray(row, dtype=np.float32) for row in rest.iloc[:, 0]])

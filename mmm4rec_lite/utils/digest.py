@@ -12,16 +12,14 @@ from mmm4rec_lite.utils.typing import Tensor
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of the parts, one after the other, in hexadecimal.
-
-    Bytes, texts and tensors' numbers (neither shape nor type) count as they are, all else as JSON with sorted keys.
-    """
+    """SHA-256, in hexadecimal, of bytes, texts and tensors' numbers (no shape or type), all else as JSON, sorted."""
+    plain = lambda value: asdict(value) if is_dataclass(value) else str(value)  # what JSON does not know
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
             part = raw(part)
         elif not isinstance(part, bytes):
-            part = (part if isinstance(part, str) else json.dumps(part, sort_keys=True, default=_plain)).encode()
+            part = (part if isinstance(part, str) else json.dumps(part, sort_keys=True, default=plain)).encode()
         found.update(part)
     return found.hexdigest()
 
@@ -29,7 +27,3 @@ def digest(*parts: Any) -> str:
 def raw(tensor: Tensor) -> np.ndarray:
     """The bytes of a tensor's numbers, row by row, of any type and on any device."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-
-
-def _plain(value):
-    return asdict(value) if is_dataclass(value) else str(value)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from mmm4rec_lite.utils.digest import raw
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.utils.typing import Tensor
 
@@ -28,8 +28,7 @@ def save_tensors(path: Path | str, kind: str, tensors: Mapping[str, Tensor], **n
 def load_tensors(path: Path | str, kind: str, again: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(tensors, notes) of such a file; ``again`` says in an InputError how to make one."""
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such {kind} file; {again}")
+    refuse(not path.is_file(), f"{path}: there is no such {kind} file; {again}")
     try:
         with safe_open(path, framework="pt") as file:
             notes = json.loads((file.metadata() or {}).get(_KEY, "{}"))
@@ -37,10 +36,9 @@ def load_tensors(path: Path | str, kind: str, again: str) -> tuple[dict[str, Ten
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is no {kind} file or is damaged ({error}); {again}") from None
     found = notes.get("kind", "something else") if isinstance(notes, dict) else "something else"
-    if found != kind:
-        raise InputError(f"{path} is no {kind} file but {found}; {again}")
-    if notes.pop("checksum", None) != _checksum(tensors, notes):
-        raise InputError(f"{path} is damaged (its checksum differs); {again}")
+    refuse(found != kind, f"{path} is no {kind} file but {found}; {again}")
+    changed = notes.pop("checksum", None) != _checksum(tensors, notes)
+    refuse(changed, f"{path} is damaged (its checksum differs); {again}")
     return tensors, notes
 
 

@@ -1,7 +1,4 @@
-"""Tensors with their shapes in annotations: ``Float[Tensor, "B L N"]``, as jaxtyping reads them.
-
-Where jaxtyping is not installed, an annotation says ``Tensor`` and no more; in the tests every call is checked.
-"""
+"""Shapes in annotations, ``Float[Tensor, "B L N"]``, as jaxtyping reads them; without it they say ``Tensor`` only."""
 
 from typing import Any
 
