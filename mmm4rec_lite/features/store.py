@@ -64,11 +64,11 @@ class Features:
         ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
         """
         item_ids = list(item_ids)
-        tables = [self._rows(table, item_ids) for table in (self.text, self.image, self.has_image)]
+        text, image, has = (self._rows(table, item_ids) for table in (self.text, self.image, self.has_image))
         if augmented_text is None:
-            return Catalogue(*tables)
+            return Catalogue(text, image, has)
         augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
-        return Catalogue(*tables, augmented_text._rows(augmented_text.text, item_ids))
+        return Catalogue(text, image, has, augmented_text._rows(augmented_text.text, item_ids))
 
     def _rows(self, table, item_ids):
         """A table's rows of these items behind a row of zeros."""

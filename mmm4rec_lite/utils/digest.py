@@ -13,7 +13,7 @@ from mmm4rec_lite.utils.typing import Tensor
 
 def digest(*parts: Any) -> str:
     """SHA-256, in hexadecimal, of bytes, texts and tensors' numbers (no shape or type), all else as JSON, sorted."""
-    plain = lambda value: asdict(value) if is_dataclass(value) else str(value)  # what JSON does not know
+    plain = lambda value: asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
     found = hashlib.sha256()
     for part in parts:
         if isinstance(part, Tensor):
