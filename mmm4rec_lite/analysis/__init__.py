@@ -1,12 +1,5 @@
 # ruff: noqa: F401, I001 (what is imported here is offered)
-"""What goes on inside a model: read off its modules while it runs, with no switch in the model's own code.
-
-scans          step sizes, decay masks, what they leave of a history
-interventions  another item, another gap, no memory
-streams        both modalities' sequences, from layer to layer
-filters        the Fourier filter, bin by bin
-decay          one head in closed form, without a model
-"""
+"""What goes on inside a model: read off its modules while it runs, with no switch in the model's own code."""
 
 from mmm4rec_lite.analysis.filters import filter_gain, filter_state, frequency_map
 from mmm4rec_lite.analysis.interventions import gap_response, influence, other_gaps, relative_change

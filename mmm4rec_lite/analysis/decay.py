@@ -1,20 +1,15 @@
 """What one head of the recurrence keeps of a history, in closed form: the numbers behind the decay-mask explorer.
 
-With L items, the gap before each in seconds (the first has none), and per head a decay rate A < 0, a step input
-Delta and a bias b, as in eq. 5 to 8 of the paper with one simplification (* below):
+Per head a decay rate A < 0, a step input Delta and a bias b, as in eq. 5 to 8; D-hat is d itself, C B^T is left out:
 
-    d_t    = (log(1 + gap_t) - log_mean) / log_std for t > 1, and d_1 = 0
-    dt_t   = softplus(Delta d_t + b)      with time; (*) D-hat is d itself, no learned scale and convolutions between
-    dt_t   = softplus(Delta + b)          without time: the same step everywhere
-    M_ts   = exp(A (dt_{s+1} + .. + dt_t)) for s <= t, else 0
-    left_s = M_Ls                         what the state after the last step still holds of item s
-    weight_s = M_Ls dt_s / sum_r M_Lr dt_r    the same with the step at which the item entered, as shares
+    d_t      = (log(1 + gap_t) - log_mean) / log_std for t > 1, and d_1 = 0
+    dt_t     = softplus(Delta d_t + b), without time softplus(Delta + b); base = softplus(b): after an average gap
+    M_ts     = exp(A (dt_{s+1} + .. + dt_t)) for s <= t, else 0
+    left_s   = M_Ls                         what the state after the last step still holds of item s
+    weight_s = M_Ls dt_s / sum_r M_Lr dt_r  the same with the step at which the item entered, as shares
 
-``base`` = softplus(b) is given in place of b: the step of a gap of average length. (What the items themselves say, C
-B^T of eq. 8, is left out.) The state's half-life is that of the mean decay between the history's first and last item:
-with R = -A (dt_2 + .. + dt_L) and S the seconds between the two,
-
-    half-life in steps = (L - 1) ln 2 / R,   half-life in seconds = S ln 2 / R
+The half-life is that of the mean decay from first to last item, S seconds apart, with R = -A (dt_2 + .. + dt_L):
+(L - 1) ln 2 / R steps or S ln 2 / R seconds.
 """
 
 import math
@@ -65,9 +60,8 @@ def explore(
     seconds = _row(gaps, "gaps")
     seconds[0] = 0
     refuse((seconds < 0).any(), "gaps: must not be negative (seconds between neighbouring items, oldest first)")
-    given = dict(A=A, delta=delta, base=base, log_mean=log_mean, log_std=log_std)
-    got = ", ".join(f"{name}={value}" for name, value in given.items())
-    wrong = not all(map(math.isfinite, given.values())) or A >= 0 or base <= 0 or log_std <= 0
+    got = f"A={A}, delta={delta}, base={base}, log_mean={log_mean}, log_std={log_std}"
+    wrong = not np.isfinite([A, delta, base, log_mean, log_std]).all() or A >= 0 or base <= 0 or log_std <= 0
     refuse(wrong, f"decay: A must be below 0, base and log_std above 0, all finite; got {got}")
     d = (np.log1p(seconds) - log_mean) / log_std if time else np.zeros_like(seconds)
     d[0] = 0

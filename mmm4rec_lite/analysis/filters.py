@@ -17,11 +17,8 @@ spectrum = partial(torch.fft.rfft, norm="ortho")
 
 @torch.no_grad()
 def filter_state(layer: FourierFilter, d_text: Signal, d_image: Signal) -> dict[str, np.ndarray]:
-    """What a filter does with two time signals: ``bins`` [F], in cycles per window, and ``signal`` [L], the fused one.
-
-    Amplitudes of the orthonormal spectra before (``text``, ``image``) and after (``fused``) [F]; ``gain_text``,
-    ``gain_image`` [F], the size |K| of what eq. 14 and 13 multiply them with (1 without adaptive filters).
-    """
+    """``bins`` [F] (cycles per window), ``signal`` [L] (the fused one), amplitudes of the orthonormal spectra before
+    (``text``, ``image``) and after (``fused``) [F], ``gain_text``, ``gain_image`` [F]: |K| of eq. 14, 13, else 1."""
     signal, given = layer(d_text, d_image), dict(text=spectrum(d_text), image=spectrum(d_image))
     state = dict(bins=torch.arange(len(given["text"])), signal=signal, fused=spectrum(signal).abs())
     for name, values in given.items():
@@ -32,11 +29,8 @@ def filter_state(layer: FourierFilter, d_text: Signal, d_image: Signal) -> dict[
 
 @torch.no_grad()
 def filter_gain(layer: FourierFilter, d_text: Float[Tensor, "*B L"], d_image: Float[Tensor, "*B L"]) -> pd.DataFrame:
-    """What a filter does with real signals, a row per bin.
-
-    bin, period (steps), in, out (amplitudes: root of the mean square over the signals), gain (out / in; nan where
-    next to nothing comes in), K and K spread (|K^t| of eq. 14: mean and standard deviation over the signals).
-    """
+    """A row per bin: period (steps), in, out (amplitudes: root mean square over the signals), gain (out / in; nan where
+    next to nothing comes in), K and K spread (|K^t| of eq. 14: mean and standard deviation over the signals)."""
     coming, going = spectrum(d_text), spectrum(layer(d_text, d_image))
     K = (layer.text(coming) if hasattr(layer, "text") else torch.ones_like(coming)).abs().flatten(0, -2)
     before, after = (v.abs().square().flatten(0, -2).mean(0).sqrt() for v in (coming, going))
@@ -49,11 +43,8 @@ def filter_gain(layer: FourierFilter, d_text: Float[Tensor, "*B L"], d_image: Fl
 
 @torch.no_grad()
 def frequency_map(layer: FourierFilter) -> Float[Tensor, "F F"]:
-    """What a filter makes of pure tones: amplitude out (column) over amplitude in (row).
-
-    The tones are cosines and sines of unit variance, one bin at a time, in both channels alike; the answer to no
-    signal at all is taken off. A filter in the strict sense, a factor per frequency, has a diagonal map.
-    """
+    """What a filter makes of pure tones, in both channels alike: amplitude out (column) over amplitude in (row), less
+    the answer to no signal at all. A filter in the strict sense, a factor per frequency, has a diagonal map."""
     L, device = layer.length, next(layer.parameters(), torch.empty(0)).device
     angle = 2 * math.pi * torch.outer(torch.arange(L // 2 + 1), torch.arange(L)).double() / L
     tones = torch.stack([angle.cos(), angle.sin()])  # [phase, in, L]

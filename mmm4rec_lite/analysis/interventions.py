@@ -57,10 +57,8 @@ def with_gap(times: Items, step: int, gap: int) -> Items:
 def gap_response(
     model: MMM4Rec, items: Items, lengths: Lengths, times: Items, step: int, gaps: Sequence[int], place: str = FIRST
 ) -> pd.DataFrame:
-    """What the gap before item ``step`` (from 1) does, set to each of ``gaps`` (seconds), all else kept.
-
-    Columns: gap, head, dt (of that item), kept (of everything before it, over the gap).
-    """
+    """The gap before item ``step`` (from 1) set to each of ``gaps`` (seconds), all else kept: a row per gap and head
+    with dt (of that item) and kept (of everything before it, over the gap)."""
     tables = [step_table(model, items, lengths, with_gap(times, step, gap), place) for gap in gaps]
     rows = pd.concat([table[table["step"] == step] for table in tables], ignore_index=True)
     return rows[["gap", "head", "dt", "kept"]]

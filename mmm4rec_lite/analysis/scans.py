@@ -97,9 +97,8 @@ def weights_by_head(
 def step_table(model: MMM4Rec, items: Items, lengths: Lengths, times: Items, place: str = FIRST) -> pd.DataFrame:
     """Eq. 5 to 9 of one history: a row per step and head, both counted from 1.
 
-    Columns: step, head, gap (seconds before the item; 0 at the first), D, alpha, D-hat (nan without time), dt,
-    kept (exp(A dt): what one step leaves of what was held), left (M_ls: what the last step has of the item),
-    weight (``effective_weights``).
+    gap (seconds before the item), D, alpha, D-hat (nan without time), dt, kept (exp(A dt): what a step leaves of what
+    was held), left (M_ls: what the last step has of the item), weight (``effective_weights``).
     """
     require_one_history(items)
     core, delta, D, dt = scan = capture_scans(model, items, lengths, times)[place]

@@ -19,12 +19,9 @@ Sequences = Float[Tensor, "B L N"]
 
 @torch.no_grad()
 def activations(model: MMM4Rec, one: Batch) -> list[dict[str, Tensor]]:
-    """What runs through every layer for a batch, over the whole window.
-
-    [B,L,N]: ``text_in``, ``image_in`` enter TiSSD (X of eq. 10), ``text``, ``image`` leave the alignment (P of eq. 11),
-    ``fused`` TiCoSSD (M of eq. 18). [B,H,L], absent without time: ``d_text``, ``d_image`` enter the filter,
-    ``d_fused`` leaves it (eq. 12-16).
-    """
+    """Per layer [B,L,N]: ``text_in``, ``image_in`` enter TiSSD (X of eq. 10), ``text``, ``image`` leave the alignment
+    (P of eq. 11), ``fused`` TiCoSSD (M of eq. 18); with time [B,H,L]: ``d_text``, ``d_image`` enter the filter,
+    ``d_fused`` leaves it (eq. 12-16)."""
     found: list[dict[str, Tensor]] = [{} for _ in model.layers]
     with ExitStack() as hooks:
         watch = lambda module, keep: hooks.enter_context(module.register_forward_hook(keep))
@@ -40,11 +37,8 @@ def activations(model: MMM4Rec, one: Batch) -> list[dict[str, Tensor]]:
 
 
 def alignment(text: Float[Tensor, "U N"], image: Float[Tensor, "U N"]) -> dict[str, float]:
-    """How alike the text and image vectors of the same users are.
-
-    ``own``: mean cosine of a user's two vectors; ``others``: of a user's text with other users' images; ``cka``: linear
-    CKA (Kornblith et al. 2019), 1 where both hold the same geometry, in whatever coordinates.
-    """
+    """Mean cosine of a user's text with the ``own`` image and with ``others``'; ``cka``: linear CKA (Kornblith et al.
+    2019), 1 where both hold the same geometry, in whatever coordinates."""
     refuse(len(text) < 2, f"alignment: {len(text)} user; it takes two to compare a user's own image with another's")
     cosines = F.normalize(text, dim=1) @ F.normalize(image, dim=1).T
     own = cosines.diagonal()
@@ -56,10 +50,8 @@ def alignment(text: Float[Tensor, "U N"], image: Float[Tensor, "U N"]) -> dict[s
 
 @torch.no_grad()
 def receptive_field(layer: TiCoSSD, text: Sequences, image: Sequences, d: Signal | None) -> pd.DataFrame:
-    """How far M's last step (eq. 18) moves, over its length, when one step of one stream is another user's.
-
-    For full windows of two users or more. Columns: stream, back (steps before the last), moved (mean over users).
-    """
+    """How far M's last step (eq. 18) moves, over its length, when one step of one stream is another user's: stream,
+    back (steps before the last), moved (mean over users); for full windows of two users or more."""
     refuse(len(text) < 2, "reach: two users with full windows, or more, are needed")
     before, lines = layer(text, image, d)[:, -1], []
     for stream, given in (("image", image), ("text", text)):

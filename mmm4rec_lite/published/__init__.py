@@ -1,15 +1,6 @@
-"""Published numbers as tidy frames: what others printed or logged, none of it measured here.
+"""Published numbers as tidy frames, none measured here: as printed (coverage and improvements in percent), seconds.
 
-==================  ====================================================================================
-``paper()``         Tables 1 to 6 of arXiv 2506.02916v4, cell by cell
-``logs()``          the authors' ten fine-tuning logs, epoch by epoch (AlwaysFHao/MMM4Rec at e0bc248)
-``log_tests()``     what the same logs say at their end: test metrics, best epoch, seconds
-``elsewhere()``     the same cells where other papers' authors published them first
-==================  ====================================================================================
-
-Recall, NDCG and coverage as printed (coverage and improvements in percent), times in seconds. Datasets have the
-paper's short names in lower case. Corrections to the print: Table 1's "59.203" items of Movies is read as 59,203.
-"""
+Datasets have the paper's short names in lower case. Corrected: Table 1's "59.203" items of Movies are 59,203."""
 
 from functools import cache
 from importlib.resources import files
@@ -22,7 +13,7 @@ TARGETS = ("scientific", "pantry", "instruments", "arts", "office")
 
 
 def paper(table: int | None = None, **where: Any) -> pd.DataFrame:
-    """table, dataset, row (a metric), column (a system, variant or count), value, source; one line per cell.
+    """Tables 1 to 6: table, dataset, row (a metric), column (a system, variant or count), value, source; by cell.
 
     ``table``: its number; ``where``: wanted values of other columns, e.g. ``dataset="office"``.
 
@@ -34,7 +25,8 @@ def paper(table: int | None = None, **where: Any) -> pd.DataFrame:
 
 
 def logs(**where: Any) -> pd.DataFrame:
-    """dataset, with_id, epoch, loss, recall@10 .. ndcg@50 on the validation rows, train_seconds, valid_seconds."""
+    """The authors' ten fine-tuning logs (AlwaysFHao/MMM4Rec at e0bc248), a line per epoch: dataset, with_id, epoch,
+    loss, recall@10 .. ndcg@50 on the validation rows, train_seconds, valid_seconds."""
     return _select(_read("logs"), **where)
 
 
@@ -45,7 +37,8 @@ def log_tests(**where: Any) -> pd.DataFrame:
 
 
 def elsewhere(**where: Any) -> pd.DataFrame:
-    """system, with_id, dataset, row (a metric, or "epochs": the first best one, from 1), value, source."""
+    """The same cells where others published them first: system, with_id, dataset, row (a metric, or "epochs": the first
+    best one, from 1), value, source."""
     return _select(_read("elsewhere"), **where)
 
 

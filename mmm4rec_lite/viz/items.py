@@ -117,11 +117,8 @@ def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title:
 
 @gridless
 def neighbour_grid(near: Frames, items: pd.DataFrame, folder: Folder, same: str | None = None) -> Figure:
-    """Items on the left, their nearest neighbours beside them, a row per modality, with the cosine below.
-
-    ``near``: frames of ``data.statistics.neighbours`` by modality. ``same``: a column of ``items``; neighbours with the
-    item's own value there get a frame of another colour.
-    """
+    """Items, their nearest neighbours (``near``: ``data.statistics.neighbours`` by modality) beside them, with the
+    cosine; framed: neighbours with the item's own value in the column ``same``."""
     shelf, pairs = items.set_index("item", drop=False), pd.concat(near, names=["modality"]).reset_index("modality")
     queries, most = list(pairs["item"].unique()), pairs["rank"].max()
     figure = empty_figure(1.15 * (most + 1) + 0.5, 1.6 * len(near) * len(queries) + 0.3)

@@ -1,5 +1,6 @@
-"""Figures of results: curves of training, systems compared, paired differences, ablations."""
+"""Figures and tables of results: curves of training, systems compared, paired differences, ablations."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
 from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz import style
@@ -14,6 +16,7 @@ from mmm4rec_lite.viz.items import Names
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
 
 Band = tuple[float, str]  # half its width around 0, and its label
+CELL = {"white-space": "pre-line", "text-align": "left", "vertical-align": "top"}  # of a table of text
 RING: dict[str, Any] = dict(marker="o", mfc="none", color="black", ls="")  # around the epoch that was kept
 TIMES = dict(epoch="epoch", seconds="seconds of training", seconds_with_pretraining="seconds, pre-training counted")
 
@@ -157,3 +160,17 @@ def differences(table: pd.DataFrame, label: str = "form", reference: str = "no d
     axis.set(ylim=(len(table) - 0.5, -0.5), title=title)
     axis.set_xlabel(f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)")
     return figure
+
+
+def plain_table(table: pd.DataFrame, precision: int = 3) -> Styler:
+    """A frame with words in it: cells wrapped, line breaks kept, to the left, no index, nothing where one is empty."""
+    styler = table.style.hide(axis="index").format(precision=precision, thousands=",", na_rep="")
+    return styler.set_properties(**CELL).set_table_styles([{"selector": "th", "props": "text-align: left"}])
+
+
+def text_table(
+    table: pd.DataFrame, verdicts: str, inks: Mapping[str, str], wide: Names = (), width: str = "30em"
+) -> Styler:
+    """The same with the column ``verdicts`` in bold, coloured by ``inks``; columns ``wide``: at least ``width``."""
+    ink = lambda verdict: f"color: {inks.get(verdict, 'inherit')}; font-weight: bold"
+    return plain_table(table).set_properties(subset=list(wide), **{"min-width": width}).map(ink, subset=verdicts)

@@ -13,8 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-FRAMELESS = dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
-STYLE = {**FRAMELESS, "figure.dpi": 100, "font.size": 10}
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.dpi": 100,
+    "font.size": 10,
+}
 COLOURS, MARKERS = sns.color_palette("colorblind"), "os^Dv<>"
 
 
@@ -49,10 +54,8 @@ def panel_row(count: int, width: float, height: float, sharey: bool = True) -> t
 def panels(
     table: pd.DataFrame, by: str, width: float, height: float, each: float = 0, size: float = 9, sharey: bool = True
 ) -> tuple[Figure, list[tuple[Axes, Any, pd.DataFrame]]]:
-    """(figure, [(axis, value, its rows)]): ``panel_row`` with a panel for every value of a column, called by it.
-
-    The figure is ``width`` plus ``each`` times the number of panels wide; ``size``: of the titles.
-    """
+    """(figure, [(axis, value, its rows)]): a panel for every value of a column, its title in letters of ``size``;
+    the figure is ``width`` plus ``each`` times the number of panels wide."""
     groups = list(table.groupby(by, sort=False))
     figure, axes = panel_row(len(groups), width + each * len(groups), height, sharey)
     for axis, (value, _) in zip(axes, groups):

@@ -7,7 +7,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from mmm4rec_lite.study.protocol.verdict import INKS
-from mmm4rec_lite.viz.tables import text_table
+from mmm4rec_lite.viz.results import text_table
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL, VARIANTS, WIT
 from mmm4rec_lite.study.protocol.results import TITLES, Form, tidy
 from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, INKS, NOT_TESTED, verdict
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.viz.tables import text_table
+from mmm4rec_lite.viz.results import text_table
 
 COMPETES, KEEPS = 0.10, 0.05  # margins, as shares of what it is compared with
 

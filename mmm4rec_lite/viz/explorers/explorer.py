@@ -93,8 +93,8 @@ class Explorer(ipywidgets.VBox):
 
 def slider(name: str, value: float, low: float, high: float, step: float = 0.05, readout: str = ".2f") -> Any:
     """A slider."""
-    look = dict(description=name, value=value, readout_format=readout, **WIDE)
-    return ipywidgets.FloatSlider(min=low, max=high, step=step, **look)
+    look = dict(description=name, readout_format=readout, **WIDE)
+    return ipywidgets.FloatSlider(value, min=low, max=high, step=step, **look)
 
 
 def log_slider(name: str, value: float, low: float, high: float) -> Any:

@@ -65,10 +65,8 @@ def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 
 
 @gridless
 def _view(L):
-    """The figure, and a function that draws signals and a state into it.
-
-    Limits grow to hold what is drawn and never shrink: sizes can be compared, and drawing axes anew is slow.
-    """
+    """The figure, and a function that draws signals and a state into it; limits grow to hold what is drawn and never
+    shrink: sizes can be compared, and drawing axes anew is slow."""
     bins, figure = np.arange(L // 2 + 1), empty_figure(9.6, 4.2, "none")
     axes = [figure.add_axes((x, y, 0.265, 0.33)) for y in (0.58, 0.11) for x in (0.05, 0.385, 0.72)]
     for i, (axis, title) in enumerate(zip(axes, PANELS)):

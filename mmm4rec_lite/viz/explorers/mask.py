@@ -106,18 +106,15 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
         else:
             state = explore(gaps, explorer.A.value, explorer.delta.value, explorer.base.value, explorer.time.value)
         draw(history["rows"], gaps, state, one)
-        return _numbers(history["rows"]["title"], state)
+        titles, heaviest = history["rows"]["title"], int(state["weight"].argmax())
+        steps, seconds = state["half_life_steps"], state["half_life_seconds"]
+        life = f"<b>half-life {steps:{'.1f' if steps >= 1 else '.2g'}} steps, {span(seconds, 1)}</b>; "
+        left = f"oldest of {len(titles)} items: {100 * state['left'][0]:.1f} % left"
+        most = f"most weight: {html.escape(titles.iloc[heaviest])} ({100 * state['weight'][heaviest]:.0f} %)"
+        return (life if math.isfinite(steps + seconds) else "") + f"{left}; {most}"
 
     actions = {"start": start, "user": load, "which": select, "scan": pick, "head": pick}
     return Explorer("the decay mask of a history", figure, rows, redraw, actions)
-
-
-def _numbers(titles, state):
-    steps, seconds, heaviest = state["half_life_steps"], state["half_life_seconds"], int(state["weight"].argmax())
-    life = f"<b>half-life {steps:{'.1f' if steps >= 1 else '.2g'}} steps, {span(seconds, 1)}</b>; "
-    left = f"oldest of {len(titles)} items: {100 * state['left'][0]:.1f} % left"
-    most = f"most weight: {html.escape(titles.iloc[heaviest])} ({100 * state['weight'][heaviest]:.0f} %)"
-    return (life if math.isfinite(steps + seconds) else "") + f"{left}; {most}"
 
 
 @gridless

@@ -1,8 +1,5 @@
-"""The decay-mask explorer as one HTML file: runs in any browser, without Python and without network.
-
-``decay_mask.html`` beside this file is the page with its maths in JavaScript (the numbers of ``decay.explore``);
-what is filled in here are the histories with their pictures, the heads and the colours.
-"""
+"""The decay-mask explorer as one HTML file, without Python and network: ``decay_mask.html`` (``decay.explore`` in
+JavaScript) with the histories, their pictures, the heads and the colours filled in."""
 
 import base64
 import json
