@@ -71,11 +71,8 @@ def explore(
 
 
 def left_over(gaps: Row, dt: Row, A: float) -> dict[str, Any]:
-    """Mask, weights and half-life of given step sizes, such as a model's own (``analysis.steps``).
-
-    ``mask`` [L, L] (row t reads column s), ``left`` [L], ``weight`` [L] (sums to 1), float64; ``half_life_steps`` and
-    ``half_life_seconds``, floats (nan for a single item; inf where nothing decays).
-    """
+    """Of step sizes (``analysis.steps``): ``mask`` [L, L] (row t reads column s), ``left`` [L], ``weight`` [L] (sums to
+    1), ``half_life_steps``, ``half_life_seconds`` (nan for a single item; inf where nothing decays)."""
     seconds, step = _row(gaps, "gaps"), _row(dt, "dt")
     L = len(seconds)
     refuse(len(step) != L, f"decay: {L} gaps but {len(step)} step sizes; one of each per item")

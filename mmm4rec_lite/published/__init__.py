@@ -1,6 +1,8 @@
 """Published numbers as tidy frames, none measured here: as printed (coverage and improvements in percent), seconds.
 
-Datasets have the paper's short names in lower case. Corrected: Table 1's "59.203" items of Movies are 59,203."""
+Datasets have the paper's short names in lower case. Corrected: Table 1's "59.203" items of Movies are 59,203.
+Every function takes wanted values of its columns, e.g. ``dataset="office"``.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -14,8 +16,6 @@ TARGETS = ("scientific", "pantry", "instruments", "arts", "office")
 
 def paper(table: int | None = None, **where: Any) -> pd.DataFrame:
     """Tables 1 to 6: table, dataset, row (a metric), column (a system, variant or count), value, source; by cell.
-
-    ``table``: its number; ``where``: wanted values of other columns, e.g. ``dataset="office"``.
 
     >>> paper(1, dataset="office", column="users")["value"].item()
     87436.0

@@ -156,8 +156,7 @@ def differences(table: pd.DataFrame, label: str = "form", reference: str = "no d
         error = STANDARD_ERRORS * rows["standard_error"]
         axis.errorbar(rows["difference"], places, xerr=error, fmt="o", color=colour, capsize=3)
     axis.axvline(0, color="black", lw=1)
-    axis.set_yticks(range(len(table)), table[label])
-    axis.set(ylim=(len(table) - 0.5, -0.5), title=title)
+    axis.set(yticks=range(len(table)), yticklabels=table[label], ylim=(len(table) - 0.5, -0.5), title=title)
     axis.set_xlabel(f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)")
     return figure
 

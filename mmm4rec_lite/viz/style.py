@@ -13,13 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-STYLE = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "figure.dpi": 100,
-    "font.size": 10,
-}
+STYLE: dict[str, Any] = dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
+STYLE |= {"figure.dpi": 100, "font.size": 10}
 COLOURS, MARKERS = sns.color_palette("colorblind"), "os^Dv<>"
 
 
@@ -99,7 +94,6 @@ def shortened(titles: Iterable[str], width: int = 22) -> list[str]:
 
 def span(seconds: float, digits: int = 0) -> str:
     """A gap in the unit a reader would use, with so many digits after the point."""
-    for size, unit in ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= size or unit == "s":
-            break
+    units = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"))
+    size, unit = next((one for one in units if seconds >= one[0]), (1, "s"))
     return f"{seconds / size:.{digits}f} {unit}"

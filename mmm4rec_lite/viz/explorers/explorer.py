@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mmm4rec_lite.data import Dataset
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 Action = Callable[["Explorer"], None]  # what a control does before the redraw
 Actions = Mapping[str, Action]
@@ -27,9 +27,8 @@ WIDE: dict[str, Any] = dict(style={"description_width": "10em"}, layout={"width"
 class Explorer(ipywidgets.VBox):
     """Controls (rows of widgets by name), a figure and a line of numbers, drawn anew whenever a control changes.
 
-    Each control is an attribute by its name; ``figure`` is one and the same matplotlib Figure all along, which is also
-    the static figure for pages without a kernel. Artists that are ``animated`` are drawn over the rest of it, which is
-    drawn only when limits, ticks or titles of its axes change: text costs most of a redraw.
+    Each control is an attribute by its name; ``figure`` stays one and the same, static for pages without a kernel.
+    ``animated`` artists are drawn over the rest, which is drawn anew only when limits, ticks or titles change (slow).
     ``actions``: what to do before the redraw when the control of that name changes or is pressed; "start": at first.
     """
 
@@ -119,8 +118,8 @@ def user_choice(dataset: Dataset, user: str | None = None) -> Any:
     """A drop-down list of users, ``user`` chosen: the first 200 with at least 5 interactions."""
     counts = dataset.interactions["user"].value_counts(sort=False)
     users = list(counts.index[counts >= 5][:200]) or list(counts.index[:200])
-    if user is not None and user not in counts.index:
-        raise InputError(f"{dataset.name} has no user {user!r}; one that it has: {users[0]!r}")
+    unknown = user is not None and user not in counts.index
+    refuse(unknown, f"{dataset.name} has no user {user!r}; one that it has: {users[0]!r}")
     return choice("user", users if user in (None, *users) else [user, *users], user or users[0])
 
 

@@ -9,7 +9,7 @@ import torch
 from mmm4rec_lite.analysis import filter_state
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.viz.explorers.explorer import Explorer, choice, slider
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless
 
@@ -23,11 +23,9 @@ def filter_explorer(model: MMM4Rec | None = None, length: int = 20, seed: int = 
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = MMM4Rec(ModelConfig(max_len=length), torch.zeros(2, 1), torch.zeros(2, 1))
-    if not model.config.time:
-        raise InputError("filter_explorer: this model has no filter (time=False); take one with time, or none")
+    refuse(not model.config.time, "filter_explorer: this model has no filter (time=False); take one with time, or none")
     L, layers = model.config.max_len, model.layers
-    if L < 4:
-        raise InputError(f"filter_explorer: a window of {L} steps holds no two periods; it takes 4 or more")
+    refuse(L < 4, f"filter_explorer: a window of {L} steps holds no two periods; it takes 4 or more")
     rows = [
         {f"period{i}": slider(f"period {i} (steps)", start, 2, L, 0.1, ".1f") for i, start in ((1, L / 2), (2, 4.0))},
         {f"size{i}": slider(f"amplitude {i}", start, 0, 1) for i, start in ((1, 1.0), (2, 0.5))},

@@ -14,7 +14,7 @@ from mmm4rec_lite.analysis.decay import explore, left_over
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import as_batch, user_history
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, choice, log_slider, set_within, slider, user_choice
 from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless, span
@@ -41,8 +41,8 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
     >>> from mmm4rec_lite.data import load_dataset
     >>> explorer = mask_explorer(load_dataset("data_samples/store"))
     """
-    if model is not None and not model.config.time:
-        raise InputError("mask_explorer: this model reads no times (time=False); take one that does, or none")
+    timeless = model is not None and not model.config.time
+    refuse(timeless, "mask_explorer: this model reads no times (time=False); take one that does, or none")
     window = model.config.max_len if model else ITEMS
     aware = ipywidgets.Checkbox(True, description="time-aware", indent=False, layout={"width": "8em"})
     which, gap = choice("one gap: before", [("(no item)", 0)], 0), log_slider("its length (hours)", 24.0, MINUTE, 24000)

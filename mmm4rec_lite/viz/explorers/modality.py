@@ -30,9 +30,8 @@ def modality_dial(
 ) -> Explorer:
     """An explorer of what the model does without pictures or texts: the top 10 with all features, and as dialled.
 
-    A dial says which share of the items still has the feature, of those that have one; which items lose it first is
-    drawn by ``seed``. What is lost is replaced as ``features`` do it for items without a picture (zeros, or another
-    stand-in), a text by zeros. A model with item vectors of its own (``item_bias``) keeps those.
+    A dial: the share of items that keep a feature, of those that have it; ``seed`` draws who loses it first. A lost
+    picture is what it is in ``features`` where there is none, a lost text zeros; ``item_bias`` stays.
     """
     check_items("modality_dial", model, dataset, features)
     rows = [{"user": user_choice(dataset, user), "setting": choice("setting", [*SETTINGS, DIALLED], "all there")}]
@@ -75,8 +74,7 @@ def modality_dial(
         after, keep = recommend({key: dial.value for key, dial in dials.items()})
         history, before = now["history"].tail(model.config.max_len), now["before"]
         pictured = lambda part: set(dataset.items["item"][keep[f"{part}_image"][1:, 0].numpy()])
-        own = pictured("history")
-        top, plain = moved_ranks(before, after), moved_ranks(before, before)
+        own, top, plain = pictured("history"), moved_ranks(before, after), moved_ranks(before, before)
         items = [item if item in own else None for item in history["item"]]
         past.show([Tile(item, title) for item, title in zip(items, history["title"])])
         best.show([Tile(row.item, row.title, str(row.rank)) for row in plain.itertuples()])

@@ -15,7 +15,7 @@ import numpy as np
 from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import user_history
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.files import atomic
 
 SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]  # users of data_samples/store
@@ -50,8 +50,8 @@ def _address(folder, image):
 
 def write_page(path: Path, histories: Sequence[dict[str, Any]]) -> Path:
     """Write the page with these histories, whole or not at all; InputError where there is no gap to move."""
-    if not histories or any(len(one["gaps"]) < 2 for one in histories):
-        raise InputError("the decay-mask page: needs one or more histories of two or more items each")
+    short = not histories or any(len(one["gaps"]) < 2 for one in histories)
+    refuse(short, "the decay-mask page: needs one or more histories of two or more items each")
     colours = (255 * matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]).round().astype(int).tolist()
     data = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=histories, colours=colours)
     filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script

@@ -9,7 +9,7 @@ import pandas as pd
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import moved_ranks, recommend_after, user_history
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, check_items, choice, log_slider, set_within, user_choice
 from mmm4rec_lite.viz.explorers.tiles import Tile, pictures, ranking, shelf, top_tiles
 from mmm4rec_lite.viz.style import empty_figure, span
@@ -20,9 +20,8 @@ FOUND, ACROSS = 50, 10  # items that a search lists; items of the history side b
 def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explorer:
     """An explorer that edits a user's history: add, drop, reorder, move in time; the top 10 and what moved.
 
-    Moving an item up or down exchanges it with its neighbour, the times stay; the gap before an item moves it and all
-    later ones. "Was" compares with the top 10 for the user's true history. Items of the history are left out, as in
-    ``recommend``. Shown, and seen by the model, are the latest ``max_len`` items.
+    Exchanged items leave the times as they are; a gap moves its item and all later ones. "Was": for the true history.
+    Items of the history are left out, as in ``recommend``; the model sees, and one is shown, the latest ``max_len``.
     """
     check_items("what_if", model, dataset)
     window = model.config.max_len
@@ -68,14 +67,12 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
     def move(explorer, by):
         rows, place = now["rows"], explorer.item.value
         order, other = list(range(len(rows))), place + by
-        if other not in order:
-            raise InputError("this item is the first or the last already; choose another")
+        refuse(other not in order, "this item is the first or the last already; choose another")
         order[place], order[other] = other, place
         edit(explorer, rows.iloc[order].assign(timestamp=rows["timestamp"].to_numpy()), other)
 
     def drop(explorer):
-        if len(now["rows"]) == 1:
-            raise InputError("a history needs one item at least; add another before this one is dropped")
+        refuse(len(now["rows"]) == 1, "a history needs one item at least; add another before this one is dropped")
         edit(explorer, now["rows"].drop(index=explorer.item.value), explorer.item.value - 1)
 
     def regap(explorer):
@@ -86,18 +83,14 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
         now.update(rows=rows, after=None)
 
     def find(explorer):
-        words, options = explorer.search.value.lower().split(), [("", None)]
-        if words:
-            titles = dataset.items["title"].str.lower()
-            hits = dataset.items[[all(word in title for word in words) for title in titles]].head(FOUND)
-            options = list(zip(hits["title"], hits["item"]))
-        if not options:
-            raise InputError(f"no title has {explorer.search.value!r}; search for a part of one")
+        words, titles = explorer.search.value.lower().split(), dataset.items["title"].str.lower()
+        hits = dataset.items[[all(word in title for word in words) for title in titles]].head(FOUND)
+        options = list(zip(hits["title"], hits["item"])) if words else [("", None)]
+        refuse(not options, f"no title has {explorer.search.value!r}; search for a part of one")
         explorer.found.options, explorer.found.index = options, 0
 
     def add(explorer):
-        if explorer.found.value is None:
-            raise InputError("nothing to add; search for an item first")
+        refuse(explorer.found.value is None, "nothing to add; search for an item first")
         rows = now["rows"]
         new = dataset.items.loc[dataset.items["item"] == explorer.found.value, ["item", "title", "image"]]
         later = rows["timestamp"].diff().median() if len(rows) > 1 else 86400
