@@ -68,8 +68,7 @@ def other_gaps(one: Batch) -> Batch:
     """A batch with all gaps inside its histories exchanged among rows and steps; what is padding stays."""
     steps = torch.arange(one.times.shape[1], device=one.times.device)
     real = steps < one.lengths.unsqueeze(1)
-    inner = (steps > 0) & real
-    gaps = F.pad(one.times.diff(dim=1), (1, 0))
+    gaps, inner = F.pad(one.times.diff(dim=1), (1, 0)), (steps > 0) & real
     own = gaps[inner]
     gaps[inner] = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0)).to(own.device)]
     return replace(one, times=(one.times[:, :1] + gaps.cumsum(1)).where(real, one.times))

@@ -62,7 +62,6 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
     figure, draw = _view(pictures(dataset))
 
     def load(explorer):
-        """The chosen user's history, with its own gaps."""
         rows = user_history(dataset, explorer.user.value).tail(window)
         history.update(rows=rows, gaps=rows["timestamp"].diff().fillna(0).to_numpy())
         explorer.scale.value = 1.0
@@ -101,10 +100,8 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
         explorer.gap.disabled = not one
         if one:
             gaps[one] = 3600 * explorer.gap.value
-        if model:
-            state = of_model(explorer, gaps)
-        else:
-            state = explore(gaps, explorer.A.value, explorer.delta.value, explorer.base.value, explorer.time.value)
+        own = (control.value for control in (explorer.A, explorer.delta, explorer.base, explorer.time))
+        state = of_model(explorer, gaps) if model else explore(gaps, *own)
         draw(history["rows"], gaps, state, one)
         titles, heaviest = history["rows"]["title"], int(state["weight"].argmax())
         steps, seconds = state["half_life_steps"], state["half_life_seconds"]

@@ -42,11 +42,9 @@ def what_if(model: MMM4Rec, dataset: Dataset, user: str | None = None) -> Explor
     title = "top 10: rank now and before; framed: not in the top 10 before"
     best = shelf(figure, picture, title, 0.05 / height, 1.25 / height, captions=2)
     now: dict[str, Any] = {}  # rows: the edited history; before: the ranks of the true one; after: of the edited one
-
     ranks = lambda rows: recommend_after(model, dataset, rows, k=len(dataset.items))
 
     def load(explorer):
-        """The true history of the chosen user."""
         rows = user_history(dataset, explorer.user.value)
         now["before"] = ranks(rows)
         edit(explorer, rows, len(rows) - 1)
