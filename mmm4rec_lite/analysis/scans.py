@@ -48,7 +48,7 @@ def capture_scans(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) 
     device = next(model.parameters()).device
     with ExitStack() as hooks:
         for core in (module for module in model.modules() if isinstance(module, StateSpace)):
-            keep = lambda _, given, out, core=core: found.update({next(places): Scan(core, *given, out[0])})
+            keep = lambda _, given, out, core=core: found.update({next(places): Scan._make((core, *given, out[0]))})
             hooks.enter_context(core.step.register_forward_hook(keep))
         model.eval()
         model(items.to(device), lengths.to(device), times.to(device))
