@@ -59,10 +59,7 @@ class Features:
         save_rows(path, "feature", vars(self))
 
     def catalogue(self, item_ids: Iterable[str], augmented_text: "Features | None" = None) -> Catalogue:
-        """The features of just these items, in this order, behind a row 0 of zeros for padding.
-
-        ``augmented_text``: features of the same items by the same encoder, whose texts lost some words.
-        """
+        """These items' rows, in order, behind a row 0 of zeros; ``augmented_text``: of their texts less some words."""
         item_ids = list(item_ids)
         text, image, has = (self._rows(table, item_ids) for table in (self.text, self.image, self.has_image))
         if augmented_text is None:
