@@ -15,7 +15,7 @@ import torch
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 # public name -> here, inside a TiSSD or TiCoSSD, the layers around them, and at the top
@@ -71,31 +71,23 @@ def load_official(
     Raises
     ------
     InputError : parameters that lack, are too many or do not fit the config; a file that holds no plain tensors
-
-    Examples
-    --------
-    >>> load_official("MMM4Rec.pth", public_config, image_features, text_features)  # doctest: +SKIP
     """
     public = _read(Path(state_dict)) if isinstance(state_dict, (str, Path)) else state_dict
     model = MMM4Rec(official_config(config), image_features=image_features, text_features=text_features)
     own = model.state_dict()
-    wanted = {name for name in own if name not in GAP_SCALE}
+    places = {theirs: here for here in own if here not in GAP_SCALE for theirs in _public(here)}
+    wanted, unused = set(places.values()), {*FEATURES, "fusion_factor"} - places.keys()  # there a constant 1
     given: dict[str, Tensor] = {}
-    for name, tensor in public.items():
-        here = _here(name)
-        if here is None or (here == "fusion" and model.config.fusion == "sum"):
-            continue  # features; the constant 1 of the static fusion
-        if here in given and not torch.equal(given[here], tensor):
-            raise InputError(f"official weights: {name} differs from its shared copy; the two must be one")
+    for name in sorted(public.keys() - unused):
+        here, tensor = places.get(name, name), public[name]
+        differs = here in given and not torch.equal(given[here], tensor)
+        refuse(differs, f"official weights: {name} differs from its shared copy; the two must be one")
         given[here] = tensor
     for what, names in (("has no place for", given.keys() - wanted), ("lacks", wanted - given.keys())):
-        if names:
-            raise InputError(
-                f"official weights: the model of this config {what} {_some(names)}; "
-                "check num_layers and the other switches of the config"
-            )
-    if wrong := {name for name in wanted if own[name].shape != given[name].shape}:
-        raise InputError(f"official weights: the sizes of {_some(wrong)} differ from the config's")
+        hint = "check num_layers and the other switches of the config"
+        refuse(names, f"official weights: the model of this config {what} {_some(names)}; {hint}")
+    wrong = {name for name in wanted if own[name].shape != given[name].shape}
+    refuse(wrong, f"official weights: the sizes of {_some(wrong)} differ from the config's")
     model.load_state_dict(given, strict=False)
     model.dropout.p = config.get("embedding_drop_prob", model.dropout.p)
     for module in model.modules():
@@ -111,8 +103,8 @@ def to_official(model: MMM4Rec) -> dict[str, Tensor]:
     """
     own, public = model.config, ModelConfig.official()
     fixed = ("shared", "adaptive_filter", "learnable_filter", "gap_vector", "gaps", "quirks")
-    if odd := [name for name in fixed if getattr(own, name) != getattr(public, name)]:
-        raise InputError(f"to_official: the public code has no form for this model's {', '.join(odd)}")
+    odd = [name for name in fixed if getattr(own, name) != getattr(public, name)]
+    refuse(odd, f"to_official: the public code has no form for this model's {', '.join(odd)}")
     tensors = {k: v.detach().clone() for k, v in model.state_dict().items() if k not in GAP_SCALE}
     state = {public_name: tensor for name, tensor in tensors.items() for public_name in _public(name)}
     if model.config.fusion == "sum":
@@ -120,42 +112,26 @@ def to_official(model: MMM4Rec) -> dict[str, Tensor]:
     return state
 
 
-def _here(name):
-    """Our name of a public parameter; None for features; InputError for strangers."""
-    if name in FEATURES:
-        return None
-    layer = re.fullmatch(r"(encoder|decoder)_ssd_layers\.(\d+)\.(.+)", name)
-    if not layer:
-        return _renamed(name, name, TOP)
-    side, number, rest = layer.groups()
-    place = f"layers.{number}."
-    for head, block in (("ssd.", "tissd.0."), ("co_ssd.", "ticossd.")):
-        if rest.startswith(head):
-            return place + block + _renamed(name, rest[len(head) :], SCAN)
-    return place + _renamed(name, rest, TEXT_LAYER if side == "encoder" else CROSS_LAYER)
-
-
 def _public(name):
     """The public names of one of our parameters: one, or two for the shared TiSSD."""
-    back = lambda table, rest: _renamed(name, rest, {here: public for public, here in table.items()})
     layer = re.fullmatch(r"layers\.(\d+)\.(.+)", name)
     if not layer:
-        return [back(TOP, name)]
+        return [_renamed(name, TOP)]
     number, rest = layer.groups()
     if rest.startswith("tissd.0."):
-        own = back(SCAN, rest.removeprefix("tissd.0."))
+        own = _renamed(rest.removeprefix("tissd.0."), SCAN)
         return [f"{side}_ssd_layers.{number}.ssd.{own}" for side in ("encoder", "decoder")]
     if rest.startswith("ticossd."):
-        return [f"decoder_ssd_layers.{number}.co_ssd.{back(SCAN, rest.removeprefix('ticossd.'))}"]
+        return [f"decoder_ssd_layers.{number}.co_ssd.{_renamed(rest.removeprefix('ticossd.'), SCAN)}"]
     in_text = any(rest.startswith(here + ".") for here in TEXT_LAYER.values())
     side, table = ("encoder", TEXT_LAYER) if in_text else ("decoder", CROSS_LAYER)
-    return [f"{side}_ssd_layers.{number}.{back(table, rest)}"]
+    return [f"{side}_ssd_layers.{number}.{_renamed(rest, table)}"]
 
 
-def _renamed(name, rest, table):
-    for old, new in table.items():
-        if rest == old or rest.startswith(old + "."):
-            return new + rest[len(old) :]
+def _renamed(name, table):
+    for public, here in table.items():
+        if name == here or name.startswith(here + "."):
+            return public + name[len(here) :]
     raise InputError(f"official weights: {name} is no parameter of the public model")
 
 
@@ -166,8 +142,9 @@ def _read(path):
     except FileNotFoundError:
         raise InputError(f"{path}: no such checkpoint") from None
     except Exception as error:  # a stranger's file can fail anywhere in the reader
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(f"{path}: not a checkpoint of plain tensors ({reason}); nothing in it was run") from None
+        raise InputError(
+            f"{path}: not a checkpoint of plain tensors ({first_line(error)}); nothing in it was run"
+        ) from None
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]

@@ -1,17 +1,13 @@
 """What all models have in common, MMM4Rec and those it is compared with.
 
-items(ids)                 an item encoder: what is known of items -> vectors [..., d]; also makes the candidates
-users(batch)               a sequence encoder: histories -> user vectors
-score(users, candidates)   over the catalogue, -inf for padding
-losses(batch, stage)       named terms, weighted, whose sum is trained; stage: "scratch", or "pretrain" on some
-                           domains and then "finetune" on another
-
-Training and evaluation know no more of a model than this. Letters: B rows of a batch, L steps, d width, I items,
+An item encoder makes vectors of items, for histories and as candidates; a sequence encoder makes user vectors of
+histories. Training and evaluation know no more of a model than ``Recommender``. It is trained from "scratch", or in two
+stages: "pretrain" on some domains, then "finetune" on another. Letters: B rows of a batch, L steps, d width, I items,
 K = I + 1 rows of a catalogue (row 0 is padding).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -142,6 +138,31 @@ class NextItem(Recommender):
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         return self.items(items)
+
+
+def another_view(
+    batch: Batch, catalogue: Catalogue, items: float = 0.9, share: float = 0.2
+) -> tuple[Batch, Bool[Tensor, "B L"]]:
+    """Another view for contrasts (UniSRec, section 2.3.2; MISSRec): a batch, and whose texts are those that lost words.
+
+    One coin per batch: with probability ``items`` every item but a history's first is dropped with probability
+    ``share``; otherwise every item's text is, with probability ``share``, the one that lost some words.
+    """
+    catalogue.augmented()  # nothing is drawn where it is missing
+    swap = torch.rand(batch.items.shape, device=batch.items.device) < share
+    if torch.rand(()) < items:
+        return drop_items(batch, swap), torch.zeros_like(swap)
+    return batch, swap
+
+
+def drop_items(batch: Batch, drop: Bool[Tensor, "B L"]) -> Batch:
+    """The batch without the items where ``drop`` holds (a history's first one stays), closed up."""
+    steps = torch.arange(batch.items.shape[1], device=batch.items.device)
+    keep = (~drop | (steps == 0)) & (steps < batch.lengths.unsqueeze(1))
+    order = (~keep).int().argsort(dim=1, stable=True)
+    kept = keep.gather(1, order)
+    items, times = (table.gather(1, order) * kept for table in (batch.items, batch.times))
+    return replace(batch, items=items, times=times, lengths=keep.sum(1))
 
 
 def last_state(states: Float[Tensor, "B L d"], lengths: Int[Tensor, " B"]) -> Users:

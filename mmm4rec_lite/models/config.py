@@ -1,14 +1,24 @@
 """Every size and switch of the models, with the paper's symbol, and how they are trained."""
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from mmm4rec_lite.utils.errors import refuse
 
+S = TypeVar("S", bound="Settings")
 STAGES = ("scratch", "pretrain", "finetune")
 FUSIONS = ("sum", "shared", "item")
 OPTIMIZERS = ("nadam", "adam", "adamw")
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all configs."""
+
+    def replace(self: S, **changes: Any) -> S:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Quirks:
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Settings):
     """MMM4Rec's sizes and switches. The defaults suit two cores; ``paper()`` has the published sizes.
 
     Examples
@@ -114,13 +124,9 @@ class ModelConfig:
         """``paper()`` as the public code computes it, quirks and all."""
         return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
 
-    def replace(self, **changes: Any) -> "ModelConfig":
-        """A copy with some fields changed."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True)
-class BaselineConfig:
+class BaselineConfig(Settings):
     """Sizes that most compared models share; one with more of them has a config of its own below this one."""
 
     d_model: int = 64  # d, width of items and users
@@ -134,16 +140,12 @@ class BaselineConfig:
     def __post_init__(self):
         refuse(self.d_model % self.n_heads, f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
 
-    def replace(self, **changes: Any) -> "BaselineConfig":
-        """A copy with some fields changed."""
-        return replace(self, **changes)
-
 
 Config = BaselineConfig | ModelConfig
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Settings):
     """How to train. The defaults suit fine-tuning on two cores; section 4.1.4's settings are ``paper()``.
 
     Examples
@@ -184,7 +186,3 @@ class TrainConfig:
         """Section 4.1.4 for ``stage`` "pretrain" or "finetune"; what it leaves open as in the public configs."""
         own = dict(pretrain=dict(lr=2.5e-4, epochs=40), finetune=dict(lr=1e-4, epochs=100))
         return cls(**{**dict(stage=stage, batch_size=1024, accumulate=8, patience=10), **own[stage], **changes})
-
-    def replace(self, **changes: Any) -> "TrainConfig":
-        """A copy with some fields changed."""
-        return replace(self, **changes)

@@ -44,8 +44,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.inner, self.outer = nn.Linear(config.d_model, config.d_ff), nn.Linear(config.d_ff, config.d_model)
         self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
-        self.activation = activation
-        self.inner_dropout = nn.Dropout(config.dropout if inner_dropout else 0)
+        self.activation, self.inner_dropout = activation, nn.Dropout(config.dropout if inner_dropout else 0)
 
     def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
         hidden = self.inner_dropout(self.activation(self.inner(x)))

@@ -47,13 +47,10 @@ class MambaEncoder(nn.Module):
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         self.dropout, self.norm = nn.Dropout(config.dropout), nn.LayerNorm(config.d_model, config.norm_eps)
-        self.layers = nn.ModuleList(MambaLayer(config) for _ in range(config.n_layers))
+        self.layers = nn.Sequential(*(MambaLayer(config) for _ in range(config.n_layers)))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
-        x = self.norm(self.dropout(x))
-        for layer in self.layers:
-            x = layer(x)
-        return last_state(x, batch.lengths)
+        return last_state(self.layers(self.norm(self.dropout(x))), batch.lengths)
 
 
 class MambaLayer(nn.Module):

@@ -129,12 +129,9 @@ class MMSRec(Recommender):
         pictured = self.present[items, 0]
         views = dict(image=items[pictured], text=items, both=items)
         first, again = ({view: self.candidates(ids, view) for view, ids in views.items()} for _ in range(2))
-        pairs = {
-            "image_and_image": (first["image"], again["image"]),
-            "text_and_image": (first["image"], first["text"][pictured]),
-            "text_and_text": (first["text"], again["text"]),
-            "both_and_both": (first["both"], again["both"]),
-        }
+        with_itself = {f"{view}_and_{view}": (first[view], again[view]) for view in ("text", "both")}
+        pairs = dict(image_and_image=(first["image"], again["image"]))
+        pairs |= dict(text_and_image=(first["image"], first["text"][pictured])) | with_itself
         return {name: symmetric_nce(*pair, self.config.temperature) / 4 for name, pair in pairs.items() if len(pair[0])}
 
     def frozen(self, stage: str) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from mmm4rec_lite.utils.typing import Float, Tensor
 Heads = Float[Tensor, "B L H P"]
 Steps = Float[Tensor, "B L H"]
 Rates = Float[Tensor, " H"]
-Maps = Float[Tensor, "B L G N"]
+Map = Float[Tensor, "B L G N"]
 State = Float[Tensor, "B H P N"]
 Start = State | None
 Skip = Rates | Steps | None
@@ -47,7 +47,7 @@ def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L 
     return steps.cumsum(-2).exp().tril()
 
 
-def ssd_scan(x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None) -> Heads:
+def ssd_scan(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The recurrence, step by step: O(L N P) per head, nothing in parallel."""
     B, C = _per_head(B, x.shape[2]), _per_head(C, x.shape[2])
     h, y = x.new_zeros(*x[:, 0].shape, B.shape[-1]) if initial_state is None else initial_state, []
@@ -57,9 +57,7 @@ def ssd_scan(x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None,
     return _add_skip(torch.stack(y, dim=1), x, skip)
 
 
-def ssd_masked(
-    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None
-) -> Heads:
+def ssd_masked(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The quadratic form, attention with a decay mask: O(L^2 (N + P)) per head."""
     mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))  # [B,G,H/G,L,L]
     scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)  # one per group
@@ -71,7 +69,7 @@ def ssd_masked(
 
 
 def ssd_chunked(
-    x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None, chunk: int = 64
+    x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None, chunk: int = 64
 ) -> Heads:
     """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P) per head."""
     batch, L, heads, _ = x.shape
@@ -89,7 +87,7 @@ def ssd_chunked(
     return _add_skip(y.reshape(batch, L + fill, heads, -1)[:, :L], x, skip)
 
 
-def ssd_state(x: Heads, dt: Steps, A: Rates, B: Maps, initial_state: Start = None) -> State:
+def ssd_state(x: Heads, dt: Steps, A: Rates, B: Map, initial_state: Start = None) -> State:
     """The state after the last step: what a next call needs to go on from here."""
     steps = A * dt
     later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)  # sum over k > t
@@ -103,16 +101,13 @@ def choose(length: int, state: int, width: int) -> tuple[str, int]:
     Compares operations per head (the mask counts for 16 columns). A border between chunks costs about as much as 400
     state updates, for its launches; the scan, all borders, is never the fastest: see ``benchmarks/ssd_forms.py``.
     """
-
-    def cost(chunk):
-        between = state * width * (3 * length + 400 * math.ceil(length / chunk)) if chunk < length else 0
-        return length * chunk * (state + width + 16) + between
-
+    between = lambda chunk: state * width * (3 * length + 400 * math.ceil(length / chunk)) if chunk < length else 0
+    cost = lambda chunk: length * chunk * (state + width + 16) + between(chunk)
     chunk = min([length, *(2**k for k in range(4, 8) if 2**k < length)], key=cost)
     return ("masked" if chunk == length else "chunked"), chunk
 
 
-def ssd(x: Heads, dt: Steps, A: Rates, B: Maps, C: Maps, skip: Skip = None, initial_state: Start = None) -> Heads:
+def ssd(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The operator y in the form that ``choose`` names for these sizes."""
     form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1])
     operator = ssd_masked if form == "masked" else partial(ssd_chunked, chunk=chunk)

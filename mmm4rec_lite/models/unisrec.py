@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.augment import another_view
-from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
+from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.models.augment import another_view, drop_items
-from mmm4rec_lite.models.base import Catalogue
+from mmm4rec_lite.models.base import Catalogue, another_view, drop_items
 from mmm4rec_lite.models.unisrec import MoEWhitening, UniSRec, UniSRecConfig
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import rows_of
@@ -126,7 +125,7 @@ def test_a_reworded_text_replaces_the_text_alone():
     assert not torch.allclose(users[1], model.users(BATCH)[1])
 
 
-# --- another view (augment.py) ---
+# --- another view (base.py) ---
 
 
 def test_dropped_items_leave_a_shorter_history_without_holes():
