@@ -71,6 +71,10 @@ def load_official(
     Raises
     ------
     InputError : parameters that lack, are too many or do not fit the config; a file that holds no plain tensors
+
+    Examples
+    --------
+    >>> load_official("MMM4Rec.pth", public_config, image_features, text_features)  # doctest: +SKIP
     """
     public = _read(Path(state_dict)) if isinstance(state_dict, (str, Path)) else state_dict
     model = MMM4Rec(official_config(config), image_features=image_features, text_features=text_features)
