@@ -28,6 +28,13 @@ class Protocol:
     scale : "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
         end), "longer" has five times as many epochs
     width, window : other ones than the protocol's own (64 and 20; in "paper" each model's)
+
+    Examples
+    --------
+    >>> from mmm4rec_lite.models.registry import get_model
+    >>> config, training = Protocol("matched", scale="quick").settings(get_model("sasrec"), "scratch")
+    >>> config.d_model, training.epochs
+    (64, 6)
     """
 
     name: str = "small"
