@@ -38,7 +38,8 @@ def filter_gain(table: pd.DataFrame, title: str = "") -> Figure:
     """Amplitude out over in by period, a panel per ``data`` and a line per ``when``; ``analysis.filter_gain``."""
     figure, parts = panels(table[table["bin"] > 0], "data", 7.5, 2.4, size=10)
     for axis, _, own in parts:
-        for (state, rows), marker, colour in zip(own.groupby("when", sort=False), style.MARKERS, COLOURS):
+        for state, marker, colour in zip(table["when"].unique(), style.MARKERS, COLOURS):  # alike in all panels
+            rows = own[own["when"] == state]
             axis.plot(rows["bin"], rows["gain"], marker=marker, color=colour, label=state)
         axis.axhline(2, color="black", ls=":", lw=1)
         axis.set_ylim(-0.1, None)
