@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import Dataset, Sequences, Split, batch
 from mmm4rec_lite.models.base import Batch, Recommender
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Scorer = Callable[[Batch], Float[Tensor, "B K"]]  # K = I + 1 rows of the catalogue, row 0 for padding
@@ -24,11 +24,7 @@ STANDARD_ERRORS = 2  # from so many on a difference is significant, everywhere i
 
 
 def count_ranks(scores: Float[Tensor, "B K"], targets: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
-    """Rank of each target, 1 is best, without sorting.
-
-    >>> count_ranks(torch.tensor([[-math.inf, 1.0, 3.0, 3.0]]), torch.tensor([2]))  # a tie counts against it
-    tensor([2])
-    """
+    """Rank of each target, 1 is best, without sorting; a tie counts against it."""
     own = scores.gather(1, targets.unsqueeze(1))
     return (scores >= own).sum(1)  # itself, what is better, and what ties
 
@@ -62,8 +58,7 @@ def rank_rows(
 
     ``target_time``: show the target's own time stamp, as the public code does.
     """
-    if len(rows) == 0:
-        raise InputError("evaluate: no rows; no user of this split has a target with a history before it")
+    refuse(len(rows) == 0, "evaluate: no rows; no user of this split has a target with a history before it")
     ranks = []
     for chunk in tqdm(rows.split(batch_size), desc="rank", leave=False, disable=not progress):
         one = batch(sequences, chunk, max_len, target_time=target_time)
@@ -95,20 +90,12 @@ def _history(sequences, rows):
 
 
 def ndcg_per_row(ranks: Rows, k: int = 10) -> Float[Tensor, " R"]:
-    """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64.
-
-    >>> ndcg_per_row(torch.tensor([1, 3, 11])).tolist()
-    [1.0, 0.5, 0.0]
-    """
+    """NDCG@k of every row by itself, one target per row: [rank <= k] / log2(rank + 1), float64."""
     return (ranks <= k).double() * math.log(2) / torch.log1p(ranks.double())
 
 
 def metrics(ranks: Rows, ks: Sequence[int] = (10, 50)) -> dict[str, float]:
-    """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``ndcg_per_row``.
-
-    >>> metrics(torch.tensor([1, 3, 11]), ks=[10])
-    {'recall@10': 0.6666666666666666, 'ndcg@10': 0.5}
-    """
+    """Recall@K and NDCG@K: the means over rows of [rank <= K] and of ``ndcg_per_row``."""
     rows = {f"{name}@{k}": of(ranks, k) for k in ks for name, of in (("recall", torch.le), ("ndcg", ndcg_per_row))}
     return {name: values.double().mean().item() for name, values in rows.items()}
 
@@ -155,10 +142,6 @@ def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd
 
     Columns: form, ndcg@10 (mean), seed_spread (standard deviation of the mean over seeds), difference, standard_error
     (the users' part and, from two seeds on, the seeds'), significant (``STANDARD_ERRORS`` standard errors or more).
-
-    >>> scores = {"a": torch.tensor([[0.0, 0.1, 0.0, 0.1]]), "b": torch.tensor([[0.5, 0.6, 0.5, 0.6]])}
-    >>> paired(scores, "a")[["form", "difference", "significant"]].round(2).to_numpy().tolist()
-    [['a', 0.0, False], ['b', 0.5, True]]
     """
     lines = []
     for name, values in scores.items():
@@ -172,11 +155,7 @@ def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd
 
 
 def significant(difference: pd.Series | float, standard_error: pd.Series | float) -> pd.Series | bool:
-    """Whether a difference is at least ``STANDARD_ERRORS`` standard errors.
-
-    >>> significant(-0.03, 0.01), significant(0.01, 0.01), significant(0.0, 0.0)
-    (True, False, False)
-    """
+    """Whether a difference is at least ``STANDARD_ERRORS`` standard errors."""
     return (difference != 0) & (abs(difference) >= STANDARD_ERRORS * standard_error)
 
 
@@ -271,12 +250,10 @@ def recommend_after(
 
     ``candidates``: as ``model.candidates()`` gives them, where other ones are wanted.
     """
-    if history.empty:
-        raise InputError("recommend: the history is empty; the model needs at least one item")
+    refuse(history.empty, "recommend: the history is empty; the model needs at least one item")
     latest = int(history["timestamp"].iloc[-1])
     asked = getattr(model.config, "query_time", False)
-    if asked and at is None:
-        raise InputError("recommend: this model is told when it is asked; give the time (--at)")
+    refuse(asked and at is None, "recommend: this model is told when it is asked; give the time (--at)")
     if at is not None and not asked:
         raise InputError("recommend: only a model with query_time may be told when it is asked; leave --at out")
     if at is not None and at < latest:
@@ -291,8 +268,7 @@ def recommend_after(
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf
     k = min(k, int(scores.isfinite().sum()))
-    if k < 1:
-        raise InputError("recommend: nothing to show (k < 1, or every item is in the history)")
+    refuse(k < 1, "recommend: nothing to show (k < 1, or every item is in the history)")
     best = scores.topk(k)
     frame = dataset.items.iloc[best.indices.numpy()].reset_index(drop=True)
     return frame.assign(rank=range(1, k + 1), score=best.values.numpy())[["rank", "item", "title", "score", "image"]]

@@ -28,7 +28,7 @@ from mmm4rec_lite.models.registry import get_model, missing_inputs
 from mmm4rec_lite.training import STATE, fit
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.files import atomic, workspace
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
@@ -65,8 +65,7 @@ class Task:
     subset: str = "all"
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise InputError(f"split: {self.split!r} is not known; one of {', '.join(SPLITS)}")
+        refuse(self.split not in SPLITS, f"split: {self.split!r} is not known; one of {', '.join(SPLITS)}")
         if self.split == "global_time" and order_only(self.dataset):
             raise InputError(f"{self.dataset.name} has no times, only an order; split it by leave_one_out")
 
@@ -162,13 +161,11 @@ def run(
     """
     spec, protocol = get_model(model), protocol or Protocol()
     stage = stage or ("finetune" if pretrained or start is not None else "scratch")
-    if stage not in spec.stages:
-        raise InputError(f"{model}: this model has no pre-training")
+    refuse(stage not in spec.stages, f"{model}: this model has no pre-training")
     if "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs:
         raise InputError(f"{task.dataset.name}: {task.lacks(model)}; train with time=False, or take another model")
     if pretrained:
-        if task.sources is None:
-            raise InputError(f"{model}: these data have no source domains")
+        refuse(task.sources is None, f"{model}: these data have no source domains")
         first = None if out is None else Path(out, "pretraining")
         start = pretrain(task.sources, model, protocol, first, seed=seed, progress=progress, **changes)
     config, training = protocol.settings(spec, stage, **changes)

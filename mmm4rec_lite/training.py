@@ -18,7 +18,7 @@ from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.utils.devices import fabric
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
 
@@ -65,10 +65,8 @@ def fit(
     from there and ends as if it had never stopped, and after the end it returns at once. History, a line per epoch:
     epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds, best (is it kept).
     """
-    if len(rows) == 0:
-        raise InputError("training: no rows; no user has two interactions or more in the training part")
-    if valid is not None and len(valid) == 0:
-        raise InputError("training: no validation rows; pass valid=None to train without")
+    refuse(len(rows) == 0, "training: no rows; no user has two interactions or more in the training part")
+    refuse(valid is not None and len(valid) == 0, "training: no validation rows; pass valid=None to train without")
     places = () if folder is None else (Path(folder), *Path(folder).parents)
     if files := [place for place in places if place.is_file()]:
         raise InputError(f"{files[0]}: a file, where a run folder should go; choose another place")

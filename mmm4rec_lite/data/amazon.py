@@ -26,7 +26,7 @@ from mmm4rec_lite import published
 from mmm4rec_lite.data.dataset import Dataset, in_core, union
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.optional import extra
 
 with extra("data"):
@@ -80,8 +80,7 @@ def amazon(
         fault = f"none of its {read['lines']} lines is an interaction with an item of {metadata_file.name}"
         raise InputError(f"{ratings_file}: {fault}; expected item, user, rating, seconds since 1970")
     core = rows.filter(in_core([rows[side].to_physical().to_numpy() for side in ("user", "item")], k))
-    if core.is_empty():
-        raise InputError(f"{ratings_file}: nothing is left of its {k}-core")
+    refuse(core.is_empty(), f"{ratings_file}: nothing is left of its {k}-core")
     read |= {"exact repeats": found - distinct, "item without metadata": distinct - len(rows)}
     read |= {f"outside the {k}-core": len(rows) - len(core), "kept": len(core)}
     interactions = core.select(pl.col("user", "item").cast(pl.String), "timestamp").to_pandas()

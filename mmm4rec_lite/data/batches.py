@@ -7,7 +7,7 @@ import torch
 
 from mmm4rec_lite.data.split import Sequences
 from mmm4rec_lite.models.base import Batch
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Int, Tensor
 
 
@@ -17,8 +17,7 @@ def batch(sequences: Sequences, rows: Int[Tensor, " B"], max_len: int, target_ti
     ``target_time``: as in the authors' public code, the target's own time stamp stands right after the history
     whenever both fit into the window: it tells the model when the target happens.
     """
-    if max_len < 1:
-        raise InputError(f"max_len is {max_len}; it must be at least 1")
+    refuse(max_len < 1, f"max_len is {max_len}; it must be at least 1")
     lengths = (rows - sequences.first[rows]).clamp(max=max_len)
     column = torch.arange(max_len, device=rows.device)
     index = ((rows - lengths)[:, None] + column).clamp(max=len(sequences.items) - 1)
@@ -34,7 +33,6 @@ def sample_rows(rows: Int[Tensor, " R"], count: int, seed: int = 0) -> Int[Tenso
 
 def epoch(rows: Int[Tensor, " R"], batch_size: int, seed: int, epoch: int) -> Iterator[Int[Tensor, " B"]]:
     """``rows`` in shuffled chunks of ``batch_size``; the order depends on (seed, epoch) alone, so runs can resume."""
-    if batch_size < 1:
-        raise InputError(f"batch_size is {batch_size}; it must be at least 1")
+    refuse(batch_size < 1, f"batch_size is {batch_size}; it must be at least 1")
     state = np.random.SeedSequence([seed, epoch]).generate_state(1)
     return iter(sample_rows(rows, len(rows), int(state[0])).split(batch_size))

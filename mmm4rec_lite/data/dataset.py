@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.schema import check_tables, read_table
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,8 +75,7 @@ class Dataset:
 
     def select(self, domain: str, k: int = 5) -> "Dataset":
         """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``."""
-        if domain not in self.domains:
-            raise InputError(f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
+        refuse(domain not in self.domains, f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
         items = self.items[self.items["domain"] == domain]
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
@@ -120,8 +119,7 @@ def load_dataset(folder: Path | str) -> Dataset:
     Dataset toy: 80 users, 60 items, 1035 interactions
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such dataset folder")
+    refuse(not folder.is_dir(), f"{folder}: no such dataset folder")
     for file in ("dataset.json", "interactions.parquet", "items.parquet"):
         if not (folder / file).is_file():
             raise InputError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
@@ -138,8 +136,7 @@ def load_dataset(folder: Path | str) -> Dataset:
 
 def order(interactions: pd.DataFrame, ties: str = "line", seed: int = 0) -> pd.DataFrame:
     """In total order (user, time, tie rule): among equals "line" keeps the rows' order, "shuffle" draws one."""
-    if ties not in ("line", "shuffle"):
-        raise InputError(f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
+    refuse(ties not in ("line", "shuffle"), f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
     count, users = len(interactions), pd.factorize(interactions["user"], sort=True)[0]
     rank = np.arange(count) if ties == "line" else np.random.default_rng(seed).permutation(count)
     rows = np.lexsort((rank, interactions["timestamp"].to_numpy(), users))
@@ -166,8 +163,7 @@ def in_core(codes: Sequence[np.ndarray], k: int) -> np.ndarray:
 def k_core(dataset: Dataset, k: int = 5) -> Dataset:
     """Keep users and items with at least k interactions, until nothing changes; InputError if none is left."""
     keep = in_core([pd.factorize(dataset.interactions[column])[0] for column in ("user", "item")], k)
-    if not keep.any():
-        raise InputError(f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more interactions")
+    refuse(not keep.any(), f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more interactions")
     interactions, items = dataset.interactions[keep], dataset.items
     items = items[items["item"].isin(interactions["item"].unique())]
     return replace(dataset, interactions=interactions.reset_index(drop=True), items=items.reset_index(drop=True))
@@ -175,8 +171,7 @@ def k_core(dataset: Dataset, k: int = 5) -> Dataset:
 
 def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Dataset:
     """With every word of a text left out with probability ``share`` (one stays), as UniSRec and MISSRec pre-train."""
-    if not 0 < share < 1:
-        raise InputError(f"share: {share} of the words cannot be left out; take a number between 0 and 1")
+    refuse(not 0 < share < 1, f"share: {share} of the words cannot be left out; take a number between 0 and 1")
     draw, texts = np.random.default_rng(seed), map(str.split, dataset.items["text"])
     fewer = [list(compress(words, draw.random(len(words)) >= share)) or words[:1] for words in texts]
     return replace(dataset, items=dataset.items.assign(text=list(map(" ".join, fewer))))

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from mmm4rec_lite.data.dataset import Dataset, load_dataset
 from mmm4rec_lite.data.schema import read_table
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.utils.optional import extra
 
@@ -126,11 +126,9 @@ def save_with_urls(dataset: Dataset, urls: pd.DataFrame, folder: Path | str) -> 
 def read_urls(folder: Path | str) -> pd.DataFrame:
     """The frame [item, url] of a folder; InputError if it has none."""
     path = Path(folder) / URLS
-    if not path.is_file():
-        raise InputError(f"{folder}: no {URLS}, so nothing says where its pictures are; `data amazon` writes it")
+    refuse(not path.is_file(), f"{folder}: no {URLS}, so nothing says where its pictures are; `data amazon` writes it")
     urls = read_table(path)
-    if not {"item", "url"} <= set(urls):
-        raise InputError(f"{path}: expected the columns item and url")
+    refuse(not {"item", "url"} <= set(urls), f"{path}: expected the columns item and url")
     return urls
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from mmm4rec_lite.data.dataset import Dataset, k_core
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.files import atomic, cache_dir
 from mmm4rec_lite.utils.optional import extra
 
@@ -71,8 +71,7 @@ def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: 
     if posters is not None:
         posters = Path(posters).absolute()
         folder, there = posters.parent, films["item"].isin([path.stem for path in posters.glob("*.jpg")])
-        if not there.any():
-            raise InputError(f"{posters}: no posters; expected a folder of pictures named <item id>.jpg")
+        refuse(not there.any(), f"{posters}: no posters; expected a folder of pictures named <item id>.jpg")
         films.loc[there, "image"] = posters.name + "/" + films["item"][there] + ".jpg"
     return k_core(Dataset.from_frames("movielens-100k", ratings, films, folder, INFO, ties, seed), k=5)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mmm4rec_lite.data.schema import LATEST
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 # Usual names in lower case, letters and digits only; the first that a table has is taken. Others: their own name.
 NAMES = {
@@ -47,8 +47,7 @@ def read_any(source: pd.DataFrame | Path | str) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         return source.reset_index(drop=True).rename(columns=str)
     path = Path(source)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+    refuse(not path.is_file(), f"{path}: there is no such file")
     zipped, kind = path.suffix.lower() == ".gz", Path(path.name.lower().removesuffix(".gz")).suffix
     if kind not in KINDS or (kind == ".parquet" and zipped):
         raise InputError(f"{path}: no table of a known kind; take csv, tsv, txt or jsonl (also with .gz), or parquet")
@@ -63,8 +62,7 @@ def read_any(source: pd.DataFrame | Path | str) -> pd.DataFrame:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "check the file or export it again"
         raise InputError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
-    if table.empty:
-        raise InputError(f"{path}: no rows")
+    refuse(table.empty, f"{path}: no rows")
     return table
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pandas.api.types import is_integer_dtype, is_string_dtype
 
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 INTERACTIONS = ["user", "item", "timestamp"]
 ITEMS = ["item", "title", "text", "image", "domain"]
@@ -52,8 +52,7 @@ def _columns(frame, columns, where):
     """The wanted columns with their types; image becomes str or None."""
     if missing := [column for column in columns if column not in frame]:
         raise InputError(f"{where}: column '{missing[0]}' is missing; expected {', '.join(columns)}")
-    if frame.empty:
-        raise InputError(f"{where}: no rows")
+    refuse(frame.empty, f"{where}: no rows")
     frame = frame[columns].reset_index(drop=True)
     for column in columns:
         values = frame[column].dropna() if column == "image" else frame[column]

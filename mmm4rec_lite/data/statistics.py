@@ -1,6 +1,6 @@
 """Numbers about data and features before any model, as frames (shares: 0 to 1): counts, gaps, images, neighbours."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.dataset import Dataset, tie_share
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 Ids = Iterable[Any]
@@ -45,8 +45,7 @@ def gaps(dataset: Dataset) -> np.ndarray:
     """Seconds between neighbouring interactions of one user, all users one after another: int64 [G]."""
     user, time = (dataset.interactions[column].to_numpy() for column in ("user", "timestamp"))
     found = np.diff(time)[user[1:] == user[:-1]]
-    if not len(found):
-        raise InputError(f"{dataset.name}: no user has two interactions, so there are no gaps to look at")
+    refuse(not len(found), f"{dataset.name}: no user has two interactions, so there are no gaps to look at")
     return found
 
 
@@ -93,8 +92,7 @@ def gap_spectrum(datasets: Iterable[Dataset], length: int = 20) -> pd.DataFrame:
     for dataset in datasets:
         logs = dataset.interactions.groupby("user", sort=False)["timestamp"].agg(lambda t: np.log1p(np.diff(t)))
         latest = [values[-length:] for values in logs if len(values) >= length]
-        if len(latest) < 2:
-            raise InputError(f"{dataset.name}: fewer than two users have {length} gaps; take a smaller length")
+        refuse(len(latest) < 2, f"{dataset.name}: fewer than two users have {length} gaps; take a smaller length")
         signals = np.stack(latest) - np.mean(latest, axis=1, keepdims=True)  # so that bin 0 is empty
         power = np.abs(np.fft.rfft(signals, norm="ortho")[:, 1:]) ** 2  # [users, length // 2]
         mean, chance, bins = power.mean(0), (signals**2).sum(1).mean() / (length - 1), np.arange(1, power.shape[1] + 1)
@@ -108,31 +106,10 @@ def popularity(datasets: Iterable[Dataset]) -> pd.DataFrame:
     """Items by popularity, the most popular first, after a row of zeros: cumulative item_share, interaction_share."""
     parts = []
     for dataset in datasets:
-        counts = _counts(dataset)
+        counts = counts_by_item(dataset)
         sold, place = np.r_[0, counts.cumsum()] / counts.sum(), np.arange(len(counts) + 1) / len(counts)
         parts.append(pd.DataFrame(dict(dataset=dataset.name, item_share=place, interaction_share=sold)))
     return pd.concat(parts, ignore_index=True)
-
-
-def popularity_statistics(datasets: Iterable[Dataset], percents: Sequence[int] = (1, 10, 50)) -> pd.DataFrame:
-    """Shares of the interactions on the most popular 1, 10, 50 % of items (rounded up), and Gini (0: all alike)."""
-    table = []
-    for dataset in datasets:
-        counts = _counts(dataset)
-        n, total = len(counts), counts.sum()
-        top = [counts[: int(np.ceil(percent * n / 100))].sum() / total for percent in percents]
-        table.append((dataset.name, n, *top, ((n + 1 - 2 * np.arange(1, n + 1)) * counts).sum() / (n * total)))
-    columns = ["dataset", "items", *(f"top_{percent}_percent_share" for percent in percents), "gini"]
-    return pd.DataFrame(table, columns=columns)
-
-
-def image_coverage(dataset: Dataset) -> pd.DataFrame:
-    """domain, items, images, image_share of the items and of the interactions: per domain, and of "all"."""
-    items = dataset.items.assign(pictured=dataset.items["image"].notna())[["item", "domain", "pictured"]]
-    items = pd.concat([items, items.assign(domain="all")])
-    table = items.groupby("domain")["pictured"].agg(items="size", images="sum", item_image_share="mean")
-    bought = dataset.interactions.merge(items, on="item").groupby("domain")["pictured"].mean()
-    return table.assign(interaction_image_share=bought).loc[[*dataset.domains, "all"]].reset_index()
 
 
 def neighbours(
@@ -167,65 +144,7 @@ def neighbours(
     return pd.DataFrame(found | dict(cosine=cosine.clamp(-1, 1).numpy()))
 
 
-def agreement(one: pd.DataFrame, other: pd.DataFrame, candidates: int) -> pd.Series:
-    """How far two frames of `neighbours`, found among ``candidates`` items, agree: shared (0 to 1), and by chance."""
-    if set(one["item"]) != set(other["item"]) or (k := one["rank"].max()) != other["rank"].max():
-        raise InputError("agreement: the two are neighbours of different items, or of another number k; look again")
-    shared = one.merge(other, on=["item", "neighbour"])
-    return pd.Series({"shared": len(shared) / len(one), "chance": k / (candidates - 1)})
-
-
-def matches(near: Mapping[str, pd.DataFrame], items: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
-    """Whether neighbours (modality -> a frame of `neighbours`, found among ``items``) are of one sort.
-
-    Columns: modality, attribute, match_share (of neighbours with the item's own value), its standard_error over items,
-    and chance_share, what random others of ``items`` would have.
-    """
-    known, rows = items.set_index("item"), []
-    for modality, frame in near.items():
-        if lost := sorted((set(frame["item"]) | set(frame["neighbour"])) - set(known.index)):
-            raise InputError(f"matches: {len(lost)} neighbours are not among the items given, such as {lost[0]!r}")
-        for attribute in attributes:
-            value = known[attribute]
-            same = frame["item"].map(value) == frame["neighbour"].map(value)
-            each = same.groupby(frame["item"]).mean()
-            chance = (each.index.map(value).map(value.value_counts()) - 1) / (len(known) - 1)
-            rows.append((modality, attribute, each.mean(), each.sem(), chance.to_numpy().mean()))
-    return pd.DataFrame(rows, columns=["modality", "attribute", "match_share", "standard_error", "chance_share"])
-
-
-def without_image(vectors: Float[Tensor, "I D"], has_image: Iterable[bool], k: int = 5) -> pd.Series:
-    """What image vectors say of the items that have no image (``has_image`` False).
-
-    Their cosines to one another and to images (a vector of length 0 has cosine 0); how many items tie as their
-    nearest one, and as that of an item with an image (medians); the share of images with one among their k nearest.
-    """
-    vectors, has = vectors.float(), torch.as_tensor(has_image, dtype=torch.bool)
-    bare, n = (~has).nonzero()[:, 0], len(has)
-    if len(vectors) != n or len(bare) < 2 or n - len(bare) < 1 or not 1 <= k < n:
-        wanted = f"vectors of {n} items, two of them or more without a picture, and k below {n}"
-        got = f"{len(vectors)} vectors, {len(bare)} items without a picture, k = {k}"
-        raise InputError(f"without_image: expected {wanted}; got {got}")
-    unit = F.normalize(vectors, dim=1)
-    ties, met, highest = torch.zeros(n), torch.zeros(n, dtype=torch.bool), -torch.inf
-    for rows in torch.arange(n).split(ROWS):
-        cosine = unit[rows] @ unit.T
-        cosine[torch.arange(len(rows)), rows] = -torch.inf
-        best = cosine.topk(k, dim=1)
-        ties[rows] = (cosine > best.values[:, :1] - 1e-5).sum(1).float()
-        met[rows] = (~has[best.indices]).any(1)
-        if not has[rows].all():
-            highest = max(highest, cosine[~has[rows]][:, has].max().item())
-    one = unit[bare].sum(0)
-    among = (one @ one - unit[bare].square().sum()) / (len(bare) * (len(bare) - 1))
-    names = "items without_image different_vectors cosine_to_one_another mean_cosine_to_images highest_cosine_to_images"
-    names += " nearest_ties nearest_ties_of_images images_near_them_share"
-    numbers = n, len(bare), len(vectors[bare].unique(dim=0)), among, (one / len(bare)) @ unit[has].mean(0), highest
-    medians = ties[bare].median(), ties[has].median()
-    return pd.Series([float(number) for number in (*numbers, *medians, met[has].double().mean())], names.split())
-
-
-def _counts(dataset):
+def counts_by_item(dataset: Dataset) -> np.ndarray:
     """Interactions per item, most first [I]."""
     counts = dataset.interactions["item"].value_counts().reindex(dataset.items["item"], fill_value=0)
     return np.sort(counts.to_numpy())[::-1]

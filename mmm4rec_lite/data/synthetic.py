@@ -26,7 +26,7 @@ from mmm4rec_lite.data import assets
 from mmm4rec_lite.data.assets import COLOURS, SHAPES
 from mmm4rec_lite.data.batches import Batch
 from mmm4rec_lite.data.dataset import Dataset
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 SOURCES = ("lamps", "mugs", "chairs", "bags", "clocks")
@@ -94,8 +94,7 @@ def read_parameters(words: Sequence[str]) -> StoreConfig:
     known = {}
     for word in words:
         name, _, value = word.partition("=")
-        if name not in types:
-            raise InputError(f"store: no parameter {name!r}; there are {', '.join(types)}")
+        refuse(name not in types, f"store: no parameter {name!r}; there are {', '.join(types)}")
         try:
             known[name] = types[name](value)
         except ValueError:
@@ -281,11 +280,9 @@ def oracle_scorer(truth: Truth, dataset: Dataset, gaps: bool = True, knows: str 
     averages (``gaps`` False: over every gap), and it learns nothing about an item from other users. ``knows``: "all",
     or what an item's kind is judged from, "both" modalities, its "picture", its "text", its true "shape" or "colour".
     """
-    if knows not in KNOWS:
-        raise InputError(f"store: knows must be one of {', '.join(KNOWS)}, not {knows!r}")
+    refuse(knows not in KNOWS, f"store: knows must be one of {', '.join(KNOWS)}, not {knows!r}")
     shelf = truth.items.set_index("item").reindex(dataset.items["item"])
-    if shelf["kind"].isna().any():
-        raise InputError(f"{dataset.name} has items that are not of this store")
+    refuse(shelf["kind"].isna().any(), f"{dataset.name} has items that are not of this store")
     if shelf["domain"].nunique() > 1:
         raise InputError(f"{dataset.name} has several domains; a user buys in one, take it with dataset.select(domain)")
     weight = torch.tensor(shelf["weight"].to_numpy())

@@ -10,7 +10,7 @@ import pandas as pd
 from mmm4rec_lite.data.dataset import Dataset, k_core
 from mmm4rec_lite.data.reading import as_text, find_column, list_columns, read_any, read_times
 from mmm4rec_lite.data.schema import LATEST
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 ORDER_ONLY = "order only"
 HINTS = {"text": "--title COLUMN or --text COLUMN,COLUMN"}  # where more is to be said than --<what> COLUMN
@@ -56,8 +56,7 @@ def import_tables(
     >>> import_tables(log, pd.DataFrame({"sku": [7, 8], "name": ["Cup", "Mug"]}), k=1)
     Dataset imported: 1 users, 2 items, 2 interactions
     """
-    if time and order:
-        raise InputError("both a time and an order column: take one; the order is for data without times")
+    refuse(time and order, "both a time and an order column: take one; the order is for data without times")
     log, goods = _Table(interactions, "interactions"), _Table(items, "items")
     if item is not None and not (item in log.rows or item in goods.rows):
         there = f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
@@ -201,8 +200,7 @@ def _shelf(goods, name):
 
 def _pictures(goods, ids, images):
     """Each item's picture or None, by the image column or else by its id, as a path below a folder; and that folder."""
-    if images is not None and not Path(images).is_dir():
-        raise InputError(f"{images}: there is no such folder of pictures")
+    refuse(images is not None and not Path(images).is_dir(), f"{images}: there is no such folder of pictures")
     root = Path(goods.folder if images is None else images).resolve()
     # Looked up in a list, so that no id is ever taken for a path.
     files = [] if images is None else sorted(path.name for path in root.iterdir() if path.suffix.lower() in PICTURES)

@@ -1,8 +1,4 @@
-"""Frozen item features: pictures and texts in, rows of numbers out.
-
-`load_encoder` gives an `Encoder`, with which `extract` encodes a dataset once into `Features`; a `FeatureTable` brings
-vectors from elsewhere: a further modality, or a stand-in for text or pictures.
-"""
+"""Frozen item features: `extract` encodes a dataset into `Features`; a `FeatureTable` holds vectors from elsewhere."""
 
 from mmm4rec_lite.features.encoders import ENCODERS, Encoder, load_encoder
 from mmm4rec_lite.features.extraction import extract

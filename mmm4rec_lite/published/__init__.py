@@ -15,11 +15,7 @@ TARGETS = ("scientific", "pantry", "instruments", "arts", "office")
 
 
 def paper(table: int | None = None, **where: Any) -> pd.DataFrame:
-    """Tables 1 to 6: table, dataset, row (a metric), column (a system, variant or count), value, source; by cell.
-
-    >>> paper(1, dataset="office", column="users")["value"].item()
-    87436.0
-    """
+    """Tables 1 to 6: table, dataset, row (a metric), column (a system, variant or count), value, source; by cell."""
     cells = _read("paper").assign(source=lambda f: "arXiv 2506.02916v4, Table " + f["table"].astype(str))
     return _select(cells, **({} if table is None else {"table": table}), **where)
 

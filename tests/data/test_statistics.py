@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmm4rec_lite.data import Dataset, statistics
+from mmm4rec_lite.study import ch01_data_and_features as ch01
 from mmm4rec_lite.utils.errors import InputError
 
 DAY = 86400
@@ -93,18 +94,18 @@ def test_popularity_by_hand():
     curve = statistics.popularity([one])
     assert curve["item_share"].tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert curve["interaction_share"].tolist() == [0, 0.6, 0.9, 1, 1]
-    row = statistics.popularity_statistics([one]).iloc[0]
+    row = ch01.popularity_statistics([one]).iloc[0]
     assert [row[f"top_{percent}_percent_share"] for percent in (1, 10, 50)] == [0.6, 0.6, 0.9]
     pairs = np.abs(np.subtract.outer([6, 3, 1, 0], [6, 3, 1, 0]))
     assert row["gini"] == pytest.approx(pairs.mean() / 2 / 2.5)
 
 
 def test_gini_is_0_for_equals():
-    assert statistics.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["gini"].item() == 0
+    assert ch01.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["gini"].item() == 0
 
 
 def test_coverage_counts_items_and_what_was_bought():
-    table = statistics.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
+    table = ch01.image_coverage(shop({"u": range(5)}, bought=[0, 0, 0, 2, 3], pictured=1))  # a: i0, i2; b: i1, i3
     a, b, both = (line(table, domain=name) for name in ("a", "b", "all"))
     assert (a["items"], a["images"], a["item_image_share"]) == (2, 1, 0.5)
     assert a["interaction_image_share"] == 0.75 and b["interaction_image_share"] == 0
@@ -168,15 +169,15 @@ def near(pairs):
 
 def test_agreement_beside_chance():
     one, other = near(["ab", "ac", "ba", "bc"]), near(["ad", "ab", "bd", "be"])
-    assert statistics.agreement(one, one, 5).tolist() == [1, 0.5]
-    assert statistics.agreement(one, other, 5)["shared"] == 0.25  # only a-b, at another rank
+    assert ch01.agreement(one, one, 5).tolist() == [1, 0.5]
+    assert ch01.agreement(one, other, 5)["shared"] == 0.25  # only a-b, at another rank
     with pytest.raises(InputError, match="different items"):
-        statistics.agreement(one, near(["ab", "ac"]), 5)
+        ch01.agreement(one, near(["ab", "ac"]), 5)
 
 
 def test_matches_by_hand():
     items = pd.DataFrame({"item": list("abcd"), "colour": ["red", "red", "red", "blue"]})
-    table = statistics.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
+    table = ch01.matches({"text": near(["ab", "ac", "ba", "bd", "cd", "ca"])}, items, ["colour"])
     row = line(table, modality="text", attribute="colour")
     assert row["match_share"] == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert row["standard_error"] == pytest.approx(np.std([1, 0.5, 0.5], ddof=1) / np.sqrt(3))
@@ -187,18 +188,18 @@ def test_matches_of_random_neighbours_are_chance():
     g = np.random.default_rng(0)
     items = pd.DataFrame({"item": range(400), "kind": g.integers(0, 4, 400)})
     found = statistics.neighbours(range(400), torch.from_numpy(g.normal(size=(400, 16))), k=10)
-    row = statistics.matches({"noise": found}, items, ["kind"]).iloc[0]
+    row = ch01.matches({"noise": found}, items, ["kind"]).iloc[0]
     assert abs(row["match_share"] - row["chance_share"]) < 4 * row["standard_error"]
 
 
 def test_matches_with_unknown_items_are_told():
     with pytest.raises(InputError, match="1 neighbours are not among the items given, such as 'z'"):
-        statistics.matches({"text": near(["ab", "az"])}, pd.DataFrame({"item": ["a", "b"], "kind": 1}), ["kind"])
+        ch01.matches({"text": near(["ab", "az"])}, pd.DataFrame({"item": ["a", "b"], "kind": 1}), ["kind"])
 
 
 def test_without_a_picture_zeros_tie_with_all():
     vectors, has = torch.cat([VECTORS, torch.zeros(3, 2)]), [True] * 5 + [False] * 3
-    told = statistics.without_image(vectors, has, k=2)
+    told = ch01.without_image(vectors, has, k=2)
     assert told["without_image"] == 3 and told["different_vectors"] == 1
     assert told["nearest_ties"] == 7 and told["nearest_ties_of_images"] == 1
     assert told["cosine_to_one_another"] == told["highest_cosine_to_images"] == 0
@@ -206,7 +207,7 @@ def test_without_a_picture_zeros_tie_with_all():
 
 def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
     vectors, has = torch.cat([VECTORS, torch.tensor([[1.0, 1.0]]).expand(3, 2)]), [True] * 5 + [False] * 3
-    told = statistics.without_image(vectors, has, k=2)
+    told = ch01.without_image(vectors, has, k=2)
     assert told["nearest_ties"] == 2
     assert told["cosine_to_one_another"] == pytest.approx(1)
     assert told["highest_cosine_to_images"] == pytest.approx(1.1 / np.sqrt(2 * 1.01))
@@ -217,12 +218,12 @@ def test_without_a_picture_one_vector_for_all_ties_among_these_alone():
 @pytest.mark.parametrize("has", [[True] * 5, [False] * 5, [True, False], [True] * 4 + [False]])
 def test_without_image_needs_both_sorts(has):
     with pytest.raises(InputError, match="two of them or more without a picture"):
-        statistics.without_image(VECTORS, has)
+        ch01.without_image(VECTORS, has)
 
 
 def test_columns_are_in_snake_case(toy):
-    frames = [statistics.dataset_statistics([toy]), statistics.beside_paper([toy]), statistics.image_coverage(toy)]
+    frames = [statistics.dataset_statistics([toy]), statistics.beside_paper([toy]), ch01.image_coverage(toy)]
     of_datasets = (statistics.gap_statistics, statistics.gap_histogram, statistics.popularity)
-    frames += [table([toy]) for table in (*of_datasets, statistics.popularity_statistics)]
+    frames += [table([toy]) for table in (*of_datasets, ch01.popularity_statistics)]
     frames += [statistics.gap_spectrum([toy], 5), statistics.neighbours(IDS, VECTORS, k=1)]
     assert all(column.isidentifier() and column.islower() for frame in frames for column in frame)
