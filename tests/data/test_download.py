@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter, defaultdict
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
@@ -274,7 +275,8 @@ def test_a_dataset_folder_gets_its_pictures(folder, tmp_path):
 def test_the_command_counts_what_came_of_it(folder, monkeypatch):
     import mmm4rec_lite.data.download as module
 
-    monkeypatch.setattr(module.download, "__defaults__", (False, 16, True, 1, 0.01, 0.5, 1.0, 100_000))
+    quick = dict(attempts=1, pause=0.01, timeout=0.5, slowest=1.0, largest=100_000)
+    monkeypatch.setattr(module, "download", partial(module.download, **quick))
     result = CliRunner().invoke(app, ["data", "images", str(folder), "--json"])
     assert result.exit_code == 0, result.output
     told = json.loads(result.output)
@@ -287,7 +289,8 @@ def test_the_command_counts_what_came_of_it(folder, monkeypatch):
 def test_the_command_says_what_came_and_what_it_asks_for_again(folder, monkeypatch):
     import mmm4rec_lite.data.download as module
 
-    monkeypatch.setattr(module.download, "__defaults__", (False, 16, True, 1, 0.01, 0.5, 1.0, 100_000))
+    quick = dict(attempts=1, pause=0.01, timeout=0.5, slowest=1.0, largest=100_000)
+    monkeypatch.setattr(module, "download", partial(module.download, **quick))
     result = CliRunner().invoke(app, ["data", "images", str(folder)])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == (
