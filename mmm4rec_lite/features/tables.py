@@ -148,7 +148,8 @@ def _numpy(path, items):
         raise InputError(f"{path}: {told}") from None
     if bare and items is None:
         raise InputError(f"{path}: a bare array names no items; give their ids, or an .npz of items and vectors")
-    refuse(not bare and len(arrays) < 2, f"{path}: expected the arrays items and vectors, it has: {', '.join(content)}")
+    if not bare and len(arrays) < 2:
+        raise InputError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content)}")
     ids, vectors = items if bare else as_text(pd.Series(arrays["items"].tolist())), arrays["vectors"]
     refuse(vectors.dtype.kind not in "fiub", f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
     return list(ids), vectors.astype(np.float32)
