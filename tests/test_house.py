@@ -113,6 +113,7 @@ def test_no_test_imports_another_test():
 # --- imports ---
 
 
+@pytest.mark.slow
 def test_every_import_is_declared():
     declared = {*names(PROJECT["dependencies"]), *(name for extra in EXTRAS.values() for name in names(extra))}
     trees = [ast.parse(p.read_text(encoding="utf-8")) for p in tracked("*.py")]

@@ -91,6 +91,7 @@ def test_every_public_function_is_annotated(module):
     assert bare == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES)
 def test_examples_in_docstrings_come_out_as_written(module, monkeypatch, tmp_path, toy, random_features):
     """They find data_samples; ``task`` is made as the example of ``Task`` makes it."""

@@ -130,6 +130,7 @@ def test_a_second_call_reads_what_the_first_one_kept(task, epochs, tmp_path, nam
     assert kept_ranks({**first.record, "run_id": "none"}) is None and len(list(tmp_path.glob("runs/*"))) == 1
 
 
+@pytest.mark.slow
 def test_what_differs_is_another_run_and_has_its_own_folder(task, epochs, random_features, toy, source):
     items = toy.items["item"]
     rounded = replace(task.features, text=task.features.text + 1e-6)  # by the encoder on another machine
