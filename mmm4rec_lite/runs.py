@@ -165,7 +165,8 @@ def run(
     if "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs:
         raise InputError(f"{task.dataset.name}: {task.lacks(model)}; train with time=False, or take another model")
     if pretrained:
-        refuse(task.sources is None, f"{model}: these data have no source domains")
+        if task.sources is None:
+            raise InputError(f"{model}: these data have no source domains")
         first = None if out is None else Path(out, "pretraining")
         start = pretrain(task.sources, model, protocol, first, seed=seed, progress=progress, **changes)
     config, training = protocol.settings(spec, stage, **changes)
@@ -197,7 +198,7 @@ def run(
     record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
     record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
     record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
-    record["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+    record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
     done = Run(record, history, ranks, filtered, built, folder)
     save(done, task, training=asdict(training), start=origin.get("run_id"))
     return done

@@ -20,7 +20,7 @@ from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from mmm4rec_lite.models.tim4rec import CONFIG as TIM4REC
 from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
-from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class ModelSpec:
 
     def with_ids(self) -> "ModelSpec":
         """The same with a learned vector per item."""
-        refuse(self.ids is None, f"{self.name}: there is no +id form of it (it has ids always, or never)")
+        if self.ids is None:
+            raise InputError(f"{self.name}: there is no +id form of it (it has ids always, or never)")
         config, pretraining = self.config.replace(**{self.ids: True}), {**self.pretraining, self.ids: False}
         name, title, reads = f"{self.name}+id", f"{self.title} + ID", ("id", *self.reads)
         return replace(self, name=name, title=title, reads=reads, config=config, ids=None, pretraining=pretraining)

@@ -1,8 +1,6 @@
 """Published numbers as tidy frames, none measured here: as printed (coverage and improvements in percent), seconds.
 
-Datasets have the paper's short names in lower case. Corrected: Table 1's "59.203" items of Movies are 59,203.
-Every function takes wanted values of its columns, e.g. ``dataset="office"``.
-"""
+Corrected: Table 1's "59.203" items of Movies are 59,203. Functions take wanted values, e.g. ``dataset="office"``."""
 
 from functools import cache
 from importlib.resources import files
