@@ -211,7 +211,7 @@ def make_store(
         words.append(assets.words(shelf, number, _random(truth.config, name, "words")))
         if folder is not None:
             assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
-    about = {"source": "made up by mmm4rec_lite.data.store", "terms": "free for any use"}
+    about = {"source": "made up by mmm4rec_lite.data.synthetic", "terms": "free for any use"}
     info = {**about, "store": asdict(truth.config), "domains": list(truth.domains)}
     items = items.assign(image=image, **pd.concat(words))
     return Dataset.from_frames("store", pd.concat(rows, ignore_index=True), items, folder, info)

@@ -1,4 +1,4 @@
-"""Makes data_samples/toy, a made-up dataset of lamps and mugs: ``python tests/make_toy.py`` writes it anew."""
+"""Makes data_samples/toy, a made-up dataset of lamps and mugs: ``python tests/support/toy.py`` writes it anew."""
 
 import random
 import tempfile
@@ -56,7 +56,7 @@ def make_toy(folder, seed=0):
         pd.DataFrame(rows, columns=["user", "item", "timestamp"]),
         pd.DataFrame(items, columns=["item", "title", "text", "image", "domain"]).astype({"image": object}),
         folder,
-        info={"source": "made up by tests/make_toy.py, seed 0", "terms": "free for any use"},
+        info={"source": "made up by tests/support/toy.py, seed 0", "terms": "free for any use"},
     )
 
 
