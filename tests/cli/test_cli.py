@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.study import cli
 from mmm4rec_lite.study.cli.commands import app
+from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import toy as make_toy
@@ -137,14 +138,15 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
 
 
 @pytest.mark.slow
-def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed):
+def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed, monkeypatch):
     text = run("audit", "--only", "arithmetic,dual-channel", "--out", tmp_path / "a.json")
     assert "arithmetic: PARTLY SUPPORTED" in text and "Again:       mmm4rec-lite audit --only dual-channel" in text
     found = json.loads(run("audit", "--only", "dual-channel", "--json"))["findings"]
     assert [(f["name"], f["verdict"]) for f in found] == [("dual-channel", "contradicted")]
     assert len(json.loads((tmp_path / "a.json").read_text())["findings"]) == 2
     assert "--data and --features go together" in failed("audit", "--data", TOY)
-    assert "no finding is called nonsense" in failed("audit", "--only", "nonsense")
+    monkeypatch.setattr(presets, "film_task", None)  # a wrong name is told before data are fetched
+    assert "no finding is called nonsense" in failed("audit", "--only", "nonsense,time-leak")
 
 
 def test_recommend_names_the_latest_and_the_next_items(features, target, toy):

@@ -63,12 +63,18 @@ def bench(task: Task | None = None, scale: str | None = None, seeds: int | None 
     return Bench(task, training, own, options=options)
 
 
+def chosen(only: Collection[str] = ()) -> list[str]:
+    """The names of findings among ``only`` (all by default); InputError for others."""
+    known = [*BY_ITSELF, *ON_DATA]
+    if unknown := sorted(set(only) - {*known}):
+        raise InputError(f"audit: no finding is called {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [name for name in known if not only or name in only]
+
+
 def audit(where: Bench | None, only: Collection[str] = (), progress: bool = True) -> list[Finding]:
     """The findings called ``only`` (names; all by default); those on data are made on ``where``."""
     known: dict[str, Callable[..., Finding]] = BY_ITSELF | ON_DATA
-    if unknown := set(only) - known.keys():
-        raise InputError(f"audit: no finding is called {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
-    bar = tqdm([name for name in known if not only or name in only], desc="audit", disable=not progress)
+    bar = tqdm(chosen(only), desc="audit", disable=not progress)
     findings = []
     for name in bar:
         bar.set_postfix_str(name)
@@ -103,4 +109,4 @@ def load(path: Path | str) -> tuple[list[Finding], dict[str, Any]]:
     return findings, content
 
 
-__all__ = ["Bench", "Finding", "audit", "bench", "load", "page", "save", "short", "summary"]
+__all__ = ["Bench", "Finding", "audit", "bench", "chosen", "load", "page", "save", "short", "summary"]

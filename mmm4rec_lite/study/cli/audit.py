@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mmm4rec_lite.cli.common import Domains, Json, load_task, names
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import refuse
 
 
 def audit_command(
@@ -22,19 +22,16 @@ def audit_command(
     as_json: Json = False,
 ) -> None:
     """Claims of the paper, evidence by running code and the authors' own logs, and a verdict on each."""
-    from mmm4rec_lite.study.audit import BY_ITSELF, audit, bench, save, summary
+    from mmm4rec_lite.study.audit import ON_DATA, audit, bench, chosen, save, summary
 
-    if (data is None) != (features is None):
-        raise InputError("audit: --data and --features go together")
-    wanted = [name for name in names(only) if name]
-    where = None
-    if not wanted or set(wanted) - BY_ITSELF.keys():
+    refuse((data is None) != (features is None), "audit: --data and --features go together")
+    refuse(out is not None and out.is_dir(), f"{out}: a folder; --out wants a file")
+    wanted, where = chosen([name for name in names(only) if name]), None  # before data are fetched
+    if set(wanted) & ON_DATA.keys():
         task = options = None
         if data is not None and features is not None:
             task, options = load_task(data, domain, features), f" --data {data.name} --features {features.name}"
         where = bench(task, scale, seeds, (options or "") + (f" --domain {domain}" if domain else ""))
-    if out is not None and out.is_dir():
-        raise InputError(f"{out}: a folder; --out wants a file")
     findings = audit(where, wanted, not as_json)
     if out is not None:
         save(findings, out)

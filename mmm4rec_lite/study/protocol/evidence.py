@@ -103,7 +103,7 @@ class Evidence:
         )
         cases, same = [], ["dataset", "protocol", "scale"]
         for place, group in everything.groupby(same, sort=False, dropna=False):
-            other = part[(part[same] == place).all(axis=1)]
+            other = part[(part[same] == pd.Series(place, same)).all(axis=1)]
             (whole, used), (subset, also_used) = (_lead(rows) for rows in (group, other))
             if len(change := (subset - whole).dropna()):
                 a, b = whole.mean(), subset.mean()

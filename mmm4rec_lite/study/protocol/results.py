@@ -170,7 +170,7 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(**{name: runs[name].astype(object).fillna(TEXTS[name]) for name in ("subset", "variant")})
     runs = runs.drop_duplicates(same)
     where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
-    where = where + ", " + runs["protocol"].fillna("-") + ", " + runs["scale"].fillna("-")
+    where += ", " + runs["protocol"].astype(object).fillna("-") + ", " + runs["scale"].astype(object).fillna("-")
     return runs.assign(where=where, name=display_names(runs))
 
 
