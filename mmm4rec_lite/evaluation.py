@@ -20,13 +20,11 @@ from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Scorer = Callable[[Batch], Float[Tensor, "B K"]]  # K = I + 1 rows of the catalogue, row 0 for padding
 Rows = Int[Tensor, " R"]  # positions in ``Sequences`` or, of each, its rank
-STANDARD_ERRORS = 2  # from so many on a difference is significant, everywhere in the project
 
 
 def count_ranks(scores: Float[Tensor, "B K"], targets: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
     """Rank of each target, 1 is best, without sorting; a tie counts against it."""
-    own = scores.gather(1, targets.unsqueeze(1))
-    return (scores >= own).sum(1)  # itself, what is better, and what ties
+    return (scores >= scores.gather(1, targets.unsqueeze(1))).sum(1)  # itself, what is better, and what ties
 
 
 @torch.no_grad()
@@ -137,28 +135,6 @@ def compare(
     return pd.DataFrame(lines)
 
 
-def paired(scores: Mapping[str, Float[Tensor, "seeds R"]], reference: str) -> pd.DataFrame:
-    """Forms (name -> NDCG@10 by row) against one of them, on the same rows and seeds.
-
-    Columns: form, ndcg@10 (mean), seed_spread (standard deviation of the mean over seeds), difference, standard_error
-    (the users' part and, from two seeds on, the seeds'), significant (``STANDARD_ERRORS`` standard errors or more).
-    """
-    lines = []
-    for name, values in scores.items():
-        change, by_seed = (values - scores[reference]).mean(0), (values - scores[reference]).mean(1)
-        several = len(values) > 1
-        error = (change.var() / len(change) + (by_seed.var() / len(by_seed) if several else 0)).sqrt().item()
-        spread = values.mean(1).std().item() if several else float("nan")
-        lines.append((name, values.mean().item(), spread, change.mean().item(), error))
-    table = pd.DataFrame(lines, columns=["form", "ndcg@10", "seed_spread", "difference", "standard_error"])
-    return table.assign(significant=significant(table["difference"], table["standard_error"]))
-
-
-def significant(difference: pd.Series | float, standard_error: pd.Series | float) -> pd.Series | bool:
-    """Whether a difference is at least ``STANDARD_ERRORS`` standard errors."""
-    return (difference != 0) & (abs(difference) >= STANDARD_ERRORS * standard_error)
-
-
 def counting(split: Split) -> dict[str, Scorer]:
     """Both baselines, counted on the training rows of a split: name -> scorer, for ``compare``."""
     given = split.sequences, split.train, split.sequences.item_count
@@ -198,8 +174,7 @@ def as_batch(dataset: Dataset, history: pd.DataFrame, max_len: int) -> tuple[Ten
     """Items [1, L], lengths [1] and times [1, L] of one history (item, timestamp), at most the latest ``max_len``."""
     latest = history.tail(max_len)
     index = pd.Index(dataset.items["item"]).get_indexer(latest["item"]) + 1
-    times = torch.tensor([latest["timestamp"].tolist()])
-    return torch.tensor(index).unsqueeze(0), torch.tensor([len(latest)]), times
+    return torch.tensor(index).unsqueeze(0), torch.tensor([len(latest)]), torch.tensor([latest["timestamp"].tolist()])
 
 
 def recommend(
@@ -254,8 +229,8 @@ def recommend_after(
     latest = int(history["timestamp"].iloc[-1])
     asked = getattr(model.config, "query_time", False)
     refuse(asked and at is None, "recommend: this model is told when it is asked; give the time (--at)")
-    if at is not None and not asked:
-        raise InputError("recommend: only a model with query_time may be told when it is asked; leave --at out")
+    untold = at is not None and not asked
+    refuse(untold, "recommend: only a model with query_time may be told when it is asked; leave --at out")
     if at is not None and at < latest:
         told = f"the request (at {at}) is before the user's latest interaction ({latest}), in seconds since 1970"
         raise InputError(f"recommend: {told}; give a later time")

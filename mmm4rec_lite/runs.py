@@ -279,11 +279,8 @@ def load_run(folder: Path | str, task: Task) -> Run:
 
     Examples
     --------
-    >>> import mmm4rec_lite as m4r
-    >>> toy = m4r.load_dataset("data_samples/toy")
-    >>> task = m4r.Task(toy, m4r.extract(toy, m4r.load_encoder("random"), "features.safetensors", progress=False))
-    >>> done = m4r.run(task, "sasrec_t", out="mine", epochs=1, progress=False)
-    >>> m4r.load_run("mine", task).record == done.record
+    >>> done = run(task, "sasrec_t", out="mine", epochs=1, progress=False)
+    >>> load_run("mine", task).record == done.record
     True
     """
     file, (tensors, notes) = Path(folder, FILE), _read(folder)

@@ -50,8 +50,7 @@ def with_gap(times: Items, step: int, gap: int) -> Items:
     """The times with ``gap`` seconds before item ``step`` (counted from 1, 2 or more), all later ones shifted."""
     refuse(not 2 <= step <= times.shape[1], f"with_gap: step must be in 2..{times.shape[1]}, not {step}")
     shift = gap - (times[:, step - 1] - times[:, step - 2])
-    later = torch.arange(times.shape[1], device=times.device) >= step - 1
-    return times + shift.unsqueeze(1) * later
+    return times + shift.unsqueeze(1) * (torch.arange(times.shape[1], device=times.device) >= step - 1)
 
 
 def gap_response(

@@ -199,7 +199,8 @@ def features_table_command(
     """A feature table from a file of vectors: a further modality, or in the place of image or text features."""
     import pandas as pd
 
-    from mmm4rec_lite.data.reading import as_text, find_column, read_any
+    from mmm4rec_lite.data.columns import find_column
+    from mmm4rec_lite.data.reading import as_text, read_any
 
     ids = m4r.load_dataset(data).items["item"]
     if codes is None:
@@ -210,6 +211,5 @@ def features_table_command(
         source = source or f"{table.name}, {codes}"
         made = m4r.features.codes_table(as_text(frame[key]), as_text(frame[column]), name, source)
     made.align(ids)
-    result = made if replace is None else m4r.features.with_table(m4r.load_features(replace), name, made)
-    result.save(out)
+    (made if replace is None else m4r.features.with_table(m4r.load_features(replace), name, made)).save(out)
     show(pd.DataFrame([made.coverage(ids)]), as_json, path=str(out))

@@ -78,8 +78,7 @@ def evaluate_command(
     rows = m4r.runs.SPLITS[done.record["split"]](task.dataset)
     told = ", told the time of the request" if getattr(done.model.config, "query_time", False) else ""
     system, scorer = m4r.get_model(done.record["system"]).title + told, m4r.evaluation.model_scorer(done.model)
-    systems = {system: scorer, **m4r.evaluation.counting(rows)}
-    table = m4r.compare(systems, rows.sequences, rows.test, done.model.window)
+    table = m4r.compare({system: scorer, **m4r.evaluation.counting(rows)}, rows.sequences, rows.test, done.model.window)
     show(table, as_json, run=str(run), dataset=task.dataset.name, split=done.record["split"])
 
 

@@ -280,8 +280,7 @@ def clean(text: str) -> str:
     text = html.unescape(text[:20_000])
     if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
         text = BeautifulSoup(text, "html.parser").get_text(" ")
-    text = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(text.split())[:LONGEST_TEXT]
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:LONGEST_TEXT]
 
 
 def image_url(data: Mapping[Any, Any]) -> str:

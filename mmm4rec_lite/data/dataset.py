@@ -139,8 +139,7 @@ def order(interactions: pd.DataFrame, ties: str = "line", seed: int = 0) -> pd.D
     refuse(ties not in ("line", "shuffle"), f"unknown tie rule '{ties}'; take 'line' or 'shuffle'")
     count, users = len(interactions), pd.factorize(interactions["user"], sort=True)[0]
     rank = np.arange(count) if ties == "line" else np.random.default_rng(seed).permutation(count)
-    rows = np.lexsort((rank, interactions["timestamp"].to_numpy(), users))
-    return interactions.iloc[rows].reset_index(drop=True)
+    return interactions.iloc[np.lexsort((rank, interactions["timestamp"].to_numpy(), users))].reset_index(drop=True)
 
 
 def tie_share(interactions: pd.DataFrame) -> float:

@@ -2,10 +2,8 @@
 
 import gzip
 import json
-import re
 import warnings
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +14,6 @@ import pyarrow.parquet
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.utils.errors import InputError, refuse
 
-# Usual names in lower case, letters and digits only; the first that a table has is taken. Others: their own name.
-NAMES = {
-    "user": "userid user uid customerid customer reviewerid visitorid visitor memberid member buyerid buyer "
-    "accountid account clientid client userno customerno kundennummer kundenid kunde",
-    "item": "itemid item asin parentasin sku productid product articleid article iid movieid movie bookid book "
-    "trackid songid videoid newsid contentid artikelnummer artikelid artikel",
-    "time": "timestamp unixreviewtime unixtime time datetime ts eventtime createdat purchasedat orderedat "
-    "purchasetime ordertime created date purchasedate orderdate eventdate day zeitstempel bestelldatum datum",
-    "title": "title name itemname productname producttitle bezeichnung",
-    "category": "categories category genres genre tags kategorie warengruppe",
-    "brand": "brand manufacturer marke",
-    "description": "description beschreibung",
-    "image": "image imagepath imagefile picture photo",
-}
 KINDS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet")
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 SMALL = 10**8  # seconds: March 1973; a column that stays below counts something else than time since 1970
@@ -64,26 +48,6 @@ def read_any(source: pd.DataFrame | Path | str) -> pd.DataFrame:
         raise InputError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
     refuse(table.empty, f"{path}: no rows")
     return table
-
-
-def find_column(
-    table: pd.DataFrame, what: str, wanted: str | None, where: str, must: bool = True, more: Sequence[str] = ()
-) -> str | None:
-    """The column that holds ``what``: the wanted one (InputError if it is not there), or else the first with a usual
-    name (`NAMES`, or in ``more``); where none is recognised None, or an InputError if there ``must`` be one."""
-    if wanted is not None and wanted not in table:
-        raise InputError(f"{where} has no column {wanted!r} for the {what}; it has: {list_columns(table)}")
-    names = {re.sub(r"[^a-z0-9]", "", str(column).lower()): column for column in reversed(table.columns)}
-    usual = *NAMES.get(what, what).split(), *more
-    found = wanted if wanted is not None else next((names[name] for name in usual if name in names), None)
-    if found is None and must:
-        raise InputError(f"{where}: no {what} column was recognised among: {list_columns(table)}; say --{what} COLUMN")
-    return found
-
-
-def list_columns(table: pd.DataFrame) -> str:
-    """The names of a table's columns, for a message."""
-    return ", ".join(map(str, table.columns))[:200]
 
 
 def as_text(values: pd.Series) -> pd.Series:

@@ -151,8 +151,7 @@ class Truth:
     @cached_property
     def _grid(self):
         """Gaps [2 * 2000] at the midpoints of equal shares of both sorts, and their probabilities."""
-        middle = (np.arange(2000) + 0.5) / 2000
-        sorts = [self.gaps(np.stack([np.full(2000, side), middle], -1)) for side in (-1.0, 1.0)]
+        sorts = [self.gaps(np.stack([np.full(2000, side), (np.arange(2000) + 0.5) / 2000], -1)) for side in (-1.0, 1.0)]
         return np.concatenate(sorts), np.repeat([self.config.absence, 1 - self.config.absence], 2000) / 2000
 
     def odds(self, gaps: np.ndarray | None = None) -> np.ndarray:
@@ -202,8 +201,7 @@ def make_store(
     """
     truth = Truth(config, domains)
     items = truth.items
-    drawn = items["has_picture"] & (folder is not None)
-    image = ("images/" + items["item"] + ".png").astype(object).where(drawn, None)
+    image = ("images/" + items["item"] + ".png").astype(object).where(items["has_picture"] & (folder is not None), None)
     rows, words = [], []
     for name in truth.domains:
         shelf, number = items[items["domain"] == name], DOMAINS.index(name)
@@ -257,8 +255,7 @@ def _purchases(truth, shelf, rng):
             due = np.roll(state[1:], -1, axis=0)
             due[0] = np.where(u[:, 5] < truth.recall, due[0], _draw(truth.fresh[state[0]], u[:, 4]))
             state[1:] = np.where(u[:, 3] < s, due, state[1:])
-        item = np.where(u[:, 6] < config.focus, _draw(within[state[1]], u[:, 7]), _draw(weight, u[:, 7]))
-        steps.append((item, time))
+        steps.append((np.where(u[:, 6] < config.focus, _draw(within[state[1]], u[:, 7]), _draw(weight, u[:, 7])), time))
     item, time = (np.stack(part, 1) for part in zip(*steps))
     real = np.arange(item.shape[1]) < length[:, None]
     user = np.repeat([f"{shelf['domain'].iloc[0]}-u{i:05}" for i in range(n)], length)

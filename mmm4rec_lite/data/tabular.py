@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mmm4rec_lite.data.columns import find_column, list_columns
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.data.reading import as_text, find_column, list_columns, read_any, read_times
+from mmm4rec_lite.data.reading import as_text, read_any, read_times
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.utils.errors import InputError, refuse
 
@@ -44,7 +45,7 @@ def import_tables(
     images : folder of pictures: named ``<item id>.<jpg, png, webp...>``, or as the image column says
     name : of the dataset; also the domain where there is no domain column
     k : the k-core; 1 keeps every user and item, also items that nobody took
-    user, item, time, title, domain, image : column names; None finds the usual ones (`reading.NAMES`); paths of
+    user, item, time, title, domain, image : column names; None finds the usual ones (`columns.NAMES`); paths of
         images are relative to ``images``, or to the items' table
     text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
     order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines

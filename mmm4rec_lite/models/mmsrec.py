@@ -114,8 +114,7 @@ class MMSRec(Recommender):
         ids, last = history(batch)
         asked = (ids > 0) & (torch.rand(ids.shape, device=ids.device) < self.config.mask_share)
         how = torch.rand(ids.shape, device=ids.device)
-        drawn = torch.randint_like(ids, 1, len(self.present))
-        shown = torch.where(asked & (how >= 0.8) & (how < 0.9), drawn, ids)
+        shown = torch.where(asked & (how >= 0.8) & (how < 0.9), torch.randint_like(ids, 1, len(self.present)), ids)
         answers = torch.where(last, batch.targets.unsqueeze(1), ids)
         states = self.encode(shown, last | (asked & (how < 0.8)))[asked | last]
         return full_loss(self, F.normalize(states, dim=-1) / self.config.temperature, answers[asked | last])

@@ -162,8 +162,7 @@ def curves(
 def until(table: pd.DataFrame, level: float | None = None, metric: str = "ndcg@10") -> pd.DataFrame:
     """Epochs and seconds until each curve of ``curves`` reaches ``level``; by default the lowest of their bests."""
     level = table.groupby("curve")[metric].max().min() if level is None else level
-    columns = ["epoch", "seconds", "seconds_with_pretraining"]
-    reached = table[table[metric] >= level].groupby("curve")[columns].first()
+    reached = table[table[metric] >= level].groupby("curve")[["epoch", "seconds", "seconds_with_pretraining"]].first()
     return reached.reindex(table["curve"].unique()).assign(level=level)
 
 

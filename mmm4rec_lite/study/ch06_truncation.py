@@ -80,8 +80,7 @@ def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
     """Stored differences of shorter windows to ``kept``: dataset, form, difference, standard_error, n_seeds."""
     own = pairs.query("experiment == 'figure2' and against_max_len == @kept and system == against_system")
     form = [display_name(system, max_len=max_len) for system, max_len in zip(own["system"], own["max_len"])]
-    columns = ["dataset", "form", "difference", "standard_error", "n_seeds"]
-    return own.assign(form=form)[columns].reset_index(drop=True)
+    return own.assign(form=form)[["dataset", "form", "difference", "standard_error", "n_seeds"]].reset_index(drop=True)
 
 
 def ndcg_by_kept(model: Recommender, rows: Split, kept: Sequence[int] = WINDOWS) -> pd.DataFrame:

@@ -74,8 +74,7 @@ def reached(
         for share in shares:
             level = share * bests[panel, seed, curve]
             first = rows[rows[metric] >= level].iloc[0]
-            found = first[["epoch", "seconds", "cut"]]
-            lines.append((panel, curve, first["numbers"], seed, share, level, *found))
+            lines.append((panel, curve, first["numbers"], seed, share, level, *first[["epoch", "seconds", "cut"]]))
     columns = ["panel", "curve", "numbers", "seed", "share", "level", "epochs", "seconds", "cut"]
     return pd.DataFrame(lines, columns=columns)
 

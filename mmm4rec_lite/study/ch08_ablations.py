@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite import published
-from mmm4rec_lite.evaluation import model_scorer, paired
+from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.base import Recommender, count_parameters
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.experiments import VARIANTS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
 from mmm4rec_lite.study.shop import World, expected_ndcg
@@ -153,7 +154,7 @@ def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientif
 
 
 def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
-    """``evaluation.paired`` of models' expected NDCG@10 on the demo store against the first, the store's best last."""
+    """``significance.paired`` of models' expected NDCG@10 on the demo store against the first, the best last."""
     first = next(iter(models))
     scorers = {name: model_scorer(model) for name, model in models.items()}
     scorers |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}

@@ -126,8 +126,7 @@ def hits_by_gap(datasets: dict[str, Dataset], parts: int = 4) -> pd.DataFrame:
         frame = pd.DataFrame({"gap": gap, "hit": hits.double()})
         part = pd.qcut(frame["gap"].rank(method="first"), parts, labels=False).rename("part") + 1
         found = {"hit_share": ("hit", "mean"), "standard_error": ("hit", "sem"), "n_rows": ("hit", "size")}
-        table = frame.groupby(part).agg(gap_median_s=("gap", "median"), **found).reset_index()
-        frames.append(table.assign(data=name))
+        frames.append(frame.groupby(part).agg(gap_median_s=("gap", "median"), **found).reset_index().assign(data=name))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -340,12 +339,11 @@ def plot_half_life_change(table: pd.DataFrame, windows: dict[str, int], title: s
 def plot_history_worth(table: pd.DataFrame, title: str = "") -> Figure:
     """Expected NDCG@10 by how many of the latest items are told, the best and a trained model; ``memory_curves``."""
     figure, drawn = panels(table.replace({"world": {", ": ",\n"}}, regex=True), "world", 0.6, 3, each=2.3)
-    best = dict(label="the best there is", color="black", ls="--")
-    looks = {"best": best, "trained": dict(label="trained model", color=COLOURS[0])}
+    looks = dict(best=("the best there is", "black", "--"), trained=("trained model", COLOURS[0], "-"))
     for axis, _, rows in drawn:
-        for system, look in looks.items():
+        for system, (label, colour, line) in looks.items():
             own = rows[rows["system"] == system]
-            axis.plot(own["kept"], own["expected_ndcg@10"], marker="o", ms=4, **look)
+            axis.plot(own["kept"], own["expected_ndcg@10"], marker="o", ms=4, label=label, color=colour, ls=line)
         axis.set(xlabel="latest items told", xticks=[1, 5, 8, 12])
     drawn[0][0].set(ylabel="expected NDCG@10")
     drawn[-1][0].legend(frameon=False, fontsize=8, loc="lower right")

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from mmm4rec_lite.evaluation import STANDARD_ERRORS
+from mmm4rec_lite.significance import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.report import markdown
 from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, case_outcome
 from mmm4rec_lite.study.shop import FORMS

@@ -71,8 +71,7 @@ def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), ti
     """Rows of items, one under the other, such as what several systems recommend; frames as for ``strip`` by name."""
     most = max(map(len, rows.values()))
     figure = empty_figure(1.15 * most + 1.1, 1.55 * len(rows) + 0.3)
-    axes = figure.subplots(len(rows), most, squeeze=False)
-    for line, (name, items) in zip(axes, rows.items()):
+    for line, (name, items) in zip(figure.subplots(len(rows), most, squeeze=False), rows.items()):
         for axis, row in zip(line, items.itertuples()):
             _tile(axis, row, folder, row.item in marked, interpolation="nearest")
         for axis in line[len(items) :]:
@@ -128,8 +127,7 @@ def neighbour_grid(near: Frames, items: pd.DataFrame, folder: Folder, same: str 
         _tile(axis, shelf.loc[query], folder)
         axis.set_title("near this item:", fontsize=8)
     for row in pairs.itertuples():
-        line = queries.index(row.item) * len(near) + list(near).index(row.modality)
-        axis = figure.add_subplot(grid[line, row.rank])
+        axis = figure.add_subplot(grid[queries.index(row.item) * len(near) + list(near).index(row.modality), row.rank])
         alike = same is not None and shelf[same][row.item] == shelf[same][row.neighbour]
         _tile(axis, shelf.loc[row.neighbour], folder, alike, f"cosine {row.cosine:.2f}")
         if row.rank == 1:

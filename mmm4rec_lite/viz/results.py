@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from mmm4rec_lite.evaluation import STANDARD_ERRORS, significant
+from mmm4rec_lite.significance import STANDARD_ERRORS, significant
 from mmm4rec_lite.viz import style
 from mmm4rec_lite.viz.items import Names
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
@@ -146,7 +146,7 @@ def metric_bars(table: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -
 
 @styled
 def differences(table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "") -> Figure:
-    """Paired differences in NDCG@10 (``evaluation.paired``), rows named by ``label``, grey where not significant."""
+    """Paired differences in NDCG@10 (``significance.paired``), rows named by ``label``, grey where not significant."""
     table = table[table["standard_error"] > 0]
     figure, axis = panel(7, 1.2 + 0.34 * len(table))
     sure = significant(table["difference"], table["standard_error"])

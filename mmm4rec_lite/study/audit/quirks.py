@@ -7,8 +7,9 @@ import torch
 
 from mmm4rec_lite.analysis import relative_change
 from mmm4rec_lite.data import batch, leave_one_out, sample_rows
-from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, paired, rank_rows
+from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.models.losses import LOSSES
+from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
 from mmm4rec_lite.study.audit.trials import QUIRKS, Bench, fresh, trial, trials
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, SUPPORTED

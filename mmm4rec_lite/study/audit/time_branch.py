@@ -6,11 +6,12 @@ import torch
 from mmm4rec_lite import published
 from mmm4rec_lite.analysis import other_gaps, relative_change, steps
 from mmm4rec_lite.data import Batch, Split, batch, leave_one_out, sample_rows
-from mmm4rec_lite.evaluation import STANDARD_ERRORS, ndcg_per_row, paired
+from mmm4rec_lite.evaluation import ndcg_per_row
 from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.significance import STANDARD_ERRORS, paired
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
 from mmm4rec_lite.study.audit.trials import FORMS, Bench, fresh, trial, trials
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, PARTLY, SUPPORTED, graded

@@ -138,8 +138,7 @@ def film_models() -> dict[str, Recommender]:
 def film_batch() -> data.Batch:
     """The test users of the target domain whose history fills the window."""
     rows, window = data.leave_one_out(dataset().select(TARGET)), settings()[0].max_len
-    full = rows.test[rows.test - rows.sequences.first[rows.test] >= window]
-    return data.batch(rows.sequences, full, window)
+    return data.batch(rows.sequences, rows.test[rows.test - rows.sequences.first[rows.test] >= window], window)
 
 
 def sweep_options() -> dict[str, Any]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from mmm4rec_lite import published
-from mmm4rec_lite.evaluation import STANDARD_ERRORS
 from mmm4rec_lite.models.protocol import MATCHED, SCALES
+from mmm4rec_lite.significance import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.claims import claims_table
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
 from mmm4rec_lite.study.protocol.results import TITLES, display_name, listed, stopped_early, tidy, with_columns
@@ -182,7 +182,6 @@ def _below_popularity(rows, longer):
 
 def _published(dataset):
     """title -> NDCG@10 of the paper, as printed; empty for a dataset that it does not have."""
-    cells = published.paper(dataset=dataset, row="ndcg@10")
-    values = cells.set_index(["table", "column"])["value"]
+    values = published.paper(dataset=dataset, row="ndcg@10").set_index(["table", "column"])["value"]
     names = {TITLES[name]: (table, title) for table in (2, 3) for name, title in COLUMNS[table].items()}
     return {name: f"{values[cell]:.4f}" for name, cell in names.items() if cell in values.index}

@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite import published
-from mmm4rec_lite.evaluation import ndcg_per_row, paired
+from mmm4rec_lite.evaluation import ndcg_per_row
 from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.models.registry import MODELS, get_model
 from mmm4rec_lite.runs import Task, kept_ranks
+from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace

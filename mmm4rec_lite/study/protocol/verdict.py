@@ -1,7 +1,7 @@
 """One vocabulary and one rule for every verdict of the study: the paper's claims, the audit, the demo store.
 
 A claim is a list of cases, each of which has an outcome in the same words. A case counts when its difference is
-``evaluation.significant`` (two standard errors): in the claimed direction it is *supported*, in the other one
+``significance.significant`` (two standard errors): in the claimed direction it is *supported*, in the other one
 *contradicted*, and in between *inconclusive*. A case whose runs could not have supported the claim (cut before they
 converged, without the pre-training that the claim is about, one seed) is *not tested*, whatever its numbers say.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mmm4rec_lite.evaluation import significant
+from mmm4rec_lite.significance import significant
 
 SUPPORTED, PARTLY, CONTRADICTED = "supported", "partly supported", "contradicted"
 INCONCLUSIVE, NOT_TESTED = "inconclusive", "not tested"

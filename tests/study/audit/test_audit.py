@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mmm4rec_lite import runs
-from mmm4rec_lite.evaluation import paired
 from mmm4rec_lite.models.config import Quirks
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study import audit
@@ -43,14 +42,6 @@ def test_a_trial_is_kept_and_is_its_own(lamps, monkeypatch):
     assert torch.equal(ranks, same) and all(map(torch.equal, model.state_dict().values(), again.state_dict().values()))
     with pytest.raises(pytest.fail.Exception, match="trained again"):
         trial(lamps.shuffled(5), FORMS["no time"], 0)
-
-
-def test_differences_are_paired():
-    base = torch.tensor([[0.0, 1, 0, 1], [0, 1, 1, 1]])
-    table = paired({"base": base, "more": base + 0.25, "other": base.flip(1)}, "base").set_index("form")
-    assert table.loc["more", ["difference", "standard_error"]].tolist() == [0.25, 0]
-    assert table.loc["other", "difference"] == 0 and table.loc["other", "standard_error"] > 0.1
-    assert table.loc["base", "seed_spread"] == pytest.approx(torch.tensor([0.5, 0.75]).std().item())
 
 
 def test_bad_input_is_one_line(toy, tmp_path, random_features):
