@@ -1,0 +1,124 @@
+"""Golden numbers of the compared systems' public classes.
+
+A file holds what one public class computes in float64 from drawn weights: users, scores, candidates, losses. A module
+here per system says how that class's names and settings are called in this library: ``build(golden, **changes)`` gives
+our model with the file's sizes and weights, functions ``check_...(golden)`` hold it against the file's numbers.
+"""
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mmm4rec_lite.models.base import Batch, Catalogue, Recommender
+
+TOLERANCE = 1e-9
+SHARED = Path(__file__).parents[4] / "shared" / "reference" / "systems"
+ADAPTERS = sorted((name for _, name, _ in pkgutil.iter_modules(__path__)), key=len, reverse=True)
+# RecBole's transformer, as several systems have it: its names -> those of layers.Transformer below ``encoder``
+TRANSFORMER = {
+    r"^trm_encoder\.layer\.": "encoder.blocks.",
+    r"multi_head_attention\.dense": "attention.out",
+    r"multi_head_attention\.LayerNorm": "attention.norm",
+    r"multi_head_attention": "attention",
+    r"feed_forward\.dense_1": "feed_forward.inner",
+    r"feed_forward\.dense_2": "feed_forward.outer",
+    r"feed_forward\.LayerNorm": "feed_forward.norm",
+    r"^position_embedding\.": "encoder.positions.",
+    r"^LayerNorm\.": "encoder.norm.",
+}
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One file's values."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @property
+    def adapter(self) -> Any:
+        """The module of its system: the longest name that the file's system begins with; None where there is none."""
+        name = next((name for name in ADAPTERS if self.values["system"].startswith(name)), None)
+        return name and importlib.import_module(f"{__name__}.{name}")
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The public class's own settings."""
+        return self.values["config"]
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items' features."""
+        known = dict(self.values["catalogue"])
+        if "reworded" in known:
+            known["augmented_text"] = known.pop("reworded")
+        return Catalogue(**known)
+
+    @property
+    def window(self) -> int:
+        """Steps of a full history."""
+        return self.values["batches"]["full"]["items"].shape[1]
+
+    @property
+    def batches(self) -> dict[str, Batch]:
+        """Batches by name; a request comes with the latest interaction."""
+        last = lambda one: one["times"].gather(1, one["lengths"].unsqueeze(1) - 1).squeeze(1)
+        return {name: Batch(**one, requests=last(one)) for name, one in self.values["batches"].items()}
+
+    def close(self, ours: Any, *place: str) -> None:
+        """Assert that a value of ours is the file's at ``place``, such as "users", "short"."""
+        theirs = self.values
+        for name in place:
+            theirs = theirs[name]
+        told = lambda message: f"{self.path.name}, {', '.join(place)}: {message}"
+        torch.testing.assert_close(
+            torch.as_tensor(ours), torch.as_tensor(theirs), rtol=TOLERANCE, atol=TOLERANCE, msg=told
+        )
+
+
+def files() -> list[Path]:
+    """The files of $MMM4REC_GOLDENS, else the shared ones where they lie beside the checkout."""
+    folder = Path(os.environ.get("MMM4REC_GOLDENS", SHARED))
+    return sorted(folder.glob("*.pt"))
+
+
+def load(path: Path) -> Golden:
+    """One file."""
+    return Golden(path, torch.load(path, weights_only=True))
+
+
+def renamed(state: Mapping[str, torch.Tensor], rules: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Weights under other names: every rule (pattern -> replacement) in turn."""
+    out = {}
+    for name, value in state.items():
+        for pattern, replacement in rules.items():
+            name = re.sub(pattern, replacement, name)
+        out[name] = value
+    return out
+
+
+def filled(model: Recommender, weights: Mapping[str, torch.Tensor]) -> Recommender:
+    """The model in float64 with exactly these weights, for evaluation."""
+    model = model.double()
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def check_ranking(golden: Golden, model: Recommender, batches: Sequence[str] | None = None) -> None:
+    """Users, scores but the padding's, and the cross-entropy, of these batches (None: of all)."""
+    for name, one in golden.batches.items():
+        if batches is not None and name not in batches:
+            continue
+        users = model.users(one)
+        golden.close(users, "users", name)
+        scores, theirs = model.score(users), golden.values["scores"][name]
+        torch.testing.assert_close(scores[:, 1:], theirs[:, 1:], rtol=TOLERANCE, atol=TOLERANCE)
+        assert (scores[:, 0] == -torch.inf).all()
+        golden.close(model.losses(one, "scratch")["cross_entropy"], "losses", name, "cross-entropy")
