@@ -14,6 +14,7 @@ import torch
 
 from mmm4rec_lite.data import k_core, leave_one_out, statistics
 from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
+from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
@@ -23,25 +24,12 @@ from mmm4rec_lite.utils.errors import InputError
 FULL = "mmm4rec+id"  # the model of Tables 2, 4 and 5
 BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
 COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
-    2: {
-        "sasrec": "SASRec",
-        "mamba4rec": "Mamba4Rec",
-        "tim4rec": "TiM4Rec",
-        "bsarec": "BSARec",
-        "unisrec+id": "UniSRec",
-        "missrec+id": "MISSRec",
-        FULL: "MMM4Rec",
-    },
-    3: {
-        "sasrec_t": "SASRec_T",
-        "mamba4rec_t": "Mamba4Rec_T",
-        "tim4rec_t": "TiM4Rec_T",
-        "unisrec": "UniSRec",
-        "mmsrec": "MMSRec",
-        "missrec": "MISSRec",
-        "mmm4rec": "MMM4Rec",
-    },
-    6: {"unisrec": "UniSRec", "mmsrec": "MMSRec", "missrec": "MISSRec", "mmm4rec": "MMM4Rec"},
+    table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
+    for table, names in {
+        2: f"sasrec mamba4rec tim4rec bsarec unisrec+id missrec+id {FULL}",
+        3: "sasrec_t mamba4rec_t tim4rec_t unisrec mmsrec missrec mmm4rec",
+        6: "unisrec mmsrec missrec mmm4rec",
+    }.items()
 }
 VARIANTS: dict[str, dict[str, Any]] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs sources
     "": {},
