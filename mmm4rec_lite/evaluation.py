@@ -20,11 +20,13 @@ from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Scorer = Callable[[Batch], Float[Tensor, "B K"]]  # K = I + 1 rows of the catalogue, row 0 for padding
 Rows = Int[Tensor, " R"]  # positions in ``Sequences`` or, of each, its rank
+BLOCK = 2**24  # scores held at once, 64 MB: of a million items those of 16 users
 
 
 def count_ranks(scores: Float[Tensor, "B K"], targets: Int[Tensor, " B"]) -> Int[Tensor, " B"]:
     """Rank of each target, 1 is best, without sorting; a tie counts against it."""
-    return (scores >= scores.gather(1, targets.unsqueeze(1))).sum(1)  # itself, what is better, and what ties
+    above = scores >= scores.gather(1, targets.unsqueeze(1))  # itself, what is better, and what ties
+    return above.sum(1, dtype=torch.int32).long()  # torch copies what it sums into the sum's type first
 
 
 @torch.no_grad()
@@ -54,20 +56,21 @@ def rank_rows(
 ) -> Rows:
     """Ranks of the targets at ``rows`` (positions in ``sequences``), each after its latest ``max_len`` interactions.
 
+    ``batch_size``: at most, and fewer where the catalogue is so large that their scores would be more than ``BLOCK``.
     ``target_time``: show the target's own time stamp, as the public code does.
     """
     refuse(len(rows) == 0, "evaluate: no rows; no user of this split has a target with a history before it")
-    ranks = []
-    for chunk in tqdm(rows.split(batch_size), desc="rank", leave=False, disable=not progress):
+    ranks, size = [], max(1, min(batch_size, BLOCK // (sequences.item_count + 1)))
+    for chunk in tqdm(rows.split(size), desc="rank", leave=False, disable=not progress):
         one = batch(sequences, chunk, max_len, target_time=target_time)
         scores = score(one)
         targets = one.targets.to(scores.device)
         own = scores.gather(1, targets.unsqueeze(1))
-        if scores.isnan().any() or not own.isfinite().all():
+        if scores.max().isnan() or not own.isfinite().all():
             raise InputError("evaluate: the model's scores are not finite; training has diverged, lower lr")
         if filter_seen:
-            row, item = _history(sequences, chunk)
-            scores[row.to(scores.device), item.to(scores.device)] = -torch.inf
+            row, place = _spans(sequences.first[chunk], chunk)  # the whole history, not the window
+            scores[row.to(scores.device), sequences.items[place].to(scores.device)] = -torch.inf
             scores.scatter_(1, targets.unsqueeze(1), own)
         ranks.append(count_ranks(scores, targets).cpu())
     return torch.cat(ranks)
@@ -79,12 +82,10 @@ def rank_model(model: Recommender, sequences: Sequences, rows: Rows, filter_seen
     return rank_rows(model_scorer(model), sequences, rows, model.window, filter_seen, target_time=told)
 
 
-def _history(sequences, rows):
-    """(row in the batch, item) of every interaction before each target, the whole history, not the window."""
-    counts = rows - sequences.first[rows]
-    row = torch.arange(len(rows)).repeat_interleave(counts)
-    left = counts.cumsum(0).repeat_interleave(counts) - torch.arange(len(row))  # until the target
-    return row, sequences.items[rows.repeat_interleave(counts) - left]
+def _spans(start, end):
+    """(row, place) of every place from ``start`` to before ``end`` [R each], row after row."""
+    row = torch.arange(len(start)).repeat_interleave(end - start)
+    return row, torch.arange(len(row)) + (end - (end - start).cumsum(0))[row]
 
 
 def ndcg_per_row(ranks: Rows, k: int = 10) -> Float[Tensor, " R"]:
@@ -149,13 +150,25 @@ def popularity(sequences: Sequences, rows: Rows, n_items: int) -> Scorer:
 
 
 def markov(sequences: Sequences, rows: Rows, n_items: int) -> Scorer:
-    """First-order Markov chain: how often the item followed the latest one; ties in order of popularity."""
-    pairs = torch.zeros(n_items + 1, n_items + 1)
-    pairs.index_put_((sequences.items[rows - 1], sequences.items[rows]), torch.ones(len(rows)), accumulate=True)
-    counts = torch.bincount(sequences.items[rows], minlength=n_items + 1)
-    pairs += counts / (counts.sum() + 1)  # below 1, so that it only breaks ties
-    pairs[:, 0] = -torch.inf
-    return lambda batch: pairs[batch.items.gather(1, batch.lengths.unsqueeze(1) - 1).squeeze(1)]
+    """First-order Markov chain: how often the item followed the latest one; ties in order of popularity.
+
+    Only pairs that occur are kept, sorted, with their counts.
+    """
+    width = n_items + 1
+    pairs, follows = (sequences.items[rows - 1] * width + sequences.items[rows]).unique(return_counts=True)
+    start = torch.searchsorted(pairs, torch.arange(width + 1) * width)  # of an item's pairs
+    counts = torch.bincount(sequences.items[rows], minlength=width)
+    popular = counts / (counts.sum() + 1)  # below 1, so that it only breaks ties
+    popular[0] = -torch.inf
+
+    def score(batch):
+        latest = batch.items.gather(1, batch.lengths.unsqueeze(1) - 1).squeeze(1)
+        row, place = _spans(start[latest], start[latest + 1])
+        scores = popular.repeat(len(latest), 1)
+        scores[row, pairs[place] % width] += follows[place]
+        return scores
+
+    return score
 
 
 def user_history(dataset: Dataset, user: str, hide: int = 0) -> pd.DataFrame:

@@ -185,3 +185,36 @@ def test_scores_that_are_not_finite_are_refused_also_on_other_items_than_the_tar
 
     with pytest.raises(InputError, match="^evaluate: [^\n]*not finite[^\n]*$"):
         rank_rows(score, flat, rows, 8)
+
+
+# --- large catalogues ---
+
+
+def test_markov_equals_the_table_of_all_pairs_to_the_last_digit(toy_split):
+    flat, train = toy_split.sequences, toy_split.train
+    pairs, counts = torch.zeros(61, 61), torch.bincount(flat.items[train], minlength=61)
+    pairs.index_put_((flat.items[train - 1], flat.items[train]), torch.ones(len(train)), accumulate=True)
+    pairs += counts / (counts.sum() + 1)
+    pairs[:, 0] = -torch.inf
+    one = batch(flat, torch.cat([toy_split.test, train]), 8)
+    latest = one.items[torch.arange(len(one.items)), one.lengths - 1]
+    assert torch.equal(markov(flat, train, 60)(one), pairs[latest])
+    alone = markov(flat, train[:1], 60)  # most items were never followed
+    assert alone(one).floor().clamp(min=0).sum() == (latest == flat.items[train[0] - 1]).sum()
+
+
+def test_counting_baselines_do_not_grow_with_the_square_of_the_catalogue(toy_split):
+    one = batch(toy_split.sequences, toy_split.test[:2], 8)
+    for make in (popularity, markov):  # a table of all pairs would take 4 TB
+        assert make(toy_split.sequences, toy_split.train, 1_000_000)(one).shape == (2, 1_000_001)
+
+
+@pytest.mark.parametrize("block, most", [(1, 1), (61 * 3, 3), (61 * 3 + 60, 3), (61 * 40, 7)])
+@pytest.mark.parametrize("filter_seen", [False, True])
+def test_scores_are_held_in_blocks_and_ranks_stay(toy_split, monkeypatch, filter_seen, block, most):
+    flat, rows, score, seen = toy_split.sequences, toy_split.test, ties(), []
+    expected = rank_rows(score, flat, rows, 8, filter_seen)
+    monkeypatch.setattr("mmm4rec_lite.evaluation.BLOCK", block)
+    watched = lambda one: seen.append(len(one.items)) or score(one)
+    assert torch.equal(rank_rows(watched, flat, rows, 8, filter_seen, batch_size=7), expected)
+    assert max(seen) == most and sum(seen) == len(rows)
