@@ -67,8 +67,6 @@ class MISSRec(Recommender):
         d, rows = config.d_model, len(catalogue)
         real = torch.arange(rows, device=catalogue.has_image.device) > 0
         self.register_buffer("has_image", catalogue.has_image & real, persistent=False)
-        self.text = FeatureAdapter(catalogue.text, d)
-        self.image = FeatureAdapter(catalogue.image * self.has_image.unsqueeze(1), d)
         self.ids = IdTable(rows, d) if config.item_ids else None
         self.phi = nn.Parameter(torch.zeros(rows if config.fusion == "item" else ()))
         self.item_specific = ("ids.", "phi") if config.fusion == "item" else ("ids.",)
@@ -77,7 +75,12 @@ class MISSRec(Recommender):
         sizes = d, config.n_heads, config.n_layers // 2, config.n_layers // 2, config.d_ff, config.dropout
         self.transformer = nn.Transformer(*sizes, "gelu", layer_norm_eps=config.norm_eps, batch_first=True)
         self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
-        init_bert(self)  # attention's input maps keep torch's start, as released
+        init_bert(
+            self
+        )  # attention's input maps keep torch's start, as released, and so do the adapters: with a bias of
+        # 0, the unit vector of an item without an image would be taken at 0, where its gradient is endless
+        self.text = FeatureAdapter(catalogue.text, d)
+        self.image = FeatureAdapter(catalogue.image * self.has_image.unsqueeze(1), d)
         count = math.ceil(config.clusters * (rows - 1 + int(self.has_image.sum())))
         self.register_buffer("centroids", torch.zeros(count + 1, d))  # row 0 is padding
         self.register_buffer("interests", torch.zeros(rows, 2, dtype=torch.long))  # of text and image; 0: none

@@ -268,7 +268,9 @@ def initialise(model: Recommender) -> None:
     The published start, N(0, 0.02) throughout, leaves the time branch at nothing: a Tanhshrink of a tiny number, whose
     gradient is tinier still. Here alpha and Delta start around 1, convolutions and filters around the identity, so that
     D-hat has the size of D and gaps change the steps of eq. 6 from the first step on: longer ones mostly to larger
-    steps, though not in every head, and short gaps less than long.
+    steps, though not in every head, and short gaps less than long. The adapters of eq. 2 start with biases
+    U(+-1 / sqrt(inputs)): with 0, the unit vector of an item without an image, whose features are 0, is taken at 0,
+    where its gradient is endless.
     """
     published = model.config.quirks.published_init
     for module in model.modules():
@@ -279,8 +281,13 @@ def initialise(model: Recommender) -> None:
             module.A_log.data.uniform_(1, 16).log_()
             dt = torch.empty_like(module.step.bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
             module.step.bias.data = dt + torch.log(-torch.expm1(-dt))  # softplus(bias) = dt
-    if model.config.time and not published:
+    if published:
+        return
+    if model.config.time:
         init_time_branch(model)
+    for name, adapter in model.named_children():
+        if name.startswith("adapter_"):  # drawn last: all else starts as it would without
+            adapter.bias.data.uniform_(-(adapter.in_features**-0.5), adapter.in_features**-0.5)
 
 
 @torch.no_grad()

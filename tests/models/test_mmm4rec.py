@@ -356,6 +356,18 @@ def test_with_the_published_start_other_gaps_move_nothing(size):
         assert other_gaps_move(model) < 1e-5
 
 
+def test_the_published_start_has_an_endless_gradient_where_an_image_lacks():
+    """The adapters' biases, which all items without an image have for a vector: 0 there, drawn last here."""
+    fresh, published = (make(ModelConfig(quirks=Quirks(published_init=quirk))) for quirk in (False, True))
+    assert (published.adapter_image.bias == 0).all()
+    for adapter in (fresh.adapter_image, fresh.adapter_text):
+        assert 0.5 < adapter.bias.abs().max() * adapter.in_features**0.5 <= 1
+    for model, singular in ((fresh, False), (published, True)):
+        model.drop_images(torch.arange(ITEMS + 1) % 3 == 0)
+        one_loss(model, model.config)
+        assert (model.adapter_image.bias.grad.norm() > 1e6) == singular
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ALIVE)
 def test_the_first_gradient_wakes_every_step_size(size):
