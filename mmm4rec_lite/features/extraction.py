@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.features.store import Features, load_features
@@ -71,7 +70,10 @@ def extract(
     path = Path(path)
     refuse(path.is_dir(), f"{path} is a folder: give the path of a file to keep the features in")
     about = encoder.describe() | {"missing": missing}
-    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    if fabric is None:
+        from lightning_fabric import Fabric
+
+        fabric = Fabric(accelerator="cpu", devices=1)
     first = fabric.global_rank == 0
     progress = progress and first
     before = load_features(path) if path.exists() else None

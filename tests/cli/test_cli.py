@@ -19,7 +19,15 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import toy as make_toy
 
-TOY = str(make_toy.FOLDER)
+ROOT, TOY = Path(__file__).parents[2], str(make_toy.FOLDER)
+LOADED = """
+import sys
+from mmm4rec_lite.study.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
 
 
 def run(*arguments):
@@ -311,6 +319,24 @@ def test_the_installed_command_exits_with_2_and_one_line(tmp_path):
     done = subprocess.run([command, "data", "check", tmp_path / "nowhere"], capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == f"error: {tmp_path / 'nowhere'}: no such dataset folder\n"
+
+
+def loaded(*arguments):
+    """The modules that a process has loaded when the command is done."""
+    command = [sys.executable, "-c", LOADED, *map(str, arguments)]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stderr.split())
+
+
+@pytest.mark.parametrize("command", ["", "data import", "recommend", "audit"])
+def test_help_starts_nothing_heavy(command):
+    assert not {"torch", "numpy", "pandas", "pyarrow", "matplotlib"} & loaded(*command.split(), "--help")
+
+
+@pytest.mark.slow
+def test_recommend_starts_no_more_than_it_needs(features, target):
+    modules = loaded("recommend", target[0], "--user", "user01", *on("mugs", features))
+    assert {"torch", "pandas"} <= modules
+    assert not {"lightning_fabric", "torch._dynamo", "matplotlib", "PIL", "open_clip", "transformers"} & modules
 
 
 @pytest.mark.slow
