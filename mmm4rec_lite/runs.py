@@ -8,7 +8,7 @@ The folder of a finished run holds ``model.safetensors`` (weights, config, where
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite.data import Dataset, Split, global_time, leave_one_out, order_only, prefixes
+from mmm4rec_lite.data.dataset import category_table
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
@@ -71,14 +72,16 @@ class Task:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """What these data can feed: of "text", "image", "time"."""
+        """What these data can feed: of "text", "image", "time", "category"."""
         has = dict(text=self.catalogue.text.any(), image=self.catalogue.has_image.any())
-        return tuple(name for name, there in {**has, "time": not order_only(self.dataset)}.items() if there)
+        timed, known = not order_only(self.dataset), self.catalogue.categories is not None
+        return tuple(name for name, there in {**has, "time": timed, "category": known}.items() if there)
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """The items' features in the dataset's order, row 0 for padding."""
-        return self.features.catalogue(self.dataset.items["item"], self.augmented_text)
+        """The items' features and categories in the dataset's order, row 0 for padding."""
+        features = self.features.catalogue(self.dataset.items["item"], self.augmented_text)
+        return replace(features, categories=category_table(self.dataset.items))
 
     @cached_property
     def rows(self) -> Split:
@@ -87,9 +90,9 @@ class Task:
 
     @cached_property
     def digest(self) -> str:
-        """Of everything here that a run depends on, the sources apart."""
+        """Of everything here that a run depends on, the sources and what few models read apart."""
         rows = pd.util.hash_pandas_object(self.dataset.interactions, index=False).to_numpy().tobytes()
-        tables = [table for table in vars(self.catalogue).values() if table is not None]
+        tables = [table for name, table in vars(self.catalogue).items() if table is not None and name != "categories"]
         return digest(rows, list(self.dataset.items["item"]), self.split, *tables)
 
     def lacks(self, model: str, **changes: Any) -> str:
@@ -172,7 +175,8 @@ def run(
     config, training = protocol.settings(spec, stage, **changes)
     training = training.replace(seed=seed)
     weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
-    known = (task.digest, model, config, training, origin.get("run_id"), str(device()))
+    more = [task.catalogue.categories] if "category" in spec.reads else []
+    known = (task.digest, model, config, training, origin.get("run_id"), str(device()), *more)
     run_id = digest(*map(digest, known))[:12]
     folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
     if (folder / FILE).is_file():

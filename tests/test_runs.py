@@ -340,7 +340,7 @@ def test_what_is_not_known_is_refused_in_one_line(task, tmp_path):
 
 def test_data_without_times_feed_a_model_that_reads_none(task):
     done = run(timeless(task), "mmm4rec", time=False, **HOW)
-    assert not done.model.config.time and timeless(task).inputs == ("text", "image")
+    assert not done.model.config.time and timeless(task).inputs == ("text", "image", "category")
 
 
 # --- another start, another catalogue, another file ---

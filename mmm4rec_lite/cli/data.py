@@ -99,13 +99,15 @@ def data_import(
     title: Annotated[str | None, typer.Option(help="Column of titles.")] = None,
     text: Annotated[str | None, typer.Option(help="Columns of the text, with commas between.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of domains; one domain without it.")] = None,
+    category: Annotated[str | None, typer.Option(help="Column of categories, with | , ; or > between.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of paths below --images, or beside the items.")] = None,
     as_json: Json = False,
 ) -> None:
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
     from mmm4rec_lite.data.tabular import report
 
-    columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain, image=image)
+    columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain)
+    columns |= dict(category=category, image=image)
     dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, time_format=time_format, **columns)
     dataset.save(out)
     if not as_json:

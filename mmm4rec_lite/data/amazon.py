@@ -221,7 +221,7 @@ def _reviews(path):
 
 
 def _metadata(path, wanted, fields, progress):
-    """The ``wanted`` items [item, title, text, url], by their first lines in a file, all its ids, and counts."""
+    """The ``wanted`` items [item, title, text, url, categories], by their first lines, all ids, and counts."""
     rows, seen, counts = [], set[str](), dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)
@@ -235,9 +235,10 @@ def _metadata(path, wanted, fields, progress):
         if item in wanted and item not in seen:
             found = {field: field_text(data, field) for field in ("title", *fields)}
             text = " ".join(found[field].rstrip(". ") + "." for field in fields if found[field])
-            rows.append((item, found["title"] or item, text, image_url(data)))
+            categories = "|".join(field_parts(data, "categories"))
+            rows.append((item, found["title"] or item, text, image_url(data), categories))
         seen.add(item)
-    return pd.DataFrame(rows, columns=["item", "title", "text", "url"], dtype=str), seen, counts
+    return pd.DataFrame(rows, columns=["item", "title", "text", "url", "categories"], dtype=str), seen, counts
 
 
 def lines(path: Path) -> Iterator[bytes]:
@@ -268,11 +269,16 @@ def record(line: bytes) -> tuple[dict[Any, Any] | None, bool]:
 
 def field_text(data: Mapping[Any, Any], field: str) -> str:
     """A field of an item as clean text, "" if it has none; list entries are joined, repeats left out."""
+    text = " ".join(field_parts(data, field))[:LONGEST_TEXT]
+    return "" if "getTime()" in text else text  # a page's script was taken for the value
+
+
+def field_parts(data: Mapping[Any, Any], field: str) -> list[str]:
+    """The entries of a field as clean texts, repeats left out."""
     parts = _strings(next((data[key] for key in KEYS.get(field, (field,)) if data.get(key)), ""))
     if field == "brand":  # some are the page's own line, "by", a break, the brand
         parts = (re.sub(r"^\s*by\s*\n", "", part) for part in parts)
-    text = " ".join(part for part in dict.fromkeys(map(clean, parts)) if part)[:LONGEST_TEXT]
-    return "" if "getTime()" in text else text  # a page's script was taken for the value
+    return [part for part in dict.fromkeys(map(clean, parts)) if part]
 
 
 def clean(text: str) -> str:

@@ -3,7 +3,8 @@
 ``interactions.parquet``  user (string), item (string), timestamp (integer, seconds since 1970). The order of the rows
                           decides between interactions of one user at the same second.
 ``items.parquet``         item (unique), title, text (what a text encoder reads), image (path relative to the folder,
-                          null where there is none), domain. All strings. Row i is item index i + 1; 0 is padding.
+                          null where there is none), domain, categories (optional; several with "|" between). All
+                          strings. Row i is item index i + 1; 0 is padding.
 ``dataset.json``          ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
 ``images/``               optional; any path below the folder will do.
 """
@@ -20,9 +21,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mmm4rec_lite.data.schema import check_tables, read_table
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.typing import Bool, Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +35,8 @@ class Dataset:
     Parameters
     ----------
     interactions : user, item, timestamp (int64 seconds), sorted by user (as a string), then time, then the tie rule
-    items : item, title, text, image (str or None, relative to ``folder``), domain; row i is item index i + 1
+    items : item, title, text, image (str or None, relative to ``folder``), domain, categories (with "|" between, or
+        ""); row i is item index i + 1
     info : source, terms, tie rule
 
     Examples
@@ -174,6 +178,16 @@ def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Data
     draw, texts = np.random.default_rng(seed), map(str.split, dataset.items["text"])
     fewer = [list(compress(words, draw.random(len(words)) >= share)) or words[:1] for words in texts]
     return replace(dataset, items=dataset.items.assign(text=list(map(" ".join, fewer))))
+
+
+def category_table(items: pd.DataFrame, most: int = 500) -> Bool[Tensor, "K C"] | None:
+    """Which items (rows of `Dataset.items`, behind row 0 for padding) have which of the ``most`` common categories."""
+    one = items["categories"].str.split("|").reset_index(drop=True).explode().str.strip()
+    names = one[one != ""].value_counts().sort_index().sort_values(ascending=False, kind="stable").index[:most]
+    place = names.get_indexer(one)
+    table = np.zeros((len(items) + 1, len(names)), dtype=bool)
+    table[one.index[place >= 0] + 1, place[place >= 0]] = True
+    return torch.from_numpy(table) if len(names) else None
 
 
 def union(datasets: Sequence[Dataset], name: str) -> Dataset:

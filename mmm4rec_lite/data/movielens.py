@@ -66,6 +66,7 @@ def movielens_100k(posters: Path | str | None = None, ties: str = "line", seed: 
     """
     ratings, films = _tables(cache_dir("movielens-100k"))
     films["text"] = films["title"] + ". " + films["genres"].str.replace("|", ", ") + "."
+    films["categories"] = films["genres"]
     films["domain"] = films["genres"].str.split("|").str[0].map(DOMAINS).fillna("adventure")
     films["image"] = folder = None
     if posters is not None:

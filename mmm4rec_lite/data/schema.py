@@ -10,7 +10,7 @@ from pandas.api.types import is_integer_dtype, is_string_dtype
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 INTERACTIONS = ["user", "item", "timestamp"]
-ITEMS = ["item", "title", "text", "image", "domain"]
+ITEMS = ["item", "title", "text", "image", "domain", "categories"]  # the last may be missing: nothing is known then
 TYPES = {"timestamp": "int64", "image": object}  # all else: str
 TIMES, STRINGS = (is_integer_dtype, "integers (seconds since 1970)"), (is_string_dtype, "strings")
 LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times more
@@ -29,6 +29,7 @@ def check_tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The two tables with exactly their columns and types; an InputError names a table as ``where(table)``."""
     rows_at, items_at = where("interactions"), where("items")
+    items = items.assign(categories=items["categories"].fillna("") if "categories" in items else "")
     interactions, items = _columns(interactions, INTERACTIONS, rows_at), _columns(items, ITEMS, items_at)
     first, last = interactions["timestamp"].agg(["min", "max"])
     if last > LATEST or first < 0:

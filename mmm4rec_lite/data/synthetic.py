@@ -211,7 +211,8 @@ def make_store(
             assets.draw(shelf, image[shelf.index], Path(folder), number, _random(truth.config, name, "pictures"))
     about = {"source": "made up by mmm4rec_lite.data.synthetic", "terms": "free for any use"}
     info = {**about, "store": asdict(truth.config), "domains": list(truth.domains)}
-    items = items.assign(image=image, **pd.concat(words))
+    department = np.array(assets.SHAPES)[items["shape"], 0]  # the true one, as a shop knows where a thing stands
+    items = items.assign(image=image, categories=department, **pd.concat(words))
     return Dataset.from_frames("store", pd.concat(rows, ignore_index=True), items, folder, info)
 
 

@@ -35,6 +35,7 @@ def import_tables(
     title: str | None = None,
     text: str | Sequence[str] | None = None,
     domain: str | None = None,
+    category: str | None = None,
     image: str | None = None,
 ) -> Dataset:
     """A `Dataset` from two tables, with a report in its ``info["import"]``; InputError says what to name or mend.
@@ -45,8 +46,8 @@ def import_tables(
     images : folder of pictures: named ``<item id>.<jpg, png, webp...>``, or as the image column says
     name : of the dataset; also the domain where there is no domain column
     k : the k-core; 1 keeps every user and item, also items that nobody took
-    user, item, time, title, domain, image : column names; None finds the usual ones (`columns.NAMES`); paths of
-        images are relative to ``images``, or to the items' table
+    user, item, time, title, domain, category, image : column names; None finds the usual ones (`columns.NAMES`);
+        several categories have "|", ",", ";" or ">" between; images are relative to ``images``, or to the items' table
     text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
     order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines
     time_format : as in `reading.read_times`; None finds it out
@@ -69,7 +70,7 @@ def import_tables(
     goods.columns["text"] = _texts(goods, text)
     if faults := log.lacks(*log.columns) + goods.lacks("item", "text"):
         raise InputError("; ".join(faults))
-    goods.find(domain=domain, image=image)
+    goods.find(domain=domain, category=category, image=image)
     shelf = _shelf(goods, name)
     shelf["image"], folder = _pictures(goods, shelf["item"], images)
     rows, times = _clean(log, shelf["item"], time_format)
@@ -196,7 +197,8 @@ def _shelf(goods, name):
     domain = domain.fillna("unknown" if goods.columns["domain"] else name)
     goods.notes["without text"] = int((text == "").sum())
     goods.notes[f"texts cut at {LONGEST} characters"] = int((text.str.len() >= LONGEST).sum())
-    return pd.DataFrame({"item": ids, "title": title, "text": text.str[:LONGEST], "domain": domain})
+    kinds = goods.text(goods.columns["category"], ids.index).fillna("").str.replace(r"\s*[|,;>]\s*", "|", regex=True)
+    return pd.DataFrame(dict(item=ids, title=title, text=text.str[:LONGEST], domain=domain, categories=kinds))
 
 
 def _pictures(goods, ids, images):

@@ -52,6 +52,7 @@ class Catalogue:
     image: Float[Tensor, "K V"]
     has_image: Bool[Tensor, " K"]
     augmented_text: Float[Tensor, "K T"] | None = None  # of texts that lost some words, for two pre-trainings
+    categories: Bool[Tensor, "K C"] | None = None  # which items have which categories, where any are known
 
     def __len__(self) -> int:
         return len(self.text)

@@ -29,7 +29,7 @@ class ModelSpec:
 
     name: str
     title: str  # in tables
-    reads: tuple[str, ...]  # of "id", "text", "image", "time"
+    reads: tuple[str, ...]  # of "id", "text", "image", "time", "category"
     build: Callable[..., Recommender]  # (config, catalogue) -> model
     config: Config
     training: TrainConfig
@@ -128,7 +128,7 @@ def build_model(name: str, catalogue: Catalogue, config: Config | None = None) -
 
 
 def missing_inputs(spec: ModelSpec, available: Collection[str]) -> str:
-    """Why data with what is ``available`` of "text", "image", "time" cannot feed the model; "" where they can."""
+    """Why data with what is ``available`` of ``ModelSpec.reads`` cannot feed the model; "" where they can."""
     lost = [name for name in spec.reads if name not in ("id", *available)]
     return f"{spec.name} reads {', '.join(spec.reads)}; these data have no {' and no '.join(lost)}" if lost else ""
 

@@ -185,6 +185,8 @@ def test_metadata_of_every_kind(tmp_path):
     assert (titles["B2"], texts["B2"]) == ("B2", "Deep Down Nested.")
     assert (titles["B3"], texts["B3"]) == ("B3", "")
     assert texts["B4"] == "x" * LONGEST_TEXT + ". Things Small. Ember."
+    kinds = dataset.items.set_index("item")["categories"]
+    assert kinds[["B0", "B2", "B3"]].tolist() == ["Things|Small", "Deep|Down|Nested", ""]
     assert texts["B5"].startswith("bad") and texts["B5"].encode()
     assert dict(urls.to_numpy()) == {"B2": "http://host/b2.jpg", "B5": "https://host/big.jpg"}
     assert dataset.info["items"] == {"without title": 2, "without text": 1, "with image URL": 2}

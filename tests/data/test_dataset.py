@@ -24,6 +24,7 @@ from mmm4rec_lite.data import (
     tie_share,
     union,
 )
+from mmm4rec_lite.data.dataset import category_table
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -41,6 +42,7 @@ def frames(rows=600, users=20, items=15, seed=0, prefix="i"):
     films["title"] = films["text"] = "film " + films["item"]
     films["image"] = None
     films["domain"] = ["xy"[n % 2] for n in range(items)]
+    films["categories"] = [["", "drama", "war|drama"][n % 3] for n in range(items)]
     return interactions, films
 
 
@@ -196,6 +198,21 @@ def pictured(tmp_path):
         films.loc[n, "image"] = f"images/{n}.jpg"
     Dataset.from_frames("toy", interactions, films, source, {"source": "dice"}).save(tmp_path / "toy")
     return tmp_path / "toy"
+
+
+def test_categories_become_columns_the_commonest_first():
+    items = frames(items=7)[1]
+    expected = [[False, False], [False, False], [True, False], [True, True]]
+    assert category_table(items)[:4].tolist() == expected and len(category_table(items)) == 8
+    assert category_table(items, most=1)[:4].tolist() == [row[:1] for row in expected]
+    assert category_table(items[items["categories"] == ""]) is None
+
+
+def test_a_folder_without_categories_is_read(tmp_path):
+    make().save(tmp_path / "old")
+    file = tmp_path / "old" / "items.parquet"
+    pd.read_parquet(file).drop(columns="categories").to_parquet(file)
+    assert set(load_dataset(tmp_path / "old").items["categories"]) == {""}
 
 
 def test_save_and_load_give_the_same(pictured, tmp_path):

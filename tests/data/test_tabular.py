@@ -145,7 +145,15 @@ def test_named_columns_go_before_usual_ones():
         log, goods, k=1, user="who", item="what", time="when", title="head", text="body, more", domain="kind"
     )
     assert triples(dataset) == [("a", "x", T)]
-    assert dataset.items.loc[0].tolist() == ["x", "Yes", "B. M", None, "k"]
+    assert dataset.items.loc[0].tolist() == ["x", "Yes", "B. M", None, "k", ""]
+
+
+@pytest.mark.parametrize("one", ["Garden, Hoses", " Garden ;Hoses ", ["Garden", "Hoses"], "Garden> Hoses"])
+def test_categories_of_every_form(one):
+    goods = pd.DataFrame({"item": ["x", "y"], "title": ["T", "U"], "genres": [one, None], "shelf": ["A", "B"]})
+    log = rows(("a", "x", T), ("a", "y", T))
+    assert import_tables(log, goods, k=1).items["categories"].tolist() == ["Garden|Hoses", ""]
+    assert import_tables(log, goods, k=1, category="shelf").items["categories"].tolist() == ["A", "B"]
 
 
 @pytest.mark.parametrize(

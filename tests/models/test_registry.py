@@ -32,6 +32,7 @@ COUNTS = {
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
 
+MODALITIES = ("text", "image", "time", "category")
 # what there is beside, or instead of, one cross-entropy
 TERMS = {
     ("unisrec", "pretrain"): {"sequence_item", "sequence_sequence"},
@@ -132,7 +133,7 @@ ADAPTERS = {
 def test_text_and_image_of_one_width_enter_their_own_adapters(name, toy_split):
     """Texts are positive and images negative, so a swap shows, which a model of equal widths would pass over."""
     noise = torch.rand(toy_split.sequences.item_count + 1, 12) + 1
-    catalogue, seen = Catalogue(noise, -noise, torch.ones(len(noise), dtype=torch.bool)), {}
+    catalogue, seen = Catalogue(noise, -noise, noise[:, 0] > 0, categories=noise > 1.5), {}
     model = made(name, catalogue).eval()
     adapters = dict(zip(("text", "image"), ADAPTERS.get(name.removesuffix("+id"), ())))
     assert set(adapters) == set(get_model(name).reads) & {"text", "image"}
@@ -269,7 +270,7 @@ def test_the_list_has_all_systems_and_is_plain():
     lines = json.loads(json.dumps(list_models(widths=(16,))))
     assert [line["name"] for line in lines] == list(MODELS)
     for line in lines:
-        assert set(line["modalities"]) <= {"id", "text", "image", "time"} and line["paper"] and line["title"]
+        assert set(line["modalities"]) <= {"id", *MODALITIES} and line["paper"] and line["title"]
         assert line["stages"] in (["scratch"], ["scratch", "pretrain", "finetune"])
         assert line["parameters"] == {"16": get_model(line["name"]).count_parameters(16)}
 
@@ -292,9 +293,9 @@ def test_a_form_with_ids_is_refused_where_there_is_no_choice(name):
 def test_unfit_says_what_is_missing():
     for name in NAMES:
         system = get_model(name)
-        assert missing_inputs(system, ("text", "image", "time")) == ""
-        for lost in ("text", "image", "time"):
-            why = missing_inputs(system, {"text", "image", "time"} - {lost})
+        assert missing_inputs(system, MODALITIES) == ""
+        for lost in MODALITIES:
+            why = missing_inputs(system, set(MODALITIES) - {lost})
             assert (lost in system.reads) == bool(why) and "\n" not in why
             assert not why or (why.startswith(f"{name} reads ") and why.endswith(f"have no {lost}"))
     assert missing_inputs(MODELS["mmm4rec"], ()).endswith("these data have no text and no image and no time")

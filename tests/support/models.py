@@ -19,7 +19,8 @@ def drawn(rows, seed=0):
     """A catalogue of noise in which every fourth item has no image."""
     g = torch.Generator().manual_seed(seed)
     text, image, augmented_text = torch.randn(3, rows, 12, generator=g)
-    return Catalogue(text, image, torch.arange(rows) % 4 > 0, augmented_text)
+    categories = torch.rand(rows, 5, generator=g) < 0.3
+    return Catalogue(text, image, torch.arange(rows) % 4 > 0, augmented_text, categories)
 
 
 def made(name, catalogue, stage="scratch", width=16, **changes):

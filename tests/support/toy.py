@@ -36,7 +36,7 @@ def make_toy(folder, seed=0):
                 image = None if len(items) in bare else f"images/{item}.png"
                 if image:
                     draw_item(Path(folder, image), domain, kinds.index(kind), COLOURS[colour])
-                items.append((item, title, f"{title}. One of our {kind} {domain}, in {colour}.", image, domain))
+                items.append((item, title, f"{title}. One of our {kind} {domain}, in {colour}.", image, domain, kind))
     rows = []
     for user in range(80):
         for domain in KINDS if user % 8 == 7 else [list(KINDS)[user % 2]]:  # every eighth user buys both
@@ -51,10 +51,11 @@ def make_toy(folder, seed=0):
                     pause = 0  # a tie
                 kind = draw.randrange(6) if draw.random() < 0.1 else (kind + (1 if pause < HOUR else 2)) % 6
                 time += pause
+    columns = ["item", "title", "text", "image", "domain", "categories"]
     return Dataset.from_frames(
         "toy",
         pd.DataFrame(rows, columns=["user", "item", "timestamp"]),
-        pd.DataFrame(items, columns=["item", "title", "text", "image", "domain"]).astype({"image": object}),
+        pd.DataFrame(items, columns=columns).astype({"image": object}),
         folder,
         info={"source": "made up by tests/support/toy.py, seed 0", "terms": "free for any use"},
     )
