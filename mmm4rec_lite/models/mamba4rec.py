@@ -53,18 +53,28 @@ class MambaEncoder(nn.Module):
         return last_state(self.layers(self.norm(self.dropout(x))), batch.lengths)
 
 
-class MambaLayer(nn.Module):
-    """LN(x + Drop(Mamba(x))), then feed-forward. A layer alone has no skip over Mamba."""
+class MambaMixer(nn.Module):
+    """LN(x + Drop(Mamba(x))). A layer alone has no skip over Mamba."""
 
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
-        self.mamba, self.feed_forward = MambaBlock(config), FeedForward(config, inner_dropout=True)
+        self.mamba, self.skip = MambaBlock(config), config.n_layers > 1
         self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
-        self.skip = config.n_layers > 1
 
     def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
         y = self.dropout(self.mamba(x))
-        return self.feed_forward(self.norm(x + y if self.skip else y))
+        return self.norm(x + y if self.skip else y)
+
+
+class MambaLayer(MambaMixer):
+    """The same, then feed-forward."""
+
+    def __init__(self, config: Mamba4RecConfig):
+        super().__init__(config)
+        self.feed_forward = FeedForward(config, inner_dropout=True)
+
+    def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
+        return self.feed_forward(super().forward(x))
 
 
 class MambaBlock(nn.Module):

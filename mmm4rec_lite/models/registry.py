@@ -12,6 +12,7 @@ import torch
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
 from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConfig, TrainConfig
+from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
@@ -62,11 +63,14 @@ class ModelSpec:
 
 _OWN = "MMM4Rec's own variant, Table 3"
 _ID, _TEXT, _BOTH, _ALL = ("id",), ("text",), ("text", "image"), ("text", "image", "time")
+_EACH = ("id", *_BOTH)
 _WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
 _MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
+_M3 = M3RecConfig(d_model=256, d_ff=1024)
 _MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
 _ADAM_512 = _ADAM.replace(batch_size=512)
+_M3REC = _ADAM_512.replace(accumulate=4, patience=5)
 _SASREC_T = _ADAM_512.replace(accumulate=8, lr=2.5e-4, weight_decay=1e-3)
 _BSAREC = _ADAM.replace(weight_decay=1e-4, metric="recall@10")
 _ADAMW = _ADAM.replace(optimizer="adamw", epochs=500, batch_size=1024, weight_decay=0.01)
@@ -83,6 +87,7 @@ _SPECS = (
     ModelSpec("tim4rec", "TiM4Rec", ("id", "time"), tim4rec, TIM4REC, _ADAM, "Fan et al., 2024, arXiv 2409.16182"),
     ModelSpec("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.replace(n_groups=1), _ADAM, _OWN),
     ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
+    ModelSpec("m3rec", "M3Rec", _EACH, M3Rec, _M3, _M3REC, "Guo et al., ICASSP 2025"),
     ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
     ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER),

@@ -34,6 +34,7 @@ FAMILIES = {
     **{f"sasrec{end}": "attention" for end in ("", "_t")},
     **{f"{name}{end}": "Mamba" for name in ("mamba4rec", "tim4rec") for end in ("", "_t")},
     "bsarec": "frequency",
+    "m3rec": "Mamba, multi-modal",
     "unisrec": "pre-trained",
     **{name: "pre-trained, multi-modal" for name in ("mmsrec", "missrec")},
     "mmm4rec": "Mamba, pre-trained, multi-modal",

@@ -28,6 +28,7 @@ COUNTS = {
     "tim4rec": (157_248, 1_994_256),
     "tim4rec_t": (179_584, 2_090_512),
     "bsarec": (103_680, 1_594_368),
+    "m3rec": (384_258, 4_609_026),
     "unisrec": (514_944, 3_184_128),
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
@@ -122,6 +123,7 @@ def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop)
 # the parts that text and image features enter, MMSRec's in the order of its two tokens
 ADAPTERS = {
     "mmm4rec": ("adapter_text", "adapter_image"),
+    "m3rec": ("text.linear", "image.linear"),
     "missrec": ("text.linear", "image.linear"),
     "mmsrec": ("features.1.linear", "features.0.linear"),
     "unisrec": ("adaptor",),
@@ -259,6 +261,7 @@ def test_a_table_with_a_row_per_item_is_not_counted(shop):
             "mamba4rec": 1,
             "tim4rec": 1,
             "bsarec": 1,
+            "m3rec": 1,
             "unisrec+id": 1,
             "missrec+id": 1,
             "mmm4rec+id": 2,

@@ -26,7 +26,7 @@ BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
 COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
     table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
     for table, names in {
-        2: f"sasrec mamba4rec tim4rec bsarec unisrec+id missrec+id {FULL}",
+        2: f"sasrec mamba4rec tim4rec bsarec m3rec unisrec+id missrec+id {FULL}",
         3: "sasrec_t mamba4rec_t tim4rec_t unisrec mmsrec missrec mmm4rec",
         6: "unisrec mmsrec missrec mmm4rec",
     }.items()

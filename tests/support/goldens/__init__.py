@@ -33,6 +33,17 @@ TRANSFORMER = {
     r"^position_embedding\.": "encoder.positions.",
     r"^LayerNorm\.": "encoder.norm.",
 }
+# Mamba's own names -> those of mamba4rec.MambaBlock
+MAMBA = {
+    r"mamba\.D$": "mamba.D_skip",
+    r"mamba\.conv1d\.": "mamba.conv.",
+    r"mamba\.dt_proj\.bias": "mamba.b_dt",
+    r"mamba\.dt_proj\.": "mamba.W_dt.",
+    r"mamba\.(in|x|out)_proj\.": r"mamba.W_\1.",
+    r"\.w_1\.": ".inner.",
+    r"\.w_2\.": ".outer.",
+    r"\.LayerNorm\.": ".norm.",
+}
 
 
 @dataclass(frozen=True)

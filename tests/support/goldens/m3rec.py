@@ -1,0 +1,71 @@
+"""M3Rec: the authors' class, with the features loaded after construction, and what it gives no gradient."""
+
+import torch
+
+from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
+from tests.support.goldens import MAMBA, Golden, check_ranking, filled, renamed
+
+ITEMS = {
+    r"^img_alpha$": "alpha",
+    r"^text_beta$": "beta",
+    r"^item_embedding\.": "items.ids.",
+    r"^(img|text)_trans\.0\.": r"\1.linear.",
+    r"^(img|text)_trans\.2\.": r"\1.outer.",
+    r"^(id|img|text)_mamba_ffn\.(\d+)\.": r"\1_stream.experts.\2.",
+    r"^(img|text)_LayerNorm\.": r"\1_stream.norm.",
+    r"^LayerNorm\.": "id_stream.norm.",
+    r"^mamba_block\.": "mixers.",
+    r"^img": "image",
+}
+
+
+def build(golden: Golden, **changes: object) -> M3Rec:
+    """Our model, sized and filled as the file says."""
+    given = golden.config
+    sizes = {name: given[name] for name in ("d_state", "d_conv", "expand")}
+    sizes |= dict(d_model=given["hidden_size"], d_ff=4 * given["hidden_size"], n_layers=given["num_layers"])
+    config = M3RecConfig(**sizes, max_len=golden.window, dropout=0.0, **changes)
+    return filled(M3Rec(config, golden.catalogue), renamed(golden.values["state"], ITEMS | MAMBA))
+
+
+def check_ranks_as_released(golden: Golden) -> None:
+    """Users, scores, candidates and cross-entropy of all rows, whatever no_grad hides."""
+    for detached in (False, True):
+        model = build(golden, detach_shared=detached)
+        check_ranking(golden, model)
+        golden.close(model.candidates(), "candidates")
+
+
+def check_padding_competes_as_released(golden: Golden) -> None:
+    """The same cross-entropy with row 0 among the candidates."""
+    model = build(golden)
+    model.rank_padding = True
+    for name, one in golden.batches.items():
+        loss = model.losses(one, "scratch")["cross_entropy"]
+        golden.close(loss, "losses", name, "cross-entropy, padding competes")
+
+
+def check_gradients_as_released(golden: Golden) -> None:
+    """Their norms with ``detach_shared``, which hides what the release never trains; without it all have one."""
+    reached = {}
+    for detached in (True, False):
+        model = build(golden, detach_shared=detached)
+        model.losses(golden.batches["short"], "scratch")["cross_entropy"].backward()
+        reached[detached] = {name for name, p in model.named_parameters() if p.grad is not None}
+        if detached:
+            for theirs, norm in golden.values["gradient_norms"].items():
+                if theirs != "what" and norm is not None:
+                    (ours,) = renamed({theirs: norm}, ITEMS | MAMBA)
+                    golden.close(model.get_parameter(ours).grad.norm(), "gradient_norms", theirs)
+    unreached = set(renamed(dict.fromkeys(golden.values["unreached"]), ITEMS | MAMBA))
+    assert reached[True] == {name for name, _ in model.named_parameters()} - unreached
+    assert reached[False] == reached[True] | unreached
+
+
+def check_features_are_overwritten_as_released(golden: Golden) -> None:
+    """Both tables are noise of 0.02 then, and the file's features are not."""
+    model = M3Rec(build(golden).config.replace(features_overwritten=True), golden.catalogue)
+    theirs = golden.values["as_released"]["standard deviation of the feature table after construction"]
+    for adapter, features in ((model.image, golden.catalogue.image), (model.text, golden.catalogue.text)):
+        assert abs(adapter.features.std() - theirs) < 0.002 < features.std() / 10
+    assert torch.equal(build(golden).text.features, golden.catalogue.text)
