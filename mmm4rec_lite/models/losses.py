@@ -22,11 +22,16 @@ def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Floa
     return F.linear_cross_entropy(users, candidates, targets, options=chunks)
 
 
-def in_batch(logits: Float[Tensor, "B B"], targets: Targets, copies_compete: bool = False) -> Float[Tensor, ""]:
-    """InfoNCE, a row's own target on the diagonal; others' copies of it are no negatives, unless ``copies_compete``."""
+def in_batch(
+    logits: Float[Tensor, "B B"], targets: Targets, copies_compete: bool = False, muted: float = -torch.inf
+) -> Float[Tensor, ""]:
+    """InfoNCE, a row's own target on the diagonal; others' copies of it are no negatives, unless ``copies_compete``.
+
+    ``muted``: the copies' logit; 0 in several releases, where each so adds e^0 to the denominator.
+    """
     if not copies_compete:
         copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
-        logits = logits.masked_fill(copies, -torch.inf)  # some published code: 0, which still counts
+        logits = logits.masked_fill(copies, muted)
     return F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
 
 

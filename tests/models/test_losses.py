@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.losses import full_loss, in_batch, in_batch_loss
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 
 ITEMS = 60
@@ -46,6 +46,17 @@ def test_in_batch_loss_equals_a_loop_where_copies_of_the_target_are_no_negatives
         total -= torch.log_softmax(torch.stack([user @ candidates[target], *wrong]), 0)[0]
     assert len(targets.unique()) < 12
     assert in_batch_loss(model, users, targets).item() == pytest.approx((total / 12).item(), abs=1e-10)
+
+
+def test_muted_copies_add_what_they_are_given():
+    logits, targets = torch.randn(3, 3), torch.tensor([4, 5, 4])
+    rows = [
+        torch.tensor([logits[0, 0], logits[0, 1], 0]),
+        logits[1].roll(-1),
+        torch.tensor([logits[2, 2], logits[2, 1], 0]),
+    ]
+    expected = -torch.stack([row.log_softmax(0)[0] for row in rows]).mean()
+    torch.testing.assert_close(in_batch(logits, targets, muted=0.0), expected)
 
 
 def test_a_batch_of_one_target_only_has_no_loss_and_finite_gradients():
