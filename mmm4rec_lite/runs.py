@@ -142,7 +142,7 @@ def run(
     out : the run's folder; by default one below ``runs/`` whose name depends on everything that the run depends on
     stage : "pretrain" as ``pretrain`` does; by default "finetune" where there is a start, else "scratch"
     start : a run of ``pretrain``, or its folder, to fine-tune
-    pretrained : pre-train on the task's sources first
+    pretrained : pre-train first, on the task's sources (S3-Rec: on its own training part)
     changes : fields of the model's config or of ``TrainConfig``
 
     Returns
@@ -168,10 +168,11 @@ def run(
     if "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs:
         raise InputError(f"{task.dataset.name}: {task.lacks(model)}; train with time=False, or take another model")
     if pretrained:
-        if task.sources is None:
+        sources = task if spec.own_domain else task.sources
+        if sources is None:
             raise InputError(f"{model}: these data have no source domains")
         first = None if out is None else Path(out, "pretraining")
-        start = pretrain(task.sources, model, protocol, first, seed=seed, progress=progress, **changes)
+        start = pretrain(sources, model, protocol, first, seed=seed, progress=progress, **changes)
     config, training = protocol.settings(spec, stage, **changes)
     training = training.replace(seed=seed)
     weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
@@ -214,7 +215,8 @@ def pretrain(
     """Pre-train a model on every prefix of every user, without validation; ``more``: what ``run`` takes besides.
 
     All interactions are used, as in the paper, also those later than a target domain's test interactions. What has a
-    row per item and what belongs to one way of serving is left to fine-tuning.
+    row per item and what belongs to one way of serving is left to fine-tuning. S3-Rec alone pre-trains on
+    the training part of its own domain, and keeps all weights for fine-tuning there.
 
     Parameters
     ----------
@@ -324,6 +326,9 @@ def _weights_of(start, task, spec, config):
     folder = start.folder if isinstance(start, Run) else Path(start)
     tensors, notes = _read(folder)
     task.features.require_encoder(notes["encoder"]["fingerprint"], notes["encoder"]["name"])
+    if spec.own_domain and (notes["catalogue"], notes["record"]["split"]) != (_catalogue(task), task.split):
+        told = f"{spec.name} goes on where it was pre-trained, on the same items and split"
+        raise InputError(f"{folder}: pre-trained on others; {told}")
     free, asked, known = {*spec.pretraining, spec.ids}, asdict(config), notes["config"]
     differ = {name for name in asked.keys() | known if asked.get(name) != known.get(name)} - free
     if differ or notes["model"].removesuffix("+id") != spec.name.removesuffix("+id"):
@@ -336,9 +341,14 @@ def _weights_of(start, task, spec, config):
 def _initial(task, spec, config, stage, seed, weights):
     """(model, rows) as training finds them."""
     torch.manual_seed(seed)
-    model, rows = spec.build(config, task.catalogue), prefixes(task.dataset) if stage == "pretrain" else task.rows
+    model, rows = spec.build(config, task.catalogue), task.rows
+    if stage == "pretrain":  # nothing is held out, though only what is not may be seen
+        none = rows.test[:0]
+        rows = replace(rows, valid=none, test=none) if spec.own_domain else prefixes(task.dataset)
     fit_gaps(model, rows)
-    if weights is not None:
+    if weights is not None and spec.own_domain:
+        model.load_state_dict({name: weights[name] for name in model.state_dict()})
+    elif weights is not None:
         model.transfer(weights)
     return model, rows
 

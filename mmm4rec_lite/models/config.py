@@ -141,6 +141,14 @@ class BaselineConfig(Settings):
         refuse(self.d_model % self.n_heads, f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
 
 
+@dataclass(frozen=True)
+class RecBoleConfig(BaselineConfig):
+    """With what two baselines of the UniSRec repository do and a user would not want, each off by default."""
+
+    lost_texts: bool = False  # initialisation overwrites the texts with noise N(0, 0.02)
+    pad_item: bool = False  # row 0 (padding) competes
+
+
 Config = BaselineConfig | ModelConfig
 
 

@@ -1,6 +1,6 @@
 """Layers that the models share. Letters: B rows, L steps, d width, K rows of a catalogue, F feature width."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -24,13 +24,15 @@ class IdTable(nn.Module):
 
 
 class FeatureAdapter(nn.Module):
-    """Frozen features, out of reach of initialisation (not so in several releases), through a linear map."""
+    """Frozen features through a linear map. ``overwritten``: as in several releases, whose initialisation reaches the
+    features, by noise N(0, 0.02), which has to be kept with the weights."""
 
     features: Tensor
 
-    def __init__(self, features: Float[Tensor, "K F"], width: int):
+    def __init__(self, features: Float[Tensor, "K F"], width: int, overwritten: bool = False):
         super().__init__()
-        self.register_buffer("features", features.clone(), persistent=False)
+        frozen = torch.randn_like(features) * 0.02 if overwritten else features.clone()
+        self.register_buffer("features", frozen, persistent=overwritten)
         self.linear = nn.Linear(features.shape[1], width)
 
     def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
@@ -95,13 +97,25 @@ class Transformer(nn.Module):
 
     def states(self, x: Float[Tensor, "B L d"], batch: Batch, *context: Tensor) -> Float[Tensor, "B L d"]:
         """Every step's; ``context``: what else the blocks are given."""
-        L = x.shape[1]
-        x = self.dropout(self.norm(x + self.positions.weight[:L]))
-        # step t looks at steps s <= t, and so never at padding, which stands after every real step
-        allowed = torch.ones(1, 1, L, L, dtype=torch.bool, device=x.device).tril()
-        for block in self.blocks:
-            x = block(x, allowed, *context)
-        return x
+        return through(self.blocks, self.start(x), causal(x), *context)
+
+    def start(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
+        """What the first block is given."""
+        return self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
+
+
+def through(
+    blocks: Iterable[nn.Module], x: Float[Tensor, "B L d"], allowed: Bool[Tensor, "#B 1 #L L"], *context: Tensor
+) -> Float[Tensor, "B L d"]:
+    """The states behind one block after the other."""
+    for block in blocks:
+        x = block(x, allowed, *context)
+    return x
+
+
+def causal(x: Float[Tensor, "B L d"]) -> Bool[Tensor, "1 1 L L"]:
+    """Step t looks at steps s <= t, and so never at padding, which stands after every real step."""
+    return torch.ones(1, 1, x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
 
 
 def next_item(

@@ -49,10 +49,9 @@ class Protocol:
     def settings(self, spec: ModelSpec, stage: str, **changes: Any) -> tuple[Config, TrainConfig]:
         """Config and training of a model in a stage; ``changes`` are fields of either."""
         if self.name == "paper":
-            config, training = spec.config if self.width is None else spec.sized(self.width), spec.training
+            config = spec.config if self.width is None else spec.sized(self.width)
             config = config if self.window is None else config.replace(max_len=self.window)
-            if stage == "pretrain" and isinstance(config, ModelConfig):
-                training = TrainConfig.paper("pretrain")
+            training = spec.pretrained_by if stage == "pretrain" and spec.pretrained_by else spec.training
         else:
             config = spec.sized(self.width or 64, self.window or 20, dropout=0.2)
             own = dict(d_state=16, time_dropout=0.2)

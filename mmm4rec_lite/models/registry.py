@@ -11,16 +11,19 @@ import torch
 
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
-from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConfig, TrainConfig
+from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConfig, RecBoleConfig, TrainConfig
+from mmm4rec_lite.models.fdsa import FDSA
 from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.models.mmsrec import MMSRec, MMSRecConfig
+from mmm4rec_lite.models.s3rec import S3Rec, S3RecConfig
 from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from mmm4rec_lite.models.tim4rec import CONFIG as TIM4REC
 from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
+from mmm4rec_lite.models.zesrec import ZESRec
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 
@@ -39,6 +42,8 @@ class ModelSpec:
     ids: str | None = None  # the config's switch for "+id"; None where there is no choice
     inner: int = 4  # the feed-forward's inner width over the width
     pretraining: Mapping[str, Any] = field(default_factory=dict)  # how the config differs while pre-training
+    pretrained_by: TrainConfig | None = None  # None: pre-trained as trained
+    own_domain: bool = False  # it pre-trains on the training part of its own domain and keeps all weights
 
     def sized(self, width: int, window: int | None = None, **changes: Any) -> Config:
         """The paper setting's config at another width (and window)."""
@@ -67,17 +72,20 @@ _EACH = ("id", *_BOTH)
 _WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
 _MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
 _M3 = M3RecConfig(d_model=256, d_ff=1024)
+_ZES, _FDSA, _S3 = (kind(d_model=300, d_ff=256) for kind in (BaselineConfig, RecBoleConfig, S3RecConfig))
 _MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
+_S3_FIRST = _ADAM.replace(epochs=300, batch_size=1024)
 _ADAM_512 = _ADAM.replace(batch_size=512)
 _M3REC = _ADAM_512.replace(accumulate=4, patience=5)
 _SASREC_T = _ADAM_512.replace(accumulate=8, lr=2.5e-4, weight_decay=1e-3)
 _BSAREC = _ADAM.replace(weight_decay=1e-4, metric="recall@10")
 _ADAMW = _ADAM.replace(optimizer="adamw", epochs=500, batch_size=1024, weight_decay=0.01)
 _MMSREC = _ADAMW.replace(accumulate=8, clip=1.0, metric="recall@10")
-_NADAM = TrainConfig.paper("finetune").replace(stage="scratch")
+_NADAM, _FIRST = TrainConfig.paper("finetune").replace(stage="scratch"), TrainConfig.paper("pretrain")
 _KANG, _HOU = "Kang & McAuley, ICDM 2018, arXiv 1808.09781", "Hou et al., KDD 2022, arXiv 2206.05941"
 _WANG, _HERE = "Wang et al., ACM MM 2023, arXiv 2308.11175", "arXiv 2506.02916"
+_ZHOU = "Zhou et al., CIKM 2020, arXiv 2008.07873"
 _FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
 _SPECS = (
     ModelSpec("sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, _KANG),
@@ -88,10 +96,17 @@ _SPECS = (
     ModelSpec("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.replace(n_groups=1), _ADAM, _OWN),
     ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
     ModelSpec("m3rec", "M3Rec", _EACH, M3Rec, _M3, _M3REC, "Guo et al., ICASSP 2025"),
+    ModelSpec("fdsa", "FDSA", ("id", "text"), FDSA, _FDSA, _ADAM, "Zhang et al., IJCAI 2019"),
+    ModelSpec(
+        "s3rec", "S3-Rec", ("id", "text"), S3Rec, _S3, _ADAM, _ZHOU, STAGES, pretrained_by=_S3_FIRST, own_domain=True
+    ),
+    ModelSpec("zesrec", "ZESRec", _TEXT, ZESRec, _ZES, _ADAM, "Ding et al., 2021, arXiv 2105.08318", STAGES),
     ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
     ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER),
-    ModelSpec("mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND),
+    ModelSpec(
+        "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND, _FIRST
+    ),
 )
 MODELS = {spec.name: spec for spec in _SPECS}
 

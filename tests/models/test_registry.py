@@ -29,6 +29,9 @@ COUNTS = {
     "tim4rec_t": (179_584, 2_090_512),
     "bsarec": (103_680, 1_594_368),
     "m3rec": (384_258, 4_609_026),
+    "fdsa": (260_736, 3_500_544),
+    "s3rec": (169_152, 2_052_864),
+    "zesrec": (156_672, 1_855_488),
     "unisrec": (514_944, 3_184_128),
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
@@ -36,6 +39,7 @@ COUNTS = {
 MODALITIES = ("text", "image", "time", "category")
 # what there is beside, or instead of, one cross-entropy
 TERMS = {
+    ("s3rec", "pretrain"): {"associated_attribute", "masked_item", "masked_attribute", "segment"},
     ("unisrec", "pretrain"): {"sequence_item", "sequence_sequence"},
     ("missrec", "pretrain"): {"sequence_item", "sequence_sequence", "norm_penalty"},
     ("missrec", "scratch"): {"cross_entropy", "norm_penalty"},
@@ -43,6 +47,7 @@ TERMS = {
     ("mmsrec", "pretrain"): {"image_and_image", "text_and_image", "text_and_text", "both_and_both"},
 }
 FROZEN = {
+    **{("s3rec", stage): ("texts.", "heads.") for stage in ("scratch", "finetune")},
     ("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),
     ("missrec", "finetune"): ("transformer.", "positions."),
     ("mmsrec", "pretrain"): ("mask.",),
@@ -127,7 +132,8 @@ ADAPTERS = {
     "missrec": ("text.linear", "image.linear"),
     "mmsrec": ("features.1.linear", "features.0.linear"),
     "unisrec": ("adaptor",),
-    **dict.fromkeys(("sasrec_t", "mamba4rec_t", "tim4rec_t"), ("items.linear",)),
+    **dict.fromkeys(("sasrec_t", "mamba4rec_t", "tim4rec_t", "zesrec"), ("items.linear",)),
+    **dict.fromkeys(("fdsa", "s3rec"), ("texts.linear",)),
 }
 
 
@@ -142,8 +148,11 @@ def test_text_and_image_of_one_width_enter_their_own_adapters(name, toy_split):
     for modality, adapter in adapters.items():
         keep = lambda _, given, modality=modality: seen.setdefault(modality, []).append(given[0])
         model.get_submodule(adapter).register_forward_pre_hook(keep)
-    model.users(padded(batch(toy_split.sequences, toy_split.train[::40][:16], 7), model))
+    one = padded(batch(toy_split.sequences, toy_split.train[::40][:16], 7), model)
+    model.users(one)
     model.candidates()
+    if name == "s3rec":  # which reads texts in pre-training alone
+        model.losses(one, "pretrain")
     for modality in adapters:
         sign = 1 if modality == "text" else -1
         assert all((sign * given >= 0).all() and (sign * given > 0).any() for given in seen[modality])
@@ -256,17 +265,9 @@ def test_a_table_with_a_row_per_item_is_not_counted(shop):
         model, larger = made(name, shop), made(name, drawn(2 * len(shop)))
         assert count_parameters(model) == count_parameters(larger)
         rows = len(shop) * get_model(name).sized(16).d_model
-        tables = {
-            "sasrec": 1,
-            "mamba4rec": 1,
-            "tim4rec": 1,
-            "bsarec": 1,
-            "m3rec": 1,
-            "unisrec+id": 1,
-            "missrec+id": 1,
-            "mmm4rec+id": 2,
-        }.get(name, 0)
-        assert sum(p.numel() for p in model.parameters()) - count_parameters(model) == tables * rows
+        tables = {"mmm4rec+id": 2}.get(name, int("id" in get_model(name).reads))
+        mask = 16 * (name == "s3rec")
+        assert sum(p.numel() for p in model.parameters()) - count_parameters(model) == tables * rows + mask
 
 
 def test_the_list_has_all_systems_and_is_plain():

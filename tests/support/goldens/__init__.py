@@ -122,6 +122,13 @@ def filled(model: Recommender, weights: Mapping[str, torch.Tensor]) -> Recommend
     return model.eval()
 
 
+def recbole(golden: Golden) -> dict[str, Any]:
+    """The sizes of a public class that RecBole's names tell, as fields of our config."""
+    given = golden.config
+    sizes = dict(d_model=given["hidden_size"], d_ff=given["inner_size"], n_layers=given["n_layers"])
+    return dict(**sizes, n_heads=given["n_heads"], max_len=golden.window, dropout=0.0)
+
+
 def check_ranking(golden: Golden, model: Recommender, batches: Sequence[str] | None = None) -> None:
     """Users, scores but the padding's, and the cross-entropy, of these batches (None: of all)."""
     for name, one in golden.batches.items():
@@ -133,3 +140,19 @@ def check_ranking(golden: Golden, model: Recommender, batches: Sequence[str] | N
         torch.testing.assert_close(scores[:, 1:], theirs[:, 1:], rtol=TOLERANCE, atol=TOLERANCE)
         assert (scores[:, 0] == -torch.inf).all()
         golden.close(model.losses(one, "scratch")["cross_entropy"], "losses", name, "cross-entropy")
+
+
+def check_padding_competes(golden: Golden, model: Recommender) -> None:
+    """A model whose padding is a candidate: all scores, and the cross-entropy with that rival."""
+    for name, one in golden.batches.items():
+        golden.close(model.score(model.users(one)), "scores", name)
+        loss = model.losses(one, "scratch")["cross_entropy"]
+        golden.close(loss, "losses", name, "cross-entropy, padding competes")
+
+
+def check_lost_texts(golden: Golden, texts: torch.Tensor) -> None:
+    """A table of features after construction is noise, padding's row included, of the file's spread."""
+    known = golden.values["as_released"]["standard deviation of the feature table after construction"]
+    error = known / (2 * texts.numel()) ** 0.5  # of one table's standard deviation
+    assert abs(texts.std().item() - known) < 4 * 2**0.5 * error
+    assert abs(texts.mean().item()) < 4 * known / texts.numel() ** 0.5 and texts[0].any()
