@@ -18,6 +18,8 @@ from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, Transformer, Tra
 class FDSA(NextItem):
     """u = Drop(LN(W [u_ids; u_texts] + b)) of two stacks of blocks; positions and the LayerNorm are the same in all."""
 
+    encoder: Transformer
+
     def __init__(self, config: RecBoleConfig, catalogue: Catalogue):
         d = config.d_model
         super().__init__(config, IdTable(len(catalogue), d), Transformer(config))

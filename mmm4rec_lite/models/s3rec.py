@@ -60,6 +60,7 @@ class Exercise(NamedTuple):
 class S3Rec(NextItem):
     """SASRec whose table has a last row for the mask, and a linear map for each task."""
 
+    encoder: Transformer
     stages = STAGES
 
     def __init__(self, config: S3RecConfig, catalogue: Catalogue):

@@ -31,11 +31,11 @@ READS = {  # what a system knows items by -> (colour, marker), the same in every
 }
 WORDS = {"id": "ids", "text": "texts", "image": "pictures"}
 FAMILIES = {
-    **{f"sasrec{end}": "attention" for end in ("", "_t")},
+    **dict.fromkeys(("sasrec", "sasrec_t", "fdsa"), "attention"),
     **{f"{name}{end}": "Mamba" for name in ("mamba4rec", "tim4rec") for end in ("", "_t")},
     "bsarec": "frequency",
     "m3rec": "Mamba, multi-modal",
-    "unisrec": "pre-trained",
+    **dict.fromkeys(("s3rec", "zesrec", "unisrec"), "pre-trained"),
     **{name: "pre-trained, multi-modal" for name in ("mmsrec", "missrec")},
     "mmm4rec": "Mamba, pre-trained, multi-modal",
 }

@@ -104,7 +104,8 @@ def test_who_is_above_the_floor_and_whose_training_was_cut():
     assert done["stopped_early_share"]["popularity"] == 0
 
 
-def test_what_is_left_out_has_a_reason():
+def test_what_is_left_out_has_a_reason(monkeypatch):
+    monkeypatch.delitem(ch09.COLUMNS[2], "fdsa")
     table = ch09.left_out(runs(FIRST, reasons={"tim4rec": "no time", "tim4rec_t": "no time"}))
     assert table.iloc[0].to_dict() == {"where": "scientific", "why": "no time", "names": "TiM4Rec, TiM4Rec_T"}
     unbuilt = table[table["where"] == "Table 2"].iloc[0]

@@ -26,8 +26,8 @@ BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
 COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
     table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
     for table, names in {
-        2: f"sasrec mamba4rec tim4rec bsarec m3rec unisrec+id missrec+id {FULL}",
-        3: "sasrec_t mamba4rec_t tim4rec_t unisrec mmsrec missrec mmm4rec",
+        2: f"sasrec mamba4rec tim4rec bsarec fdsa s3rec unisrec+id missrec+id m3rec {FULL}",
+        3: "sasrec_t mamba4rec_t tim4rec_t zesrec unisrec mmsrec missrec mmm4rec",
         6: "unisrec mmsrec missrec mmm4rec",
     }.items()
 }
@@ -85,7 +85,8 @@ def _baselines(task):
 
 
 def _sweep(task, systems, changes=None, **how):
-    return sweep(task, [(name, "", changes or {}) for name in systems], **how)
+    first = lambda name: dict(pretrained=True) if get_model(name).own_domain else {}  # which needs no sources
+    return sweep(task, [(name, "", first(name) | (changes or {})) for name in systems], **how)
 
 
 def truncation(

@@ -5,9 +5,12 @@ import shutil
 import pandas as pd
 import pytest
 
+from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Protocol, Task
+from mmm4rec_lite.study.protocol import claims
 from mmm4rec_lite.study.protocol.claims import claims_about, claims_table
 from mmm4rec_lite.study.protocol.evidence import CUT, NOT_PRETRAINED, ONE_SEED
+from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL
 from mmm4rec_lite.study.protocol.report import markdown, page, write_page
 from mmm4rec_lite.study.protocol.results import (
     annotate_runs,
@@ -115,15 +118,12 @@ def test_runs_that_could_not_have_supported_a_claim_do_not_contradict_it():
 
 
 def test_a_claim_about_pre_trained_models_is_not_tested_from_scratch():
-    means = {**dict.fromkeys(("sasrec", "mamba4rec", "tim4rec", "bsarec", "unisrec+id", "missrec+id"), 0.09)}
-    worse = runs({**means, "mmm4rec+id": 0.03}, users=60_000)
+    worse = runs({**dict.fromkeys(COLUMNS[2], 0.09), FULL: 0.03}, users=60_000)
     assert told(worse, BEST)["verdict"] == CONTRADICTED
     scratch = told(worse.assign(stage="scratch"), BEST)
     assert scratch["verdict"] == NOT_TESTED and scratch["why"].startswith(NOT_PRETRAINED)
-    assert "worse than 6 (not tested)" in scratch["numbers"]  # what was measured is still said
-    some = worse.assign(
-        stage=worse["system"].isin(["mmm4rec+id", "unisrec+id", "missrec+id"]).map({True: "finetune", False: "scratch"})
-    )
+    assert f"worse than {len(COLUMNS[2]) - 1} (not tested)" in scratch["numbers"]  # what was measured is still said
+    some = worse.assign(stage=[get_model(name).stages[-1] for name in worse["system"]])
     assert told(some, BEST)["verdict"] == CONTRADICTED  # the others have no pre-training
     ablated = runs({("mmm4rec+id",): 0.05, ("mmm4rec+id", "w/o PT"): 0.09}, experiment="table5", users=60_000)
     ablated.loc[ablated["variant"] == "w/o PT", "stage"] = "scratch"
@@ -135,20 +135,21 @@ def test_one_seed_never_counts_and_says_so():
     assert line["verdict"] == NOT_TESTED and "+0.8900 (not tested)" in line["numbers"] and line["why"] == ONE_SEED
 
 
-def test_best_of_all_needs_every_rival_and_is_at_most_partly_while_some_are_not_built():
-    rivals = dict.fromkeys(("sasrec", "mamba4rec", "tim4rec", "bsarec", "unisrec+id", "missrec+id"), 0.03)
-    line = told(runs({**rivals, "mmm4rec+id": 0.09}, users=60_000), BEST)
-    assert line["verdict"] == PARTLY and "better than 6 of 6 rivals" in line["numbers"]
+def test_best_of_all_needs_every_rival_and_is_at_most_partly_while_some_are_not_built(monkeypatch):
+    monkeypatch.delitem(COLUMNS[2], "fdsa")
+    monkeypatch.delitem(claims.TITLES, "fdsa")
+    rivals, n = dict.fromkeys(COLUMNS[2], 0.03), len(COLUMNS[2]) - 1
+    line = told(runs({**rivals, FULL: 0.09}, users=60_000), BEST)
+    assert line["verdict"] == PARTLY and f"better than {n} of {n} rivals" in line["numbers"]
     assert "not built here: FDSA" in line["why"]
-    line = told(runs({**rivals, "bsarec": 0.12, "mmm4rec+id": 0.09}, users=60_000), BEST)
+    line = told(runs({**rivals, "bsarec": 0.12, FULL: 0.09}, users=60_000), BEST)
     assert (
         line["verdict"] == CONTRADICTED
         and "against the strongest, MMM4Rec + ID 0.0900, BSARec 0.1200" in line["numbers"]
     )
-    line = told(runs({**rivals, "bsarec": 0.0901, "mmm4rec+id": 0.09}, users=60_000), BEST)
-    assert (
-        line["verdict"] == INCONCLUSIVE and "better than 5 of 6 rivals, worse than 0 (inconclusive)" in line["numbers"]
-    )
+    line = told(runs({**rivals, "bsarec": 0.0901, FULL: 0.09}, users=60_000), BEST)
+    few = f"better than {n - 1} of {n} rivals, worse than 0 (inconclusive)"
+    assert line["verdict"] == INCONCLUSIVE and few in line["numbers"]
 
 
 def test_a_lead_with_pictures_throughout_is_weighed_against_the_lead_on_the_whole():
