@@ -160,7 +160,7 @@ def test_text_and_image_of_one_width_enter_their_own_adapters(name, toy_split):
 
 @pytest.mark.parametrize("name,stage", [case for case in STAGED if "image" in get_model(case[0]).reads])
 def test_items_without_an_image_start_with_gradients_like_all_others(name, stage, toy_split, shop):
-    """Not so where the unit vector of features and bias of 0 is asked for: 1e11 and more, which no optimiser forgets."""
+    """Not so where the unit vector of features and bias 0 is asked for: 1e11 and more, which no optimiser forgets."""
     blank = replace(shop, image=shop.image * shop.has_image.unsqueeze(1))
     model, one = made(name, blank, stage), batch(toy_split.sequences, toy_split.train[::40][:16], 8)
     assert not blank.has_image[one.items].all()
