@@ -119,6 +119,11 @@ class Run:
     model: Recommender
     folder: Path
 
+    def saw(self, task: Task) -> bool:
+        """Whether it was trained on a domain of these data; if not, to rank them without training is zero-shot."""
+        own = set(task.dataset.domains)
+        return bool(own & set(_read(self.folder)[1].get("domains", own)))
+
 
 def run(
     task: Task,
@@ -265,7 +270,7 @@ def save(done: Run, task: Task, **notes: Any) -> None:
     with atomic(done.folder / "history.csv") as temporary:
         done.history.to_csv(temporary, index=False)
     about = dict(model=done.record["system"], config=asdict(done.model.config), encoder=task.features.encoder)
-    about |= dict(catalogue=_catalogue(task), record=done.record, **notes)
+    about |= dict(catalogue=_catalogue(task), domains=task.dataset.domains, record=done.record, **notes)
     tensors = {**done.model.state_dict(), "ranks": done.ranks, "ranks_filtered": done.ranks_filtered}
     save_tensors(done.folder / FILE, "model", tensors, **about)
     (done.folder / STATE).unlink(missing_ok=True)  # what only a killed run needs

@@ -12,7 +12,7 @@ import torch
 from mmm4rec_lite import runs, training
 from mmm4rec_lite.data import batch, leave_one_out, prefixes
 from mmm4rec_lite.data.tabular import ORDER_ONLY
-from mmm4rec_lite.evaluation import metrics, popularity, rank_rows
+from mmm4rec_lite.evaluation import metrics, popularity, rank_model, rank_rows, recommend
 from mmm4rec_lite.models.config import ModelConfig, Quirks, TrainConfig
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Protocol, Run, Task, initial_model, kept_ranks, load_run, pretrain, run, save
@@ -20,7 +20,7 @@ from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 MODELS = ["mmm4rec+id", "sasrec", "unisrec+id", "missrec"]
-PRETRAINED = ["mmm4rec+id", "unisrec+id", "missrec+id", "mmsrec"]
+PRETRAINED = ["mmm4rec+id", "unisrec+id", "missrec+id", "mmsrec", "s3rec", "zesrec"]
 TINY = Protocol("small", width=16, window=8)
 HOW = dict(protocol=TINY, progress=False, epochs=2, rows_per_epoch=128, batch_size=64, lr=5e-3)
 PER_ITEM = ("bias_image", "bias_text")
@@ -255,6 +255,41 @@ def test_a_transfer_to_the_other_domain_gives_a_model_that_ranks_it(source, task
     assert not torch.equal(done.model.adapter_text.weight, source.model.adapter_text.weight)
 
 
+def test_s3rec_pre_trains_on_its_own_training_part_and_keeps_every_weight(task, untrained):
+    task = replace(task, sources=None)
+    run(task, "s3rec", pretrained=True, **HOW)
+    first, second = untrained
+    assert torch.equal(first["rows"], task.rows.train) and first["valid"] is None
+    assert torch.equal(second["rows"], task.rows.train) and torch.equal(second["valid"], task.rows.valid)
+    assert (first["config"].stage, second["config"].stage) == ("pretrain", "finetune")
+    start = pretrain(task, "s3rec", out="other", seed=1, **HOW)
+    assert len(start.ranks) == 0 == start.record["n_test_rows"]
+    run(task, "s3rec", start=start, **HOW)
+    kept, fresh = untrained[-1]["weights"], first["weights"]
+    assert all(torch.equal(kept[name], value) for name, value in start.model.state_dict().items())
+    assert not torch.equal(kept["items.ids.weight"], fresh["items.ids.weight"])
+
+
+@pytest.mark.parametrize("change", [dict(split="global_time"), dict(dataset="lamps")])
+def test_s3rec_goes_on_nowhere_else(task, untrained, tmp_path, change):
+    start = pretrain(task, "s3rec", out=tmp_path / "first", **HOW)
+    other = task.sources if "dataset" in change else replace(task, **change)
+    with pytest.raises(InputError, match="first: pre-trained on others; s3rec goes on where it was pre-trained"):
+        run(other, "s3rec", out=tmp_path / "second", start=start, **HOW)
+    assert not (tmp_path / "second").exists()
+
+
+@pytest.mark.parametrize("name", ["zesrec", "mmm4rec"])
+def test_a_pre_trained_run_ranks_another_catalogue_as_it_is(name, task, tmp_path):
+    """Zero-shot, the only use of ZESRec's paper."""
+    first = pretrain(task.sources, name, out=tmp_path / "first", **HOW)
+    there = load_run(first.folder, task)
+    assert first.saw(task.sources) and not there.saw(task) and same_weights(first.model, there.model)
+    ranks, found = rank_model(there.model, task.rows.sequences, task.rows.test), len(task.dataset.items)
+    assert ranks.shape == (len(task.rows.test),) and ranks.min() >= 1 and ranks.max() <= found
+    assert len(recommend(there.model, task.dataset, task.dataset.interactions["user"].iloc[0], 3)) == 3
+
+
 def test_query_time_starts_with_fine_tuning(source, task):
     told = run(task, "mmm4rec+id", start=source, query_time=True, **HOW).model
     assert told.config.query_time and told.request_text.abs().max() > 0
@@ -387,7 +422,7 @@ def refused(done, task, message):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", [*MODELS, "mmm4rec", "bsarec"])
+@pytest.mark.parametrize("name", [*MODELS, "mmm4rec", "bsarec", "fdsa", "s3rec", "zesrec"])
 def test_a_saved_model_is_the_same_when_loaded_and_holds_no_features(kept, task, name):
     done = kept(name, **(dict(quirks=Quirks(filter_bias_twice=True)) if name == "mmm4rec" else {}))
     again = load_run(done.folder, task)
@@ -411,7 +446,9 @@ def other_catalogue(task, change):
     return replace(task, dataset=replace(task.dataset, items=items, interactions=rows))
 
 
-@pytest.mark.parametrize("name, changes", [*((name, {}) for name in MODELS), ("mmm4rec", dict(fusion="item"))])
+@pytest.mark.parametrize(
+    "name, changes", [*((name, {}) for name in [*MODELS, "s3rec"]), ("mmm4rec", dict(fusion="item"))]
+)
 @pytest.mark.parametrize("change", CATALOGUES)
 def test_another_catalogue_or_order_is_refused_where_there_are_per_item_tables(kept, task, name, changes, change):
     done = kept(name, **changes)
@@ -420,7 +457,7 @@ def test_another_catalogue_or_order_is_refused_where_there_are_per_item_tables(k
     )
 
 
-@pytest.mark.parametrize("name", ["mmm4rec", "unisrec", "sasrec_t", "mmsrec"])
+@pytest.mark.parametrize("name", ["mmm4rec", "unisrec", "sasrec_t", "mmsrec", "zesrec"])
 @pytest.mark.parametrize("change", CATALOGUES)
 def test_a_model_without_per_item_tables_goes_with_any_catalogue(kept, task, name, change):
     done, other = kept(name), other_catalogue(task, change)

@@ -15,7 +15,7 @@ DEFAULT = "mmm4rec+id"
 Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
 Preset = Annotated[str, typer.Option("--preset", help="small (two cores), matched, or paper (published sizes).")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="At most so many epochs.")]
-Run = Annotated[Path, typer.Argument(help="A run folder of `finetune`.")]
+Run = Annotated[Path, typer.Argument(help="A run folder of `finetune`, or of `pretrain`, for zero-shot use.")]
 
 
 def pretrain_command(
@@ -30,7 +30,7 @@ def pretrain_command(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Pre-train on source domains (MMM4Rec: in-batch cross-entropy, eq. 21)."""
+    """Pre-train on source domains, or S3-Rec on its own (MMM4Rec: in-batch cross-entropy, eq. 21)."""
     task = load_task(data, domain, features, augmented_text)
     changes = _changes(task, model, epochs)
     done = m4r.pretrain(task, model, m4r.Protocol(preset), out, seed=seed, progress=not as_json, **changes)
@@ -70,13 +70,17 @@ def _changes(task, model, epochs):
 def evaluate_command(
     run: Run, data: Dataset, features: FeatureFile, domain: Domains = "", as_json: Json = False
 ) -> None:
-    """Test metrics by full ranking, beside popularity and a Markov chain."""
+    """Test metrics by full ranking, beside popularity and a Markov chain; of a run of `pretrain`, on other domains."""
     task = load_task(data, domain, features)
     done = m4r.load_run(run, task)
-    pretrained = done.record["stage"] == "pretrain"
-    refuse(pretrained, f"{run}: a pre-training run holds no rows out to test on; fine-tune it first")
+    pretrained, ways = (
+        done.record["stage"] == "pretrain",
+        "fine-tune it first, or give data of other domains (zero-shot)",
+    )
+    refuse(pretrained and done.saw(task), f"{run}: a pre-training run holds no rows out to test on; {ways}")
     rows = m4r.runs.SPLITS[done.record["split"]](task.dataset)
     told = ", told the time of the request" if getattr(done.model.config, "query_time", False) else ""
+    told += ", zero-shot" if pretrained else ""
     system, scorer = m4r.get_model(done.record["system"]).title + told, m4r.evaluation.model_scorer(done.model)
     table = m4r.compare({system: scorer, **m4r.evaluation.counting(rows)}, rows.sequences, rows.test, done.model.window)
     show(table, as_json, run=str(run), dataset=task.dataset.name, split=done.record["split"])

@@ -43,7 +43,7 @@ class S3RecConfig(RecBoleConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        refuse(not 0 < self.mask_share < 1, f"config: mask_share must be between 0 and 1, not {self.mask_share}")
+        refuse(not 0 <= self.mask_share < 1, f"config: mask_share must be in [0, 1), not {self.mask_share}")
 
 
 class Exercise(NamedTuple):
@@ -113,8 +113,9 @@ class S3Rec(NextItem):
         context, segment, other = (last_state(part, ends) for part in parts)
 
         def attribute(task, where):
+            part = lambda h, own: checkpoint(self.only, h, table, own, use_reentrant=False, preserve_rng_state=False)
             rows = zip(self.heads[task](x[where]).split(STEPS), attributes[where].split(STEPS))
-            return sum((checkpoint(self.only, h, table, own, use_reentrant=False) for h, own in rows), x.new_zeros(()))
+            return sum((part(h, own) for h, own in rows), x.new_zeros(()))
 
         def pair(task, h, own, rival):
             scores = [(self.heads[task](h) * one).sum(-1).sigmoid() for one in (own, rival)]

@@ -167,8 +167,21 @@ def test_recommend_names_the_latest_and_the_next_items(features, target, toy):
     assert text.startswith("Latest of user user01: ") and text.splitlines()[0].endswith(titles[latest["item"]])
 
 
-def test_a_pretraining_run_is_not_evaluated(failed, source, features):
-    assert "holds no rows out to test on" in failed("evaluate", source[0], *on("lamps", features))
+def test_a_pretraining_run_is_evaluated_on_other_domains_alone(failed, source, features):
+    for domains in ("lamps", "lamps,mugs"):
+        assert "holds no rows out to test on" in failed("evaluate", source[0], *on(domains, features))
+    found = json.loads(run("evaluate", source[0], *on("mugs", features), "--json"))
+    assert found["rows"][0]["system"] == "MMM4Rec + ID, zero-shot" and found["rows"][0]["rows"] == 40
+
+
+def test_s3rec_is_pretrained_and_finetuned_on_one_domain(features, tmp_path, failed):
+    how = ["--model", "s3rec", "--epochs", 1]
+    run("pretrain", *on("mugs", features), *how, "--out", tmp_path / "a")
+    start = [*how, "--start", tmp_path / "a", "--out", tmp_path / "b"]
+    assert "pre-trained on others" in failed("finetune", *on("lamps", features), *start)
+    run("finetune", *on("mugs", features), *start)
+    found = json.loads(run("evaluate", tmp_path / "b", *on("mugs", features), "--json"))["rows"]
+    assert found[0]["system"] == "S3-Rec"
 
 
 @pytest.mark.slow
