@@ -2,8 +2,9 @@
 
 The filter mixes every step with all others, later ones too. That is legitimate only because every prefix of a history
 is a row of its own and just its last step is supervised; never train this system on every step's next item.
-In the release padding enters the filter (84 % of the signal for 8 items in a window of 50). Here padded steps are 0
-before the transform, which always runs over the whole window, so that a bin means the same frequency in every row.
+In the release padding enters the filter (84 % of the signal for 8 items in a window of 50; ``padding_in_filter``). Here
+padded steps are 0 before the transform, which always runs over the whole window, so that a bin means the same frequency
+in every row.
 Its evaluator gives items of the history the score 0, which many others fall below; here they compete like all others.
 """
 
@@ -31,6 +32,7 @@ class BSARecConfig(BaselineConfig):
     dropout: float = 0.4
     attention_dropout: float = 0.5  # of attention weights
     alpha: float = 0.9  # the filter's share; attention has the rest
+    padding_in_filter: bool = False  # as released: padded steps count as items in the filter
     c: int = 3  # "low" are the c // 2 + 1 lowest frequencies of the window, from the mean on
 
     def __post_init__(self):
@@ -44,12 +46,12 @@ class FrequencyMix(nn.Module):
 
     def __init__(self, config: BSARecConfig):
         super().__init__()
-        self.window, self.bins = config.max_len, config.c // 2 + 1
+        self.window, self.bins, self.whole = config.max_len, config.c // 2 + 1, config.padding_in_filter
         self.s = nn.Parameter(torch.randn(config.d_model))
         self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
 
     def forward(self, x: Steps, real: Real) -> Steps:
-        kept = x * real
+        kept = x if self.whole else x * real
         spectrum = torch.fft.rfft(kept, n=self.window, dim=1, norm="ortho")[:, : self.bins]
         # the inverse fills the missing high bins with zeros
         low = torch.fft.irfft(spectrum, n=self.window, dim=1, norm="ortho")[:, : x.shape[1]]

@@ -10,7 +10,9 @@ import os
 import pkgutil
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +85,13 @@ class Golden:
         last = lambda one: one["times"].gather(1, one["lengths"].unsqueeze(1) - 1).squeeze(1)
         return {name: Batch(**one, requests=last(one)) for name, one in self.values["batches"].items()}
 
+    def below(self, *place: str) -> "Golden":
+        """The file with what it says at ``place`` in the place of its own numbers."""
+        return replace(self, values={**self.values, **reduce(getitem, place, self.values)})
+
     def close(self, ours: Any, *place: str) -> None:
         """Assert that a value of ours is the file's at ``place``, such as "users", "short"."""
-        theirs = self.values
-        for name in place:
-            theirs = theirs[name]
+        theirs = reduce(getitem, place, self.values)
         told = lambda message: f"{self.path.name}, {', '.join(place)}: {message}"
         torch.testing.assert_close(
             torch.as_tensor(ours), torch.as_tensor(theirs), rtol=TOLERANCE, atol=TOLERANCE, msg=told
