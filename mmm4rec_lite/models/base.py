@@ -142,24 +142,32 @@ class NextItem(Recommender):
 
 
 def another_view(
-    batch: Batch, catalogue: Catalogue, items: float = 0.9, share: float = 0.2
+    batch: Batch, catalogue: Catalogue, before: bool = False, items: float = 0.9, share: float = 0.2
 ) -> tuple[Batch, Bool[Tensor, "B L"]]:
     """Another view for contrasts (UniSRec, section 2.3.2; MISSRec): a batch, and whose texts are those that lost words.
 
     One coin per batch: with probability ``items`` every item but a history's first is dropped with probability
-    ``share``; otherwise every item's text is, with probability ``share``, the one that lost some words.
+    ``share`` (``before``: or as released, see ``drop_items``); otherwise every item's text is, with probability
+    ``share``, the one that lost some words.
     """
     catalogue.augmented()  # nothing is drawn where it is missing
     swap = torch.rand(batch.items.shape, device=batch.items.device) < share
     if torch.rand(()) < items:
-        return drop_items(batch, swap), torch.zeros_like(swap)
+        return drop_items(batch, swap, before), torch.zeros_like(swap)
     return batch, swap
 
 
-def drop_items(batch: Batch, drop: Bool[Tensor, "B L"]) -> Batch:
-    """The batch without the items where ``drop`` holds (a history's first one stays), closed up."""
-    steps = torch.arange(batch.items.shape[1], device=batch.items.device)
-    keep = (~drop | (steps == 0)) & (steps < batch.lengths.unsqueeze(1))
+def drop_items(batch: Batch, drop: Bool[Tensor, "B L"], before: bool = False) -> Batch:
+    """The batch without the items where ``drop`` holds (a history's first one stays), closed up.
+
+    ``before``: as released, where (on a CPU) an item to be dropped is written over the one before it, so that that one
+    goes instead: the newest item never, the oldest sometimes.
+    """
+    steps, lengths = torch.arange(batch.items.shape[1], device=batch.items.device), batch.lengths.unsqueeze(1)
+    drop = drop & (steps > 0)
+    if before:
+        drop = drop.roll(-1, 1) & (steps < lengths - 1)
+    keep = ~drop & (steps < lengths)
     order = (~keep).int().argsort(dim=1, stable=True)
     kept = keep.gather(1, order)
     items, times = (table.gather(1, order) * kept for table in (batch.items, batch.times))

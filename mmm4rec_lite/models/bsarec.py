@@ -68,6 +68,8 @@ class BSABlock(nn.Module):
         self.attention.dropout_rate = config.attention_dropout
 
     def forward(self, x: Steps, allowed: Bool[Tensor, "#B 1 #L L"], real: Real) -> Steps:
+        if self.filter.whole:
+            allowed = allowed & real.mT.unsqueeze(1)  # padded steps, which the filter then reads, look at no padding
         return self.feed_forward(self.alpha * self.filter(x, real) + (1 - self.alpha) * self.attention(x, allowed))
 
 

@@ -5,9 +5,10 @@ reads the items, in both directions, and looks at the encoded interests; its las
 
 Against the release: an item without an image brings no image interest (there the map's bias, which all such items
 share, is clustered with the images); its image vector and score stay that bias. In-batch copies of a row's own target
-are no negatives. The penalty is a mean over rows of a sum over real interests (there a sum over the batch, which grows
-with its size, of states among which are those of padding). Its one-modality form cannot pre-train (a name in it is
-undefined), so here there is none.
+are no negatives. The penalty is a mean over rows of a sum over real interests; there a sum over rows, so that the same
+gamma weighs batch-size times more, of states among which are those of padding, times the share of those that are not.
+Its item drop drops the wrong items (``base.drop_items``) and leaves the images in place. All three have switches. Its
+one-modality form cannot pre-train (a name in it is undefined), so here there is none.
 """
 
 import math
@@ -20,7 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.layers import FeatureAdapter, IdTable
+from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, k_means
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
@@ -40,6 +41,9 @@ class MISSRecConfig(BaselineConfig):
     temperature: float = 0.07  # tau of all losses
     sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
     penalty_weight: float = 1e-4  # gamma
+    copies_compete: bool = False  # as released, and so the next two
+    batch_penalty: bool = False
+    texts_dropped: bool = False  # the item drop leaves images in place, and so drops texts
 
     def __post_init__(self):
         super().__post_init__()
@@ -109,20 +113,26 @@ class MISSRec(Recommender):
             text = torch.where(augmented.unsqueeze(-1), other, text)
         return torch.stack([text, image] if self.ids is None else [text, image, self.ids(items)])
 
-    def encode(self, batch: Batch, augmented: Augmented = None) -> tuple[Users, Float[Tensor, " B"]]:
-        """Users u of length one, and the penalty R = |sum of the encoded interests|^2 / d."""
+    def encode(
+        self, batch: Batch, augmented: Augmented = None, images: Int[Tensor, "B L"] | None = None
+    ) -> tuple[Users, Float[Tensor, " B"]]:
+        """Users u of length one, and the penalty R = |sum of the encoded interests|^2 / d; ``images``: other items'."""
         padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
         if augmented is None or not augmented.any():
             known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
             x = F.embedding(where, self.embed(known).sum(0))
         else:
             x = self.embed(batch.items, augmented).sum(0)
+        interests = self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0)
+        if images is not None:
+            x, interests[..., 1] = x - self.image(batch.items) + self.image(images), self.interests[images, 1]
         x = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
-        interests = distinct(self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0).flatten(1))
+        interests = distinct(interests.flatten(1), self.config.batch_penalty)
         none = interests == 0
         memory = self.transformer.encoder(self.centroids[interests], src_key_padding_mask=none)
         states = self.transformer.decoder(x, memory, tgt_key_padding_mask=padding, memory_key_padding_mask=none)
-        pooled = memory.masked_fill(none.unsqueeze(-1), 0).sum(1)
+        real = (~none).to(memory).unsqueeze(-1)
+        pooled = (memory * (real.mean(1, keepdim=True) if self.config.batch_penalty else real)).sum(1)
         return F.normalize(last_state(states, batch.lengths), dim=-1), pooled.square().mean(1)
 
     def users(self, batch: Batch) -> Users:
@@ -141,55 +151,37 @@ class MISSRec(Recommender):
 
     def score(self, users: Users, candidates: Kinds | None = None) -> Float[Tensor, "B n"]:
         scores = self.match(users, self.candidates() if candidates is None else candidates, self.phi)
-        scores[:, 0] = -torch.inf
+        if not self.rank_padding:
+            scores[:, 0] = -torch.inf
         return scores
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Pre-training: contrasts with items and views; else cross-entropy; a norm penalty (paper: orthogonality)."""
         users, penalty = self.encode(batch)
-        weight, tau, targets = self.config.penalty_weight, self.config.temperature, batch.targets
+        tau, targets, copies_compete = self.config.temperature, batch.targets, self.config.copies_compete
+        weight = self.config.penalty_weight * (len(targets) if self.config.batch_penalty else 1)
         if stage != "pretrain":
             return dict(cross_entropy=F.cross_entropy(self.score(users), targets), norm_penalty=weight * penalty.mean())
-        others, penalty_of_others = self.encode(*another_view(batch, self.catalogue))
+        others, penalty_of_others = self.encode(*self.view(batch))
         phi = self.phi[targets] if self.config.fusion == "item" else self.phi
-        items = in_batch(self.match(users, self.candidates(targets), phi), targets)
-        views = self.config.sequence_weight * in_batch(users @ others.T / tau, targets)
+        items = in_batch(self.match(users, self.candidates(targets), phi), targets, copies_compete)
+        views = self.config.sequence_weight * in_batch(users @ others.T / tau, targets, copies_compete)
         penalty = penalty + penalty_of_others
         return dict(sequence_item=items, sequence_sequence=views, norm_penalty=weight * penalty.mean())
+
+    def view(self, batch: Batch) -> tuple[Batch, Augmented, Int[Tensor, "B L"] | None]:
+        """Another one, drawn: a batch, whose texts are those that lost words, and whose images are seen."""
+        released = self.config.texts_dropped
+        return *another_view(batch, self.catalogue, released), batch.items if released else None
 
     def frozen(self, stage: str) -> tuple[str, ...]:
         return ("transformer.", "positions.") if stage == "finetune" else ()
 
 
-def k_means(
-    vectors: Float[Tensor, "N d"], count: int, passes: int = 5, batch_size: int = 2048
-) -> tuple[Float[Tensor, "count d"], Int[Tensor, " N"]]:
-    """Mini-batch k-means (Sculley, WWW 2010, algorithm 1): the centroids and each vector's nearest of them.
-
-    A centroid is the running mean of all vectors that it was nearest to, over all passes. It starts at a vector drawn
-    without repetition by torch's random state, so a seeded run repeats itself; one that is never nearest stays there.
-    """
-    drawn = lambda: torch.randperm(len(vectors)).to(vectors.device)
-    centroids = vectors[drawn()[:count]].clone()
-    seen = vectors.new_zeros(count, 1)
-    for _ in range(passes):
-        for rows in drawn().split(batch_size):
-            near = nearest(vectors[rows], centroids)
-            new = near.bincount(minlength=count).unsqueeze(1)
-            sums = torch.zeros_like(centroids).index_add_(0, near, vectors[rows])
-            seen += new
-            centroids += (sums - new * centroids) / seen.clamp(min=1)
-    return centroids, torch.cat([nearest(part, centroids) for part in vectors.split(batch_size)])
-
-
-def nearest(vectors: Float[Tensor, "N d"], centroids: Float[Tensor, "count d"]) -> Int[Tensor, " N"]:
-    """Index of each vector's nearest centroid by Euclidean distance."""
-    return torch.addmm(centroids.square().sum(1), vectors, centroids.T, alpha=-2).argmin(1)
-
-
-def distinct(ids: Int[Tensor, "B S"]) -> Int[Tensor, "B U"]:
-    """Every row's distinct ids without 0, falling, then zeros up to the longest row's number."""
+def distinct(ids: Int[Tensor, "B S"], zero_counts: bool = False) -> Int[Tensor, "B U"]:
+    """Every row's distinct ids without 0, falling, then zeros up to the longest row's number (with 0's own or not)."""
+    zero = (ids == 0).any(1) & zero_counts
     ids = ids.sort(1).values
     repeated = F.pad(ids[:, 1:] == ids[:, :-1], (1, 0))
     ids = ids.masked_fill(repeated, 0).sort(1, descending=True).values
-    return ids[:, : (ids > 0).sum(1).max()]
+    return ids[:, : ((ids > 0).sum(1) + zero).max()]

@@ -1,8 +1,9 @@
 """UniSRec: transferable sequences over text (Hou et al., KDD 2022, arXiv 2206.05941, section 2).
 
 Without ids ("T", inductive) or with them ("T + ID", transductive). In the release, duplicates of a row's own target
-keep e^0 in the denominator of both contrastive losses; here they are left out. Its fine-tuning script freezes the
-encoder whatever the switch says; here ``frozen`` does, as the paper describes.
+keep e^0 in the denominator of both contrastive losses (``copies_as_zero``); here they are left out. Its item drop
+drops the wrong items (``drops_before``, see ``base.drop_items``). Its fine-tuning script freezes the encoder whatever
+the switch says; here ``frozen`` does, as the paper describes.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class UniSRecConfig(BaselineConfig):
     adaptor_dropout: float = 0.2
     temperature: float = 0.07  # tau of all losses
     sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
+    copies_as_zero: bool = False  # as released
+    drops_before: bool = False  # as released
 
 
 class MoEWhitening(nn.Module):
@@ -88,10 +91,14 @@ class UniSRec(Recommender):
         users = self.users(batch)
         if stage != "pretrain":
             return {"cross_entropy": full_loss(self, users, batch.targets)}
-        others = self.users(*another_view(batch, self.catalogue))
-        items = in_batch(users @ self.candidates(batch.targets).T, batch.targets)
-        views = in_batch(users @ others.T / self.config.temperature, batch.targets)
+        others, muted = self.users(*self.view(batch)), 0.0 if self.config.copies_as_zero else -torch.inf
+        items = in_batch(users @ self.candidates(batch.targets).T, batch.targets, muted=muted)
+        views = in_batch(users @ others.T / self.config.temperature, batch.targets, muted=muted)
         return dict(sequence_item=items, sequence_sequence=self.config.sequence_weight * views)
+
+    def view(self, batch: Batch) -> tuple[Batch, Bool[Tensor, "B L"]]:
+        """Another one, drawn: a batch, and whose texts are those that lost words."""
+        return another_view(batch, self.catalogue, self.config.drops_before)
 
     def frozen(self, stage: str) -> tuple[str, ...]:
         return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ()

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from mmm4rec_lite import training
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
 from mmm4rec_lite.models.base import Catalogue, count_parameters
-from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig, distinct, k_means
+from mmm4rec_lite.models.layers import k_means
+from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig, distinct
 from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import rows_of

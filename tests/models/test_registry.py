@@ -11,7 +11,7 @@ from mmm4rec_lite import runs
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
-from mmm4rec_lite.models.base import Catalogue, count_parameters
+from mmm4rec_lite.models.base import Catalogue, count_parameters, drop_items
 from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
 from mmm4rec_lite.runs import Protocol, Task, fit_gaps
 from mmm4rec_lite.training import TrainConfig, fit
@@ -122,6 +122,20 @@ def test_a_pre_training_that_needs_reworded_texts_says_so(name, toy_split, shop)
     config = TrainConfig(stage="pretrain", epochs=1, batch_size=32)
     with pytest.raises(InputError, match=r"^pre-training [^\n]*\(Catalogue.augmented_text\)$"):
         fit(model, toy_split.sequences, toy_split.train[:64], config, progress=False)
+
+
+@pytest.mark.parametrize("name", ["unisrec", "missrec"])
+def test_a_view_drops_the_released_items_on_demand(name, toy_split, shop):
+    switches = dict(drops_before=True) if name == "unisrec" else dict(texts_dropped=True)
+    one = batch(toy_split.sequences, toy_split.train[::40][:16], 8)
+    for released in (False, True):
+        model = made(name, shop, "pretrain", **(switches if released else {}))
+        torch.manual_seed(2)
+        seen, _, *images = model.view(one)
+        torch.manual_seed(2)
+        drop = torch.rand(one.items.shape) < 0.2
+        assert torch.equal(seen.items, drop_items(one, drop, released).items) and (seen.lengths < one.lengths).any()
+        assert name == "unisrec" or (images[0] is one.items) == released
 
 
 # --- modalities ---

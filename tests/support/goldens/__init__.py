@@ -9,7 +9,7 @@ import importlib
 import os
 import pkgutil
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import getitem
@@ -89,13 +89,13 @@ class Golden:
         """The file with what it says at ``place`` in the place of its own numbers."""
         return replace(self, values={**self.values, **reduce(getitem, place, self.values)})
 
-    def close(self, ours: Any, *place: str) -> None:
-        """Assert that a value of ours is the file's at ``place``, such as "users", "short"."""
-        theirs = reduce(getitem, place, self.values)
+    def close(self, ours: Any, *place: str, but_padding: bool = False) -> None:
+        """Assert that a value of ours is the file's at ``place``, such as "users", "short"; maybe but for column 0."""
+        ours, theirs = (torch.as_tensor(one) for one in (ours, reduce(getitem, place, self.values)))
+        if but_padding:
+            ours, theirs = ours[:, 1:], theirs[:, 1:]
         told = lambda message: f"{self.path.name}, {', '.join(place)}: {message}"
-        torch.testing.assert_close(
-            torch.as_tensor(ours), torch.as_tensor(theirs), rtol=TOLERANCE, atol=TOLERANCE, msg=told
-        )
+        torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, msg=told)
 
 
 def files() -> list[Path]:
@@ -133,6 +133,14 @@ def recbole(golden: Golden) -> dict[str, Any]:
     return dict(**sizes, n_heads=given["n_heads"], max_len=golden.window, dropout=0.0)
 
 
+def views(golden: Golden) -> Iterator[tuple[str, Batch, torch.Tensor, torch.Tensor, Batch]]:
+    """One step of pre-training with a given view: its place, the batch, what drops, whose words go, and the view."""
+    for place, known in golden.values.get("pretraining", {}).items():
+        one = golden.batches[place.partition(",")[0]]
+        other = replace(one, items=known["items"], lengths=known["lengths"])
+        yield place, one, known["drop"], known["swap"] & ("word drop" in place), other
+
+
 def check_ranking(golden: Golden, model: Recommender, batches: Sequence[str] | None = None) -> None:
     """Users, scores but the padding's, and the cross-entropy, of these batches (None: of all)."""
     for name, one in golden.batches.items():
@@ -140,8 +148,8 @@ def check_ranking(golden: Golden, model: Recommender, batches: Sequence[str] | N
             continue
         users = model.users(one)
         golden.close(users, "users", name)
-        scores, theirs = model.score(users), golden.values["scores"][name]
-        torch.testing.assert_close(scores[:, 1:], theirs[:, 1:], rtol=TOLERANCE, atol=TOLERANCE)
+        scores = model.score(users)
+        golden.close(scores, "scores", name, but_padding=True)
         assert (scores[:, 0] == -torch.inf).all()
         golden.close(model.losses(one, "scratch")["cross_entropy"], "losses", name, "cross-entropy")
 
