@@ -286,8 +286,8 @@ def initialise(model: Recommender) -> None:
     if model.config.time:
         init_time_branch(model)
     for name, adapter in model.named_children():
-        if name.startswith("adapter_"):  # drawn last: all else starts as it would without
-            adapter.bias.data.uniform_(-(adapter.in_features**-0.5), adapter.in_features**-0.5)
+        if name.startswith("adapter_") and isinstance(adapter, nn.Linear):  # drawn last: all else starts as without
+            nn.init.uniform_(adapter.bias, -(adapter.in_features**-0.5), adapter.in_features**-0.5)
 
 
 @torch.no_grad()
