@@ -166,12 +166,12 @@ class TrainConfig(Settings):
     epochs: int = 20  # at most
     batch_size: int = 512  # rows (one history and its target) per step of the loss
     rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
-    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used
+    accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used (public code: the sum)
     optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
     lr: float = 2e-3
     weight_decay: float = 5e-3  # L2 in the gradient; decoupled with adamw
     clip: float | None = None  # largest norm of the whole gradient
-    decay_all: bool = False  # True: on every parameter, as in the public code (it kills the time branch)
+    decay_all: bool = False  # True: on every parameter, as in public code (it kills MMM4Rec's time branch)
     patience: int = 3  # epochs without a better metric before stopping
     metric: str = "ndcg@10"  # on the validation rows
     seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's

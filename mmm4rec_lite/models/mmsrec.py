@@ -62,6 +62,9 @@ class MMSRec(Recommender):
         self.last_norm = nn.LayerNorm(d, eps)
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d, eps)) for _ in range(2))
         init_bert(self)
+        for name, p in self.blocks.named_parameters():
+            if name.endswith(("query.weight", "key.weight", "value.weight")):  # Xavier over all three, as released
+                nn.init.uniform_(p, -((1.5 / d) ** 0.5), (1.5 / d) ** 0.5)
 
     @property
     def window(self) -> int:

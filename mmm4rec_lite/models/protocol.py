@@ -24,7 +24,8 @@ class Protocol:
     Parameters
     ----------
     name : "small" suits two cores; "matched" has one width, window, optimiser, learning rate and drop-out for all, to
-        compare them; "paper" each model's published sizes and training
+        compare them; "paper" each model's published sizes and training. Start values are each model's own in all three:
+        linear maps of MMM4Rec and TiM4Rec N(0, 1 / inputs), of the others mostly N(0, 0.02^2)
     scale : "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
         end), "longer" has five times as many epochs
     width, window : other ones than the protocol's own (64 and 20; in "paper" each model's)

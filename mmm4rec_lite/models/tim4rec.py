@@ -1,10 +1,13 @@
 """TiM4Rec: time-aware SSD over item ids (Fan et al., arXiv 2409.16182), and its text form.
 
-The layers are MMM4Rec's TiSSD (``mmm4rec.py``), which grew out of them: MMM4Rec's text path is one such layer. As
-published (TiM4Rec's own code, and its copy in the MMM4Rec repository) padded time stamps enter the LayerNorm over
-the gaps, the target's time stamp may stand in the input, and the direct path is scaled by the step size. Here real
-gaps only, no target time, and Mamba-2's direct path; start values as in ``mmm4rec.initialise``, where the time branch
-is alive. Its Tanhshrink is in the MMM4Rec repository's copy and not in TiM4Rec's own code.
+The layers are MMM4Rec's TiSSD (``mmm4rec.py``), which grew out of them: MMM4Rec's text path is one such layer. That is
+the model of the MMM4Rec repository, where the direct path is scaled by the step size, padded time stamps enter the
+LayerNorm over the gaps, and the target's time stamp may stand in the input (``Quirks``). Here Mamba-2's direct path,
+real gaps only and no target time; start values as in ``mmm4rec.initialise``, where the time branch is alive.
+
+TiM4Rec's own code is another model: of these three it has the padded times alone; it has no Tanhshrink, one group, no
+skip where there is one layer, and a Hardswish in the place of each convolution's SiLU where the heads are no multiple
+of 8 (its settings have 4).
 """
 
 from functools import partial

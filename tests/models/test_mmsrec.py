@@ -40,6 +40,15 @@ def made(config=SMALL, catalogue=None, scale=10):
 BATCH = rows_of([3, 4, 5, 6, 7, 8, 9], [10, 3], [11], [12, 12, 13], columns=7)
 
 
+def test_what_attention_compares_and_sums_starts_wider_than_the_rest():
+    """As in torch's MultiheadAttention, whose one matrix for all three no initialiser of linear maps reaches."""
+    attention = MMSRec(SMALL.replace(d_model=64), drawn()).blocks[1].attention
+    limit = nn.MultiheadAttention(64, 4).in_proj_weight.abs().max().item()
+    for part in (attention.query, attention.key, attention.value):
+        assert part.weight.abs().max().item() == pytest.approx(limit, rel=0.01) and (part.bias == 0).all()
+    assert attention.out.weight.std().item() == pytest.approx(0.02, rel=0.1)
+
+
 def plain(model, catalogue, sequence):
     """The page's equations for one sequence of items or "mask": only the tokens that are there, torch's own encoder.
 

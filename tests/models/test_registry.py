@@ -294,6 +294,13 @@ def test_the_list_has_all_systems_and_is_plain():
         assert line["parameters"] == {"16": get_model(line["name"]).count_parameters(16)}
 
 
+def test_what_is_published_as_decayed_whole_is():
+    """Norms and biases too; beside a sum of 8 gradients, of which ours is the mean, an eighth decays as much."""
+    trained = {name: MODELS[name].training for name in ("sasrec_t", "bsarec", "mmsrec")}
+    assert all(training.decay_all for training in trained.values()) and not MODELS["mmm4rec"].training.decay_all
+    assert trained["sasrec_t"].weight_decay * trained["sasrec_t"].accumulate == pytest.approx(1e-3)
+
+
 # --- wrong names and missing_inputs data ---
 
 
