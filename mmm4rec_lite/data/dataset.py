@@ -7,6 +7,7 @@
                           strings. Row i is item index i + 1; 0 is padding.
 ``dataset.json``          ``{"name": ..., "info": {...}}``; info tells the source, the terms and the tie rule.
 ``images/``               optional; any path below the folder will do.
+``sequences.safetensors`` optional, made by `open_sequences` from both tables; `Dataset.save` leaves it out.
 """
 
 import json

@@ -1,10 +1,12 @@
 """The two tables of a dataset: their columns and types, and everything that can be wrong with them."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 from pandas.api.types import is_integer_dtype, is_string_dtype
 
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -21,7 +23,20 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_parquet(path, engine="pyarrow")
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})") from None
+        raise _unreadable(path, error) from None
+
+
+def read_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
+    """The ``columns`` of a parquet file, those of them that it has, at most so many ``rows`` at a time."""
+    try:
+        for block in pa.parquet.ParquetFile(path, memory_map=True).iter_batches(rows, columns=columns):
+            yield block.to_pandas()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path, error):
+    return InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())})")
 
 
 def check_tables(

@@ -35,22 +35,31 @@ class Split:
     test: Int[Tensor, " R"]
 
 
-def sequences(dataset: Dataset) -> Sequences:
-    """The dataset's interactions as flat tensors."""
+def sequences(dataset: Dataset | Sequences) -> Sequences:
+    """The dataset's interactions as flat tensors; sequences as they are."""
+    if isinstance(dataset, Sequences):
+        return dataset
     items = pd.Index(dataset.items["item"]).get_indexer(dataset.interactions["item"]) + 1
     user, users = pd.factorize(dataset.interactions["user"])
-    first = np.flatnonzero(np.diff(user, prepend=-1))[user]
-    arrays = {"items": items, "times": dataset.interactions["timestamp"].to_numpy(), "first": first}
+    return flat_sequences(user, items, dataset.interactions["timestamp"].to_numpy(), list(users), len(dataset.items))
+
+
+def flat_sequences(
+    user: np.ndarray, items: np.ndarray, times: np.ndarray, users: list[str], item_count: int
+) -> Sequences:
+    """Interactions [M each] in total order as flat tensors; ``user``: whose they are, rising from 0 without gaps."""
+    arrays = {"items": items, "times": times, "first": np.flatnonzero(np.diff(user, prepend=-1))[user]}
     flat = {name: torch.tensor(array, dtype=torch.int64) for name, array in arrays.items()}
-    return Sequences(**flat, users=list(users), item_count=len(dataset.items))
+    return Sequences(**flat, users=users, item_count=item_count)
 
 
-def leave_one_out(dataset: Dataset) -> Split:
+def leave_one_out(dataset: Dataset | Sequences) -> Split:
     """Test: a user's last interaction; valid: the last but one; train: every earlier one with a history.
 
     Parameters
     ----------
-    dataset : in which some user has four interactions or more; InputError if a part of the split is empty
+    dataset : in which some user has four interactions or more (InputError if a part of the split is empty), or its
+        sequences
 
     Examples
     --------
@@ -60,12 +69,12 @@ def leave_one_out(dataset: Dataset) -> Split:
     (80, 60)
     """
     flat = sequences(dataset)
-    _, user, lengths = flat.first.unique(return_inverse=True, return_counts=True)
-    left = flat.first + lengths[user] - 1 - torch.arange(len(user))  # how many of the user's interactions follow
-    return _split(dataset, flat, train=left > 1, valid=left == 1, test=left == 0)
+    last = torch.cat([flat.first[1:] != flat.first[:-1], torch.tensor([True])])  # of a user
+    last_but_one = ~last & last.roll(-1)
+    return _split(dataset, flat, train=~(last | last_but_one), valid=last_but_one, test=last)
 
 
-def global_time(dataset: Dataset, valid: float = 0.1, test: float = 0.1) -> Split:
+def global_time(dataset: Dataset | Sequences, valid: float = 0.1, test: float = 0.1) -> Split:
     """Train before a moment t1, valid up to t2, test from t2 on: the moments that leave these shares of all rows."""
     if not (valid > 0 and test > 0 and valid + test < 1):
         raise InputError(f"shares valid={valid} and test={test}: both must be positive, their sum below 1")
@@ -76,16 +85,21 @@ def global_time(dataset: Dataset, valid: float = 0.1, test: float = 0.1) -> Spli
     return _split(dataset, flat, train=early, valid=~early & ~late, test=late)
 
 
-def prefixes(dataset: Dataset) -> Split:
+def prefixes(dataset: Dataset | Sequences) -> Split:
     """Every interaction with a history as a training target (pre-training); valid and test are empty."""
     flat = sequences(dataset)
-    rows = torch.arange(len(flat.items))
-    return Split(flat, rows[rows > flat.first], rows[:0], rows[:0])
+    rows = _with_history(flat).nonzero().squeeze(1)
+    return Split(flat, rows, rows[:0], rows[:0])
 
 
 def _split(dataset, flat, **parts):
-    rows = torch.arange(len(flat.items))
-    found = {part: rows[mask & (rows > flat.first)] for part, mask in parts.items()}
+    history = _with_history(flat)
+    found = {part: (mask & history).nonzero().squeeze(1) for part, mask in parts.items()}
     if empty := [part for part in found if not len(found[part])]:
-        raise InputError(f"{dataset.name}: no {empty[0]} targets in this split; take more data or other shares")
+        name = getattr(dataset, "name", "sequences")
+        raise InputError(f"{name}: no {empty[0]} targets in this split; take more data or other shares")
     return Split(flat, **found)
+
+
+def _with_history(flat):
+    return torch.arange(len(flat.items)) > flat.first

@@ -1,6 +1,5 @@
 """Item features on disk: one safetensors file with the rows, the item ids and what they were made with."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 
 from mmm4rec_lite.models.base import Catalogue
 from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.tensorfile import load_tensors, pack, save_tensors, unpack
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 
@@ -68,12 +67,14 @@ class Features:
         return Catalogue(text, image, has, augmented_text._rows(augmented_text.text, item_ids))
 
     def _rows(self, table, item_ids):
-        """A table's rows of these items behind a row of zeros."""
-        rows = torch.tensor(pd.Index(self.items).get_indexer(item_ids))
+        """A table's rows of these items behind a row of zeros, gathered once from where the file is mapped."""
+        rows = torch.from_numpy(pd.Index(self.items).get_indexer(item_ids))
         if lost := [item for item, row in zip(item_ids, rows) if row < 0]:
             told = f"{len(lost)} of {len(item_ids)} items have no row, e.g. {lost[0]!r}"
             raise InputError(f"features of other items: {told}; extract the features of this dataset again")
-        return torch.cat([torch.zeros_like(table[:1]), table[rows]])
+        out = table.new_zeros(len(rows) + 1, *table.shape[1:])
+        torch.index_select(table, 0, rows, out=out[1:])
+        return out
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
@@ -84,7 +85,7 @@ class Features:
 
 
 def load_features(path: Path | str) -> Features:
-    """Read a feature file; InputError if it is not there, is none, or is damaged.
+    """Map a feature file into memory; InputError if it is not there, is none, or is damaged.
 
     Parameters
     ----------
@@ -101,8 +102,8 @@ def load_features(path: Path | str) -> Features:
 
 def save_rows(path: Path | str, kind: str, fields: Mapping[str, Any]) -> None:
     """Write ``fields`` (item ids in "items", tensors with a row each, and JSON values) as a file of a ``kind``."""
-    ids = torch.frombuffer(bytearray(json.dumps(fields["items"], ensure_ascii=False).encode()), dtype=torch.uint8)
-    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)} | {"items": ids}
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+    tensors |= {"items": pack(fields["items"])}
     save_tensors(path, kind, tensors, **{name: value for name, value in fields.items() if name not in tensors})
 
 
@@ -110,4 +111,4 @@ def load_rows(path: Path | str, kind: str, again: str) -> dict[str, Any]:
     """The fields that `save_rows` wrote; ``again`` says in an InputError how to make the file."""
     tensors, notes = load_tensors(path, kind, again)
     notes.pop("kind")
-    return {**notes, **tensors, "items": json.loads(tensors["items"].numpy().tobytes())}
+    return {**notes, **tensors, "items": unpack(tensors["items"])}

@@ -6,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mmm4rec_lite.utils import tensorfile
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.tensorfile import load_tensors, pack, save_tensors, unpack
+from tests.support.mapping import is_mapped
 
 
 def refused(path, message=None, kind="thing"):
@@ -84,3 +86,23 @@ def test_a_changed_byte_is_noticed_in_notes_names_types_and_shapes(file):
     for place in range(len(whole) - 36):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         refused(file)
+
+
+def test_tensors_are_mapped_privately(file):
+    found, _ = load_tensors(file, "thing", "")
+    assert all(is_mapped(tensor, file) for tensor in found.values())
+    found["x"][:] = 0
+    assert load_tensors(file, "thing", "")[0]["x"].tolist() == [1, 1, 1]
+    save_tensors(file, "thing", {"x": torch.zeros(9)})  # a new file takes the name, the old one stays mapped
+    assert found["y"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 2**20])
+def test_checksums_do_not_depend_on_the_pieces_that_are_read(file, monkeypatch, piece):
+    monkeypatch.setattr(tensorfile, "_PIECE", piece)
+    assert load_tensors(file, "thing", "")[0]["y"].tolist() == [0, 1, 2]
+
+
+def test_json_values_as_tensors():
+    for value in (["a", "é", ""], [], {"n": None}):
+        assert unpack(pack(value)) == value
