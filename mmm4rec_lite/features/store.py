@@ -60,21 +60,19 @@ class Features:
     def catalogue(self, item_ids: Iterable[str], augmented_text: "Features | None" = None) -> Catalogue:
         """These items' rows, in order, behind a row 0 of zeros; ``augmented_text``: of their texts less some words."""
         item_ids = list(item_ids)
-        text, image, has = (self._rows(table, item_ids) for table in (self.text, self.image, self.has_image))
+        rows = self._rows(item_ids)
+        text, image, has = (_gather(table, rows) for table in (self.text, self.image, self.has_image))
         if augmented_text is None:
             return Catalogue(text, image, has)
         augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
-        return Catalogue(text, image, has, augmented_text._rows(augmented_text.text, item_ids))
+        return Catalogue(text, image, has, _gather(augmented_text.text, augmented_text._rows(item_ids)))
 
-    def _rows(self, table, item_ids):
-        """A table's rows of these items behind a row of zeros, gathered once from where the file is mapped."""
+    def _rows(self, item_ids):
         rows = torch.from_numpy(pd.Index(self.items).get_indexer(item_ids))
-        if lost := [item for item, row in zip(item_ids, rows) if row < 0]:
+        if lost := [item for item, row in zip(item_ids, rows.tolist()) if row < 0]:
             told = f"{len(lost)} of {len(item_ids)} items have no row, e.g. {lost[0]!r}"
             raise InputError(f"features of other items: {told}; extract the features of this dataset again")
-        out = table.new_zeros(len(rows) + 1, *table.shape[1:])
-        torch.index_select(table, 0, rows, out=out[1:])
-        return out
+        return rows
 
     def require_encoder(self, fingerprint: str, name: str = "another encoder") -> None:
         """InputError unless these features come from the encoder with ``fingerprint``, called ``name``."""
@@ -82,6 +80,13 @@ class Features:
         told = f"these features are of encoder {self.encoder['name']!r} ({mine[:8]}), wanted are those of {name!r}"
         told += f" ({fingerprint[:8]}), and the two cannot be mixed: extract again with one encoder"
         refuse(fingerprint != mine, told)
+
+
+def _gather(table, rows):
+    """Some rows of a table behind a row of zeros, copied once, from where a file is mapped."""
+    out = table.new_zeros(len(rows) + 1, *table.shape[1:])
+    torch.index_select(table, 0, rows, out=out[1:])
+    return out
 
 
 def load_features(path: Path | str) -> Features:

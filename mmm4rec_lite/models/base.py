@@ -42,6 +42,8 @@ class Batch:
 class Catalogue:
     """Frozen features, a row per item behind row 0 for padding, as ``features.catalogue(ids)`` makes them.
 
+    All models over a catalogue share its tables: none writes into them.
+
     Examples
     --------
     >>> len(Catalogue(text=torch.zeros(4, 8), image=torch.zeros(4, 6), has_image=torch.ones(4).bool()))  # three items

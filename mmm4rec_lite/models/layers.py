@@ -25,18 +25,23 @@ class IdTable(nn.Module):
 
 class FeatureAdapter(nn.Module):
     """Frozen features through a linear map. ``overwritten``: as in several releases, whose initialisation reaches the
-    features, by noise N(0, 0.02), which has to be kept with the weights."""
+    features, by noise N(0, 0.02), which has to be kept with the weights. Otherwise the table is the catalogue's own,
+    without a copy: nothing writes into it."""
 
     features: Tensor
 
     def __init__(self, features: Float[Tensor, "K F"], width: int, overwritten: bool = False):
         super().__init__()
-        frozen = torch.randn_like(features) * 0.02 if overwritten else features.clone()
+        frozen = torch.randn_like(features) * 0.02 if overwritten else features
         self.register_buffer("features", frozen, persistent=overwritten)
         self.linear = nn.Linear(features.shape[1], width)
 
     def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
         return self.linear(self.features if ids is None else self.features[ids])
+
+    def drop(self, lost: Bool[Tensor, " K"]) -> None:
+        """Zeros for the features of some items, in a table of its own."""
+        self.features = self.features.masked_fill(lost.unsqueeze(1), 0)
 
 
 class FeedForward(nn.Module):

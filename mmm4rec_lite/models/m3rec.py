@@ -90,4 +90,4 @@ class M3Rec(Recommender):
         return torch.cat([self.alpha * self.image(items), self.beta * self.text(items), self.items(items)], dim=-1)
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.image.features[lost] = 0
+        self.image.drop(lost)

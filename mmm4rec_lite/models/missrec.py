@@ -99,7 +99,8 @@ class MISSRec(Recommender):
         self.interests[self.has_image, 1] = near[len(text) :] + 1
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.has_image[lost], self.image.features[lost], self.interests[lost, 1] = False, 0, 0
+        self.image.drop(lost)
+        self.has_image[lost], self.interests[lost, 1] = False, 0
 
     def transfer(self, state: Mapping[str, Tensor]) -> None:
         super().transfer(state)

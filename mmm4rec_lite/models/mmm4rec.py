@@ -141,7 +141,7 @@ class MMM4Rec(Recommender):
     Parameters
     ----------
     config : sizes and switches
-    image_features, text_features : as many rows both (else InputError), row 0 for padding
+    image_features, text_features : as many rows both (else InputError), row 0 for padding; kept without a copy
 
     Examples
     --------
@@ -164,8 +164,8 @@ class MMM4Rec(Recommender):
         refuse(images != rows, f"features: {images} image rows but {rows} text rows; {both}")
         self.config = config
         self.rank_padding, self.leaks_target_time = config.quirks.pad_item, config.quirks.target_time
-        self.register_buffer("image_features", image_features.clone(), persistent=False)
-        self.register_buffer("text_features", text_features.clone(), persistent=False)
+        self.register_buffer("image_features", image_features, persistent=False)
+        self.register_buffer("text_features", text_features, persistent=False)
         self.adapter_image, self.adapter_text = nn.Linear(V, N), nn.Linear(T, N)  # Psi^v and Psi^t, eq. 2
         zeros = lambda *shape: nn.Parameter(torch.zeros(shape))
         if config.item_bias:  # E^v and E^t, section 3.2.3
@@ -254,7 +254,7 @@ class MMM4Rec(Recommender):
         return (image + text) / self.config.temperature
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.image_features[lost] = 0
+        self.image_features = self.image_features.masked_fill(lost.unsqueeze(1), 0)  # others read the given table
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""

@@ -15,6 +15,7 @@ from mmm4rec_lite.features import Features, extract, load_encoder, load_features
 from mmm4rec_lite.utils import tensorfile
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.tensorfile import save_tensors
+from tests.support.mapping import is_mapped
 
 module = sys.modules["mmm4rec_lite.features.extraction"]
 
@@ -302,6 +303,17 @@ def test_a_catalogue_is_in_the_order_asked_for(features):
     assert torch.equal(catalogue.text, torch.stack([torch.zeros(4), features.text[2], features.text[0]]))
     with pytest.raises(InputError, match="features of other items: 2 of 3 items have no row, e.g. 'x'"):
         features.catalogue(["x", "a", "y"])
+
+
+def test_tables_are_mapped_and_a_catalogue_is_gathered_from_them(features, path):
+    features.save(path)
+    loaded = load_features(path)
+    assert all(is_mapped(table, path) for table in (loaded.text, loaded.image, loaded.has_image))
+    catalogue = loaded.catalogue(features.items[::-1])
+    for name in ("text", "image", "has_image"):
+        table = getattr(features, name)
+        assert torch.equal(getattr(catalogue, name), torch.cat([torch.zeros_like(table[:1]), table.flip(0)]))
+        assert not is_mapped(getattr(catalogue, name), path)
 
 
 def test_encoders_are_not_mixed(features):

@@ -184,6 +184,24 @@ def test_items_without_an_image_start_with_gradients_like_all_others(name, stage
     assert all(0 <= size < 200 for size in sizes.values()), sizes
 
 
+# --- the catalogue's tables ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_model_writes_into_the_catalogues_tables(name, toy_split, shop):
+    before = Catalogue(*(table.clone() for table in vars(shop).values()))
+    model = made(name, shop)
+    fit(model, toy_split.sequences, toy_split.train[:32], TrainConfig(epochs=1, batch_size=32), progress=False)
+    model.drop_images(torch.arange(len(shop)) % 2 == 0)
+    assert all(torch.equal(table, old) for table, old in zip(vars(shop).values(), vars(before).values()))
+
+
+@pytest.mark.parametrize("name", ["mmm4rec", "sasrec_t", "unisrec"])
+def test_models_share_the_catalogues_tables(name, shop):
+    for model in (made(name, shop), made(name, shop)):
+        assert shop.text.data_ptr() in [table.data_ptr() for table in model.buffers()]
+
+
 # --- padding ---
 
 
