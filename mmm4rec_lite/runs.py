@@ -170,8 +170,10 @@ def run(
     spec, protocol = get_model(model), protocol or Protocol()
     stage = stage or ("finetune" if pretrained or start is not None else "scratch")
     refuse(stage not in spec.stages, f"{model}: this model has no pre-training")
-    if "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs:
-        raise InputError(f"{task.dataset.name}: {task.lacks(model)}; train with time=False, or take another model")
+    blind = "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs
+    if blind or ("category" in spec.reads and "category" not in task.inputs):
+        way = "train with time=False, or " if blind and hasattr(spec.config, "time") else ""
+        raise InputError(f"{task.dataset.name}: {task.lacks(model)}; {way}take another model")
     if pretrained:
         sources = task if spec.own_domain else task.sources
         if sources is None:

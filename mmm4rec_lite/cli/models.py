@@ -63,7 +63,7 @@ def finetune_command(
 
 def _changes(task, model, epochs):
     """What a run of these data changes in the preset."""
-    timeless = "time" in m4r.get_model(model).reads and "time" not in task.inputs
+    timeless = hasattr(m4r.get_model(model).config, "time") and "time" not in task.inputs
     return (dict(time=False) if timeless else {}) | (dict(epochs=epochs) if epochs else {})
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from mmm4rec_lite.models.athwe import ATHWE, ATHWEConfig
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
 from mmm4rec_lite.models.config import STAGES, BaselineConfig, Config, ModelConfig, RecBoleConfig, TrainConfig
 from mmm4rec_lite.models.fdsa import FDSA
+from mmm4rec_lite.models.hm4sr import HM4SR, HM4SRConfig
 from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
@@ -61,21 +63,25 @@ class ModelSpec:
         return replace(self, name=name, title=title, reads=reads, config=config, ids=None, pretraining=pretraining)
 
     def count_parameters(self, width: int, features: int = 768) -> int:
-        """Parameters without per-item tables, at a width and the paper's window, over features of that length."""
+        """Without per-item tables, at a width and the paper's window, over features of a length and 50 categories."""
         blank = torch.zeros(2, features)
-        return count_parameters(self.build(self.sized(width), Catalogue(blank, blank, blank[:, 0] == 0)))
+        catalogue = Catalogue(blank, blank, blank[:, 0] == 0, categories=torch.zeros(2, 50).bool())
+        return count_parameters(self.build(self.sized(width), catalogue))
 
 
 _OWN = "MMM4Rec's own variant, Table 3"
 _ID, _TEXT, _BOTH, _ALL = ("id",), ("text",), ("text", "image"), ("text", "image", "time")
 _EACH = ("id", *_BOTH)
+_FIVE = (*_EACH, "time", "category")
 _WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
 _MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
 _M3 = M3RecConfig(d_model=256, d_ff=1024)
+_HM, _AT = (kind(d_model=256, d_ff=1024, dropout=0.4) for kind in (HM4SRConfig, ATHWEConfig))
 _ZES, _FDSA, _S3 = (kind(d_model=300, d_ff=256) for kind in (BaselineConfig, RecBoleConfig, S3RecConfig))
 _MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
-_S3_FIRST = _ADAM.replace(epochs=300, batch_size=1024)
+_ADAM_1024 = _ADAM.replace(batch_size=1024)
+_S3_FIRST = _ADAM_1024.replace(epochs=300)
 _ADAM_512 = _ADAM.replace(batch_size=512)
 _M3REC = _ADAM_512.replace(accumulate=4, patience=5)
 # published beside a sum of 8 gradients, where ours is their mean: to Adam the same but for the decay
@@ -97,6 +103,8 @@ _SPECS = (
     ModelSpec("tim4rec_t", "TiM4Rec_T", ("text", "time"), tim4rec_t, TIM4REC.replace(n_groups=1), _ADAM, _OWN),
     ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
     ModelSpec("m3rec", "M3Rec", _EACH, M3Rec, _M3, _M3REC, "Guo et al., ICASSP 2025"),
+    ModelSpec("hm4sr", "HM4SR", _FIVE, HM4SR, _HM, _ADAM_1024, "Zhang et al., WWW 2025, arXiv 2501.14269"),
+    ModelSpec("athwe", "ATHWE", _FIVE, ATHWE, _AT, _ADAM_1024, "official code: lulusiyuyu/ATHWE"),
     ModelSpec("fdsa", "FDSA", ("id", "text"), FDSA, _FDSA, _ADAM, "Zhang et al., IJCAI 2019"),
     ModelSpec(
         "s3rec", "S3-Rec", ("id", "text"), S3Rec, _S3, _ADAM, _ZHOU, STAGES, pretrained_by=_S3_FIRST, own_domain=True

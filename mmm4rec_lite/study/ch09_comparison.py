@@ -35,6 +35,7 @@ FAMILIES = {
     **{f"{name}{end}": "Mamba" for name in ("mamba4rec", "tim4rec") for end in ("", "_t")},
     "bsarec": "frequency",
     "m3rec": "Mamba, multi-modal",
+    **dict.fromkeys(("hm4sr", "athwe"), "attention, multi-modal"),
     **dict.fromkeys(("s3rec", "zesrec", "unisrec"), "pre-trained"),
     **{name: "pre-trained, multi-modal" for name in ("mmsrec", "missrec")},
     "mmm4rec": "Mamba, pre-trained, multi-modal",

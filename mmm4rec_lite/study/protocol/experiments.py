@@ -26,9 +26,9 @@ BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
 COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
     table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
     for table, names in {
-        2: f"sasrec mamba4rec tim4rec bsarec fdsa s3rec unisrec+id missrec+id m3rec {FULL}",
+        2: f"sasrec mamba4rec tim4rec bsarec fdsa s3rec unisrec+id missrec+id m3rec hm4sr athwe {FULL}",
         3: "sasrec_t mamba4rec_t tim4rec_t zesrec unisrec mmsrec missrec mmm4rec",
-        6: "unisrec mmsrec missrec mmm4rec",
+        6: "unisrec mmsrec missrec athwe mmm4rec",
     }.items()
 }
 VARIANTS: dict[str, dict[str, Any]] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs sources
