@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import Dataset, Sequences, Split, batch
 from mmm4rec_lite.models.base import Batch, Recommender
+from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
@@ -77,9 +78,11 @@ def rank_rows(
 
 
 def rank_model(model: Recommender, sequences: Sequences, rows: Rows, filter_seen: bool = False) -> Rows:
-    """``rank_rows`` by a model, shown what it may see."""
-    told = model.leaks_target_time
-    return rank_rows(model_scorer(model), sequences, rows, model.window, filter_seen, target_time=told)
+    """``rank_rows`` by a model, shown what it may see; several processes share the rows, and each gets all ranks."""
+    told, own = model.leaks_target_time, processes.own_part(rows)
+    if len(own) or not len(rows):
+        own = rank_rows(model_scorer(model), sequences, own, model.window, filter_seen, target_time=told)
+    return processes.gather(own.to(next(model.parameters()).device))[0].cpu()
 
 
 def _spans(start, end):

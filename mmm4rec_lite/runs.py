@@ -27,6 +27,7 @@ from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, Trai
 from mmm4rec_lite.models.protocol import Protocol
 from mmm4rec_lite.models.registry import get_model, missing_inputs
 from mmm4rec_lite.training import STATE, fit
+from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -184,7 +185,7 @@ def run(
     training = training.replace(seed=seed)
     weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
     more = [task.catalogue.categories] if "category" in spec.reads else []
-    known = (task.digest, model, config, training, origin.get("run_id"), str(device()), *more)
+    known = (task.digest, model, config, training, origin.get("run_id"), device().type, *more)
     run_id = digest(*map(digest, known))[:12]
     folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
     if (folder / FILE).is_file():
@@ -212,7 +213,9 @@ def run(
     record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
     record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
     done = Run(record, history, ranks, filtered, built, folder)
-    save(done, task, training=asdict(training), start=origin.get("run_id"))
+    if processes.rank() == 0:
+        save(done, task, training=asdict(training), start=origin.get("run_id"))
+    processes.wait()
     return done
 
 

@@ -1,4 +1,7 @@
-"""One loop for both stages: seeded, early stopping, resumable after a kill, with a history to plot."""
+"""One loop for both stages: seeded, early stopping, resumable after a kill, with a history to plot.
+
+Several processes each compute a share of every batch and add their gradients: the steps are those of one process.
+"""
 
 import math
 import time
@@ -16,6 +19,7 @@ from mmm4rec_lite.data import Sequences, batch, epoch
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
+from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import fabric
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -71,6 +75,10 @@ def fit(
     if files := [place for place in places if place.is_file()]:
         raise InputError(f"{files[0]}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
+    share = min(len(rows), config.batch_size)
+    refuse(
+        share < processes.count(), f"training: {processes.count()} processes share batches of {share} rows; use fewer"
+    )
     model.to(accelerator.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
@@ -88,37 +96,40 @@ def fit(
             began = time.perf_counter()
             line |= metrics(rank_model(model, sequences, valid))
             line["valid_seconds"] = time.perf_counter() - began
-        run.record(line, optimizer)
+        run.record(processes.agree(line), optimizer)
     return run.finish()
 
 
 def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
-    with torch.no_grad():
+    with torch.no_grad(), processes.draws_alike(config.seed, number):
         model.begin_epoch()
     model.train()
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
-    if config.stage == "pretrain":
-        chunks = [chunk for chunk in chunks if len(chunk) > 1]  # one row alone has no negatives
+    least = max(2 if config.stage == "pretrain" else 1, processes.count())  # one row alone has no negatives
+    chunks = [chunk for chunk in chunks if len(chunk) >= least]
     totals = Counter()
-    bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress)
+    bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress or processes.rank() > 0)
     for i, chunk in enumerate(bar):
-        one = batch(sequences, chunk, model.window, target_time=model.leaks_target_time).to(accelerator.device)
+        own = chunk[processes.rank() :: processes.count()]
+        one = batch(sequences, own, model.window, target_time=model.leaks_target_time).to(accelerator.device)
         terms = model.losses(one, config.stage)
         loss = sum(terms.values())
         start = i - i % config.accumulate
-        accelerator.backward(loss / min(config.accumulate, len(chunks) - start))
+        accelerator.backward(loss * (len(own) / len(chunk)) / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
+            processes.add_gradients(model)
             if config.clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()
-        own = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
-        for name, value in {"loss": loss, **own}.items():
-            totals[name] += value.item() * len(chunk)
+        each = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        for name, value in {"loss": loss, **each}.items():
+            totals[name] += value.item() * len(own)
         bar.set_postfix(loss=f"{totals['loss'] / (i * config.batch_size + len(chunk)):.3f}")
-    means = {name: total / sum(map(len, chunks)) for name, total in totals.items()}
+    sums = processes.total(torch.tensor(list(totals.values()), dtype=torch.float64))
+    means = {name: value / sum(map(len, chunks)) for name, value in zip(totals, sums.tolist())}
     if not math.isfinite(means["loss"]):
         raise InputError(f"training: the loss is {means['loss']} in epoch {number + 1}; lower lr ({config.lr})")
     return means
@@ -155,7 +166,7 @@ class _Run:
         self.lines.append(line)
         if self.best_line == self.epoch - 1:
             self.best = _copy(self.model)
-        if self.folder is None:
+        if self.folder is None or processes.rank():
             return
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}

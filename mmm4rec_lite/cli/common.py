@@ -16,6 +16,8 @@ TEXTS = "Features of texts that lost some words (`features --augmented-text`): U
 AugmentedText = Annotated[Path | None, typer.Option(help=TEXTS)]
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of start values, drop-out and the order of rows.")]
+Devices = Annotated[int, typer.Option("--devices", min=1, help="GPUs (or CPU processes) of each machine.")]
+Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Machines, which must share the disk of --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Posters = Annotated[Path | None, typer.Option(help="A folder of pictures named <item id>.jpg.")]
 
@@ -26,6 +28,13 @@ def show(table: Any, as_json: bool, **more: Any) -> None:
         print(json.dumps({**more, "rows": json.loads(table.to_json(orient="records"))}))
     else:
         print(table.to_string(index=False, float_format="{:.4f}".format))
+
+
+def launch(devices: int, nodes: int) -> bool:
+    """Start the processes, unless `torchrun` or `fabric run` did; is this the one that prints?"""
+    from mmm4rec_lite.utils.devices import fabric
+
+    return fabric(devices, nodes).global_rank == 0
 
 
 def names(words: str) -> list[str]:

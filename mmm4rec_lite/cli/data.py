@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 import mmm4rec_lite as m4r
-from mmm4rec_lite.cli.common import Dataset, Json, Out, Posters, Seed, names, show
+from mmm4rec_lite.cli.common import Dataset, Devices, Json, Nodes, Out, Posters, Seed, names, show
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 Ties = Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")]
@@ -170,8 +170,8 @@ def features_command(
     bad_images: Annotated[str, typer.Option(help="Pictures that cannot be read: missing or error.")] = "missing",
     batch_size: Annotated[int, typer.Option(min=1, help="Texts or pictures encoded at once.")] = 32,
     augment: Annotated[bool, typer.Option("--augmented-text", help="Of texts that lost 15 % of their words.")] = False,
-    devices: Annotated[int, typer.Option(min=1, help="GPUs (or CPU processes) of each machine.")] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines, which must share the disk of --out.")] = 1,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     as_json: Json = False,
 ) -> None:
     """Extract item features with a frozen encoder; goes on where an interrupted call stopped."""
@@ -179,7 +179,6 @@ def features_command(
 
     dataset, processes = m4r.load_dataset(data), fabric(devices, nodes)
     dataset = m4r.data.augmented_text(dataset) if augment else dataset
-    processes.launch()
     frozen = m4r.load_encoder(encoder, processes.device)
     features = m4r.extract(dataset, frozen, out, missing, batch_size, bad_images=bad_images, fabric=processes)
     if processes.global_rank == 0:

@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 import mmm4rec_lite as m4r
-from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, Out, Seed, load_task, show
+from mmm4rec_lite.cli.common import (
+    AugmentedText,
+    Dataset,
+    Devices,
+    Domains,
+    FeatureFile,
+    Json,
+    Nodes,
+    Out,
+    Seed,
+    launch,
+    load_task,
+    show,
+)
 from mmm4rec_lite.utils.errors import refuse
 
 DEFAULT = "mmm4rec+id"
@@ -28,13 +41,17 @@ def pretrain_command(
     preset: Preset = "small",
     epochs: Epochs = None,
     seed: Seed = 0,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     as_json: Json = False,
 ) -> None:
     """Pre-train on source domains, or S3-Rec on its own (MMM4Rec: in-batch cross-entropy, eq. 21)."""
     task = load_task(data, domain, features, augmented_text)
+    first = launch(devices, nodes)
     changes = _changes(task, model, epochs)
     done = m4r.pretrain(task, model, m4r.Protocol(preset), out, seed=seed, progress=not as_json, **changes)
-    show(done.history, as_json, model=str(out / "model.safetensors"))
+    if first:
+        show(done.history, as_json, model=str(out / "model.safetensors"))
 
 
 def finetune_command(
@@ -47,6 +64,8 @@ def finetune_command(
     preset: Preset = "small",
     epochs: Epochs = None,
     seed: Seed = 0,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     item_bias: Annotated[bool | None, typer.Option(help="NAME+id, or NAME without ids, whatever --model says.")] = None,
     query_time: Annotated[bool, typer.Option("--query-time", help="The model is told when it is asked.")] = False,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
@@ -56,9 +75,11 @@ def finetune_command(
     if item_bias is not None:
         model = model.removesuffix("+id") + ("+id" if item_bias else "")
     task = load_task(data, domain, features, split=split)
+    first = launch(devices, nodes)
     changes = _changes(task, model, epochs) | (dict(query_time=True) if query_time else {})
     done = m4r.run(task, model, m4r.Protocol(preset), out, start=start, seed=seed, progress=not as_json, **changes)
-    show(done.history, as_json, model=str(out / "model.safetensors"))
+    if first:
+        show(done.history, as_json, model=str(out / "model.safetensors"))
 
 
 def _changes(task, model, epochs):

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Targets = Int[Tensor, " B"]
@@ -23,21 +24,24 @@ def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Floa
 
 
 def in_batch(
-    logits: Float[Tensor, "B B"], targets: Targets, copies_compete: bool = False, muted: float = -torch.inf
+    logits: Float[Tensor, "B A"], targets: Targets, copies_compete: bool = False, muted: float = -torch.inf
 ) -> Float[Tensor, ""]:
-    """InfoNCE, a row's own target on the diagonal; others' copies of it are no negatives, unless ``copies_compete``.
+    """InfoNCE; others' copies of a row's own target are no negatives, unless ``copies_compete``.
 
+    Columns are the rows of all processes, as ``gather`` puts them; of one process alone its own, the diagonal.
     ``muted``: the copies' logit; 0 in several releases, where each so adds e^0 to the denominator.
     """
+    everyone, start = gather(targets)
+    own = torch.arange(start, start + len(targets), device=logits.device)
     if not copies_compete:
-        copies = (targets.unsqueeze(1) == targets).fill_diagonal_(False)
+        copies = (targets.unsqueeze(1) == everyone).scatter(1, own.unsqueeze(1), False)
         logits = logits.masked_fill(copies, muted)
-    return F.cross_entropy(logits, torch.arange(len(targets), device=logits.device))
+    return F.cross_entropy(logits, own)
 
 
 def in_batch_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Float[Tensor, ""]:
     """Eq. 21, ``in_batch`` on the model's own scores."""
-    return in_batch(users @ model.candidates(targets).T, targets, model.config.quirks.copies_compete)
+    return in_batch(users @ gather(model.candidates(targets))[0].T, targets, model.config.quirks.copies_compete)
 
 
 LOSSES = {"full": full_loss, "in_batch": in_batch_loss}

@@ -24,6 +24,7 @@ from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, k_means
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 Kinds = Float[Tensor, "kinds n d"]  # of item vectors: text, image (and ids)
@@ -164,9 +165,10 @@ class MISSRec(Recommender):
         if stage != "pretrain":
             return dict(cross_entropy=F.cross_entropy(self.score(users), targets), norm_penalty=weight * penalty.mean())
         others, penalty_of_others = self.encode(*self.view(batch))
-        phi = self.phi[targets] if self.config.fusion == "item" else self.phi
-        items = in_batch(self.match(users, self.candidates(targets), phi), targets, copies_compete)
-        views = self.config.sequence_weight * in_batch(users @ others.T / tau, targets, copies_compete)
+        everyone, _ = gather(targets)
+        phi = self.phi[everyone] if self.config.fusion == "item" else self.phi
+        items = in_batch(self.match(users, self.candidates(everyone), phi), targets, copies_compete)
+        views = self.config.sequence_weight * in_batch(users @ gather(others)[0].T / tau, targets, copies_compete)
         penalty = penalty + penalty_of_others
         return dict(sequence_item=items, sequence_sequence=views, norm_penalty=weight * penalty.mean())
 

@@ -21,6 +21,7 @@ from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, User
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, TransformerBlock
 from mmm4rec_lite.models.losses import full_loss
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 Slots = Int[Tensor, "N L"]
@@ -106,7 +107,9 @@ class MMSRec(Recommender):
         self.present[lost, 0] = False
 
     def losses(self, batch: Batch, stage: str) -> Losses:
-        return self.contrastive(batch.targets.unique()) if stage == "pretrain" else {"cloze": self.cloze(batch)}
+        if stage != "pretrain":
+            return {"cloze": self.cloze(batch)}
+        return self.contrastive(gather(batch.targets)[0].unique())  # several processes all compute the whole of it
 
     def cloze(self, batch: Batch) -> Float[Tensor, ""]:
         """Cross-entropy of cosines over all items, at the mask behind each history and at some items inside it.

@@ -16,6 +16,7 @@ from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, User
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
@@ -92,8 +93,8 @@ class UniSRec(Recommender):
         if stage != "pretrain":
             return {"cross_entropy": full_loss(self, users, batch.targets)}
         others, muted = self.users(*self.view(batch)), 0.0 if self.config.copies_as_zero else -torch.inf
-        items = in_batch(users @ self.candidates(batch.targets).T, batch.targets, muted=muted)
-        views = in_batch(users @ others.T / self.config.temperature, batch.targets, muted=muted)
+        items = in_batch(users @ gather(self.candidates(batch.targets))[0].T, batch.targets, muted=muted)
+        views = in_batch(users @ gather(others)[0].T / self.config.temperature, batch.targets, muted=muted)
         return dict(sequence_item=items, sequence_sequence=self.config.sequence_weight * views)
 
     def view(self, batch: Batch) -> tuple[Batch, Bool[Tensor, "B L"]]:

@@ -13,6 +13,7 @@ from mmm4rec_lite.models.base import Batch, Catalogue, Losses, NextItem, init_be
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, Transformer
 from mmm4rec_lite.models.losses import in_batch
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 
@@ -40,5 +41,5 @@ class ZESRec(NextItem):
         """Pre-training, over many items: the batch's targets compete; else all items do."""
         if stage != "pretrain":
             return super().losses(batch, stage)
-        logits = self.users(batch) @ self.candidates(batch.targets).T
+        logits = self.users(batch) @ gather(self.candidates(batch.targets))[0].T
         return {"in_batch": in_batch(logits, batch.targets)}

@@ -1,17 +1,33 @@
 """The one place that decides where things run. Fabric takes a second to import and is so when it is needed."""
 
+import os
 from typing import Any
 
 import torch
 
 ACCELERATOR = "auto"  # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
+LAUNCHED: Any = None  # the Fabric of several processes, once there are several
 
 
 def fabric(devices: int = 1, nodes: int = 1) -> Any:
-    """A Fabric on so many devices of the accelerator, on each of so many machines; more than one: to be launched."""
+    """A Fabric on so many devices of the accelerator, on each of so many machines, its processes launched.
+
+    Where `torchrun` or `fabric run` launched this one, their numbers hold. Several processes keep the first Fabric.
+    """
+    global LAUNCHED
+    if LAUNCHED is not None:
+        return LAUNCHED
     from lightning_fabric import Fabric
 
-    return Fabric(accelerator=ACCELERATOR, devices=devices, num_nodes=nodes)
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    found = Fabric(accelerator=ACCELERATOR, devices=devices, num_nodes=nodes)
+    if devices * nodes > 1:
+        if "LT_CLI_USED" not in os.environ:  # `fabric run` has no more to launch
+            found.launch()
+        LAUNCHED = found
+    return found
 
 
 def device() -> torch.device:
