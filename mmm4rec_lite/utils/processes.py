@@ -61,9 +61,9 @@ def gather(rows: Tensor) -> tuple[Tensor, int]:
     """The rows of all processes, however many each has, with gradients to where they are; where the own begin."""
     if count() == 1:
         return rows, 0
-    lengths = torch.zeros(count(), dtype=torch.long, device=rows.device)
-    lengths[rank()] = len(rows)
-    lengths = total(lengths).tolist()
+    own = torch.zeros(count(), dtype=torch.long, device=rows.device)
+    own[rank()] = len(rows)
+    lengths = total(own).tolist()
     padding = [0, 0] * (rows.dim() - 1) + [0, max(lengths) - len(rows)]
     parts = all_gather(F.pad(rows, padding).contiguous())
     return torch.cat([part[:length] for part, length in zip(parts, lengths)]), sum(lengths[: rank()])
