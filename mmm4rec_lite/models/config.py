@@ -145,7 +145,7 @@ class BaselineConfig(Settings):
 class RecBoleConfig(BaselineConfig):
     """With what two baselines of the UniSRec repository do and a user would not want, each off by default."""
 
-    lost_texts: bool = False  # initialisation overwrites the texts with noise N(0, 0.02)
+    features_overwritten: bool = False  # initialisation overwrites the texts with noise N(0, 0.02)
     pad_item: bool = False  # row 0 (padding) competes
 
 

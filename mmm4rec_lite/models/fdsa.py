@@ -3,7 +3,7 @@
 There an item's features are the one frozen vector of its text, where the paper pools embeddings of category and brand;
 the loss is cross-entropy over all items, where the paper has one sampled negative and a binary loss. Candidates are
 ids: the text is on the user's side alone. As released, initialisation overwrites the texts with noise
-(``lost_texts``), and padding is a rival in the loss (``pad_item``; RecBole leaves it out of rankings).
+(``features_overwritten``), and padding is a rival in the loss (``pad_item``; RecBole leaves it out of rankings).
 """
 
 import torch
@@ -23,7 +23,7 @@ class FDSA(NextItem):
     def __init__(self, config: RecBoleConfig, catalogue: Catalogue):
         d = config.d_model
         super().__init__(config, IdTable(len(catalogue), d), Transformer(config))
-        self.texts = FeatureAdapter(catalogue.text, d, config.lost_texts)
+        self.texts = FeatureAdapter(catalogue.text, d, config.features_overwritten)
         self.text_blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.join = nn.Linear(2 * d, d)
         self.rank_padding = config.pad_item

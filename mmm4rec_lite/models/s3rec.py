@@ -4,11 +4,11 @@ It pre-trains on the training part of its own domain and keeps all weights, ids 
 item's one attribute is its own text, W TXT through a ReLU, where the paper has categories and brands; the text is read
 in pre-training alone. The nested sigmoids of two tasks are the paper's.
 
-As released (each behind a switch), initialisation overwrites the texts with noise; padding is an attribute and, in
-fine-tuning, a rival; histories are padded on the left in pre-training and on the right in fine-tuning, so that
-positions do not carry over, and the attributes stay on the right even then, so that rows shorter than the window are
-taught those of other steps. Its random rivals can be the mask; here they cannot. Terms are sums over steps as there,
-but means over rows.
+As released initialisation overwrites the texts with noise (``features_overwritten``), and padding is an attribute and,
+in fine-tuning, a rival (``pad_item``). Histories are padded on the left in pre-training and on the right later, so that
+positions do not carry over, and their attributes on the right throughout, so that rows shorter than the window are
+taught those of other steps (``padded_left``). Random rivals can be the mask there; here they cannot. Terms are sums
+over steps as there, but means over rows.
 """
 
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class S3Rec(NextItem):
     def __init__(self, config: S3RecConfig, catalogue: Catalogue):
         d, self.mask = config.d_model, len(catalogue)
         super().__init__(config, IdTable(self.mask + 1, d), Transformer(config))
-        self.texts = FeatureAdapter(catalogue.text, d, config.lost_texts)
+        self.texts = FeatureAdapter(catalogue.text, d, config.features_overwritten)
         self.heads = nn.ModuleDict({task: nn.Linear(d, d) for task in TASKS})
         self.rank_padding = config.pad_item
         init_bert(self)

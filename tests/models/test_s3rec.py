@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmm4rec_lite.data import batch
+from mmm4rec_lite.models import s3rec
 from mmm4rec_lite.models.base import Catalogue
 from mmm4rec_lite.models.s3rec import S3Rec, S3RecConfig
 from mmm4rec_lite.utils.errors import InputError
@@ -89,12 +90,25 @@ def test_weights_are_the_configs(one):
     torch.testing.assert_close(other["segment"], 2 * own["segment"])
 
 
+def test_attributes_may_be_scored_a_few_steps_at_a_time(model, one, monkeypatch):
+    given = model.exercise(one.items)
+
+    def found(steps):
+        monkeypatch.setattr(s3rec, "STEPS", steps)
+        model.zero_grad()
+        terms = model.tasks(given, one.items)
+        sum(terms.values()).backward()
+        return [*terms.values(), *(parameter.grad for parameter in model.parameters())]
+
+    torch.testing.assert_close([part.clone() for part in found(7)], found(10**6), rtol=1e-4, atol=1e-4)
+
+
 def test_the_mask_is_no_candidate_and_never_ranked(model, one):
     assert len(model.candidates()) == model.mask and model.score(model.users(one)).shape == (len(one.items), model.mask)
 
 
-def test_lost_texts_are_kept_with_the_weights():
-    lost, again = made(30, lost_texts=True), made(30, lost_texts=True)
+def test_features_overwritten_are_kept_with_the_weights():
+    lost, again = made(30, features_overwritten=True), made(30, features_overwritten=True)
     again.texts.features.zero_()
     again.load_state_dict(lost.state_dict())
     assert torch.equal(again.texts.features, lost.texts.features) and lost.texts.features[0].any()

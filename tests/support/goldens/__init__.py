@@ -162,7 +162,7 @@ def check_padding_competes(golden: Golden, model: Recommender) -> None:
         golden.close(loss, "losses", name, "cross-entropy, padding competes")
 
 
-def check_lost_texts(golden: Golden, texts: torch.Tensor) -> None:
+def check_features_overwritten(golden: Golden, texts: torch.Tensor) -> None:
     """A table of features after construction is noise, padding's row included, of the file's spread."""
     known = golden.values["as_released"]["standard deviation of the feature table after construction"]
     error = known / (2 * texts.numel()) ** 0.5  # of one table's standard deviation

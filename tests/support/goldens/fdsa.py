@@ -7,7 +7,7 @@ from mmm4rec_lite.models.fdsa import FDSA
 from tests.support.goldens import (
     TRANSFORMER,
     Golden,
-    check_lost_texts,
+    check_features_overwritten,
     check_padding_competes,
     check_ranking,
     filled,
@@ -25,10 +25,10 @@ OURS = {
 
 
 def build(golden: Golden, **changes: object) -> FDSA:
-    """Our model, sized and filled as the file says; with ``lost_texts`` its noise gives way to the file's texts."""
+    """Our model, sized and filled as the file says, whose texts take the place of noise, too."""
     model = FDSA(RecBoleConfig(**recbole(golden), **changes), golden.catalogue)
-    weights = renamed(golden.values["state"], OURS | TRANSFORMER)
-    return filled(model, weights | ({"texts.features": golden.catalogue.text} if model.config.lost_texts else {}))
+    texts = {"texts.features": golden.catalogue.text} if model.config.features_overwritten else {}
+    return filled(model, texts | renamed(golden.values["state"], OURS | TRANSFORMER))
 
 
 def check_ranks_as_released(golden: Golden) -> None:
@@ -49,7 +49,8 @@ def check_padding_competes_as_released(golden: Golden) -> None:
     check_padding_competes(golden, build(golden, pad_item=True))
 
 
-def check_texts_are_lost_as_released(golden: Golden) -> None:
+def check_texts_are_overwritten_as_released(golden: Golden) -> None:
     """The table after construction is noise of the file's spread; with the texts back in it all is as ever."""
-    check_lost_texts(golden, FDSA(RecBoleConfig(**recbole(golden), lost_texts=True), golden.catalogue).texts.features)
-    check_ranking(golden, build(golden, lost_texts=True))
+    config = RecBoleConfig(**recbole(golden), features_overwritten=True)
+    check_features_overwritten(golden, FDSA(config, golden.catalogue).texts.features)
+    check_ranking(golden, build(golden, features_overwritten=True))

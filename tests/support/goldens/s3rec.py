@@ -7,7 +7,7 @@ from mmm4rec_lite.models.s3rec import Exercise, S3Rec, S3RecConfig
 from tests.support.goldens import (
     TRANSFORMER,
     Golden,
-    check_lost_texts,
+    check_features_overwritten,
     check_padding_competes,
     check_ranking,
     filled,
@@ -28,10 +28,10 @@ def config(golden: Golden, **changes: object) -> S3RecConfig:
 
 
 def build(golden: Golden, **changes: object) -> S3Rec:
-    """Our model, sized and filled as the file says; with ``lost_texts`` its noise gives way to the file's texts."""
+    """Our model, sized and filled as the file says, whose texts take the place of noise, too."""
     model = S3Rec(config(golden, **changes), golden.catalogue)
-    weights = renamed(golden.values["state"], TRANSFORMER | OURS)
-    return filled(model, weights | ({"texts.features": golden.catalogue.text} if model.config.lost_texts else {}))
+    texts = {"texts.features": golden.catalogue.text} if model.config.features_overwritten else {}
+    return filled(model, texts | renamed(golden.values["state"], TRANSFORMER | OURS))
 
 
 def exercises(golden: Golden):
@@ -66,7 +66,7 @@ def check_the_four_tasks(golden: Golden) -> None:
 
 def check_the_four_tasks_as_released(golden: Golden) -> None:
     """From right-padded histories: shifted to the left, but for the attributes."""
-    model = build(golden, pad_item=True, padded_left=True, lost_texts=True)
+    model = build(golden, pad_item=True, padded_left=True, features_overwritten=True)
     for name, batch, given in exercises(golden):
         steps = torch.arange(golden.window)
         back = (steps - batch.lengths.unsqueeze(1)) % golden.window
@@ -80,6 +80,7 @@ def check_the_four_tasks_as_released(golden: Golden) -> None:
         golden.close(sum(terms.values()) * len(batch.items), "pretraining", name, "whole loss, as released")
 
 
-def check_texts_are_lost_as_released(golden: Golden) -> None:
+def check_texts_are_overwritten_as_released(golden: Golden) -> None:
     """The table after construction is noise of the file's spread."""
-    check_lost_texts(golden, S3Rec(config(golden, lost_texts=True), golden.catalogue).texts.features)
+    model = S3Rec(config(golden, features_overwritten=True), golden.catalogue)
+    check_features_overwritten(golden, model.texts.features)
