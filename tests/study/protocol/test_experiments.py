@@ -54,6 +54,11 @@ def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason
     assert frame.attrs["left_out"] == {("tim4rec", ""): "tim4rec reads id, time; these data have no time"}
 
 
+def test_a_model_that_pre_trains_on_its_own_domain_does_so_in_a_comparison(task):
+    frame = experiments.comparison(task, ["s3rec"], **HOW).iloc[-1]
+    assert frame["stage"] == "finetune" and frame["pretraining_seconds"] > 0
+
+
 def test_truncation_trains_at_every_window(task):
     frame = experiments.truncation(task, systems=("sasrec",), windows=(2, 4), **HOW)
     assert frame["max_len"].tolist() == [2, 4]
