@@ -61,7 +61,9 @@ def make(name: str) -> dict[str, Any]:
     """One file's values."""
     spec, g = get_model(name), torch.Generator().manual_seed(0)
     known = {f.name for f in fields(spec.config)}
-    small = {key: value for key, value in dict(**QUIET, d_ff=WIDTH, d_state=4, experts=2).items() if key in known}
+    small = {
+        key: value for key, value in dict(**QUIET, d_ff=WIDTH, d_state=4, interval_scale=4).items() if key in known
+    }
     config = spec.sized(WIDTH, WINDOW, **small)
     catalogue = {key: value for key, value in vars(drawn(ITEMS + 1)).items() if value is not None}
     catalogue = {key: value.double() if value.is_floating_point() else value for key, value in catalogue.items()}
