@@ -23,19 +23,19 @@ WIDTH, WINDOW, ITEMS = 8, 5, 12
 LENGTHS = dict(full=[5, 5, 5, 5], short=[5, 1, 3, 4], twins=[5, 1, 3, 4])
 
 
-def released(config: Config) -> Config:
-    """With every switch of what public code does and a user would not want."""
+def released(config: Config) -> dict[str, Any]:
+    """Every switch of what public code does and a user would not want, on."""
     if isinstance(config, ModelConfig):
-        return config.replace(quirks=Quirks.all())
-    switches = [f.name for f in fields(config) if f.type is bool and not f.default and f.name != "item_ids"]
-    return config.replace(**dict.fromkeys(switches, True))
+        return dict(quirks=Quirks.all())
+    return {f.name: True for f in fields(config) if f.type is bool and not f.default and f.name != "item_ids"}
 
 
 def build(name: str, values: Mapping[str, Any], as_released: bool = False) -> Recommender:
     """The file's model, in evaluation."""
     config = type(get_model(name).config)(**values["config"])
     torch.manual_seed(0)
-    model = get_model(name).build(released(config) if as_released else config, Catalogue(**values["catalogue"])).eval()
+    config = config.replace(**released(config)) if as_released else config
+    model = get_model(name).build(config, Catalogue(**values["catalogue"])).eval()
     weights = values["state"]
     if as_released:  # some switches add weights or take some away
         weights = {**weights, **values["as_released"]["state"]}
@@ -85,12 +85,13 @@ def make(name: str) -> dict[str, Any]:
         targets = torch.tensor([3, 7, 3, 3] if kind == "twins" else [3, 7, 12, 1])
         batches[kind] = dict(items=items, lengths=lengths, times=times, targets=targets)
         batches[kind]["requests"] = times.amax(1) + 3600
-    plain = {key: value for key, value in asdict(config).items() if key != "quirks"}
+    switches = released(config)
+    plain = {key: value for key, value in asdict(config).items() if key not in switches}
     values = dict(system=name, config=plain, catalogue=catalogue, batches=batches, state=model.state_dict())
     values |= numbers(model.eval(), batches)
-    if released(config) != config:
+    if switches:
         torch.manual_seed(0)
-        state = spec.build(released(config), Catalogue(**catalogue)).state_dict()
+        state = spec.build(config.replace(**switches), Catalogue(**catalogue)).state_dict()
         values["as_released"] = dict(state={key: state[key] for key in state.keys() - values["state"].keys()})
         values["as_released"] |= numbers(build(name, values, True), batches)
     return values
