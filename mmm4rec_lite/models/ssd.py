@@ -41,49 +41,44 @@ Skip = Rates | Steps | None
 
 def decay_mask(log_decay: Float[Tensor, "*batch L"]) -> Float[Tensor, "*batch L L"]:
     """The structured mask of eq. 8, with exp and diagonal 1, of A dt_t; rows are the readers t, columns the items s."""
-    L = log_decay.shape[-1]
-    # column s keeps the steps after s only, so its running sum is the exponent of (t, s)
-    steps = log_decay.unsqueeze(-1).expand(*log_decay.shape, L).tril(-1)
-    return steps.cumsum(-2).exp().tril()
+    return _exponents(log_decay).exp().triu().mT
 
 
 def ssd_scan(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The recurrence, step by step: O(L N P) per head, nothing in parallel."""
-    B, C = _per_head(B, x.shape[2]), _per_head(C, x.shape[2])
+    B, C = (v.repeat_interleave(x.shape[2] // v.shape[2], dim=2) for v in (B, C))  # each group serves H/G neighbours
     h, y = x.new_zeros(*x[:, 0].shape, B.shape[-1]) if initial_state is None else initial_state, []
-    for t in range(x.shape[1]):
-        h = _decay(A * dt[:, t]) * h + torch.einsum("bh,bhp,bhn->bhpn", dt[:, t], x[:, t], B[:, t])
-        y.append(torch.einsum("bhpn,bhn->bhp", h, C[:, t]))
+    for x_t, dt_t, B_t, C_t in zip(*(v.unbind(1) for v in (x, dt, B, C))):
+        h = _decay(A * dt_t) * h + torch.einsum("bh,bhp,bhn->bhpn", dt_t, x_t, B_t)
+        y.append(torch.einsum("bhpn,bhn->bhp", h, C_t))
     return _add_skip(torch.stack(y, dim=1), x, skip)
 
 
 def ssd_masked(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The quadratic form, attention with a decay mask: O(L^2 (N + P)) per head."""
-    mask = decay_mask((A * dt).transpose(1, 2)).unflatten(1, (B.shape[2], -1))  # [B,G,H/G,L,L]
-    scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)  # one per group
-    weights = (mask * scores).flatten(1, 2)  # [B,H,L,L]
-    y = torch.einsum("bhts,bshp->bthp", weights, dt.unsqueeze(-1) * x)
+    mask = _exponents((A * dt).transpose(1, 2)).exp().unflatten(1, (B.shape[2], -1))  # [B,G,H/G,s,t]
+    scores = torch.einsum("bsgn,btgn->bgst", B, C).triu().unsqueeze(2)  # one per group; no reader before the item
+    y = torch.einsum("bhst,bshp->bthp", (mask * scores).flatten(1, 2), dt.unsqueeze(-1) * x)
     if initial_state is not None:
         y = y + _read_entering(A * dt, C, initial_state)
     return _add_skip(y, x, skip)
 
 
 def ssd_chunked(
-    x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None, chunk: int = 64
+    x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None, chunk: int = 32
 ) -> Heads:
     """Masked within chunks, a recurrence between them: O(L chunk (N + P) + L N P) per head."""
     batch, L, heads, _ = x.shape
     fill = -L % chunk  # steps of size 0 change nothing
-    split = lambda v: pad(v, (0, 0) * (v.dim() - 2) + (0, fill)).reshape(-1, chunk, *v.shape[2:])  # [B K, chunk, ...]
-    x_, dt_, B_, C_ = map(split, (x, dt, B, C))
-    y = ssd_masked(x_, dt_, A, B_, C_)
+    filled = lambda v: pad(v, (0, 0) * (v.dim() - 2) + (0, fill)) if fill else v
+    x_, dt_, B_, C_ = (filled(v).reshape(-1, chunk, *v.shape[2:]) for v in (x, dt, B, C))  # [B K, chunk, ...]
     left = ssd_state(x_, dt_, A, B_).unflatten(0, (batch, -1))  # what each chunk adds
     passed = _decay((A * dt_).sum(1)).unflatten(0, (batch, -1))  # what it lets through
     h, entering = torch.zeros_like(left[:, 0]) if initial_state is None else initial_state, []
-    for k in range(left.shape[1]):
+    for passed_k, left_k in zip(passed.unbind(1), left.unbind(1)):
         entering.append(h)
-        h = passed[:, k] * h + left[:, k]
-    y = y + _read_entering(A * dt_, C_, torch.stack(entering, dim=1).flatten(0, 1))
+        h = torch.addcmul(left_k, passed_k, h)
+    y = ssd_masked(x_, dt_, A, B_, C_, initial_state=torch.stack(entering, dim=1).flatten(0, 1))
     return _add_skip(y.reshape(batch, L + fill, heads, -1)[:, :L], x, skip)
 
 
@@ -91,32 +86,41 @@ def ssd_state(x: Heads, dt: Steps, A: Rates, B: Map, initial_state: Start = None
     """The state after the last step: what a next call needs to go on from here."""
     steps = A * dt
     later = pad(steps.flip(1).cumsum(1)[:, :-1], (0, 0, 1, 0)).flip(1)  # sum over k > t
-    state = torch.einsum("blh,blhp,blhn->bhpn", later.exp() * dt, x, _per_head(B, x.shape[2]))
+    kept = ((later.exp() * dt).unsqueeze(-1) * x).unflatten(2, (B.shape[2], -1))
+    state = torch.einsum("blgqp,blgn->bgqpn", kept, B).flatten(1, 2)
     return state if initial_state is None else state + _decay(steps.sum(1)) * initial_state
 
 
-def choose(length: int, state: int, width: int) -> tuple[str, int]:
+def choose(length: int, state: int, width: int, heads: int = 8) -> tuple[str, int]:
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
-    Compares operations per head (the mask counts for 16 columns). A border between chunks costs about as much as 400
-    state updates, for its launches; the scan, all borders, is never the fastest: see ``benchmarks/ssd_forms.py``.
+    ``heads``: of all sequences together, B H. Counts multiplications: the mask as 40 columns more; a state's way in and
+    out as 2.2 N P a step, a border between chunks as 54 N P; launches as 2.5 million, and 0.1 a border. Measured on two
+    CPU cores for L from 4 to 16,384, with and without gradients, at N = P = 16 and 64: `benchmarks/ssd_forms.py`. The
+    scan, all borders, is never the fastest.
     """
-    between = lambda chunk: state * width * (3 * length + 400 * math.ceil(length / chunk)) if chunk < length else 0
-    cost = lambda chunk: length * chunk * (state + width + 16) + between(chunk)
-    chunk = min([length, *(2**k for k in range(4, 8) if 2**k < length)], key=cost)
+
+    def cost(chunk):
+        within, borders = heads * length * chunk * (state + width + 40), math.ceil(length / chunk)
+        between = heads * state * width * (2.2 * length + 54 * borders) + 2.5e6 + 1e5 * borders
+        return within + (between if chunk < length else 0)
+
+    even = (math.ceil(length / math.ceil(length / most)) for most in (length, 64, 32, 16))  # little to fill up
+    chunk = min(even, key=cost)
     return ("masked" if chunk == length else "chunked"), chunk
 
 
 def ssd(x: Heads, dt: Steps, A: Rates, B: Map, C: Map, skip: Skip = None, initial_state: Start = None) -> Heads:
     """The operator y in the form that ``choose`` names for these sizes."""
-    form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1])
+    form, chunk = choose(x.shape[1], B.shape[-1], x.shape[-1], x.shape[0] * x.shape[2])
     operator = ssd_masked if form == "masked" else partial(ssd_chunked, chunk=chunk)
     return operator(x, dt, A, B, C, skip, initial_state)
 
 
-def _per_head(v, heads):
-    """[B,L,G,N] -> [B,L,H,N]: each group serves H/G neighbouring heads."""
-    return v.repeat_interleave(heads // v.shape[2], dim=2)
+def _exponents(log_decay):
+    """[..,L] -> [..,s,t]: the sum over the steps after s, up to t; 0 for t <= s."""
+    L = log_decay.shape[-1]
+    return log_decay.unsqueeze(-2).expand(*log_decay.shape[:-1], L, L).triu(1).cumsum(-1)
 
 
 def _decay(log_decay):
@@ -126,8 +130,8 @@ def _decay(log_decay):
 
 def _read_entering(steps, C, state):
     """What a state [B,H,P,N] from before the first step adds to y [B,L,H,P]; ``steps`` [B,L,H] is A dt."""
-    C = _per_head(C, state.shape[1])
-    return torch.einsum("blhn,bhpn,blh->blhp", C, state, steps.cumsum(1).exp())
+    read = torch.einsum("blgn,bgqpn->blgqp", C, state.unflatten(1, (C.shape[2], -1))).flatten(2, 3)
+    return steps.cumsum(1).exp().unsqueeze(-1) * read
 
 
 def _add_skip(y, x, skip):

@@ -98,11 +98,11 @@ def plot_half_life_lines(
 
 
 def inputs(
-    length: int, batch: int = 1, heads: int = 8, width: int = 16, state: int = 16, seed: int = 0
+    length: int, batch: int = 1, heads: int = 8, width: int = 16, state: int = 16, groups: int = 1, seed: int = 0
 ) -> dict[str, Tensor]:
-    """Random input of a form by name (x, dt, A, B, C of ``ssd.py``, one group): float32, dt in (0, 1), A < 0."""
+    """Random input of a form by name (x, dt, A, B, C of ``ssd.py``): float32, dt in (0, 1), A < 0."""
     draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed))
-    B, C = draw(2, batch, length, 1, state)
+    B, C = draw(2, batch, length, groups, state)
     x, dt = draw(batch, length, heads, width), draw(batch, length, heads).sigmoid()
     return {"x": x, "dt": dt, "A": -draw(heads).sigmoid(), "B": B, "C": C}
 
@@ -122,9 +122,9 @@ def scaling(
     ----------
     lengths: steps; by default those of ``$MMM4REC_SCALE`` (quick or full).
     rounds: timed runs of each form, interleaved, after one that is not counted.
-    backward: time the gradients as well.
+    backward: time the gradients of all inputs as well.
     threads: torch threads while measuring.
-    sizes: heads, width, state of `inputs`.
+    sizes: heads, width, state, groups of `inputs`.
     """
     if lengths is None:
         lengths = by_scale(LENGTHS)
@@ -134,8 +134,7 @@ def scaling(
     torch.set_num_threads(threads)
     try:
         for length in lengths:
-            given = inputs(length, batch, **sizes)
-            given["x"].requires_grad_(backward)
+            given = {name: v.requires_grad_(backward) for name, v in inputs(length, batch, **sizes).items()}
             turns = [{name: _seconds(form, given, backward) for name, form in forms.items()} for _ in range(1 + rounds)]
             for name in forms:
                 taken = [turn[name] for turn in turns[1:]]

@@ -112,7 +112,30 @@ def test_later_items_never_reach_earlier_outputs():
     assert torch.equal(before[:, :6], after[:, :6]) and not torch.equal(before[:, 6:], after[:, 6:])
 
 
+def test_no_gradient_of_a_step_is_as_large_as_the_sequence():
+    """Backward of ``x[:, t]`` fills a tensor of x's size; L or K of them would be quadratic."""
+    for form in (ssd_scan, FORMS["chunk 4"]):
+        nodes, seen = [form(**inputs(19)).grad_fn], set()
+        while nodes:
+            node = nodes.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                nodes += [before for before, _ in node.next_functions]
+        assert not [node.name() for node in seen if node.name().startswith("Select")]
+
+
 def test_the_chooser_takes_the_masked_form_for_short_and_chunks_for_long_sequences():
-    assert choose(20, 64, 64) == ("masked", 20)
-    form, chunk = choose(4096, 64, 64)
-    assert form == "chunked" and 16 <= chunk <= 256
+    assert choose(20, 64, 64) == choose(20, 64, 64, heads=2048) == ("masked", 20)
+    assert choose(16_384, 64, 64) == choose(4096, 64, 64, heads=2048) == ("chunked", 32)
+    assert choose(16_384, 16, 16) == choose(4096, 16, 16, heads=2048) == ("chunked", 16)
+
+
+def test_the_chooser_masks_longer_where_launches_count_more_than_the_work():
+    assert choose(64, 16, 16, heads=8) == ("masked", 64) and choose(64, 16, 16, heads=512) == ("chunked", 16)
+
+
+@pytest.mark.parametrize("state", [16, 64])
+def test_chosen_chunks_are_even(state):
+    for length in range(1, 400):
+        _, chunk = choose(length, state, state, heads=256)
+        assert -length % chunk < -(-length // chunk)  # filled up by less than a step a chunk
