@@ -422,7 +422,7 @@ def refused(done, task, message):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", [*MODELS, "mmm4rec", "bsarec", "fdsa", "s3rec", "zesrec"])
+@pytest.mark.parametrize("name", [*MODELS, "mmm4rec", "bsarec", "fdsa", "s3rec", "zesrec", "hm4sr", "athwe"])
 def test_a_saved_model_is_the_same_when_loaded_and_holds_no_features(kept, task, name):
     done = kept(name, **(dict(quirks=Quirks(filter_bias_twice=True)) if name == "mmm4rec" else {}))
     again = load_run(done.folder, task)
@@ -431,6 +431,15 @@ def test_a_saved_model_is_the_same_when_loaded_and_holds_no_features(kept, task,
     tensors, notes = load_tensors(done.folder / "model.safetensors", "model", "")
     assert tensors.keys() == done.model.state_dict().keys() | {"ranks", "ranks_filtered"}
     assert notes["model"] == name and notes["encoder"] == task.features.encoder
+
+
+@pytest.mark.parametrize("name", ["sasrec", "hm4sr"])
+def test_other_categories_make_another_run_where_they_are_read(task, name):
+    items = task.dataset.items
+    other = replace(task, dataset=replace(task.dataset, items=items.assign(categories="a|b")))
+    assert other.digest == task.digest and other.catalogue.categories[1:].all()
+    ids = {run(one, name, **HOW).record["run_id"] for one in (task, other)}
+    assert len(ids) == (1 if name == "sasrec" else 2)
 
 
 CATALOGUES = {
@@ -447,7 +456,7 @@ def other_catalogue(task, change):
 
 
 @pytest.mark.parametrize(
-    "name, changes", [*((name, {}) for name in [*MODELS, "s3rec"]), ("mmm4rec", dict(fusion="item"))]
+    "name, changes", [*((name, {}) for name in [*MODELS, "s3rec", "athwe"]), ("mmm4rec", dict(fusion="item"))]
 )
 @pytest.mark.parametrize("change", CATALOGUES)
 def test_another_catalogue_or_order_is_refused_where_there_are_per_item_tables(kept, task, name, changes, change):
