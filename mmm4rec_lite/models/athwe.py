@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, init_bert
 from mmm4rec_lite.models.hm4sr import Mixed, Streams, StreamsConfig, ThreeStreams, Time, gaps, real
 from mmm4rec_lite.models.missrec import k_means
+from mmm4rec_lite.utils.processes import gather, mean
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 # Daubechies' wavelet of four vanishing moments (db4): the filter that rebuilds the low band (Ten Lectures on Wavelets,
@@ -103,7 +104,8 @@ class SparseExperts(nn.Module):
     def likeness(self, x: Streams) -> Float[Tensor, ""]:
         """The mean cosine between two experts' x * e, over all of the batch."""
         each = self.vectors[: self.config.experts]
-        inner = (each * x.square().sum((0, 1)).flatten()) @ each.T
+        squares = gather(x.square().sum((0, 1)).flatten().unsqueeze(0))[0].sum(0)
+        inner = (each * squares) @ each.T
         lengths = inner.diagonal().sqrt()
         cosines = inner / (lengths.unsqueeze(1) * lengths)
         return (cosines.sum() - cosines.trace()) / (len(each) * (len(each) - 1))
@@ -146,11 +148,9 @@ class ATHWE(ThreeStreams):
         """HM4SR's, the clusters of the history's items, and the likeness of experts."""
         known, at, _ = self.history(batch)
         parts = []
-        for m, (head, labels) in enumerate(zip(self.cluster_heads, self.clusters)):
-            wrong = F.cross_entropy(
-                head(self.vectors(known)[:, m + 1]), labels[known], reduction="none", ignore_index=NONE
-            )
-            parts.append(wrong[at].sum() / (labels[known][at] != NONE).sum().clamp(min=1))
+        for m, (head, labels) in enumerate(zip(self.cluster_heads, self.clusters[:, known])):
+            wrong = F.cross_entropy(head(self.vectors(known)[:, m + 1]), labels, reduction="none", ignore_index=NONE)
+            parts.append(mean(wrong[at][labels[at] != NONE], len(batch.items)))
         likeness = self.config.diversity_weight * self.time_experts.likeness(mixed.before)
         return super().terms(batch, mixed) | dict(clusters=sum(parts) / 2, diversity=likeness)
 

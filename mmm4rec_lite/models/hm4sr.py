@@ -24,6 +24,7 @@ from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, TransformerBlock, causal, through
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.processes import gather, mean
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 Streams = Float[Tensor, "B L 3 d"]
@@ -32,7 +33,7 @@ Time = Float[Tensor, "B L t"]
 
 @dataclass(frozen=True)
 class StreamsConfig(BaselineConfig):
-    """What HM4SR and ATHWE share. Below: what their releases do and a user would not want."""
+    """What HM4SR and ATHWE share. The last four: what their releases do and a user would not want."""
 
     experts: int = 4  # vectors that time chooses from
     temperature: float = 0.2  # of users' ids against their targets
@@ -40,7 +41,7 @@ class StreamsConfig(BaselineConfig):
     mask_share: float = 0.3  # beta: of a history's items that the view masks, rounded down
     fixed_experts: bool = False  # the vectors are never trained
     misplaced_items: bool = False  # losses of a history's items are looked up at wrong places
-    muted_copies: bool = False  # in contrasts others' copies of the own target keep a logit of 0
+    copies_as_zero: bool = False  # in contrasts others' copies of the own target keep a logit of 0
     pad_item: bool = False  # row 0 (padding) competes
 
 
@@ -132,7 +133,7 @@ class ThreeStreams(Recommender):
     def terms(self, batch: Batch, mixed: Mixed) -> Losses:
         """The same, from what ``mix`` made."""
         users, config = self.encode(mixed.x, batch.lengths), self.config
-        views = self.encode(self.view(mixed, self.masked(batch)), batch.lengths)
+        views = self.encode(self.hide(mixed, self.masked(batch)), batch.lengths)
         contrasts = [self.contrast(users[:, m + 1], views[:, m], batch, config.view_temperature) for m in range(2)]
         known, at, steps = self.history(batch)
         wrong = F.binary_cross_entropy_with_logits(
@@ -142,13 +143,13 @@ class ThreeStreams(Recommender):
             cross_entropy=full_loss(self, users.flatten(1), batch.targets),
             id_contrast=self.contrast(users[:, 0], self.items(batch.targets), batch, config.temperature),
             view_contrast=torch.stack(contrasts).mean(),
-            category=(wrong[at, steps] if config.misplaced_items else wrong.mean(1)[at]).mean(),
+            category=mean(wrong[at, steps] if config.misplaced_items else wrong.mean(1)[at], len(users)),
         )
 
     def contrast(self, one: Users, other: Users, batch: Batch, temperature: float) -> Float[Tensor, ""]:
         """InfoNCE of cosines in the batch."""
-        logits = F.normalize(one, dim=-1) @ F.normalize(other, dim=-1).T / temperature
-        return in_batch(logits, batch.targets, muted=0.0 if self.config.muted_copies else -torch.inf)
+        logits = F.normalize(one, dim=-1) @ gather(F.normalize(other, dim=-1))[0].T / temperature
+        return in_batch(logits, batch.targets, muted=0.0 if self.config.copies_as_zero else -torch.inf)
 
     def masked(self, batch: Batch) -> Bool[Tensor, "B L"]:
         """``mask_share`` of each history's items, drawn anew."""
@@ -156,7 +157,7 @@ class ThreeStreams(Recommender):
         count = (self.config.mask_share * batch.lengths).floor()
         return draw.argsort(1).argsort(1) < count.unsqueeze(1)
 
-    def view(self, mixed: Mixed, masked: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 2 d"]:
+    def hide(self, mixed: Mixed, masked: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 2 d"]:
         """Texts and images, where ``masked`` a map of time."""
         instead = torch.stack([placeholder(mixed.time) for placeholder in self.placeholders], 2)
         return torch.where(masked[..., None, None], instead, mixed.x[:, :, 1:])
@@ -197,7 +198,7 @@ class TimeExperts(nn.Module):
     def __init__(self, config: HM4SRConfig):
         super().__init__()
         d = config.d_model
-        self.config, self.width = config, 2 * d
+        self.config = config
         self.gaps = nn.Embedding(config.interval_scale * config.octaves + 1, d)
         self.moment, self.gate = nn.Linear(1, d), nn.Linear(2 * d, config.experts)
         self.vectors = nn.Parameter(torch.randn(config.experts, 3 * d) * 0.1)

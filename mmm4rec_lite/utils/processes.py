@@ -69,6 +69,12 @@ def gather(rows: Tensor) -> tuple[Tensor, int]:
     return torch.cat([part[:length] for part, length in zip(parts, lengths)]), sum(lengths[: rank()])
 
 
+def mean(values: Tensor, rows: int) -> Tensor:
+    """The mean of all processes' values (0 of none), as a loss that is weighed by a process's share of the rows."""
+    numbers = total(torch.tensor([values.numel(), rows], dtype=torch.float64)).tolist()
+    return values.sum() * (numbers[1] / rows) / max(numbers[0], 1)
+
+
 def own_part(rows: Int[Tensor, " R"]) -> Int[Tensor, " n"]:
     """This process's share; ``gather`` puts the shares in order again."""
     return rows.tensor_split(count())[rank()]

@@ -63,7 +63,7 @@ def test_a_masked_view_hides_a_share_of_the_items(model):
     masked = torch.stack([model.masked(ROWS) for _ in range(50)])
     assert (masked.sum(2) == torch.tensor([2, 0, 0])).all() and not (masked & ~real(ROWS)).any()
     assert masked.any(0)[0, :7].all()  # each in turn
-    view, mixed = model.view(model.mix(ROWS), masked[0]), model.mix(ROWS)
+    view, mixed = model.hide(model.mix(ROWS), masked[0]), model.mix(ROWS)
     assert torch.equal(view[~masked[0]], mixed.x[:, :, 1:][~masked[0]])
     assert torch.equal(view[masked[0]][:, 0], model.placeholders[0](mixed.time[masked[0]]))
 

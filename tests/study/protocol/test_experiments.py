@@ -128,7 +128,7 @@ def test_taking_no_pictures_away_changes_nothing_and_all_of_them_something(task)
         assert some == pytest.approx(run(task, name, TINY).record["ndcg@10"]) and none != some
 
 
-@pytest.mark.parametrize("name", ["mmsrec", "missrec", "mmm4rec"])
+@pytest.mark.parametrize("name", ["mmsrec", "missrec", "hm4sr", "athwe", "mmm4rec"])
 def test_a_system_without_pictures_equals_one_that_never_had_them(task, name):
     model = run(task, name, TINY).model
     catalogue = task.catalogue

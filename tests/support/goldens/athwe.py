@@ -83,7 +83,7 @@ def check_parts(golden: Golden) -> None:
         logits = model.time_experts.gate(model.time_experts.route(mixed.time).relu()).flatten(0, 1)
         golden.close(logits, "parts", name, "router's logits")
         golden.close(mixed.x.movedim(2, 0), "parts", name, "after the experts: id, text, image")
-        views = model.encode(model.view(mixed, part[MASK]), one.lengths).transpose(0, 1)
+        views = model.encode(model.hide(mixed, part[MASK]), one.lengths).transpose(0, 1)
         golden.close(views, "parts", name, "users of text and image with that mask")
         assert torch.equal(ATHWE.masked(model, one).sum(1), part[MASK].sum(1))
 
@@ -91,7 +91,7 @@ def check_parts(golden: Golden) -> None:
 def check_losses(golden: Golden) -> None:
     """Every term as meant, and the whole as released."""
     found = losses(golden, build(golden, padded_wavelets=True), MASK)
-    quirks = dict(padded_wavelets=True, nothing_masked=True, muted_copies=True, pad_item=True)
+    quirks = dict(padded_wavelets=True, nothing_masked=True, copies_as_zero=True, pad_item=True)
     released, names = build(golden, **quirks), golden.values["losses"]
     for name, one in golden.batches.items():
         terms, theirs = found[name], released.losses(one, "scratch")

@@ -96,7 +96,7 @@ def check_streams_and_time(golden: Golden) -> None:
         mixed, part = model.mix(one), golden.values["parts"][name]
         golden.close(mixed.x.movedim(2, 0), "parts", name, "id, text, image before the encoders' LayerNorms")
         golden.close(mixed.time, "parts", name, "time embedding [gap; absolute]")
-        views = model.encode(model.view(mixed, part["PCL's mask"]), one.lengths)
+        views = model.encode(model.hide(mixed, part["PCL's mask"]), one.lengths)
         golden.close(views.transpose(0, 1), "parts", name, "users of PCL's text and image views")
         drawn = model.masked(one)
         assert torch.equal(drawn.sum(1), part["PCL's mask"].sum(1)) and not (drawn & (one.items == 0)).any()
@@ -105,7 +105,7 @@ def check_streams_and_time(golden: Golden) -> None:
 def check_losses(golden: Golden) -> None:
     """Every term as meant, and the whole as released."""
     found = losses(golden, build(golden), "PCL's mask")
-    released = losses(golden, build(golden, muted_copies=True, pad_item=True), "PCL's mask")
+    released = losses(golden, build(golden, copies_as_zero=True, pad_item=True), "PCL's mask")
     for name in golden.batches:
         golden.close(found[name]["cross_entropy"], "losses", name, "cross-entropy")
         golden.close(found[name]["id_contrast"], "losses", name, "IDCL")
