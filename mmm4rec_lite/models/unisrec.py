@@ -1,7 +1,7 @@
 """UniSRec: transferable sequences over text (Hou et al., KDD 2022, arXiv 2206.05941, section 2).
 
 Without ids ("T", inductive) or with them ("T + ID", transductive). In the release, duplicates of a row's own target
-keep e^0 in the denominator of both contrastive losses (``muted_copies``); here they are left out. Its item drop
+keep e^0 in the denominator of both contrastive losses (``copies_as_zero``); here they are left out. Its item drop
 drops the wrong items (``drops_before``, see ``base.drop_items``). Its fine-tuning script freezes the encoder whatever
 the switch says; here ``frozen`` does, as the paper describes.
 """
@@ -29,7 +29,7 @@ class UniSRecConfig(BaselineConfig):
     adaptor_dropout: float = 0.2
     temperature: float = 0.07  # tau of all losses
     sequence_weight: float = 1e-3  # lambda of the sequence-sequence loss
-    muted_copies: bool = False  # as released
+    copies_as_zero: bool = False  # as released
     drops_before: bool = False  # as released
 
 
@@ -92,7 +92,7 @@ class UniSRec(Recommender):
         users = self.users(batch)
         if stage != "pretrain":
             return {"cross_entropy": full_loss(self, users, batch.targets)}
-        others, muted = self.users(*self.view(batch)), 0.0 if self.config.muted_copies else -torch.inf
+        others, muted = self.users(*self.view(batch)), 0.0 if self.config.copies_as_zero else -torch.inf
         items = in_batch(users @ gather(self.candidates(batch.targets))[0].T, batch.targets, muted=muted)
         views = in_batch(users @ gather(others)[0].T / self.config.temperature, batch.targets, muted=muted)
         return dict(sequence_item=items, sequence_sequence=self.config.sequence_weight * views)

@@ -44,7 +44,7 @@ def check_pre_training(golden: Golden) -> None:
         if "item drop" in place:
             assert torch.equal(drop_items(one, drop, "as released" in place).items, other.items)
         for released, suffix in ((False, ""), (True, ", as released")):
-            model = build(golden, muted_copies=released)
+            model = build(golden, copies_as_zero=released)
             model.view = lambda batch, other=other, swap=swap: (other, swap)
             golden.close(model.users(one), "pretraining", place, "users")
             golden.close(model.users(other, swap), "pretraining", place, "other users")
