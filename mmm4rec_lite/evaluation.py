@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from mmm4rec_lite.data import Dataset, Sequences, Split, batch
 from mmm4rec_lite.models.base import Batch, Recommender
 from mmm4rec_lite.utils import processes
+from mmm4rec_lite.utils.devices import autocast
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
@@ -31,15 +32,21 @@ def count_ranks(scores: Float[Tensor, "B K"], targets: Int[Tensor, " B"]) -> Int
 
 
 @torch.no_grad()
-def model_scorer(model: Recommender) -> Scorer:
-    """A function of batches for ``rank_rows``, with the model's candidates computed once."""
+def model_scorer(model: Recommender, precision: str = "32-true") -> Scorer:
+    """A function of batches for ``rank_rows``, with the model's candidates computed once.
+
+    ``precision``: of users and candidates, as in ``TrainConfig``; scores have the weights' own: bfloat16's would tie.
+    """
+    weight = next(model.parameters())
     model.eval()
-    candidates = model.candidates()
-    device = next(model.parameters()).device
+    with autocast(precision):
+        candidates = model.candidates().to(weight)
 
     def score(rows):
         model.eval()
-        return model.score(model.users(rows.to(device)), candidates)
+        with autocast(precision):
+            users = model.users(rows.to(weight.device))
+        return model.score(users.to(weight), candidates)
 
     return score
 
@@ -77,11 +84,13 @@ def rank_rows(
     return torch.cat(ranks)
 
 
-def rank_model(model: Recommender, sequences: Sequences, rows: Rows, filter_seen: bool = False) -> Rows:
+def rank_model(
+    model: Recommender, sequences: Sequences, rows: Rows, filter_seen: bool = False, precision: str = "32-true"
+) -> Rows:
     """``rank_rows`` by a model, shown what it may see; several processes share the rows, and each gets all ranks."""
     told, own = model.leaks_target_time, processes.own_part(rows)
     if len(own) or not len(rows):
-        own = rank_rows(model_scorer(model), sequences, own, model.window, filter_seen, target_time=told)
+        own = rank_rows(model_scorer(model, precision), sequences, own, model.window, filter_seen, target_time=told)
     return processes.gather(own.to(next(model.parameters()).device))[0].cpu()
 
 

@@ -198,7 +198,9 @@ def run(
     history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
     ranks = filtered = rows.test  # none after pre-training
     if stage != "pretrain":
-        ranks, filtered = (rank_model(built, rows.sequences, rows.test, without) for without in (False, True))
+        ranks, filtered = (
+            rank_model(built, rows.sequences, rows.test, without, training.precision) for without in (False, True)
+        )
     record = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
     record |= dict(system=model, variant="", max_len=built.window, missing_share=0.0, stage=stage)
     record |= dict(protocol=protocol.name, scale=protocol.scale, seed=seed, run_id=run_id)

@@ -20,7 +20,7 @@ from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.utils import processes
-from mmm4rec_lite.utils.devices import fabric
+from mmm4rec_lite.utils.devices import autocast, fabric
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
@@ -94,7 +94,7 @@ def fit(
         line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
-            line |= metrics(rank_model(model, sequences, valid))
+            line |= metrics(rank_model(model, sequences, valid, precision=config.precision))
             line["valid_seconds"] = time.perf_counter() - began
         run.record(processes.agree(line), optimizer)
     return run.finish()
@@ -114,7 +114,8 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
     for i, chunk in enumerate(bar):
         own = chunk[processes.rank() :: processes.count()]
         one = batch(sequences, own, model.window, target_time=model.leaks_target_time).to(accelerator.device)
-        terms = model.losses(one, config.stage)
+        with autocast(config.precision):
+            terms = model.losses(one, config.stage)
         loss = sum(terms.values())
         start = i - i % config.accumulate
         accelerator.backward(loss * (len(own) / len(chunk)) / min(config.accumulate, len(chunks) - start))

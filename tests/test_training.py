@@ -10,7 +10,7 @@ from mmm4rec_lite.data import batch, load_dataset
 from mmm4rec_lite.evaluation import metrics, model_scorer, popularity, rank_rows
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.training import TrainConfig, fit, parameter_groups
-from mmm4rec_lite.utils import tensorfile
+from mmm4rec_lite.utils import devices, tensorfile
 from mmm4rec_lite.utils.errors import InputError
 from tests.support import toy as make_toy
 
@@ -195,7 +195,7 @@ def test_a_kill_while_saving_leaves_the_older_file_whole_and_nothing_beside_it(r
 def test_early_stopping_waits_for_patience_and_returns_the_best_epoch(run, toy_split, monkeypatch):
     scores, states = [0.1, 0.3, 0.2, 0.3, 0.25, 0.9], []
 
-    def rank_model(model, sequences, rows):
+    def rank_model(model, sequences, rows, **_):
         states.append({k: v.clone() for k, v in model.state_dict().items()})
 
     monkeypatch.setattr(training, "rank_model", rank_model)
@@ -217,6 +217,29 @@ def test_the_history_tells_the_metrics_of_the_weights_kept(whole, toy_split):
 def test_without_validation_all_epochs_run_and_the_last_is_kept(run):
     _, history = run(SHORT.replace(patience=1), valid=None)
     assert history["best"].tolist() == [False, False, False, True] and "ndcg@10" not in history
+
+
+# --- in bfloat16 ---
+
+
+@pytest.mark.slow
+def test_bfloat16_moves_the_metrics_less_than_a_seed_does(run):
+    config, found = TrainConfig(epochs=6, batch_size=128, lr=1e-2), {}
+    for precision in ("32-true", "bf16-mixed"):
+        runs = [run(config.replace(seed=seed, precision=precision), model_seed=seed) for seed in range(3)]
+        assert all(p.dtype == torch.float32 for model, _ in runs for p in model.parameters())
+        found[precision] = pd.DataFrame([history.iloc[-1] for _, history in runs])
+    plain, mixed = found.values()
+    assert mixed["loss"].tolist() == pytest.approx(plain["loss"].tolist(), rel=1e-2)
+    assert (mixed["loss"] != plain["loss"]).all()
+    assert abs((mixed["ndcg@10"] - plain["ndcg@10"]).mean()) < plain["ndcg@10"].std()
+
+
+def test_bfloat16_is_refused_where_the_device_has_none(run, monkeypatch):
+    monkeypatch.setattr(devices, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    with pytest.raises(InputError, match="^precision: cuda has no bfloat16; train with precision='32-true'$"):
+        run(SHORT.replace(precision="bf16-mixed"))
 
 
 # --- steps and groups ---

@@ -98,7 +98,7 @@ class SparseExperts(nn.Module):
     def forward(self, x: Streams, time: Time) -> Streams:
         weights, experts = self.chosen(time)
         each, always = self.vectors[: self.config.experts], self.vectors[self.config.experts :].sum(0)
-        mixed = torch.zeros_like(x[:, :, 0, :1]).expand(-1, -1, len(each)).scatter(-1, experts, weights) @ each
+        mixed = torch.zeros_like(x[:, :, 0, :1]).expand(-1, -1, len(each)).scatter(-1, experts, weights.to(x)) @ each
         return x * (mixed + always).unflatten(-1, (3, -1))
 
     def likeness(self, x: Streams) -> Float[Tensor, ""]:

@@ -9,6 +9,7 @@ S = TypeVar("S", bound="Settings")
 STAGES = ("scratch", "pretrain", "finetune")
 FUSIONS = ("sum", "shared", "item")
 OPTIMIZERS = ("nadam", "adam", "adamw")
+PRECISIONS = ("32-true", "bf16-mixed")  # as Lightning Fabric calls them
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
 
 
@@ -175,9 +176,11 @@ class TrainConfig(Settings):
     patience: int = 3  # epochs without a better metric before stopping
     metric: str = "ndcg@10"  # on the validation rows
     seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
+    precision: str = "32-true"  # or "bf16-mixed": products in bfloat16; weights, sums and ranks' scores in float32
 
     def __post_init__(self):
-        for name, known in (("stage", STAGES), ("optimizer", OPTIMIZERS), ("metric", METRICS)):
+        choices = dict(stage=STAGES, optimizer=OPTIMIZERS, metric=METRICS, precision=PRECISIONS)
+        for name, known in choices.items():
             value = getattr(self, name)
             refuse(value not in known, f"training: {name} must be one of {', '.join(known)}, not {value!r}")
         single = self.stage == "pretrain" and self.batch_size < 2

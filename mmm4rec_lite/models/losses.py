@@ -16,6 +16,7 @@ def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Floa
     candidates = model.candidates()
     if not model.rank_padding:
         candidates, targets = candidates[1:], targets - 1
+    users, candidates = (v.float() if v.dtype == torch.bfloat16 else v for v in (users, candidates))  # autocast's
     if not hasattr(F, "linear_cross_entropy"):  # torch < 2.13
         return F.cross_entropy(F.linear(users, candidates), targets)
     # in chunks of rows, so that no [B, I] logits are kept for the backward pass

@@ -110,7 +110,7 @@ class MambaBlock(nn.Module):
 
 def selective_scan(a: Steps, dt: Steps, A: Float[Tensor, "D N"], B: Maps, C: Maps) -> Steps:
     """h_t = exp(dt_t A) h_{t-1} + dt_t a_t B_t^T, y_t = h_t C_t, with h in R^{D x N} and h_0 = 0; stores no h."""
-    dt, u, B, C = (v.transpose(0, 1).contiguous() for v in (dt, dt * a, B, C))
+    dt, u, B, C = (v.transpose(0, 1).to(A.dtype).contiguous() for v in (dt, dt * a, B, C))
     return _Scan.apply(u, dt, A, B, C).transpose(0, 1)
 
 
@@ -128,7 +128,7 @@ class _Scan(torch.autograd.Function):
     def backward(ctx, dy):
         u, dt, A, B, C = ctx.saved_tensors
         dA, rest = torch.zeros_like(A), []
-        for u, dt, B, C, dy in _chunks(u, dt, B, C, dy):  # noqa: B020
+        for u, dt, B, C, dy in _chunks(u, dt, B, C, dy.to(u)):  # noqa: B020
             decay, h = _states(u, dt, A, B)
             dh = dy.unsqueeze(-1) * C.unsqueeze(-2)
             for t in range(len(dh) - 1, 0, -1):  # what later steps say of h_t

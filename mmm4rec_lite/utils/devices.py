@@ -1,9 +1,12 @@
 """The one place that decides where things run. Fabric takes a second to import and is so when it is needed."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+
+from mmm4rec_lite.utils.errors import refuse
 
 ACCELERATOR = "auto"  # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
 LAUNCHED: Any = None  # the Fabric of several processes, once there are several
@@ -34,3 +37,15 @@ def device() -> torch.device:
     """That accelerator's torch device."""
     cpu = ACCELERATOR == "cpu" or not torch.accelerator.is_available()
     return torch.device("cpu") if cpu else fabric().device
+
+
+def autocast(precision: str) -> AbstractContextManager:
+    """Inside it the device computes in "32-true", as it is, or "bf16-mixed", by Fabric's plugin."""
+    if precision == "32-true":
+        return nullcontext()
+    from lightning_fabric.plugins import MixedPrecision
+
+    where = device()
+    lacks = where.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+    refuse(lacks, f"precision: {where} has no bfloat16; train with precision='32-true'")
+    return MixedPrecision("bf16-mixed", where.type).forward_context()

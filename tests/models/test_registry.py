@@ -15,6 +15,7 @@ from mmm4rec_lite.models.base import Catalogue, count_parameters, drop_items
 from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
 from mmm4rec_lite.runs import Protocol, Task, fit_gaps
 from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils.devices import autocast
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.models import NAMES, STAGED, drawn, made
 
@@ -387,3 +388,19 @@ def test_unfit_data_are_refused_before_anything_is_made(name, lost, toy, random_
         with pytest.raises(InputError, match=f"^toy: {re.escape(told)}; {way} model$"):
             runs.run(Task(toy, features), name, Protocol("matched", width=16, window=8))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, stage", STAGED)
+def test_every_system_computes_in_bfloat16_and_keeps_float32(name, stage, toy_split, shop):
+    model = made(name, shop, stage).eval()
+    one = batch(toy_split.sequences, toy_split.train[:64], model.window)
+    losses = []
+    for precision in ("32-true", "bf16-mixed"):
+        torch.manual_seed(0)
+        with autocast(precision):
+            losses.append(sum(model.losses(one, stage).values()))
+        losses[-1].backward()
+    assert losses[1].dtype == torch.float32 and losses[1].item() == pytest.approx(losses[0].item(), rel=5e-3)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert model_scorer(model, "bf16-mixed")(one).dtype == torch.float32
