@@ -56,7 +56,7 @@ class Task:
     >>> import mmm4rec_lite as m4r
     >>> toy = m4r.load_dataset("data_samples/toy")
     >>> Task(toy, m4r.extract(toy, m4r.load_encoder("random"), "toy.safetensors", progress=False)).inputs
-    ('text', 'image', 'time')
+    ('text', 'image', 'time', 'category')
     """
 
     dataset: Dataset

@@ -190,9 +190,18 @@ def test_the_folder_of_another_run_is_refused_finished_or_not(task, tmp_path, ki
     assert epochs == []
 
 
-def test_runs_learn(task):
+@pytest.mark.parametrize(
+    "name, more",
+    [
+        ("tim4rec", dict(epochs=12)),
+        ("fdsa", dict(epochs=12)),
+        pytest.param("s3rec", dict(epochs=20, pretrained=True), marks=pytest.mark.slow),
+        pytest.param("zesrec", dict(epochs=20, lr=1e-2), marks=pytest.mark.slow),
+    ],
+)
+def test_runs_learn(task, name, more):
     """With more epochs than the other tests allow, a model beats popularity on the test rows."""
-    done = run(task, "tim4rec", Protocol("matched", width=16, window=8), epochs=12, batch_size=64, progress=False)
+    done = run(task, name, Protocol("matched", width=16, window=8), batch_size=64, progress=False, **more)
     rows = task.rows
     floor = rank_rows(popularity(rows.sequences, rows.train, rows.sequences.item_count), rows.sequences, rows.test, 8)
     assert done.record["ndcg@10"] > 1.2 * metrics(floor)["ndcg@10"]
