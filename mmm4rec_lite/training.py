@@ -65,7 +65,8 @@ def fit(
     """Train ``model`` in place on the targets at ``rows``; returns the history.
 
     ``valid``: rows to select the best epoch by ``config.metric`` and to stop early; None trains all epochs and keeps
-    the last. ``folder``: where weights, optimiser and history go after each epoch; the same call after a kill goes on
+    the last; epochs that only prepare the model (``Recommender.preparatory_epochs``) neither count nor are selected.
+    ``folder``: where weights, optimiser and history go after each epoch; the same call after a kill goes on
     from there and ends as if it had never stopped, and after the end it returns at once. History, a line per epoch:
     epoch, loss, [loss_TERM for each of several terms], [metrics], train_seconds, valid_seconds, best (is it kept).
     """
@@ -102,7 +103,7 @@ def fit(
 
 def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
     with torch.no_grad(), processes.draws_alike(config.seed, number):
-        model.begin_epoch()
+        model.begin_epoch(number, config.stage)
     model.train()
     chunks = list(epoch(rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
@@ -142,7 +143,7 @@ class _Run:
     def __init__(self, model, sequences, rows, valid, config, folder):
         self.model, self.config, self.selects = model, config, valid is not None
         self.folder = None if folder is None else Path(folder)
-        self.lines, self.best = [], _copy(model)
+        self.lines, self.best, self.first = [], _copy(model), model.preparatory_epochs(config.stage)
         tensors = [sequences.items, sequences.times, sequences.first, rows, *([valid] if self.selects else [])]
         tensors += [*dict(model.named_buffers()).values(), *model.state_dict().values()]
         shapes = [list(tensor.shape) for tensor in tensors]
@@ -154,14 +155,14 @@ class _Run:
 
     @property
     def best_line(self):
-        """Index of the first best epoch; without validation the latest."""
+        """Index of the first best epoch behind those that prepare; without validation, and in those, the latest."""
         scores = [line[self.config.metric] for line in self.lines] if self.selects else range(self.epoch)
-        return max(range(self.epoch), key=lambda i: (scores[i], -i))
+        return max(range(min(self.first, self.epoch - 1), self.epoch), key=lambda i: (scores[i], -i))
 
     @property
     def finished(self):
         waited = self.epoch and self.selects and self.epoch - 1 - self.best_line >= self.config.patience
-        return self.epoch >= self.config.epochs or bool(waited)
+        return self.epoch >= self.first + self.config.epochs or bool(waited)
 
     def record(self, line, optimizer):
         self.lines.append(line)

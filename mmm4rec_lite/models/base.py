@@ -113,8 +113,12 @@ class Recommender(nn.Module):
         """Beginnings of the names of parameters that ``stage`` does not train."""
         return ()
 
-    def begin_epoch(self) -> None:
-        """Called without gradients at the start of every epoch of training."""
+    def preparatory_epochs(self, stage: str) -> int:
+        """How many first epochs only prepare ``stage``: on top of the configured ones, and none of them is the best."""
+        return 0
+
+    def begin_epoch(self, epoch: int = 0, stage: str = "scratch") -> None:
+        """Called without gradients at the start of every epoch of training, counted from 0."""
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
         """Take the images of some items away from a trained model, in place; nothing, where it reads none."""

@@ -11,9 +11,11 @@ from mmm4rec_lite.utils.typing import Float, Int, Tensor
 Targets = Int[Tensor, " B"]
 
 
-def full_loss(model: Any, users: Float[Tensor, "B d"], targets: Targets) -> Float[Tensor, ""]:
+def full_loss(
+    model: Any, users: Float[Tensor, "B d"], targets: Targets, candidates: Float[Tensor, "K d"] | None = None
+) -> Float[Tensor, ""]:
     """Eq. 22 of a dot-product ``Recommender``: every item competes (the printed index is a slip: u_k meets all)."""
-    candidates = model.candidates()
+    candidates = model.candidates() if candidates is None else candidates
     if not model.rank_padding:
         candidates, targets = candidates[1:], targets - 1
     users, candidates = (v.float() if v.dtype == torch.bfloat16 else v for v in (users, candidates))  # autocast's
@@ -29,14 +31,15 @@ def in_batch(
 ) -> Float[Tensor, ""]:
     """InfoNCE; others' copies of a row's own target are no negatives, unless ``copies_compete``.
 
-    Columns are the rows of all processes, as ``gather`` puts them; of one process alone its own, the diagonal.
+    Columns are the rows of all processes, as ``gather`` puts them; of one process alone its own, the diagonal. Those
+    behind them are further negatives.
     ``muted``: the copies' logit; 0 in several releases, where each so adds e^0 to the denominator.
     """
     everyone, start = gather(targets)
     own = torch.arange(start, start + len(targets), device=logits.device)
     if not copies_compete:
         copies = (targets.unsqueeze(1) == everyone).scatter(1, own.unsqueeze(1), False)
-        logits = logits.masked_fill(copies, muted)
+        logits = logits.masked_fill(F.pad(copies, (0, logits.shape[1] - len(everyone))), muted)
     return F.cross_entropy(logits, own)
 
 

@@ -92,7 +92,7 @@ class MISSRec(Recommender):
         self.begin_epoch()
 
     @torch.no_grad()
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, epoch: int = 0, stage: str = "scratch") -> None:
         """Interest discovery: the clusters of all adapted vectors, texts and images together."""
         text, image = self.text()[1:], self.image()[self.has_image]
         self.centroids[1:], near = k_means(torch.cat([text, image]), len(self.centroids) - 1)

@@ -1,0 +1,194 @@
+"""VQ-Rec: items as codes of their texts (Hou et al., WWW 2023, arXiv 2210.12316, section 3).
+
+A text becomes M digits of C values by product quantisation; an item is the mean of its digits' rows in one table. Codes
+belong to a catalogue, the table and the encoder move to another: first every digit's values find new places in the
+table (epochs of alignment, in which nothing else trains), then the table trains over a frozen encoder.
+
+As released (``published_alignment``), the arg-max of the places hides them from every gradient, so that the epochs of
+alignment train nothing; what comes of them is one random draw; rows of padding take part; and some values share a row,
+which leaves others unused. Here gradients go straight through the arg-max (as the paper means it), no place is taken
+twice, and what the logits say is written into the table without noise. (The release may also stop early in these
+epochs, and saves weights without the new places.) Duplicates of a row's own target keep e^0 in the denominator there
+(``copies_count``). FAISS, which it codes with, sees texts of training rows alone; here codes come of all texts.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
+from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.layers import Transformer
+from mmm4rec_lite.models.losses import full_loss, in_batch
+from mmm4rec_lite.models.missrec import nearest
+from mmm4rec_lite.utils.typing import Float, Int, Tensor
+
+Table = Float[Tensor, "rows d"]
+Places = Float[Tensor, "M n n"]
+EPS = 1e-6  # inside logarithms, as released
+
+
+@dataclass(frozen=True)
+class VQRecConfig(BaselineConfig):
+    """The release's sizes, but width 64 instead of 300."""
+
+    digits: int = 32  # M
+    values: int = 256  # C, of a digit
+    temperature: float = 0.07  # tau of all losses
+    fake_share: float = 0.75  # of a code's digits that its semi-synthetic negative has drawn anew
+    alignment_epochs: int = 5  # on top of those of fine-tuning
+    sinkhorn_steps: int = 3
+    sinkhorn_temperature: float = 0.7
+    published_alignment: bool = False  # the docstring of this file has both
+    copies_count: bool = False
+
+
+class VQRec(Recommender):
+    """Row 0 of each digit is for padding; all of an item's digits are row 0 where the item is padding."""
+
+    codes: Tensor
+    stages = STAGES
+    item_specific = ("codes",)
+    reset_on_transfer = ("places",)
+
+    def __init__(self, config: VQRecConfig, catalogue: Catalogue):
+        super().__init__()
+        self.config, self.aligning = config, False
+        M, rows = config.digits, config.values + 1
+        self.distinct = max(1, min(config.values, (len(catalogue) - 1) // 4))  # four texts or more for a value
+        codes = product_codes(catalogue.text[1:], M, self.distinct)
+        self.register_buffer("codes", F.pad(codes + 1 + self.first_rows(codes), (0, 0, 1, 0)))  # rows of the table
+        self.table = nn.Embedding(M * rows, config.d_model)
+        self.places = nn.Parameter(torch.randn(M, rows, rows))  # logits: which row a row takes
+        self.encoder = Transformer(config)
+        init_bert(self)
+
+    def first_rows(self, like: Tensor) -> Int[Tensor, " M"]:
+        """Where each digit's rows begin, on the device of ``like``."""
+        return torch.arange(self.config.digits, device=like.device) * (self.config.values + 1)
+
+    def users(self, batch: Batch, table: Table | None = None) -> Users:
+        table = self.current() if table is None else table
+        return F.normalize(self.encoder(F.embedding(self.codes[batch.items], table).mean(-2), batch), dim=-1)
+
+    def candidates(self, items: Int[Tensor, " n"] | None = None, table: Table | None = None) -> Float[Tensor, "n d"]:
+        return self.scaled(self.codes if items is None else self.codes[items], table)
+
+    def scaled(self, codes: Int[Tensor, "n M"], table: Table | None = None) -> Float[Tensor, "n d"]:
+        """Unit vectors of codes over the temperature."""
+        table = self.current() if table is None else table
+        return F.normalize(F.embedding(codes, table).mean(-2), dim=-1) / self.config.temperature
+
+    def losses(self, batch: Batch, stage: str) -> Losses:
+        """Pre-training: contrasts with the batch's targets and a fake code for each; else cross-entropy."""
+        table = self.current()  # one draw of the places for users and candidates
+        users = self.users(batch, table)
+        if stage != "pretrain":
+            return {"cross_entropy": full_loss(self, users, batch.targets, self.candidates(table=table))}
+        return {"sequence_item": self.contrast(users, batch.targets, self.fake_codes(batch.targets))}
+
+    def contrast(self, users: Users, targets: Int[Tensor, " B"], fakes: Int[Tensor, "B M"]) -> Float[Tensor, ""]:
+        """InfoNCE in the batch, with each row's own fake code as one more negative."""
+        fake = (users * self.scaled(fakes)).sum(1, keepdim=True)
+        logits = torch.cat([users @ self.candidates(targets).T, fake], dim=1)
+        return in_batch(logits, targets, muted=0.0 if self.config.copies_count else -torch.inf)
+
+    def fake_codes(self, items: Int[Tensor, " B"]) -> Int[Tensor, "B M"]:
+        """The items' codes, each digit replaced by a random value with probability ``fake_share``."""
+        own = self.codes[items]
+        drawn = torch.randint_like(own, 1, self.distinct + 1) + self.first_rows(own)
+        return torch.where(torch.rand(own.shape, device=own.device) < self.config.fake_share, drawn, own)
+
+    def frozen(self, stage: str) -> tuple[str, ...]:
+        return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ("places",)
+
+    # --- alignment ---
+
+    def preparatory_epochs(self, stage: str) -> int:
+        return self.config.alignment_epochs if stage == "finetune" else 0
+
+    def begin_epoch(self, epoch: int = 0, stage: str = "scratch") -> None:
+        first = self.preparatory_epochs(stage)
+        if epoch == first > 0:
+            self.table.weight.copy_(self.aligned(self.drawn() if self.config.published_alignment else None))
+        self.aligning = epoch < first
+        self.encoder.norm.requires_grad_(not self.aligning)
+
+    def current(self) -> Table:
+        """The table; in epochs of alignment as the places now have it, drawn anew in training."""
+        if not self.aligning:
+            return self.table.weight
+        return self.aligned(self.drawn() if self.training else None)
+
+    def logits(self) -> Places:
+        """Those of places that can be taken: rows of padding stay where they are, but as released."""
+        return self.places if self.config.published_alignment else self.places[:, 1:, 1:]
+
+    def drawn(self) -> Places:
+        """Random numbers of one draw."""
+        return torch.rand_like(self.logits())
+
+    def soft(self, uniform: Places | None = None) -> Places:
+        """Gumbel-Sinkhorn of the logits: columns sum to 1, rows nearly; without noise where nothing is drawn."""
+        x = (self.logits().exp() + EPS).log()
+        if uniform is not None:
+            x = x - (EPS - (uniform + EPS).log()).log()
+        x = x / self.config.sinkhorn_temperature
+        for _ in range(self.config.sinkhorn_steps):
+            x = x.log_softmax(2).log_softmax(1)
+        return x.exp()
+
+    def chosen(self, soft: Places) -> Int[Tensor, "M n"]:
+        """Which row each row takes."""
+        return soft.argmax(2) if self.config.published_alignment else one_to_one(soft)
+
+    def aligned(self, uniform: Places | None = None) -> Table:
+        """The table with every digit's rows in their places. The gradient is that of soft places; as released, 0."""
+        soft = self.soft(uniform)
+        reach = 0.0 if self.config.published_alignment else 1.0
+        place = F.one_hot(self.chosen(soft), soft.shape[-1]).to(soft) + reach * (soft - soft.detach())
+        table = self.table.weight.detach().unflatten(0, (self.config.digits, -1))
+        stay = table.shape[1] - soft.shape[1]
+        return torch.cat([table[:, :stay], place @ table[:, stay:]], dim=1).flatten(0, 1)
+
+
+def one_to_one(scores: Float[Tensor, "M n n"]) -> Int[Tensor, "M n"]:
+    """A column for every row, none twice: time and again the pairs that are each other's best of what is left."""
+    left, chosen = scores.detach(), torch.full(scores.shape[:2], -1, device=scores.device)
+    rows = torch.arange(scores.shape[1], device=scores.device)
+    while (chosen < 0).any():
+        best = left.argmax(2)
+        agreed = (left.argmax(1).gather(1, best) == rows) & (chosen < 0)
+        chosen = torch.where(agreed, best, chosen)
+        pairs = F.one_hot(best, len(rows)).bool() & agreed.unsqueeze(2)
+        left = left.masked_fill(pairs.any(1, keepdim=True) | pairs.any(2, keepdim=True), -torch.inf)
+    return chosen
+
+
+@torch.no_grad()
+def product_codes(vectors: Float[Tensor, "I F"], digits: int, values: int, passes: int = 10) -> Int[Tensor, "I digits"]:
+    """Optimised product quantisation (Ge et al., CVPR 2013, section 3.1): each vector's nearest centroid, by digit.
+
+    The vectors are rotated and cut into ``digits`` parts. Each pass finds every part's nearest centroid, moves
+    centroids to their means, and turns the rotation to where the centroids reconstruct the vectors best.
+    """
+    x = F.pad(vectors, (0, -vectors.shape[1] % digits))
+    rotation = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], device=x.device, dtype=x.dtype))[0]
+    start = torch.randperm(len(x))[:values].to(x.device)
+    centroids = (x[start] @ rotation).unflatten(1, (digits, -1)).transpose(0, 1).contiguous()
+    codes = torch.zeros(len(x), digits, dtype=torch.long, device=x.device)
+    for _ in range(passes):
+        before, parts = codes.clone(), (x @ rotation).unflatten(1, (digits, -1))
+        for m, means in enumerate(centroids):
+            codes[:, m] = near = nearest(parts[:, m], means)
+            count = near.bincount(minlength=values).unsqueeze(1)
+            sums = torch.zeros_like(means).index_add_(0, near, parts[:, m])
+            means.copy_(torch.where(count > 0, sums / count.clamp(min=1), means))
+        if torch.equal(before, codes):
+            break
+        near = torch.stack([means[code] for means, code in zip(centroids, codes.T)], dim=1).flatten(1)
+        left, _, right = torch.linalg.svd(x.T @ near)
+        rotation = left @ right
+    return codes
