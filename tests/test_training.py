@@ -214,6 +214,19 @@ def test_the_history_tells_the_metrics_of_the_weights_kept(whole, toy_split):
     assert best["ndcg@10"].iloc[0] == history["ndcg@10"].max() and not model.training
 
 
+def test_epochs_that_prepare_come_on_top_and_are_neither_selected_nor_waited_for(run, monkeypatch):
+    """Every epoch is worse than the one before it: two that prepare, the first other one, and one of patience."""
+    worse = iter(range(9, 0, -1))
+    monkeypatch.setattr(MMM4Rec, "preparatory_epochs", lambda model, stage: 2)
+    monkeypatch.setattr(training, "metrics", lambda ranks: {"ndcg@10": next(worse) / 10})
+    began = []
+    monkeypatch.setattr(MMM4Rec, "begin_epoch", lambda model, *now: began.append(now))
+    _, history = run(SHORT.replace(epochs=3, patience=1))
+    assert history["best"].tolist() == [False, False, True, False]
+    assert began == [(epoch, "scratch") for epoch in range(4)]
+    assert len(run(SHORT.replace(epochs=1), valid=None)[1]) == 3
+
+
 def test_without_validation_all_epochs_run_and_the_last_is_kept(run):
     _, history = run(SHORT.replace(patience=1), valid=None)
     assert history["best"].tolist() == [False, False, False, True] and "ndcg@10" not in history

@@ -33,8 +33,8 @@ class M3RecConfig(Mamba4RecConfig):
 class TwoLayerAdapter(FeatureAdapter):
     """g(x) = W2 LeakyReLU(W1 x + b1) + b2 of frozen features."""
 
-    def __init__(self, features: Float[Tensor, "K F"], width: int):
-        super().__init__(features, width)
+    def __init__(self, features: Float[Tensor, "K F"], width: int, overwritten: bool = False):
+        super().__init__(features, width, overwritten)
         self.outer = nn.Linear(width, width)
 
     def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
@@ -62,6 +62,8 @@ class Stream(nn.Module):
 class M3Rec(Recommender):
     """u = [alpha image; beta text; id] at the last step; s_i = u . [alpha g_v(i); beta g_t(i); E_i]."""
 
+    item_specific = ("items.ids.", "image.features", "text.features")
+
     def __init__(self, config: M3RecConfig, catalogue: Catalogue):
         super().__init__()
         self.config, d = config, config.d_model
@@ -73,11 +75,9 @@ class M3Rec(Recommender):
         self.alpha, self.beta = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
         init_bert(self)
         # The adapters g keep torch's start: an item without an image has its bias, which no norm may find at 0.
-        self.image, self.text = TwoLayerAdapter(pictured, d), TwoLayerAdapter(catalogue.text, d)
-        if config.features_overwritten:
-            self.item_specific = ("items.ids.", "image.features", "text.features")
-            for adapter in (self.image, self.text):  # a buffer anew, which is kept with the weights
-                adapter.register_buffer("features", torch.randn_like(adapter.features) * 0.02)
+        self.image, self.text = (
+            TwoLayerAdapter(features, d, config.features_overwritten) for features in (pictured, catalogue.text)
+        )
 
     def users(self, batch: Batch) -> Users:
         known, where = batch.items.unique(return_inverse=True)  # each item through the adapters once

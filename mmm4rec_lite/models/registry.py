@@ -25,6 +25,7 @@ from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from mmm4rec_lite.models.tim4rec import CONFIG as TIM4REC
 from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
+from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig
 from mmm4rec_lite.models.zesrec import ZESRec
 from mmm4rec_lite.utils.errors import InputError, refuse
 
@@ -75,13 +76,14 @@ _EACH = ("id", *_BOTH)
 _FIVE = (*_EACH, "time", "category")
 _WIDE = BaselineConfig(d_model=256, d_ff=1024, n_heads=4, dropout=0.4)
 _MAMBA, _UNI, _MISS = Mamba4RecConfig(), UniSRecConfig(d_model=300, d_ff=256), MISSRecConfig(d_model=300, d_ff=256)
-_M3 = M3RecConfig(d_model=256, d_ff=1024)
+_M3, _VQ = M3RecConfig(d_model=256, d_ff=1024), VQRecConfig(d_model=300, d_ff=256)
 _HM, _AT = (kind(d_model=256, d_ff=1024, dropout=0.4) for kind in (HM4SRConfig, ATHWEConfig))
 _ZES, _FDSA, _S3 = (kind(d_model=300, d_ff=256) for kind in (BaselineConfig, RecBoleConfig, S3RecConfig))
 _MM, _MMM = MMSRecConfig(d_model=512, d_ff=1024), ModelConfig.paper(item_bias=False)
 _ADAM = TrainConfig(optimizer="adam", epochs=100, batch_size=2048, lr=1e-3, weight_decay=0.0, patience=10)
 _ADAM_1024 = _ADAM.replace(batch_size=1024)
 _S3_FIRST = _ADAM_1024.replace(epochs=300)
+_VQ_FIRST, _VQREC = _ADAM.replace(epochs=300, batch_size=8192), _ADAM.replace(lr=3e-3)
 _ADAM_512 = _ADAM.replace(batch_size=512)
 _M3REC = _ADAM_512.replace(accumulate=4, patience=5)
 # published beside a sum of 8 gradients, where ours is their mean: to Adam the same but for the decay
@@ -92,7 +94,7 @@ _MMSREC = _ADAMW.replace(accumulate=8, clip=1.0, metric="recall@10")
 _NADAM, _FIRST = TrainConfig.paper("finetune").replace(stage="scratch"), TrainConfig.paper("pretrain")
 _KANG, _HOU = "Kang & McAuley, ICDM 2018, arXiv 1808.09781", "Hou et al., KDD 2022, arXiv 2206.05941"
 _WANG, _HERE = "Wang et al., ACM MM 2023, arXiv 2308.11175", "arXiv 2506.02916"
-_ZHOU = "Zhou et al., CIKM 2020, arXiv 2008.07873"
+_ZHOU, _CODES = "Zhou et al., CIKM 2020, arXiv 2008.07873", "Hou et al., WWW 2023, arXiv 2210.12316"
 _FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
 _SPECS = (
     ModelSpec("sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, _KANG),
@@ -111,6 +113,7 @@ _SPECS = (
     ),
     ModelSpec("zesrec", "ZESRec", _TEXT, ZESRec, _ZES, _ADAM, "Ding et al., 2021, arXiv 2105.08318", STAGES),
     ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
+    ModelSpec("vqrec", "VQRec", _TEXT, VQRec, _VQ, _VQREC, _CODES, STAGES, pretrained_by=_VQ_FIRST),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
     ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER),
     ModelSpec(

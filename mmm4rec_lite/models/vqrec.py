@@ -69,17 +69,17 @@ class VQRec(Recommender):
         """Where each digit's rows begin, on the device of ``like``."""
         return torch.arange(self.config.digits, device=like.device) * (self.config.values + 1)
 
+    def embed(self, codes: Int[Tensor, "n M"], table: Table | None = None) -> Float[Tensor, "n d"]:
+        """Means of codes' rows, in ``table`` or the current one."""
+        return F.embedding_bag(codes, self.current() if table is None else table, mode="mean")
+
     def users(self, batch: Batch, table: Table | None = None) -> Users:
-        table = self.current() if table is None else table
-        return F.normalize(self.encoder(F.embedding(self.codes[batch.items], table).mean(-2), batch), dim=-1)
+        known, where = batch.items.unique(return_inverse=True)  # each item once
+        return F.normalize(self.encoder(F.embedding(where, self.embed(self.codes[known], table)), batch), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None, table: Table | None = None) -> Float[Tensor, "n d"]:
-        return self.scaled(self.codes if items is None else self.codes[items], table)
-
-    def scaled(self, codes: Int[Tensor, "n M"], table: Table | None = None) -> Float[Tensor, "n d"]:
-        """Unit vectors of codes over the temperature."""
-        table = self.current() if table is None else table
-        return F.normalize(F.embedding(codes, table).mean(-2), dim=-1) / self.config.temperature
+        codes = self.codes if items is None else self.codes[items]
+        return F.normalize(self.embed(codes, table), dim=-1) / self.config.temperature
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Pre-training: contrasts with the batch's targets and a fake code for each; else cross-entropy."""
@@ -91,7 +91,7 @@ class VQRec(Recommender):
 
     def contrast(self, users: Users, targets: Int[Tensor, " B"], fakes: Int[Tensor, "B M"]) -> Float[Tensor, ""]:
         """InfoNCE in the batch, with each row's own fake code as one more negative."""
-        fake = (users * self.scaled(fakes)).sum(1, keepdim=True)
+        fake = (users * F.normalize(self.embed(fakes), dim=-1)).sum(1, keepdim=True) / self.config.temperature
         logits = torch.cat([users @ self.candidates(targets).T, fake], dim=1)
         return in_batch(logits, targets, muted=0.0 if self.config.copies_count else -torch.inf)
 

@@ -36,7 +36,7 @@ FAMILIES = {
     "bsarec": "frequency",
     "m3rec": "Mamba, multi-modal",
     **dict.fromkeys(("hm4sr", "athwe"), "attention, multi-modal"),
-    **dict.fromkeys(("s3rec", "zesrec", "unisrec"), "pre-trained"),
+    **dict.fromkeys(("s3rec", "zesrec", "unisrec", "vqrec"), "pre-trained"),
     **{name: "pre-trained, multi-modal" for name in ("mmsrec", "missrec")},
     "mmm4rec": "Mamba, pre-trained, multi-modal",
 }

@@ -27,7 +27,7 @@ COLUMNS = {  # table -> the systems built here, and the paper's names of its col
     table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
     for table, names in {
         2: f"sasrec mamba4rec tim4rec bsarec fdsa s3rec unisrec+id missrec+id m3rec hm4sr athwe {FULL}",
-        3: "sasrec_t mamba4rec_t tim4rec_t zesrec unisrec mmsrec missrec mmm4rec",
+        3: "sasrec_t mamba4rec_t tim4rec_t zesrec unisrec vqrec mmsrec missrec mmm4rec",
         6: "unisrec mmsrec missrec athwe mmm4rec",
     }.items()
 }
