@@ -9,7 +9,7 @@ alignment train nothing; what comes of them is one random draw; rows of padding 
 which leaves others unused. Here gradients go straight through the arg-max (as the paper means it), no place is taken
 twice, and what the logits say is written into the table without noise. (The release may also stop early in these
 epochs, and saves weights without the new places.) Duplicates of a row's own target keep e^0 in the denominator there
-(``copies_count``). FAISS, which it codes with, sees texts of training rows alone; here codes come of all texts.
+(``copies_as_zero``). FAISS, which it codes with, sees texts of training rows alone; here codes come of all texts.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,8 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.layers import Transformer
+from mmm4rec_lite.models.layers import Transformer, nearest
 from mmm4rec_lite.models.losses import full_loss, in_batch
-from mmm4rec_lite.models.missrec import nearest
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Table = Float[Tensor, "rows d"]
@@ -41,8 +40,8 @@ class VQRecConfig(BaselineConfig):
     alignment_epochs: int = 5  # on top of those of fine-tuning
     sinkhorn_steps: int = 3
     sinkhorn_temperature: float = 0.7
-    published_alignment: bool = False  # the docstring of this file has both
-    copies_count: bool = False
+    published_alignment: bool = False  # as released (the docstring of this file has more)
+    copies_as_zero: bool = False  # as released
 
 
 class VQRec(Recommender):
@@ -93,7 +92,7 @@ class VQRec(Recommender):
         """InfoNCE in the batch, with each row's own fake code as one more negative."""
         fake = (users * F.normalize(self.embed(fakes), dim=-1)).sum(1, keepdim=True) / self.config.temperature
         logits = torch.cat([users @ self.candidates(targets).T, fake], dim=1)
-        return in_batch(logits, targets, muted=0.0 if self.config.copies_count else -torch.inf)
+        return in_batch(logits, targets, muted=0.0 if self.config.copies_as_zero else -torch.inf)
 
     def fake_codes(self, items: Int[Tensor, " B"]) -> Int[Tensor, "B M"]:
         """The items' codes, each digit replaced by a random value with probability ``fake_share``."""

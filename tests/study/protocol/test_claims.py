@@ -135,9 +135,15 @@ def test_one_seed_never_counts_and_says_so():
     assert line["verdict"] == NOT_TESTED and "+0.8900 (not tested)" in line["numbers"] and line["why"] == ONE_SEED
 
 
+def not_built(monkeypatch, system, table):
+    """The library without a system; new dictionaries, as one that gets an entry back has it last."""
+    without = lambda known: {name: title for name, title in known.items() if name != system}
+    monkeypatch.setitem(COLUMNS, table, without(COLUMNS[table]))
+    monkeypatch.setattr(claims, "TITLES", without(claims.TITLES))
+
+
 def test_best_of_all_needs_every_rival_and_is_at_most_partly_while_some_are_not_built(monkeypatch):
-    monkeypatch.delitem(COLUMNS[2], "fdsa")
-    monkeypatch.delitem(claims.TITLES, "fdsa")
+    not_built(monkeypatch, "fdsa", table=2)
     rivals, n = dict.fromkeys(COLUMNS[2], 0.03), len(COLUMNS[2]) - 1
     line = told(runs({**rivals, FULL: 0.09}, users=60_000), BEST)
     assert line["verdict"] == PARTLY and f"better than {n} of {n} rivals" in line["numbers"]
@@ -217,7 +223,8 @@ def test_ablation_truncation_and_missing_images_are_read_by_their_columns():
     assert big["A second layer loses on small data"] == NOT_TESTED
 
 
-def test_claims_without_systems_or_data_say_what_lacks():
+def test_claims_without_systems_or_data_say_what_lacks(monkeypatch):
+    not_built(monkeypatch, "vqrec", table=3)
     table = claims_table(runs({"sasrec": 0.05}, stage="scratch")).set_index("claim")
     why = table.loc[table.index.str.startswith("UniSRec and VQRec"), "why"].iloc[0]
     assert "not built here: VQRec" in why and "no runs of UniSRec" in why and "no run was pre-trained" in why

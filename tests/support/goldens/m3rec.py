@@ -3,7 +3,15 @@
 import torch
 
 from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
-from tests.support.goldens import MAMBA, Golden, check_ranking, filled, renamed
+from tests.support.goldens import (
+    MAMBA,
+    Golden,
+    check_lost_texts,
+    check_padding_competes,
+    check_ranking,
+    filled,
+    renamed,
+)
 
 ITEMS = {
     r"^img_alpha$": "alpha",
@@ -29,20 +37,13 @@ def build(golden: Golden, **changes: object) -> M3Rec:
 
 
 def check_ranks_as_released(golden: Golden) -> None:
-    """Users, scores, candidates and cross-entropy of all rows, whatever no_grad hides."""
+    """Users, candidates, scores and cross-entropy of all rows, whatever no_grad hides; with padding a rival, too."""
     for detached in (False, True):
         model = build(golden, detach_shared=detached)
         check_ranking(golden, model)
         golden.close(model.candidates(), "candidates")
-
-
-def check_padding_competes_as_released(golden: Golden) -> None:
-    """The same cross-entropy with row 0 among the candidates."""
-    model = build(golden)
-    model.rank_padding = True
-    for name, one in golden.batches.items():
-        loss = model.losses(one, "scratch")["cross_entropy"]
-        golden.close(loss, "losses", name, "cross-entropy, padding competes")
+        model.rank_padding = True
+        check_padding_competes(golden, model)
 
 
 def check_gradients_as_released(golden: Golden) -> None:
@@ -62,10 +63,11 @@ def check_gradients_as_released(golden: Golden) -> None:
     assert reached[False] == reached[True] | unreached
 
 
-def check_features_are_overwritten_as_released(golden: Golden) -> None:
-    """Both tables are noise of 0.02 then, and the file's features are not."""
-    model = M3Rec(build(golden).config.replace(features_overwritten=True), golden.catalogue)
-    theirs = golden.values["as_released"]["standard deviation of the feature table after construction"]
-    for adapter, features in ((model.image, golden.catalogue.image), (model.text, golden.catalogue.text)):
-        assert abs(adapter.features.std() - theirs) < 0.002 < features.std() / 10
-    assert torch.equal(build(golden).text.features, golden.catalogue.text)
+def check_features_are_lost_as_released(golden: Golden) -> None:
+    """The tables are noise behind construction with ``lost_features``, and the file's without."""
+    ours, released = (
+        M3Rec(build(golden).config.replace(lost_features=lost), golden.catalogue) for lost in (False, True)
+    )
+    for name in ("text", "image"):
+        check_lost_texts(golden, getattr(released, name).features)
+        assert torch.equal(getattr(ours, name).features, getattr(golden.catalogue, name))

@@ -37,7 +37,7 @@ def check_pre_training(golden: Golden) -> None:
     """The contrast with the batch and given fake codes; copies of a row's own target out of it, and as released."""
     for name, one in golden.batches.items():
         for counted, term in ((False, "sequence-item"), (True, "sequence-item, as released")):
-            model = build(golden, copies_count=counted)
+            model = build(golden, copies_as_zero=counted)
             users, fakes = model.users(one), golden.values["pretraining"][name]["fake codes, 0 to cap - 1"]
             golden.close(users, "pretraining", name, "users")
             golden.close(model.contrast(users, one.targets, rows(fakes, model)), "pretraining", name, term)
