@@ -22,6 +22,7 @@ from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, User
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import Transformer, nearest
 from mmm4rec_lite.models.losses import full_loss, in_batch
+from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Table = Float[Tensor, "rows d"]
@@ -91,7 +92,7 @@ class VQRec(Recommender):
     def contrast(self, users: Users, targets: Int[Tensor, " B"], fakes: Int[Tensor, "B M"]) -> Float[Tensor, ""]:
         """InfoNCE in the batch, with each row's own fake code as one more negative."""
         fake = (users * F.normalize(self.embed(fakes), dim=-1)).sum(1, keepdim=True) / self.config.temperature
-        logits = torch.cat([users @ self.candidates(targets).T, fake], dim=1)
+        logits = torch.cat([users @ gather(self.candidates(targets))[0].T, fake], dim=1)
         return in_batch(logits, targets, muted=0.0 if self.config.copies_as_zero else -torch.inf)
 
     def fake_codes(self, items: Int[Tensor, " B"]) -> Int[Tensor, "B M"]:
@@ -113,7 +114,9 @@ class VQRec(Recommender):
         if epoch == first > 0:
             self.table.weight.copy_(self.aligned(self.drawn() if self.config.published_alignment else None))
         self.aligning = epoch < first
-        self.encoder.norm.requires_grad_(not self.aligning)
+        for part in (self.table, self.encoder.norm):
+            part.requires_grad_(not self.aligning)
+        self.places.requires_grad_(self.aligning)
 
     def current(self) -> Table:
         """The table; in epochs of alignment as the places now have it, drawn anew in training."""
