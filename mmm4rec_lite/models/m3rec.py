@@ -2,7 +2,7 @@
 
 No gate chooses an expert: each modality has its own feed-forward behind every Mamba block, which all three share.
 Users are three times as wide as the model, and so are candidates. Against the release: there frozen features are start
-values that the initialiser overwrites, so that texts and images are noise (``lost_features``), and texts and
+values that the initialiser overwrites, so that texts and images are noise (``features_overwritten``), and texts and
 images go through the shared blocks without gradients: they teach nothing but the last expert and, as candidates, the
 adapters; their other experts and input norms never train (``detach_shared``).
 """
@@ -27,7 +27,7 @@ class M3RecConfig(Mamba4RecConfig):
     dropout: float = 0.5
     max_len: int = 50
     detach_shared: bool = False  # as released: the shared Mamba learns from ids alone
-    lost_features: bool = False  # as released: initialisation overwrites texts and images with noise N(0, 0.02)
+    features_overwritten: bool = False  # as released: initialisation overwrites texts and images with noise N(0, 0.02)
 
 
 class TwoLayerAdapter(FeatureAdapter):
@@ -76,7 +76,7 @@ class M3Rec(Recommender):
         init_bert(self)
         # The adapters g keep torch's start: an item without an image has its bias, which no norm may find at 0.
         self.image, self.text = (
-            TwoLayerAdapter(features, d, config.lost_features) for features in (pictured, catalogue.text)
+            TwoLayerAdapter(features, d, config.features_overwritten) for features in (pictured, catalogue.text)
         )
 
     def users(self, batch: Batch) -> Users:

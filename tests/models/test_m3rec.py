@@ -89,7 +89,7 @@ def test_without_gradients_the_shared_blocks_learn_from_ids_alone():
 
 
 def test_overwritten_features_are_noise_that_stays_with_the_weights():
-    config, catalogue = SMALL.replace(lost_features=True), drawn(K)
+    config, catalogue = SMALL.replace(features_overwritten=True), drawn(K)
     model, other = made(config, catalogue), M3Rec(config, catalogue).eval()
     for adapter in (model.image, model.text):
         assert adapter.features.std() == pytest.approx(0.02, rel=0.15)

@@ -6,7 +6,7 @@ from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
 from tests.support.goldens import (
     MAMBA,
     Golden,
-    check_lost_texts,
+    check_features_overwritten,
     check_padding_competes,
     check_ranking,
     filled,
@@ -63,11 +63,11 @@ def check_gradients_as_released(golden: Golden) -> None:
     assert reached[False] == reached[True] | unreached
 
 
-def check_features_are_lost_as_released(golden: Golden) -> None:
-    """The tables are noise behind construction with ``lost_features``, and the file's without."""
+def check_features_are_overwritten_as_released(golden: Golden) -> None:
+    """The tables are noise behind construction with ``features_overwritten``, and the file's without."""
     ours, released = (
-        M3Rec(build(golden).config.replace(lost_features=lost), golden.catalogue) for lost in (False, True)
+        M3Rec(build(golden).config.replace(features_overwritten=noise), golden.catalogue) for noise in (False, True)
     )
     for name in ("text", "image"):
-        check_lost_texts(golden, getattr(released, name).features)
+        check_features_overwritten(golden, getattr(released, name).features)
         assert torch.equal(getattr(ours, name).features, getattr(golden.catalogue, name))
