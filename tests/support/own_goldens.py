@@ -62,7 +62,9 @@ def make(name: str) -> dict[str, Any]:
     spec, g = get_model(name), torch.Generator().manual_seed(0)
     known = {f.name for f in fields(spec.config)}
     small = {
-        key: value for key, value in dict(**QUIET, d_ff=WIDTH, d_state=4, interval_scale=4).items() if key in known
+        key: value
+        for key, value in dict(**QUIET, d_ff=WIDTH, d_state=4, interval_scale=4, digits=2, values=3).items()
+        if key in known
     }
     config = spec.sized(WIDTH, WINDOW, **small)
     catalogue = {key: value for key, value in vars(drawn(ITEMS + 1)).items() if value is not None}
