@@ -111,9 +111,10 @@ class S3Rec(NextItem):
         x, *parts = through(self.encoder.blocks, x, allowed).chunk(4)
         ends = (real * torch.arange(1, real.shape[1] + 1, device=real.device)).amax(1)
         context, segment, other = (last_state(part, ends) for part in parts)
+        known = (self.items(ids[masked]) for ids in (given.items, given.rivals))
 
         def attribute(task, where):
-            part = lambda h, own: checkpoint(self.only, h, table, own, use_reentrant=False, preserve_rng_state=False)
+            part = lambda h, own: checkpoint(self.binary, h, table, own, use_reentrant=False, preserve_rng_state=False)
             rows = zip(self.heads[task](x[where]).split(STEPS), attributes[where].split(STEPS))
             return sum((part(h, own) for h, own in rows), x.new_zeros(()))
 
@@ -123,16 +124,14 @@ class S3Rec(NextItem):
 
         return dict(
             associated_attribute=attribute("associated_attribute", real & ~masked),
-            masked_item=pair(
-                "masked_item", x[masked], *(self.items(ids[masked]) for ids in (given.items, given.rivals))
-            ),
+            masked_item=pair("masked_item", x[masked], *known),
             masked_attribute=attribute("masked_attribute", masked),
             segment=pair("segment", context, segment, other),
         )
 
-    def only(self, h: Float[Tensor, "n d"], table: Float[Tensor, "K d"], own: Int[Tensor, " n"]) -> Float[Tensor, ""]:
+    def binary(self, h: Float[Tensor, "n d"], table: Float[Tensor, "K d"], own: Int[Tensor, " n"]) -> Float[Tensor, ""]:
         """Sum of the binary cross-entropies of every attribute at every step, which has its own one alone."""
-        first, scores = int(not self.rank_padding), h @ table.T
+        first, scores = int(not self.rank_padding), (h @ table.T).to(self.items().dtype)  # not autocast's
         has = scores.gather(1, own.unsqueeze(1)).squeeze(1)
         return F.softplus(scores[:, first:]).sum() - has[own >= first].sum()
 
