@@ -28,6 +28,7 @@ DEFAULT = "mmm4rec+id"
 Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
 Preset = Annotated[str, typer.Option("--preset", help="small (two cores), matched, or paper (published sizes).")]
 Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="At most so many epochs.")]
+Split = Annotated[str, typer.Option("--split", help="leave_one_out or global_time.")]
 Run = Annotated[Path, typer.Argument(help="A run folder of `finetune`, or of `pretrain`, for zero-shot use.")]
 
 
@@ -41,12 +42,13 @@ def pretrain_command(
     preset: Preset = "small",
     epochs: Epochs = None,
     seed: Seed = 0,
+    split: Split = "leave_one_out",
     devices: Devices = 1,
     nodes: Nodes = 1,
     as_json: Json = False,
 ) -> None:
     """Pre-train on source domains, or S3-Rec on its own (MMM4Rec: in-batch cross-entropy, eq. 21)."""
-    task = load_task(data, domain, features, augmented_text)
+    task = load_task(data, domain, features, augmented_text, split=split)
     first = launch(devices, nodes)
     changes = _changes(task, model, epochs)
     done = m4r.pretrain(task, model, m4r.Protocol(preset), out, seed=seed, progress=not as_json, **changes)
@@ -68,7 +70,7 @@ def finetune_command(
     nodes: Nodes = 1,
     item_bias: Annotated[bool | None, typer.Option(help="NAME+id, or NAME without ids, whatever --model says.")] = None,
     query_time: Annotated[bool, typer.Option("--query-time", help="The model is told when it is asked.")] = False,
-    split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
+    split: Split = "leave_one_out",
     as_json: Json = False,
 ) -> None:
     """Fine-tune on a target domain, or train from scratch (MMM4Rec: full-catalogue cross-entropy, eq. 22)."""

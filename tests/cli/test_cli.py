@@ -179,9 +179,13 @@ def test_s3rec_is_pretrained_and_finetuned_on_one_domain(features, tmp_path, fai
     run("pretrain", *on("mugs", features), *how, "--out", tmp_path / "a")
     start = [*how, "--start", tmp_path / "a", "--out", tmp_path / "b"]
     assert "pre-trained on others" in failed("finetune", *on("lamps", features), *start)
+    assert "pre-trained on others" in failed("finetune", *on("mugs", features), *start, "--split", "global_time")
     run("finetune", *on("mugs", features), *start)
     found = json.loads(run("evaluate", tmp_path / "b", *on("mugs", features), "--json"))["rows"]
     assert found[0]["system"] == "S3-Rec"
+    late = [*on("mugs", features), *how, "--split", "global_time"]
+    run("pretrain", *late, "--out", tmp_path / "c")
+    run("finetune", *late, "--start", tmp_path / "c", "--out", tmp_path / "d")
 
 
 @pytest.mark.slow
