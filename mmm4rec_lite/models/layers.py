@@ -41,7 +41,7 @@ class FeatureAdapter(nn.Module):
 
     def drop(self, lost: Bool[Tensor, " K"]) -> None:
         """Zeros for the features of some items, in a table of its own."""
-        self.features = self.features.masked_fill(lost.unsqueeze(1), 0)
+        self.features = self.features.masked_fill(lost.to(self.features.device).unsqueeze(1), 0)
 
 
 class FeedForward(nn.Module):
