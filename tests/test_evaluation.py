@@ -10,6 +10,7 @@ from mmm4rec_lite.data import batch
 from mmm4rec_lite.evaluation import compare, count_ranks, markov, metrics, model_scorer, popularity, rank_rows
 from mmm4rec_lite.models.config import Quirks
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.models import drawn, made
 
 
 def ties(seed=0, rows=500):
@@ -218,3 +219,12 @@ def test_scores_are_held_in_blocks_and_ranks_stay(toy_split, monkeypatch, filter
     watched = lambda one: seen.append(len(one.items)) or score(one)
     assert torch.equal(rank_rows(watched, flat, rows, 8, filter_seen, batch_size=7), expected)
     assert max(seen) == most and sum(seen) == len(rows)
+
+
+@pytest.mark.parametrize("name", ["missrec", "mmsrec", "mmm4rec"])
+def test_models_rank_the_same_in_blocks_whatever_their_score_is(toy_split, monkeypatch, name):
+    model, flat, rows = made(name, drawn(61)), toy_split.sequences, toy_split.test
+    whole = [rank_rows(model_scorer(model), flat, rows, model.window, seen) for seen in (False, True)]
+    monkeypatch.setattr("mmm4rec_lite.evaluation.BLOCK", 61 * 5)
+    for seen, expected in zip((False, True), whole):
+        assert torch.equal(rank_rows(model_scorer(model), flat, rows, model.window, seen), expected)

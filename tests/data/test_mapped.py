@@ -9,9 +9,11 @@ import torch
 
 from mmm4rec_lite.data import batch, global_time, leave_one_out, load_dataset, mapped, open_sequences, prefixes
 from mmm4rec_lite.data import sequences as in_memory
+from mmm4rec_lite.training import TrainConfig, fit
 from mmm4rec_lite.utils.errors import InputError
 from tests.support import toy as make_toy
 from tests.support.mapping import is_mapped
+from tests.support.models import drawn, made
 
 SPLITS = [leave_one_out, global_time, prefixes]
 
@@ -44,6 +46,14 @@ def test_every_split_and_batch_is_that_of_the_dataset(folder, split):
     kept, loaded = split(open_sequences(folder)), split(load_dataset(folder))
     assert all(torch.equal(getattr(kept, part), getattr(loaded, part)) for part in ("train", "valid", "test"))
     assert same(batch(kept.sequences, kept.train, 5), batch(loaded.sequences, loaded.train, 5))
+
+
+def test_training_on_them_is_training_on_the_dataset(folder):
+    losses = []
+    for rows in (leave_one_out(open_sequences(folder)), leave_one_out(load_dataset(folder))):
+        model, config = made("sasrec", drawn(61)), TrainConfig(epochs=1, batch_size=64)
+        losses.append(fit(model, rows.sequences, rows.train, config, rows.valid, progress=False)["loss"].tolist())
+    assert losses[0] == losses[1]
 
 
 def test_their_tensors_are_mapped_and_splits_copy_none(folder):
