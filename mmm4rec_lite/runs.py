@@ -99,7 +99,8 @@ class Task:
     def lacks(self, model: str, **changes: Any) -> str:
         """What a model with these changes of its config reads and these data do not have, in one line; "" if nothing.
 
-        A model trains without texts or images all the same, on zeros; a comparison leaves it out.
+        A model trains without texts or images all the same, on zeros (not without categories); a comparison leaves it
+        out.
         """
         without = ("time",) if changes.get("time") is False else ()
         return missing_inputs(get_model(model), (*self.inputs, *without))

@@ -1,5 +1,4 @@
-"""ATHWE: HM4SR's streams, aligned band by band in wavelets, and sparse experts of time (official code:
-lulusiyuyu/ATHWE).
+"""ATHWE: HM4SR's streams, aligned band by band in wavelets, and sparse experts of time (Liu et al., ACM TOIS 2026).
 
 Wavelets split each stream into bands of time scales, where every modality receives a gated share of all three. Of
 eight vectors six are mixed by the gap alone, and one is always on. Two losses more than HM4SR's: which cluster of texts

@@ -106,7 +106,7 @@ _SPECS = (
     ModelSpec("bsarec", "BSARec", _ID, bsarec, BSARecConfig(), _BSAREC, "Shin et al., AAAI 2024, arXiv 2312.10325"),
     ModelSpec("m3rec", "M3Rec", _EACH, M3Rec, _M3, _M3REC, "Guo et al., ICASSP 2025"),
     ModelSpec("hm4sr", "HM4SR", _FIVE, HM4SR, _HM, _ADAM_1024, "Zhang et al., WWW 2025, arXiv 2501.14269"),
-    ModelSpec("athwe", "ATHWE", _FIVE, ATHWE, _AT, _ADAM_1024, "official code: lulusiyuyu/ATHWE"),
+    ModelSpec("athwe", "ATHWE", _FIVE, ATHWE, _AT, _ADAM_1024, "Liu et al., ACM TOIS 2026"),
     ModelSpec("fdsa", "FDSA", ("id", "text"), FDSA, _FDSA, _ADAM, "Zhang et al., IJCAI 2019"),
     ModelSpec(
         "s3rec", "S3-Rec", ("id", "text"), S3Rec, _S3, _ADAM, _ZHOU, STAGES, pretrained_by=_S3_FIRST, own_domain=True
