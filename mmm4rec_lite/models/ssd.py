@@ -95,14 +95,14 @@ def choose(length: int, state: int, width: int, heads: int = 8) -> tuple[str, in
     """The cheapest form for a length L, state N and head width P: ("masked", L) or ("chunked", chunk).
 
     ``heads``: of all sequences together, B H. Counts multiplications: the mask as 40 columns more; a state's way in and
-    out as 2.2 N P a step, a border between chunks as 54 N P; launches as 2.5 million, and 0.1 a border. Measured on two
-    CPU cores for L from 4 to 16,384, with and without gradients, at N = P = 16 and 64: `benchmarks/ssd_forms.py`. The
-    scan, all borders, is never the fastest.
+    out as 2.7 N P a step, a border between chunks as 54 N P; launches as 3.5 million, and 0.2 a border. Fitted on CPU
+    cores for L from 4 to 16,384, with and without gradients, at N = P = 16 and 64: `benchmarks/ssd_forms.py`. The scan,
+    all borders, is never the fastest.
     """
 
     def cost(chunk):
         within, borders = heads * length * chunk * (state + width + 40), math.ceil(length / chunk)
-        between = heads * state * width * (2.2 * length + 54 * borders) + 2.5e6 + 1e5 * borders
+        between = heads * state * width * (2.7 * length + 54 * borders) + 3.5e6 + 2e5 * borders
         return within + (between if chunk < length else 0)
 
     even = (math.ceil(length / math.ceil(length / most)) for most in (length, 64, 32, 16))  # little to fill up
