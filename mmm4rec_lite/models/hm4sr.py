@@ -207,7 +207,8 @@ class TimeExperts(nn.Module):
         """[gap; moment]: a row for floor(scale log2(gap + 1)), and cos((w t + b) 10000^(-k/d))."""
         rows = (self.config.interval_scale * torch.log2(gaps(batch) + 1.0)).long()
         gap = self.gaps(rows.clamp(max=self.gaps.num_embeddings - 1))
-        phases = self.moment((batch.times / self.config.time_unit).to(gap).unsqueeze(-1))
+        days = (batch.times / self.config.time_unit).to(gap).unsqueeze(-1)
+        phases = days * self.moment.weight.squeeze(1) + self.moment.bias  # in float32, whatever autocast makes of maps
         frequencies = 10_000 ** -(torch.arange(gap.shape[-1], device=gap.device) / gap.shape[-1])
         return torch.cat([gap, torch.cos(phases * frequencies)], -1)
 

@@ -41,6 +41,13 @@ def test_time_is_a_row_of_gaps_and_a_wave_of_days(model):
         torch.testing.assert_close(time[0, 2, 8 + k], wave)
 
 
+def test_moments_are_told_apart_in_bfloat16_too(model):
+    late = replace(ROWS, times=(ROWS.times + 1_400_000_000) * real(ROWS))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.time_experts.embed(late)
+    assert torch.equal(found, model.time_experts.embed(late))
+
+
 def test_a_gap_longer_than_the_table_has_its_last_row(model):
     ages = replace(ROWS, times=ROWS.times * 10**6)
     assert torch.equal(model.time_experts.embed(ages)[0, 1, :8], model.time_experts.gaps.weight[-1])
