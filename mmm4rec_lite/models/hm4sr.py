@@ -173,7 +173,7 @@ class ThreeStreams(Recommender):
         return ("time_experts.vectors",) if self.config.fixed_experts else ()
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.image.features[lost] = 0
+        self.image.drop(lost)
 
 
 class InteractiveExperts(nn.Module):

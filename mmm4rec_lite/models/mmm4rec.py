@@ -254,7 +254,8 @@ class MMM4Rec(Recommender):
         return (image + text) / self.config.temperature
 
     def drop_images(self, lost: Bool[Tensor, " K"]) -> None:
-        self.image_features = self.image_features.masked_fill(lost.unsqueeze(1), 0)  # others read the given table
+        lost = lost.to(self.image_features.device).unsqueeze(1)
+        self.image_features = self.image_features.masked_fill(lost, 0)  # others read the given table
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
