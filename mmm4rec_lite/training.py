@@ -84,6 +84,10 @@ def fit(
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
     run = _Run(model, sequences, rows, valid, config, folder)
+    refuse(
+        not processes.alike(run.identity),
+        "training: the processes differ in data, settings or start weights; seed each alike before it builds",
+    )
     torch.manual_seed(config.seed)
     groups, on_gpu = parameter_groups(model, config), accelerator.device.type == "cuda"
     optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu)

@@ -31,6 +31,15 @@ def test_both_stages_train_on_the_gpu_and_come_near_the_cpu_result(toy, small, r
     assert losses["auto"] == pytest.approx(losses["cpu"], rel=1e-2)
 
 
+def test_bfloat16_on_the_gpu_comes_near_float32(toy, small, random_features, tmp_path):
+    task, own = Task(toy, random_features(toy.items["item"])), as_changes(small.replace(dropout=0.0, time_dropout=0.0))
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        done = run(task, out=tmp_path / precision, progress=False, epochs=2, precision=precision, **own)
+        losses[precision] = done.history["loss"].to_numpy()
+    assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=2e-2)
+
+
 @pytest.mark.parametrize("name, stage", STAGED)
 def test_every_system_trains_ranks_and_loses_pictures_on_the_gpu(toy, toy_split, name, stage):
     trains_ranks_and_loses_pictures(name, stage, "cuda", toy, toy_split)

@@ -158,6 +158,15 @@ def test_both_stages_in_two_processes_leave_the_files_of_one(toy, random_feature
     assert names[0] == names[1]
 
 
+def test_processes_that_start_apart_are_refused(toy_model, toy_split, small, together):
+    def work():
+        model = toy_model(small, seed=processes.rank())
+        with pytest.raises(InputError, match="^training: the processes differ [^\n]*$"):
+            fit(model, toy_split.sequences, toy_split.train[:75], TrainConfig(epochs=1), progress=False)
+
+    together(work)
+
+
 def test_batches_smaller_than_the_number_of_processes_are_refused(train, monkeypatch):
     monkeypatch.setattr(processes, "count", lambda: 8)
     with pytest.raises(InputError, match="^training: 8 processes share batches of 4 rows; use fewer$"):

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.distributed.nn.functional import all_gather
-from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from mmm4rec_lite.utils.typing import Int, Tensor
@@ -47,6 +45,11 @@ def total(values: Tensor) -> Tensor:
     return sums.to(values.device)
 
 
+def alike(value: Any) -> bool:
+    """Whether all have the same."""
+    return total(torch.tensor(float(value != agree(value)))).item() == 0
+
+
 def add_gradients(model: nn.Module) -> None:
     """Every trained parameter's gradient becomes the sum over all processes, in one message."""
     if count() > 1:
@@ -64,9 +67,23 @@ def gather(rows: Tensor) -> tuple[Tensor, int]:
     own = torch.zeros(count(), dtype=torch.long, device=rows.device)
     own[rank()] = len(rows)
     lengths = total(own).tolist()
-    padding = [0, 0] * (rows.dim() - 1) + [0, max(lengths) - len(rows)]
-    parts = all_gather(F.pad(rows, padding).contiguous())
-    return torch.cat([part[:length] for part, length in zip(parts, lengths)]), sum(lengths[: rank()])
+    start = sum(lengths[: rank()])
+    return _Gather.apply(rows, start, sum(lengths)), start
+
+
+class _Gather(torch.autograd.Function):
+    """The sum of all processes' rows, each at its place among zeros; of gradients, the sum at one's own place."""
+
+    @staticmethod
+    def forward(ctx, rows, start, length):
+        ctx.own = slice(start, start + len(rows))
+        everyone = rows.new_zeros(length, *rows.shape[1:])
+        everyone[ctx.own] = rows
+        return total(everyone)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return total(gradient.clone())[ctx.own], None, None
 
 
 def mean(values: Tensor, rows: int) -> Tensor:
