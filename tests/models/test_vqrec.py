@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite import training
+from mmm4rec_lite.data import batch
 from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig, one_to_one, product_codes
 from mmm4rec_lite.training import TrainConfig, fit
 from tests.support.models import drawn
@@ -223,6 +224,18 @@ def test_as_released_the_epochs_of_alignment_train_nothing(trained):
     _, _, states = trained(published_alignment=True)
     assert [moved(*pair) for pair in zip(states[:2], states[1:3])] == [set(), set()]
     assert "table" in moved(*states[2:4])
+
+
+def test_with_its_gradient_the_alignment_finds_better_places(trained, toy_split):
+    more = dict(values=12, alignment_epochs=20)
+    _, _, states = trained(TRAIN.replace(lr=5e-2), **more)
+    model, rows = made(SMALL.replace(**more), drawn(61)), toy_split.train[:128]
+    model.begin_epoch(0, "finetune")
+    losses = []
+    for state in (states[0], states[20]):
+        model.load_state_dict(state)
+        losses.append(model.losses(batch(toy_split.sequences, rows, 8), "finetune")["cross_entropy"].item())
+    assert losses[1] < losses[0] - 0.5, losses
 
 
 def test_without_epochs_of_alignment_or_fine_tuning_the_table_trains_at_once(trained):
