@@ -431,7 +431,9 @@ def refused(done, task, message):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", [*MODELS, "mmm4rec", "bsarec", "fdsa", "s3rec", "zesrec", "hm4sr", "athwe"])
+@pytest.mark.parametrize(
+    "name", [*MODELS, "mmm4rec", "bsarec", "fdsa", "s3rec", "zesrec", "vqrec", "m3rec", "hm4sr", "athwe"]
+)
 def test_a_saved_model_is_the_same_when_loaded_and_holds_no_features(kept, task, name):
     done = kept(name, **(dict(quirks=Quirks(filter_bias_twice=True)) if name == "mmm4rec" else {}))
     again = load_run(done.folder, task)
@@ -465,7 +467,7 @@ def other_catalogue(task, change):
 
 
 @pytest.mark.parametrize(
-    "name, changes", [*((name, {}) for name in [*MODELS, "s3rec", "athwe"]), ("mmm4rec", dict(fusion="item"))]
+    "name, changes", [*((name, {}) for name in [*MODELS, "s3rec", "vqrec", "athwe"]), ("mmm4rec", dict(fusion="item"))]
 )
 @pytest.mark.parametrize("change", CATALOGUES)
 def test_another_catalogue_or_order_is_refused_where_there_are_per_item_tables(kept, task, name, changes, change):

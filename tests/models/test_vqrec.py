@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from mmm4rec_lite import training
 from mmm4rec_lite.data import batch
+from mmm4rec_lite.models.base import count_parameters
+from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig, one_to_one, product_codes
 from mmm4rec_lite.training import TrainConfig, fit
 from tests.support.models import drawn
@@ -84,6 +86,13 @@ def test_an_item_is_the_mean_of_its_digits_rows():
     for item in (1, 17):
         mean = sum(model.table.weight[row] for row in model.codes[item]) / 4
         torch.testing.assert_close(model.candidates()[item], mean / mean.norm() / SMALL.temperature)
+
+
+def test_it_has_as_many_parameters_as_the_release():
+    """At its own width of 300 and inner width of 256: table, places, encoder."""
+    spec = get_model("vqrec")
+    model = spec.build(spec.config, drawn(3))
+    assert count_parameters(model) == 2_467_200 + 2_113_568 + 1_048_712
 
 
 def test_few_items_share_values():
