@@ -100,8 +100,12 @@ class StepSize(nn.Module):
     def forward(self, delta: Steps, d: Signal | None = None) -> tuple[Steps, Signal | None]:
         if d is None:
             return F.softplus(delta + self.bias), None
-        d_hat = self.conv2(self.conv1(d * self.scale(d)))
+        d_hat = self.signal(d)
         return F.softplus(delta * d_hat.transpose(1, 2) + self.bias), d_hat
+
+    def signal(self, d: Signal) -> Signal:
+        """D-hat of eq. 5."""
+        return self.conv2(self.conv1(d * self.scale(d)))
 
 
 class TimeEnhancement(nn.Module):

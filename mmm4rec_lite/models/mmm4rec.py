@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Modalities, Recommender, last_state
 from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, Signal, StepSize, TimeDifferences, TimeEnhancement
 from mmm4rec_lite.models.config import STAGES, ModelConfig
-from mmm4rec_lite.models.layers import FeedForward
+from mmm4rec_lite.models.layers import Dropout, FeedForward
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
 from mmm4rec_lite.utils.errors import refuse
@@ -118,7 +118,7 @@ class Layer(nn.Module):
         self.ffn_image = ffn(config.ffn and not config.quirks.no_image_ffn)
         self.filter = FourierFilter(config) if config.time else None
         self.ticossd = TiCoSSD(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, streams: Streams, mask: Mask) -> Streams:
         text, image, d_text, d_image = streams
@@ -179,7 +179,7 @@ class MMM4Rec(Recommender):
         if config.query_time:
             self.request_image, self.request_text = zeros(N), zeros(N)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         initialise(self)
 
     @classmethod
