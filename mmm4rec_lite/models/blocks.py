@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.fast import Dropout, causal_conv
 from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
 
 Rows = Float[Tensor, "B L"]  # a number per step
@@ -21,9 +22,9 @@ class CausalConv(nn.Conv1d):
         super().__init__(channels, channels, width, groups=channels)
 
     def forward(self, x: Float[Tensor, "B C L"]) -> Float[Tensor, "B C L"]:
-        # as pictures of height 1: torch has a fast path for those that keep channels last, as the linear maps do
-        x = F.pad(x.unsqueeze(2), (self.kernel_size[0] - 1, 0))
-        return F.silu(F.conv2d(x, self.weight.unsqueeze(2), self.bias, groups=self.groups).squeeze(2))
+        rows, _, steps = x.shape
+        y = causal_conv(x.mT.flatten(0, 1), self.weight.squeeze(1), self.bias, [(rows, steps)])
+        return y.unflatten(0, (rows, steps)).mT
 
 
 class MaskedLayerNorm(nn.LayerNorm):
@@ -51,7 +52,7 @@ class TimeDifferences(nn.Module):
         self.quirks = config.quirks
         seconds = config.time and config.gaps == "seconds"
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps) if seconds else None
-        self.dropout = nn.Dropout(config.time_dropout)
+        self.dropout = Dropout(config.time_dropout)
         self.register_buffer("log_mean", torch.tensor(LOG_MEAN))
         self.register_buffer("log_std", torch.tensor(LOG_STD))
 
@@ -93,7 +94,7 @@ class StepSize(nn.Module):
         L, H = config.max_len, config.n_heads
         self.bias = nn.Parameter(torch.empty(H))  # b^Delta
         if config.time:
-            dropout, first, second = nn.Dropout(config.time_dropout), nn.Linear(L, L), nn.Linear(L, L)
+            dropout, first, second = Dropout(config.time_dropout), nn.Linear(L, L), nn.Linear(L, L)
             self.scale = nn.Sequential(dropout, first, nn.SiLU(), second, nn.Tanhshrink())  # alpha^D
             self.conv1, self.conv2 = CausalConv(H, config.d_conv), CausalConv(H, config.d_conv)  # omega^D
 
@@ -113,7 +114,7 @@ class TimeEnhancement(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.dropout = nn.Dropout(config.time_dropout)
+        self.dropout = Dropout(config.time_dropout)
         self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 

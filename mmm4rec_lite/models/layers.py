@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig, Config
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
@@ -42,15 +43,6 @@ class FeatureAdapter(nn.Module):
     def drop(self, lost: Bool[Tensor, " K"]) -> None:
         """Zeros for the features of some items, in a table of its own."""
         self.features = self.features.masked_fill(lost.to(self.features.device).unsqueeze(1), 0)
-
-
-class Dropout(nn.Dropout):
-    """Drop-out by comparison of uniform numbers, on a CPU four times as fast as by torch's own draws."""
-
-    def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        if not self.training or self.p == 0 or x.is_cuda:
-            return super().forward(x)
-        return x * torch.empty_like(x).uniform_().ge_(self.p).mul_(1 / (1 - self.p))
 
 
 class FeedForward(nn.Module):

@@ -6,16 +6,18 @@ Where the paper and the authors' code differ, ``Quirks`` (config.py) names the d
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmm4rec_lite.models import packed
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Modalities, Recommender, last_state
 from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, Signal, StepSize, TimeDifferences, TimeEnhancement
 from mmm4rec_lite.models.config import STAGES, ModelConfig
-from mmm4rec_lite.models.layers import Dropout, FeedForward
+from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
 from mmm4rec_lite.utils.errors import refuse
@@ -201,36 +203,46 @@ class MMM4Rec(Recommender):
         seconds. What stands beyond a row's length is never looked at (but see ``Quirks.padded_times``), and rows of a
         batch do not see each other. ``requests``, seconds, for ``query_time`` alone: when the next item is asked for.
         """
-        items, times, mask = self._window(items, lengths, times)
-        wrong = self.config.query_time == (requests is None)
-        refuse(wrong, "requests: a model with query_time needs the times of the requests, and no other may see them")
-        distinct, where = items.unique(return_inverse=True)  # each item through the adapters once
-        text, image = (F.embedding(where, table) for table in self.embed(distinct))
-        image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))  # draws: image first
-        d_image = d_text = d_mask = None
-        if self.config.time and self.config.gap_vector:
-            gaps = self.times.log_gaps(times, mask).unsqueeze(-1)
-            image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
-        if requests is not None:  # the gap up to now, at the last item
-            last = lengths.unsqueeze(1) - 1
-            waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
-            waited = torch.zeros_like(mask).scatter(1, last, waited).unsqueeze(-1)
-            image, text = image + waited * self.request_image, text + waited * self.request_text
-        if self.config.time:
-            (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
-            heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
-            d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
-        streams = Streams(text, image, d_text, d_image)
+        items, times, mask = self.checked(items, lengths, times)
+        streams, d_mask = self.streams(items, lengths, times, mask, requests)
         for layer in self.layers:
             streams = layer(streams, d_mask)
         return last_state(streams.image, lengths)
 
-    def users(self, batch: Batch) -> Users:
-        requests = batch.requests if self.config.query_time else None  # no more than the model may see
-        return self(batch.items, batch.lengths, batch.times, requests)
+    def streams(
+        self, items: Steps, lengths: Rows, times: Steps | None, mask: Tensor, requests: Rows | None, at: Any = ...
+    ) -> tuple[Streams, Mask]:
+        """What enters the layers; ``at``: which steps of both sequences (all; in a buffer as ``packed.py`` has it)."""
+        wrong = self.config.query_time == (requests is None)
+        refuse(wrong, "requests: a model with query_time needs the times of the requests, and no other may see them")
+        distinct, where = items[at].unique(return_inverse=True)  # each item through the adapters once
+        text, image = (F.embedding(where, table) for table in self.embed(distinct))
+        image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))  # draws: image first
+        d_image = d_text = d_mask = None
+        if times is not None and self.config.time and self.config.gap_vector:
+            gaps = self.times.log_gaps(times, mask)[at].unsqueeze(-1)
+            image, text = image + gaps * self.gap_image, text + gaps * self.gap_text
+        if times is not None and requests is not None:  # the gap up to now, at the last item
+            last = lengths.unsqueeze(1) - 1
+            waited = self.times.standardise(requests.unsqueeze(1) - times.gather(1, last))
+            waited = torch.zeros_like(mask).scatter(1, last, waited)[at].unsqueeze(-1)
+            image, text = image + waited * self.request_image, text + waited * self.request_text
+        if times is not None and self.config.time:
+            (d_image, d_mask), (d_text, _) = self.times(times, mask), self.times(times, mask)
+            heads = lambda d: d.unsqueeze(1).expand(-1, self.config.n_heads, -1)  # [B,H,L]
+            d_image, d_text, d_mask = heads(d_image), heads(d_text), d_mask.unsqueeze(1)
+        return Streams(text, image, d_text, d_image), d_mask
 
-    def _window(self, items, lengths, times):
-        """Check one batch and fill it up to the window, which the time branch needs whole."""
+    def users(self, batch: Batch) -> Users:
+        """User vectors; on a CPU from real steps alone (``packed.py``)."""
+        requests = batch.requests if self.config.query_time else None  # no more than the model may see
+        given = batch.items, batch.lengths, batch.times, requests
+        return packed.users(self, *given) if batch.items.device.type == "cpu" else self(*given)
+
+    def checked(
+        self, items: Int[Tensor, "B l"], lengths: Rows, times: Int[Tensor, "B l"] | None
+    ) -> tuple[Steps, Steps | None, Float[Tensor, "B L"]]:
+        """One batch filled up to the window, which the time branch needs whole, and its mask of real steps."""
         L, steps, rows = self.config.max_len, items.shape[1], len(self.text_features)
         refuse(steps > L, f"items: {steps} steps do not fit the window of {L}; keep the latest {L}")
         untimed = self.config.time and times is None
