@@ -32,7 +32,7 @@ def activations(model: MMM4Rec, one: Batch) -> list[dict[str, Tensor]]:
                 keep = lambda _, given, out, seen=seen: seen.update(d_text=given[0], d_image=given[1], d_fused=out)
                 watch(layer.filter, keep)
         model.eval()
-        model.users(one.to(next(model.parameters()).device))
+        model.plain_users(one.to(next(model.parameters()).device))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import nn
 
+from mmm4rec_lite.models.fast import by_length
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
@@ -141,7 +142,9 @@ class NextItem(Recommender):
         self.config, self.items, self.encoder = config, items, encoder
 
     def users(self, batch: Batch) -> Users:
-        return self.encoder(self.items(batch.items), batch)
+        encode = lambda part: self.encoder(self.items(part.items), part)
+        padding_counts = getattr(self.config, "padding_in_filter", False)  # BSARec as released
+        return encode(batch) if padding_counts else by_length(encode, batch)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         return self.items(items)

@@ -10,7 +10,7 @@ from mmm4rec_lite.utils.typing import Complex, Float, Int, Tensor
 
 Rows = Float[Tensor, "B L"]  # a number per step
 Steps = Float[Tensor, "B L H"]
-Signal = Float[Tensor, "B H L"]  # a number per step and head
+Signal = Float[Tensor, "B H W"]  # a number per step of the window and head
 
 LOG_MEAN, LOG_STD = 11.4, 3.0  # of log-seconds, until data are seen: a day, give or take a factor of e^3
 
@@ -102,7 +102,7 @@ class StepSize(nn.Module):
         if d is None:
             return F.softplus(delta + self.bias), None
         d_hat = self.signal(d)
-        return F.softplus(delta * d_hat.transpose(1, 2) + self.bias), d_hat
+        return F.softplus(delta * d_hat.mT[:, : delta.shape[1]] + self.bias), d_hat
 
     def signal(self, d: Signal) -> Signal:
         """D-hat of eq. 5."""
@@ -118,7 +118,7 @@ class TimeEnhancement(nn.Module):
         self.gate = nn.Linear(config.max_len, config.max_len if config.gate_per_step else 1)
         self.norm = MaskedLayerNorm(config.max_len, config.norm_eps)
 
-    def forward(self, d: Signal, d_hat: Signal, mask: Float[Tensor, "#B 1 L"]) -> Signal:
+    def forward(self, d: Signal, d_hat: Signal, mask: Float[Tensor, "#B 1 W"]) -> Signal:
         g = torch.sigmoid(self.gate(self.dropout(d)))
         return self.norm(g * d + (1 - g) * d_hat, mask)
 

@@ -38,7 +38,10 @@ class FeatureAdapter(nn.Module):
         self.linear = nn.Linear(features.shape[1], width)
 
     def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
-        return self.linear(self.features if ids is None else self.features[ids])
+        if ids is None or ids.dim() == 1:
+            return self.linear(self.features if ids is None else self.features[ids])
+        distinct, where = ids.unique(return_inverse=True)  # each item of the histories through the map once
+        return F.embedding(where, self.linear(self.features[distinct]))
 
     def drop(self, lost: Bool[Tensor, " K"]) -> None:
         """Zeros for the features of some items, in a table of its own."""

@@ -28,7 +28,7 @@ Maps = Float[Tensor, "B L GD"]  # B or C of all groups
 Steps = Int[Tensor, "B L"]
 Rows = Int[Tensor, " B"]
 Users = Float[Tensor, "B N"]
-Mask = Float[Tensor, "#B 1 L"] | None  # 1 at real steps, 0 at padding; None w/o Time
+Mask = Float[Tensor, "#B 1 W"] | None  # 1 at real steps, 0 at padding; None w/o Time
 Signals = Signal | None
 
 
@@ -235,9 +235,14 @@ class MMM4Rec(Recommender):
 
     def users(self, batch: Batch) -> Users:
         """User vectors; on a CPU from real steps alone (``packed.py``)."""
+        if batch.items.device.type != "cpu":
+            return self.plain_users(batch)
         requests = batch.requests if self.config.query_time else None  # no more than the model may see
-        given = batch.items, batch.lengths, batch.times, requests
-        return packed.users(self, *given) if batch.items.device.type == "cpu" else self(*given)
+        return packed.users(self, batch.items, batch.lengths, batch.times, requests)
+
+    def plain_users(self, batch: Batch) -> Users:
+        """The same by ``forward``, for those who look into the modules."""
+        return self(batch.items, batch.lengths, batch.times, batch.requests if self.config.query_time else None)
 
     def checked(
         self, items: Int[Tensor, "B l"], lengths: Rows, times: Int[Tensor, "B l"] | None

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.blocks import CausalConv
-from mmm4rec_lite.models.fast import Groups, causal_conv, group
+from mmm4rec_lite.models.fast import Groups, causal_conv, group, ladder
 from mmm4rec_lite.models.ssd import decay_mask
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
@@ -51,7 +51,8 @@ class Steps:
 def users(model: Any, items: Tensor, lengths: Tensor, times: Tensor | None, requests: Tensor | None) -> Tensor:
     """What ``model(items, lengths, times, requests)`` gives, [B, N]."""
     items, times, mask = model.checked(items, lengths, times)
-    order, groups = group(lengths, model.config.max_len)
+    L = model.config.max_len
+    order, groups = group(lengths, [1, 2, *ladder(3, L, 1.4)] if L > 3 else [*range(1, L + 1)])
     ordered = lambda v: None if v is None else v[order]
     items, lengths, times, mask, requests = map(ordered, (items, lengths, times, mask, requests))
     one, both = Steps.of(groups), Steps.of(groups, kinds=2)
@@ -60,7 +61,7 @@ def users(model: Any, items: Tensor, lengths: Tensor, times: Tensor | None, requ
     for layer in model.layers[:-1]:
         streams = _layer(layer, streams, d_mask, one, both)
     fused = _layer(model.layers[-1], streams, d_mask, one, both, last).image
-    return torch.empty_like(fused).index_copy(0, order, fused)
+    return fused[order.argsort()]
 
 
 def _layer(layer, streams, mask, one, both, last=None):

@@ -38,10 +38,11 @@ class TiM4RecEncoder(nn.Module):
         self.feed_forward = stack(lambda: FeedForward(config, F.hardswish, inner_dropout=True))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
-        mask = (torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(1)).to(x.dtype)
         d = d_mask = None
-        if self.config.time:
-            d, d_mask = self.times(batch.times, mask)
+        if self.config.time:  # over the whole window, however few steps the sequence has
+            mask = (torch.arange(self.config.max_len, device=x.device) < batch.lengths.unsqueeze(1)).to(x.dtype)
+            times = F.pad(batch.times, (0, self.config.max_len - x.shape[1]))
+            d, d_mask = self.times(times, mask)
             d, d_mask = d.unsqueeze(1).expand(-1, self.config.n_heads, -1), d_mask.unsqueeze(1)
         x = self.norm(self.dropout(x))
         for tissd, norm, feed_forward in zip(self.tissd, self.norms, self.feed_forward):

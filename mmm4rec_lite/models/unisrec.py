@@ -6,7 +6,7 @@ drops the wrong items (``drops_before``, see ``base.drop_items``). Its fine-tuni
 the switch says; here ``frozen`` does, as the paper describes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.fast import by_length
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.processes import gather
@@ -76,12 +77,12 @@ class UniSRec(Recommender):
         return self.adaptor(text) + (0 if self.ids is None else self.ids(items))
 
     def users(self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None) -> Users:
-        if augmented is None or not augmented.any():
-            distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
-            x = F.embedding(where, self.embed(distinct))
-        else:
-            x = self.embed(batch.items, augmented)
-        return F.normalize(self.encoder(x, batch), dim=-1)
+        if augmented is not None and augmented.any():
+            return F.normalize(self.encoder(self.embed(batch.items, augmented), batch), dim=-1)
+        distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
+        vectors, placed = self.embed(distinct), replace(batch, items=where)
+        encode = lambda part: self.encoder(F.embedding(part.items, vectors), part)
+        return F.normalize(by_length(encode, placed), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         items = torch.arange(len(self.text), device=self.text.device) if items is None else items

@@ -122,7 +122,7 @@ def branch_state(model: MMM4Rec, rows: Split, training: TrainConfig) -> dict[str
     alphas, scales = [], [module.scale for module in model.modules() if isinstance(module, StepSize)]
     keep = lambda _, __, alpha: alphas.append(alpha.abs().max().item())
     hooks = [scale.register_forward_hook(keep) for scale in scales]
-    users, first = model.users(one), next(scales[0].parameters())
+    users, first = model.plain_users(one), next(scales[0].parameters())
     (gradient,) = torch.autograd.grad(full_loss(model, users, one.targets), first)
     for hook in hooks:
         hook.remove()
