@@ -5,7 +5,6 @@ Several processes each compute a share of every batch and add their gradients: t
 
 import math
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,11 @@ from torch.optim import Adam, AdamW, NAdam
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data import Sequences, batch, epoch
+from mmm4rec_lite.data.batches import batch_of_sequences, whole_sequences
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
+from mmm4rec_lite.models.fast import fast_denormals
 from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import autocast, fabric
 from mmm4rec_lite.utils.digest import digest
@@ -83,11 +84,9 @@ def fit(
     model.to(accelerator.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
-    run = _Run(model, sequences, rows, valid, config, folder)
-    refuse(
-        not processes.alike(run.identity),
-        "training: the processes differ in data, settings or start weights; seed each alike before it builds",
-    )
+    run, feed = _Run(model, sequences, rows, valid, config, folder), _Feed(model, sequences, rows, config)
+    told = "the processes differ in data, settings or start weights; seed each alike before it builds"
+    refuse(not processes.alike(run.identity), f"training: {told}")
     torch.manual_seed(config.seed)
     groups, on_gpu = parameter_groups(model, config), accelerator.device.type == "cuda"
     optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu)
@@ -95,7 +94,8 @@ def fit(
 
     while not run.finished:
         began = time.perf_counter()
-        losses = _one_epoch(model, optimizer, accelerator, sequences, rows, config, run.epoch, progress)
+        with fast_denormals():
+            losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress)
         line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
         if valid is not None:
             began = time.perf_counter()
@@ -105,25 +105,25 @@ def fit(
     return run.finish()
 
 
-def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, progress):
+def _one_epoch(model, optimizer, accelerator, feed, config, number, progress):
     with torch.no_grad(), processes.draws_alike(config.seed, number):
         model.begin_epoch(number, config.stage)
     model.train()
-    chunks = list(epoch(rows, config.batch_size, config.seed, number))
+    chunks = list(epoch(feed.rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
     least = max(2 if config.stage == "pretrain" else 1, processes.count())  # one row alone has no negatives
     chunks = [chunk for chunk in chunks if len(chunk) >= least]
-    totals = Counter()
+    totals: dict[str, Any] = {}
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress or processes.rank() > 0)
     for i, chunk in enumerate(bar):
         own = chunk[processes.rank() :: processes.count()]
-        one = batch(sequences, own, model.window, target_time=model.leaks_target_time).to(accelerator.device)
+        one = feed.batch(own).to(accelerator.device)
         with autocast(config.precision):
             terms = model.losses(one, config.stage)
         loss = sum(terms.values())
-        start = i - i % config.accumulate
-        accelerator.backward(loss * (len(own) / len(chunk)) / min(config.accumulate, len(chunks) - start))
+        share, start = feed.targets(own) / feed.targets(chunk), i - i % config.accumulate
+        accelerator.backward(loss * share / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
             processes.add_gradients(model)
             if config.clip is not None:
@@ -131,14 +131,39 @@ def _one_epoch(model, optimizer, accelerator, sequences, rows, config, number, p
             optimizer.step()
             optimizer.zero_grad()
         each = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
-        for name, value in {"loss": loss, **each}.items():
-            totals[name] += value.item() * len(own)
-        bar.set_postfix(loss=f"{totals['loss'] / (i * config.batch_size + len(chunk)):.3f}")
-    sums = processes.total(torch.tensor(list(totals.values()), dtype=torch.float64))
-    means = {name: value / sum(map(len, chunks)) for name, value in zip(totals, sums.tolist())}
+        for name, value in {"loss": loss, **each}.items():  # added up on the device, which nobody waits for
+            totals[name] = totals.get(name, 0) + value.detach().double() * feed.targets(own)
+        if i % 16 == 0:
+            bar.set_postfix(loss=f"{loss.item():.3f}")
+    sums = processes.total(torch.stack(list(totals.values())))
+    means = {name: value / sum(map(feed.targets, chunks)) for name, value in zip(totals, sums.tolist())}
     if not math.isfinite(means["loss"]):
         raise InputError(f"training: the loss is {means['loss']} in epoch {number + 1}; lower lr ({config.lr})")
     return means
+
+
+class _Feed:
+    """What epochs are cut from: rows, or whole sequences where all their positions are supervised."""
+
+    def __init__(self, model, sequences, rows, config):
+        self.sequences, self.rows, self.counts = sequences, rows, None
+        self.how = dict(max_len=model.window)
+        if config.supervise == "all_positions":
+            why = model.not_causal or ("pre-training contrasts rows" if config.stage == "pretrain" else "")
+            refuse(bool(why), f"training: all_positions is not for this model: {why}")
+            self.ends, self.counts = whole_sequences(sequences, rows, model.window)
+            self.rows = torch.arange(len(self.ends))
+        else:
+            self.how |= dict(target_time=model.leaks_target_time)
+
+    def batch(self, rows):
+        if self.counts is None:
+            return batch(self.sequences, rows, **self.how)
+        return batch_of_sequences(self.sequences, self.ends[rows], self.counts[rows], **self.how)
+
+    def targets(self, rows):
+        """How many there are in these rows."""
+        return len(rows) if self.counts is None else int(self.counts[rows].sum())
 
 
 class _Run:

@@ -73,7 +73,7 @@ def test_rows_of_unequal_shares_come_together_with_their_gradients(together):
 
     rows, start, gradient, shares, whole = together(work)
     assert rows == [[0], [1], [2], [0], [1], [2], [3]] and start == 0
-    assert gradient == [[0], [6], [12]]  # 2 x, of both processes' losses
+    assert gradient == [[0], [5], [12]]  # 2 x, of both processes' losses
     assert shares == [0, 1, 2] and whole == [0, 1, 2, 3, 4]
 
 
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_in_any_number_of_processes(train, together, tmp_pa
     original = training._one_epoch
 
     def killed():
-        training._one_epoch = lambda *given: original(*given) if given[6] < 2 else sys.exit(1)
+        training._one_epoch = lambda *given: original(*given) if given[5] < 2 else sys.exit(1)
         return train(config, tmp_path, **quiet)
 
     with pytest.raises(Exception):  # noqa: B017 (torch's, of a process that ended)

@@ -53,7 +53,7 @@ def epochs(monkeypatch):
 
     def one_epoch(*arguments):
         losses = original(*arguments)
-        done.append((arguments[5].stage, arguments[6]))
+        done.append((arguments[4].stage, arguments[5]))
         return losses
 
     monkeypatch.setattr(training, "_one_epoch", one_epoch)
@@ -68,7 +68,7 @@ def killed(monkeypatch):
         original = training._one_epoch
 
         def one_epoch(*arguments):
-            if (arguments[5].stage, arguments[6]) == (stage, 1):
+            if (arguments[4].stage, arguments[5]) == (stage, 1):
                 raise KeyboardInterrupt
             return original(*arguments)
 

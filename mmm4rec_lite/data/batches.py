@@ -26,6 +26,33 @@ def batch(sequences: Sequences, rows: Int[Tensor, " B"], max_len: int, target_ti
     return Batch(items, lengths, times, targets=sequences.items[rows], requests=sequences.times[rows])
 
 
+def whole_sequences(
+    sequences: Sequences, rows: Int[Tensor, " R"], max_len: int
+) -> tuple[Int[Tensor, " S"], Int[Tensor, " S"]]:
+    """Rows as whole sequences: the last row of each, and how many rows it stands for.
+
+    A user's rows are cut from the latest one backwards into sequences of at most ``max_len``. Within the window every
+    row keeps its whole history; of a longer one the rows of a sequence see what stands in that sequence.
+    """
+    rows = rows.sort().values
+    owner = sequences.first[rows]
+    gap = (rows.diff() > 1) & (owner.diff() == 0)
+    refuse(bool(gap.any()), "training: rows of a user are missing in between; supervise their last_position")
+    _, which, counts = owner.unique_consecutive(return_inverse=True, return_counts=True)
+    behind = counts.cumsum(0)[which] - 1 - torch.arange(len(rows))  # how many of the user's rows follow
+    ends = behind % max_len == 0
+    return rows[ends], (counts[which] - behind)[ends].clamp(max=max_len)
+
+
+def batch_of_sequences(sequences: Sequences, ends: Int[Tensor, " B"], counts: Int[Tensor, " B"], max_len: int) -> Batch:
+    """Sequences of ``whole_sequences`` with what comes after every step (``Batch.nexts``)."""
+    column, most = torch.arange(max_len), len(sequences.items) - 1
+    index, real = (ends - counts)[:, None] + column, column < counts[:, None]
+    items, nexts = (sequences.items[at.clamp(max=most)] * real for at in (index, index + 1))
+    times = sequences.times[index.clamp(max=most)] * real
+    return Batch(items, counts, times, sequences.items[ends], sequences.times[ends], nexts)
+
+
 def sample_rows(rows: Int[Tensor, " R"], count: int, seed: int = 0) -> Int[Tensor, " n"]:
     """At most ``count`` of the rows, drawn without replacement."""
     return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count]]

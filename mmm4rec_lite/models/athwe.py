@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, init_bert
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.hm4sr import Mixed, Streams, StreamsConfig, ThreeStreams, Time, gaps, real
 from mmm4rec_lite.models.missrec import k_means
 from mmm4rec_lite.utils.processes import gather, mean
@@ -80,7 +81,7 @@ class SparseExperts(nn.Module):
         self.config, self.gaps = config, nn.Embedding(config.time_span + 1, d)
         self.route, self.gate = nn.Linear(d, 3 * d), nn.Linear(3 * d, config.experts)
         self.vectors = nn.Parameter(torch.randn(config.experts + config.shared_experts, 3 * d) * 0.1)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def embed(self, batch: Batch) -> Time:
         """Of gaps, by codes that saturate."""

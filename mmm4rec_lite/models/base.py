@@ -33,10 +33,11 @@ class Batch:
     times: Int[Tensor, "B L"]  # seconds, 0 for padding
     targets: Int[Tensor, " B"]
     requests: Int[Tensor, " B"]  # seconds: when the target happened, which only a model with ``query_time`` may read
+    nexts: Int[Tensor, "B L"] | None = None  # what came after each step, where all positions are supervised
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on ``device``."""
-        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return Batch(**{name: v if v is None else v.to(device) for name, v in vars(self).items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +107,25 @@ class Recommender(nn.Module):
             scores[:, 0] = -torch.inf
         return scores
 
+    def states(self, batch: Batch) -> Float[Tensor, "B L d"]:
+        """User vectors after every step: for causal models, whose steps see nothing later."""
+        raise NotImplementedError
+
+    @property
+    def not_causal(self) -> str:
+        """Why the loss at all positions would not be that of their prefixes; "" where it is."""
+        return "its loss is not one at the last step of a causal sequence"
+
+    def supervised(self, batch: Batch) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
+        """Users and what they took next: each row's last, or with ``batch.nexts`` those after every real step."""
+        if batch.nexts is None:
+            return self.users(batch), batch.targets
+        real = torch.arange(batch.items.shape[1], device=batch.items.device) < batch.lengths.unsqueeze(1)
+        return self.states(batch)[real], batch.nexts[real]
+
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Named terms of the loss, already weighted; here cross-entropy over all items."""
-        return {"cross_entropy": full_loss(self, self.users(batch), batch.targets)}
+        return {"cross_entropy": full_loss(self, *self.supervised(batch))}
 
     def frozen(self, stage: str) -> tuple[str, ...]:
         """Beginnings of the names of parameters that ``stage`` does not train."""
@@ -145,6 +162,14 @@ class NextItem(Recommender):
         encode = lambda part: self.encoder(self.items(part.items), part)
         padding_counts = getattr(self.config, "padding_in_filter", False)  # BSARec as released
         return encode(batch) if padding_counts else by_length(encode, batch)
+
+    def states(self, batch: Batch) -> Float[Tensor, "B L d"]:
+        return self.encoder.states(self.items(batch.items), batch)
+
+    @property
+    def not_causal(self) -> str:
+        own = type(self).users is NextItem.users
+        return getattr(self.encoder, "not_causal", super().not_causal) if own else super().not_causal
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         return self.items(items)

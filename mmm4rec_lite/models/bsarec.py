@@ -16,6 +16,7 @@ from torch import nn
 
 from mmm4rec_lite.models.base import Batch
 from mmm4rec_lite.models.config import BaselineConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeedForward, SelfAttention, Transformer, next_item
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
@@ -48,7 +49,7 @@ class FrequencyMix(nn.Module):
         super().__init__()
         self.window, self.bins, self.whole = config.max_len, config.c // 2 + 1, config.padding_in_filter
         self.s = nn.Parameter(torch.randn(config.d_model))
-        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), Dropout(config.dropout)
 
     def forward(self, x: Steps, real: Real) -> Steps:
         kept = x if self.whole else x * real
@@ -77,6 +78,7 @@ class BSAEncoder(Transformer):
     """SASRec's sequence encoder with the filter in every block."""
 
     block = BSABlock
+    not_causal = "its filter mixes every step with later ones"
 
     def states(self, x: Steps, batch: Batch, *context: Tensor) -> Steps:
         real = torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(-1)

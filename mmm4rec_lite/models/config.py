@@ -10,6 +10,7 @@ STAGES = ("scratch", "pretrain", "finetune")
 FUSIONS = ("sum", "shared", "item")
 OPTIMIZERS = ("nadam", "adam", "adamw")
 PRECISIONS = ("32-true", "bf16-mixed")  # as Lightning Fabric calls them
+SUPERVISE = ("last_position", "all_positions")
 METRICS = ("recall@10", "ndcg@10", "recall@50", "ndcg@50")  # what validation computes
 
 
@@ -166,6 +167,7 @@ class TrainConfig(Settings):
     stage: str = "scratch"  # "scratch", "pretrain" or "finetune": the system has its losses for each
     epochs: int = 20  # at most
     batch_size: int = 512  # rows (one history and its target) per step of the loss
+    supervise: str = "last_position"  # "all_positions": a row is a whole sequence, every step's next item its target
     rows_per_epoch: int | None = None  # a fresh sample each epoch, in whole batches; None: all
     accumulate: int = 1  # batches per step of the optimiser; their mean gradient is used (public code: the sum)
     optimizer: str = "nadam"  # "nadam" (the paper), "adam" or "adamw"
@@ -179,7 +181,7 @@ class TrainConfig(Settings):
     precision: str = "32-true"  # or "bf16-mixed": products in bfloat16; weights, sums and ranks' scores in float32
 
     def __post_init__(self):
-        choices = dict(stage=STAGES, optimizer=OPTIMIZERS, metric=METRICS, precision=PRECISIONS)
+        choices = dict(stage=STAGES, supervise=SUPERVISE, optimizer=OPTIMIZERS, metric=METRICS, precision=PRECISIONS)
         for name, known in choices.items():
             value = getattr(self, name)
             refuse(value not in known, f"training: {name} must be one of {', '.join(known)}, not {value!r}")

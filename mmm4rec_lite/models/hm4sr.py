@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, TransformerBlock, causal, through
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -69,7 +70,7 @@ class Stream(nn.Module):
 
     def __init__(self, config: BaselineConfig):
         super().__init__()
-        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), Dropout(config.dropout)
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
 
     def forward(self, x: Float[Tensor, "B L d"], lengths: Int[Tensor, " B"]) -> Users:

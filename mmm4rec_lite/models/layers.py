@@ -94,6 +94,7 @@ class Transformer(nn.Module):
     """SASRec: x = Drop(LN(items + positions)), the oldest item first, then blocks; the last real step is the user."""
 
     block: type[nn.Module] = TransformerBlock
+    not_causal = ""
 
     def __init__(self, config: BaselineConfig):
         super().__init__()

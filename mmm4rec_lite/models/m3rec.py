@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, Users, init_bert, last_state
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, MambaMixer
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
@@ -46,7 +47,7 @@ class Stream(nn.Module):
 
     def __init__(self, config: M3RecConfig, teaches: bool = True):
         super().__init__()
-        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), Dropout(config.dropout)
         self.experts = nn.ModuleList(FeedForward(config, inner_dropout=True) for _ in range(config.n_layers))
         self.teaches = teaches  # whether gradients pass through the shared blocks
 

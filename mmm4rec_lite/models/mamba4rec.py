@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.base import Batch, last_state
 from mmm4rec_lite.models.blocks import CausalConv
 from mmm4rec_lite.models.config import BaselineConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeedForward, next_item
 from mmm4rec_lite.utils.typing import Float, Tensor
 
@@ -44,13 +45,19 @@ class Mamba4RecConfig(BaselineConfig):
 class MambaEncoder(nn.Module):
     """LN(Drop(items)), then layers; the last real step is the user."""
 
+    not_causal = ""
+
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
-        self.dropout, self.norm = nn.Dropout(config.dropout), nn.LayerNorm(config.d_model, config.norm_eps)
+        self.dropout, self.norm = Dropout(config.dropout), nn.LayerNorm(config.d_model, config.norm_eps)
         self.layers = nn.Sequential(*(MambaLayer(config) for _ in range(config.n_layers)))
 
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
-        return last_state(self.layers(self.norm(self.dropout(x))), batch.lengths)
+        return last_state(self.states(x, batch), batch.lengths)
+
+    def states(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B L d"]:
+        """Every step's."""
+        return self.layers(self.norm(self.dropout(x)))
 
 
 class MambaMixer(nn.Module):
@@ -59,7 +66,7 @@ class MambaMixer(nn.Module):
     def __init__(self, config: Mamba4RecConfig):
         super().__init__()
         self.mamba, self.skip = MambaBlock(config), config.n_layers > 1
-        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.d_model, config.norm_eps), Dropout(config.dropout)
 
     def forward(self, x: Float[Tensor, "B L d"]) -> Float[Tensor, "B L d"]:
         y = self.dropout(self.mamba(x))

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, k_means
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import refuse
@@ -76,7 +77,7 @@ class MISSRec(Recommender):
         self.phi = nn.Parameter(torch.zeros(rows if config.fusion == "item" else ()))
         self.item_specific = ("ids.", "phi") if config.fusion == "item" else ("ids.",)
         self.positions = nn.Embedding(config.max_len, d)
-        self.norm, self.dropout = nn.LayerNorm(d, config.norm_eps), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(d, config.norm_eps), Dropout(config.dropout)
         sizes = d, config.n_heads, config.n_layers // 2, config.n_layers // 2, config.d_ff, config.dropout
         self.transformer = nn.Transformer(*sizes, "gelu", layer_norm_eps=config.norm_eps, batch_first=True)
         self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns

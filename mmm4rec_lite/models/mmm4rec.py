@@ -30,6 +30,7 @@ Rows = Int[Tensor, " B"]
 Users = Float[Tensor, "B N"]
 Mask = Float[Tensor, "#B 1 W"] | None  # 1 at real steps, 0 at padding; None w/o Time
 Signals = Signal | None
+TIME_IS_NOT = "its time branch mixes the gaps of the whole window, later ones too; take time=False"
 
 
 class Streams(NamedTuple):
@@ -203,11 +204,21 @@ class MMM4Rec(Recommender):
         seconds. What stands beyond a row's length is never looked at (but see ``Quirks.padded_times``), and rows of a
         batch do not see each other. ``requests``, seconds, for ``query_time`` alone: when the next item is asked for.
         """
+        return last_state(self._every_step(items, lengths, times, requests), lengths)
+
+    def _every_step(self, items, lengths, times, requests=None):
         items, times, mask = self.checked(items, lengths, times)
         streams, d_mask = self.streams(items, lengths, times, mask, requests)
         for layer in self.layers:
             streams = layer(streams, d_mask)
-        return last_state(streams.image, lengths)
+        return streams.image
+
+    @property
+    def not_causal(self) -> str:
+        return TIME_IS_NOT if self.config.time else ""
+
+    def states(self, batch: Batch) -> Sequence:
+        return self._every_step(batch.items, batch.lengths, batch.times)[:, : batch.items.shape[1]]
 
     def streams(
         self, items: Steps, lengths: Rows, times: Steps | None, mask: Tensor, requests: Rows | None, at: Any = ...
@@ -277,7 +288,7 @@ class MMM4Rec(Recommender):
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
         loss = in_batch_loss if stage == "pretrain" else full_loss
-        return {"cross_entropy": loss(self, self.users(batch), batch.targets)}
+        return {"cross_entropy": loss(self, *self.supervised(batch))}
 
 
 def initialise(model: Recommender) -> None:

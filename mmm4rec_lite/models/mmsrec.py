@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeatureAdapter, TransformerBlock
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.processes import gather
@@ -58,7 +59,7 @@ class MMSRec(Recommender):
         real = torch.arange(len(catalogue), device=catalogue.has_image.device) > 0
         self.register_buffer("present", torch.stack([catalogue.has_image & real, real], 1), persistent=False)
         self.mask, self.positions, self.types = nn.Embedding(1, d), nn.Embedding(config.max_len, d), nn.Embedding(2, d)
-        self.norm, self.dropout = nn.LayerNorm(d, eps), nn.Dropout(config.token_dropout)
+        self.norm, self.dropout = nn.LayerNorm(d, eps), Dropout(config.token_dropout)
         self.blocks = nn.ModuleList(TransformerBlock(config, inner_dropout=True) for _ in range(config.n_layers))
         self.last_norm = nn.LayerNorm(d, eps)
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d, eps)) for _ in range(2))

@@ -19,8 +19,9 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.base import Batch, NextItem, last_state
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeedForward, IdTable, next_item
-from mmm4rec_lite.models.mmm4rec import TiSSD, initialise
+from mmm4rec_lite.models.mmm4rec import TIME_IS_NOT, TiSSD, initialise
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 
@@ -32,12 +33,21 @@ class TiM4RecEncoder(nn.Module):
         self.config = config
         self.times = TimeDifferences(config)
         norm = lambda: nn.LayerNorm(config.d_model, config.norm_eps)
-        self.norm, self.dropout = norm(), nn.Dropout(config.dropout)
+        self.norm, self.dropout = norm(), Dropout(config.dropout)
         stack = lambda layer: nn.ModuleList(layer() for _ in range(config.n_layers))
         self.tissd, self.norms = stack(lambda: TiSSD(config)), stack(norm)
         self.feed_forward = stack(lambda: FeedForward(config, F.hardswish, inner_dropout=True))
 
+    @property
+    def not_causal(self) -> str:
+        """As of ``Recommender``."""
+        return TIME_IS_NOT if self.config.time else ""
+
     def forward(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B d"]:
+        return last_state(self.states(x, batch), batch.lengths)
+
+    def states(self, x: Float[Tensor, "B L d"], batch: Batch) -> Float[Tensor, "B L d"]:
+        """Every step's."""
         d = d_mask = None
         if self.config.time:  # over the whole window, however few steps the sequence has
             mask = (torch.arange(self.config.max_len, device=x.device) < batch.lengths.unsqueeze(1)).to(x.dtype)
@@ -48,7 +58,7 @@ class TiM4RecEncoder(nn.Module):
         for tissd, norm, feed_forward in zip(self.tissd, self.norms, self.feed_forward):
             y, d = tissd(x, d, d_mask)
             x = feed_forward(norm(self.dropout(y) + x))
-        return last_state(x, batch.lengths)
+        return x
 
 
 CONFIG = ModelConfig(d_ff=256, d_state=32, head_dim=32, n_groups=4, n_layers=2, dropout=0.4, time_dropout=0.4)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.fast import by_length
+from mmm4rec_lite.models.fast import Dropout, by_length
 from mmm4rec_lite.models.layers import IdTable, Transformer
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.processes import gather
@@ -42,7 +42,7 @@ class MoEWhitening(nn.Module):
         self.weight = nn.Parameter(torch.randn(width, config.experts, config.d_model) * 0.02)  # W_k
         self.shift = nn.Parameter(torch.zeros(config.experts, width))  # beta_k
         self.gate, self.noise = (nn.Parameter(torch.zeros(width, config.experts)) for _ in range(2))  # G, N
-        self.dropout = nn.Dropout(config.adaptor_dropout)
+        self.dropout = Dropout(config.adaptor_dropout)
 
     def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... d"]:
         logits = x @ self.gate

@@ -47,7 +47,8 @@ def values(model, users, batch, loss):
     found = loss(model, users, batch.targets)
     gradients = torch.autograd.grad(found, list(model.parameters()), allow_unused=True)
     names = [name for name, _ in model.named_parameters()]
-    return {"users": users.detach(), "loss": found.detach(), **{n: g for n, g in zip(names, gradients) if g is not None}}
+    known = {name: gradient for name, gradient in zip(names, gradients) if gradient is not None}
+    return {"users": users.detach(), "loss": found.detach(), **known}
 
 
 @pytest.mark.parametrize("changes", SWITCHES.values(), ids=SWITCHES)
