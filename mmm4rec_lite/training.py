@@ -77,10 +77,8 @@ def fit(
     if files := [place for place in places if place.is_file()]:
         raise InputError(f"{files[0]}: a file, where a run folder should go; choose another place")
     accelerator = fabric()
-    share = min(len(rows), config.batch_size)
-    refuse(
-        share < processes.count(), f"training: {processes.count()} processes share batches of {share} rows; use fewer"
-    )
+    share, several = min(len(rows), config.batch_size), processes.count()
+    refuse(share < several, f"training: {several} processes share batches of {share} rows; use fewer")
     model.to(accelerator.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
@@ -146,20 +144,18 @@ class _Feed:
     """What epochs are cut from: rows, or whole sequences where all their positions are supervised."""
 
     def __init__(self, model, sequences, rows, config):
-        self.sequences, self.rows, self.counts = sequences, rows, None
-        self.how = dict(max_len=model.window)
+        self.sequences, self.rows, self.window, self.told = sequences, rows, model.window, model.leaks_target_time
+        self.counts = None
         if config.supervise == "all_positions":
             why = model.not_causal or ("pre-training contrasts rows" if config.stage == "pretrain" else "")
             refuse(bool(why), f"training: all_positions is not for this model: {why}")
             self.ends, self.counts = whole_sequences(sequences, rows, model.window)
             self.rows = torch.arange(len(self.ends))
-        else:
-            self.how |= dict(target_time=model.leaks_target_time)
 
     def batch(self, rows):
         if self.counts is None:
-            return batch(self.sequences, rows, **self.how)
-        return batch_of_sequences(self.sequences, self.ends[rows], self.counts[rows], **self.how)
+            return batch(self.sequences, rows, self.window, self.told)
+        return batch_of_sequences(self.sequences, self.ends[rows], self.counts[rows], self.window)
 
     def targets(self, rows):
         """How many there are in these rows."""

@@ -39,6 +39,11 @@ class Batch:
         """The same batch on ``device``."""
         return Batch(**{name: v if v is None else v.to(device) for name, v in vars(self).items()})
 
+    def take(self, rows: Int[Tensor, " n"] | slice, width: int | None = None) -> "Batch":
+        """Some rows, of ``width`` steps."""
+        known = {name: v[rows] for name, v in vars(self).items() if v is not None}
+        return Batch(**{name: v if v.dim() == 1 else v[:, :width] for name, v in known.items()})
+
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:

@@ -61,11 +61,8 @@ def by_length(users: Callable[[Any], Float[Tensor, "b d"]], batch: Any) -> Float
     if batch.items.device.type != "cpu":
         return users(batch)
     order, groups = group(batch.lengths, ladder(4, batch.items.shape[1], 2))
-    found = []
-    for rows, (_, width) in zip(order.split([count for count, _ in groups]), groups):
-        given = {name: value for name, value in vars(batch).items() if value is not None}
-        part = {name: value[rows, :width] if value.dim() > 1 else value[rows] for name, value in given.items()}
-        found.append(users(type(batch)(**part)))
+    parts = zip(order.split([count for count, _ in groups]), groups)
+    found = [users(batch.take(rows, width)) for rows, (_, width) in parts]
     return torch.cat(found)[order.argsort()]
 
 

@@ -148,7 +148,6 @@ def _last(core, C, X, B, dt):
 
 
 def _heads(config, X, B, C):
-    """Channels as [..., heads, P] and [..., groups, D]."""
     return X.unflatten(-1, (-1, config.head_dim)), *(v.unflatten(-1, (config.n_groups, -1)) for v in (B, C))
 
 

@@ -73,7 +73,7 @@ def test_drop_out_has_the_plain_forms_mean_and_spread():
     """The places differ, the distribution does not: users of one history, drawn 4,000 times by either."""
     model, batch = made(dict(dropout=0.3, time_dropout=0.3), torch.float32)
     model.train()
-    many = Batch(**{name: value[11:12].expand(4000, *value.shape[1:]) for name, value in vars(batch).items()})
+    many = batch.take(torch.full((4000,), 11))
     with torch.no_grad():
         plain, packed = model.plain_users(many), model.users(many)
     error = (plain.var(0) / 4000).sqrt()
