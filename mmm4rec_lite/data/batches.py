@@ -10,6 +10,8 @@ from mmm4rec_lite.models.base import Batch
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Int, Tensor
 
+Rows = Int[Tensor, " B"]
+
 
 def batch(sequences: Sequences, rows: Int[Tensor, " B"], max_len: int, target_time: bool = False) -> Batch:
     """The last ``max_len`` history items of every row (target position), L = ``max_len``.
@@ -26,9 +28,7 @@ def batch(sequences: Sequences, rows: Int[Tensor, " B"], max_len: int, target_ti
     return Batch(items, lengths, times, targets=sequences.items[rows], requests=sequences.times[rows])
 
 
-def whole_sequences(
-    sequences: Sequences, rows: Int[Tensor, " R"], max_len: int
-) -> tuple[Int[Tensor, " S"], Int[Tensor, " S"]]:
+def whole_sequences(sequences: Sequences, rows: Int[Tensor, " R"], max_len: int) -> tuple[Rows, Rows]:
     """Rows as whole sequences: the last row of each, and how many rows it stands for.
 
     A user's rows are cut from the latest one backwards into sequences of at most ``max_len``. Within the window every
@@ -44,7 +44,7 @@ def whole_sequences(
     return rows[ends], (counts[which] - behind)[ends].clamp(max=max_len)
 
 
-def batch_of_sequences(sequences: Sequences, ends: Int[Tensor, " B"], counts: Int[Tensor, " B"], max_len: int) -> Batch:
+def batch_of_sequences(sequences: Sequences, ends: Rows, counts: Rows, max_len: int) -> Batch:
     """Sequences of ``whole_sequences`` with what comes after every step (``Batch.nexts``)."""
     column, most = torch.arange(max_len), len(sequences.items) - 1
     index, real = (ends - counts)[:, None] + column, column < counts[:, None]

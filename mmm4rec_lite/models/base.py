@@ -37,7 +37,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on ``device``."""
-        return Batch(**{name: v if v is None else v.to(device) for name, v in vars(self).items()})
+        return Batch(**{name: v.to(device) for name, v in vars(self).items() if v is not None})
 
     def take(self, rows: Int[Tensor, " n"] | slice, width: int | None = None) -> "Batch":
         """Some rows, of ``width`` steps."""

@@ -67,7 +67,7 @@ def by_length(users: Callable[[Any], Float[Tensor, "b d"]], batch: Any) -> Float
 
 
 def causal_conv(
-    x: Float[Tensor, "T C"], weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"], groups: Groups
+    x: Float[Tensor, "T C"], weight: Float[Tensor, "C K"], bias: Float[Tensor, " C"] | None, groups: Groups
 ) -> Float[Tensor, "T C"]:
     """SiLU(bias_c + sum_k weight_{c, K - 1 - k} x_{t - k, c}) within each row: ``CausalConv`` in a buffer of steps."""
     return _Conv.apply(x, weight, bias, groups)
