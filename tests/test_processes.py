@@ -73,7 +73,7 @@ def test_rows_of_unequal_shares_come_together_with_their_gradients(together):
 
     rows, start, gradient, shares, whole = together(work)
     assert rows == [[0], [1], [2], [0], [1], [2], [3]] and start == 0
-    assert gradient == [[0], [5], [12]]  # 2 x, of both processes' losses
+    assert gradient == [[0], [6], [12]]  # 2 x, of both processes' losses
     assert shares == [0, 1, 2] and whole == [0, 1, 2, 3, 4]
 
 

@@ -159,6 +159,8 @@ class Recommender(nn.Module):
 class NextItem(Recommender):
     """The commonest model: an item encoder, a sequence encoder, dot products and cross-entropy at the last step."""
 
+    encoder: Any
+
     def __init__(self, config: Any, items: nn.Module, encoder: nn.Module):
         super().__init__()
         self.config, self.items, self.encoder = config, items, encoder

@@ -50,11 +50,10 @@ class Steps:
 
 def users(model: Any, items: Tensor, lengths: Tensor, times: Tensor | None, requests: Tensor | None) -> Tensor:
     """What ``model(items, lengths, times, requests)`` gives, [B, N]."""
-    items, times, mask = model.checked(items, lengths, times)
-    L = model.config.max_len
+    given, L = (lengths, requests, *model.checked(items, lengths, times)), model.config.max_len
     order, groups = group(lengths, [1, 2, *ladder(3, L, 1.4)] if L > 3 else [*range(1, L + 1)])
-    ordered = lambda v: None if v is None else v[order]
-    items, lengths, times, mask, requests = map(ordered, (items, lengths, times, mask, requests))
+    parts: Any = (v if v is None else v[order] for v in given)
+    lengths, requests, items, times, mask = parts
     one, both = Steps.of(groups), Steps.of(groups, kinds=2)
     last = (one.step + 1 == lengths[one.row]).nonzero().squeeze(1)
     streams, d_mask = model.streams(items, lengths, times, mask, requests, at=(one.row, one.step))

@@ -159,7 +159,7 @@ def test_what_is_asked_for_and_what_stands_there_instead(monkeypatch):
 def test_the_terms_of_pre_training_are_the_formulas(double):
     catalogue = drawn()
     model = made(catalogue=catalogue).eval()
-    batch = rows_of([1], [2], [4], [5], [5], targets=[7, 9, 3, 8, 7])  # 3 and 9 have no picture
+    batch = rows_of([1], [2], [4], [5], [6], targets=[7, 9, 3, 8, 7])  # 3 and 9 have no picture
     without_images = Catalogue(catalogue.text, catalogue.image, torch.zeros(K, dtype=torch.bool))
 
     def text_only(items):
