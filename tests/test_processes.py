@@ -88,7 +88,7 @@ def test_losses_and_gradients_are_those_of_one_process_with_the_joint_batch(trai
     assert len(steps) == len(steps_2) == 6  # batches of 16, 16, 16, 16, 11 rows
     assert abs(steps[0] - steps_2[0]).max() < 1e-6
     assert history_2["loss"] == pytest.approx(history["loss"], abs=1e-6)
-    assert weights_2 == pytest.approx(weights, abs=1e-3)  # a gradient of nothing, normalised, goes anywhere
+    assert abs(weights_2 - weights).max() < 1e-3  # a gradient of nothing, normalised, goes anywhere
 
 
 @pytest.mark.slow
@@ -96,7 +96,7 @@ def test_in_double_precision_so_are_whole_runs(train, together, double):
     config = TrainConfig(epochs=3, batch_size=32)
     one, two = train(config, **CALM), together(lambda: train(config, **CALM))
     assert two[0] == {name: pytest.approx(values, abs=1e-9) for name, values in one[0].items()}
-    assert two[1] == pytest.approx(one[1], abs=1e-7)
+    assert abs(two[1] - one[1]).max() < 1e-7
 
 
 @pytest.mark.slow
@@ -137,7 +137,8 @@ def test_every_system_has_the_gradients_of_one_process(name, stage, toy, toy_spl
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
         return torch.cat([gradient.flatten() for gradient in gradients]).numpy()
 
-    assert together(work) == pytest.approx(work(), rel=1e-9, abs=1e-9)
+    two, one = together(work), work()
+    assert (abs(two - one) / (1 + abs(one))).max() < 1e-9
 
 
 @pytest.mark.slow
