@@ -1,15 +1,15 @@
 """VQ-Rec: items as codes of their texts (Hou et al., WWW 2023, arXiv 2210.12316, section 3).
 
-A text becomes M digits of C values by product quantisation; an item is the mean of its digits' rows in one table. Codes
-belong to a catalogue, the table and the encoder move to another: first every digit's values find new places in the
-table (epochs of alignment, in which nothing else trains), then the table trains over a frozen encoder.
+Product quantisation makes a code of M digits, each of C values, of every text; an item's vector is the mean of its
+digits' rows in one table. Codes belong to a catalogue; the table and the encoder are transferred. Fine-tuning begins
+with epochs of alignment: a permutation of each digit's rows is learned and nothing else, then written into the table.
+After that the table trains, over a frozen encoder.
 
-As released (``published_alignment``), the arg-max of the places hides them from every gradient, so that the epochs of
-alignment train nothing; what comes of them is one random draw; rows of padding take part; and some values share a row,
-which leaves others unused. Here gradients go straight through the arg-max (as the paper means it), no place is taken
-twice, and what the logits say is written into the table without noise. (The release may also stop early in these
-epochs, and saves weights without the new places.) Duplicates of a row's own target keep e^0 in the denominator there
-(``copies_as_zero``). FAISS, which it codes with, sees texts of training rows alone; here codes come of all texts.
+As released (``published_alignment``), the permutation has a gradient of exactly 0, so that these epochs train nothing;
+the table is permuted by one random draw; rows of padding take part; and several values can take one row. Early stopping
+can end these epochs, and what is saved is not permuted. Here gradients go straight through the arg-max, as the paper
+means it, no row is taken twice, and no noise is in what is written. Other rows' copies of the own target keep e^0 in
+the release's denominators (``copies_as_zero``). It learns codes, by FAISS, from texts of training rows, this from all.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,12 @@ from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, User
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.layers import Transformer, nearest
 from mmm4rec_lite.models.losses import full_loss, in_batch
+from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.processes import gather
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Table = Float[Tensor, "rows d"]
-Places = Float[Tensor, "M n n"]
+Square = Float[Tensor, "M n n"]
 EPS = 1e-6  # inside logarithms, as released
 
 
@@ -44,6 +45,11 @@ class VQRecConfig(BaselineConfig):
     published_alignment: bool = False  # as released (the docstring of this file has more)
     copies_as_zero: bool = False  # as released
 
+    def __post_init__(self):
+        super().__post_init__()
+        fits = self.digits > 0 and self.values > 0 and self.temperature > 0 and 0 <= self.fake_share <= 1
+        refuse(not fits, "config: digits, values and temperature must be above 0, fake_share in [0, 1]")
+
 
 class VQRec(Recommender):
     """Row 0 of each digit is for padding; all of an item's digits are row 0 where the item is padding."""
@@ -51,17 +57,17 @@ class VQRec(Recommender):
     codes: Tensor
     stages = STAGES
     item_specific = ("codes",)
-    reset_on_transfer = ("places",)
+    reset_on_transfer = ("permutation",)
 
     def __init__(self, config: VQRecConfig, catalogue: Catalogue):
         super().__init__()
         self.config, self.aligning = config, False
         M, rows = config.digits, config.values + 1
-        self.distinct = max(1, min(config.values, (len(catalogue) - 1) // 4))  # four texts or more for a value
+        self.distinct = max(1, min(config.values, (len(catalogue) - 1) // 4))  # so that few items share values, too
         codes = product_codes(catalogue.text[1:], M, self.distinct)
         self.register_buffer("codes", F.pad(codes + 1 + self.first_rows(codes), (0, 0, 1, 0)))  # rows of the table
         self.table = nn.Embedding(M * rows, config.d_model)
-        self.places = nn.Parameter(torch.randn(M, rows, rows))  # logits: which row a row takes
+        self.permutation = nn.Parameter(torch.randn(M, rows, rows))  # logits
         self.encoder = Transformer(config)
         init_bert(self)
 
@@ -83,7 +89,7 @@ class VQRec(Recommender):
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Pre-training: contrasts with the batch's targets and a fake code for each; else cross-entropy."""
-        table = self.current()  # one draw of the places for users and candidates
+        table = self.current()  # one draw for users and candidates
         users = self.users(batch, table)
         if stage != "pretrain":
             return {"cross_entropy": full_loss(self, users, batch.targets, self.candidates(table=table))}
@@ -102,9 +108,7 @@ class VQRec(Recommender):
         return torch.where(torch.rand(own.shape, device=own.device) < self.config.fake_share, drawn, own)
 
     def frozen(self, stage: str) -> tuple[str, ...]:
-        return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ("places",)
-
-    # --- alignment ---
+        return ("encoder.positions.", "encoder.blocks.") if stage == "finetune" else ("permutation",)
 
     def preparatory_epochs(self, stage: str) -> int:
         return self.config.alignment_epochs if stage == "finetune" else 0
@@ -114,26 +118,26 @@ class VQRec(Recommender):
         if epoch == first > 0:
             self.table.weight.copy_(self.aligned(self.drawn() if self.config.published_alignment else None))
         self.aligning = epoch < first
+        self.permutation.requires_grad_(self.aligning)
         for part in (self.table, self.encoder.norm):
             part.requires_grad_(not self.aligning)
-        self.places.requires_grad_(self.aligning)
 
     def current(self) -> Table:
-        """The table; in epochs of alignment as the places now have it, drawn anew in training."""
+        """The table; in epochs of alignment as it is permuted now, in training by a new draw."""
         if not self.aligning:
             return self.table.weight
         return self.aligned(self.drawn() if self.training else None)
 
-    def logits(self) -> Places:
-        """Those of places that can be taken: rows of padding stay where they are, but as released."""
-        return self.places if self.config.published_alignment else self.places[:, 1:, 1:]
+    def logits(self) -> Square:
+        """Of the permutation: row i takes row j. Rows of padding stay where they are, but as released."""
+        return self.permutation if self.config.published_alignment else self.permutation[:, 1:, 1:]
 
-    def drawn(self) -> Places:
+    def drawn(self) -> Square:
         """Random numbers of one draw."""
         return torch.rand_like(self.logits())
 
-    def soft(self, uniform: Places | None = None) -> Places:
-        """Gumbel-Sinkhorn of the logits: columns sum to 1, rows nearly; without noise where nothing is drawn."""
+    def soft(self, uniform: Square | None = None) -> Square:
+        """Gumbel-Sinkhorn: columns sum to 1, rows nearly; without Gumbel noise where ``uniform`` is None."""
         x = (self.logits().exp() + EPS).log()
         if uniform is not None:
             x = x - (EPS - (uniform + EPS).log()).log()
@@ -142,21 +146,21 @@ class VQRec(Recommender):
             x = x.log_softmax(2).log_softmax(1)
         return x.exp()
 
-    def chosen(self, soft: Places) -> Int[Tensor, "M n"]:
+    def chosen(self, soft: Square) -> Int[Tensor, "M n"]:
         """Which row each row takes."""
         return soft.argmax(2) if self.config.published_alignment else one_to_one(soft)
 
-    def aligned(self, uniform: Places | None = None) -> Table:
-        """The table with every digit's rows in their places. The gradient is that of soft places; as released, 0."""
+    def aligned(self, uniform: Square | None = None) -> Table:
+        """The permuted table. Its gradient is that of the soft permutation; as released, 0."""
         soft = self.soft(uniform)
         reach = 0.0 if self.config.published_alignment else 1.0
-        place = F.one_hot(self.chosen(soft), soft.shape[-1]).to(soft) + reach * (soft - soft.detach())
+        hard = F.one_hot(self.chosen(soft), soft.shape[-1]).to(soft) + reach * (soft - soft.detach())
         table = self.table.weight.detach().unflatten(0, (self.config.digits, -1))
-        stay = table.shape[1] - soft.shape[1]
-        return torch.cat([table[:, :stay], place @ table[:, stay:]], dim=1).flatten(0, 1)
+        moved = hard @ table[:, -soft.shape[1] :]
+        return torch.cat([table[:, : -soft.shape[1]], moved], dim=1).flatten(0, 1)
 
 
-def one_to_one(scores: Float[Tensor, "M n n"]) -> Int[Tensor, "M n"]:
+def one_to_one(scores: Square) -> Int[Tensor, "M n"]:
     """A column for every row, none twice: time and again the pairs that are each other's best of what is left."""
     left, chosen = scores.detach(), torch.full(scores.shape[:2], -1, device=scores.device)
     rows = torch.arange(scores.shape[1], device=scores.device)
@@ -182,12 +186,10 @@ def product_codes(vectors: Float[Tensor, "I F"], digits: int, values: int, passe
     centroids = (x[start] @ rotation).unflatten(1, (digits, -1)).transpose(0, 1).contiguous()
     codes = torch.zeros(len(x), digits, dtype=torch.long, device=x.device)
     for _ in range(passes):
-        before, parts = codes.clone(), (x @ rotation).unflatten(1, (digits, -1))
+        before, parts = codes.clone(), (x @ rotation).unflatten(1, (digits, -1)).unbind(1)
         for m, means in enumerate(centroids):
-            codes[:, m] = near = nearest(parts[:, m], means)
-            count = near.bincount(minlength=values).unsqueeze(1)
-            sums = torch.zeros_like(means).index_add_(0, near, parts[:, m])
-            means.copy_(torch.where(count > 0, sums / count.clamp(min=1), means))
+            codes[:, m] = near = nearest(parts[m], means)
+            means.scatter_reduce_(0, near.unsqueeze(1).expand_as(parts[m]), parts[m], "mean", include_self=False)
         if torch.equal(before, codes):
             break
         near = torch.stack([means[code] for means, code in zip(centroids, codes.T)], dim=1).flatten(1)

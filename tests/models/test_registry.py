@@ -55,7 +55,7 @@ TERMS = {
     ("mmsrec", "pretrain"): {"image_and_image", "text_and_image", "text_and_text", "both_and_both"},
 }
 FROZEN = {
-    **{("vqrec", stage): ("places",) for stage in ("scratch", "pretrain")},
+    **{("vqrec", stage): ("permutation",) for stage in ("scratch", "pretrain")},
     ("vqrec", "finetune"): ("encoder.positions.", "encoder.blocks."),
     **{("s3rec", stage): ("texts.", "heads.") for stage in ("scratch", "finetune")},
     ("unisrec", "finetune"): ("encoder.positions.", "encoder.blocks."),

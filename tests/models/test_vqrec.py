@@ -89,7 +89,7 @@ def test_an_item_is_the_mean_of_its_digits_rows():
 
 
 def test_it_has_as_many_parameters_as_the_release():
-    """At its own width of 300 and inner width of 256: table, places, encoder."""
+    """At its own width of 300 and inner width of 256: table, permutation, encoder."""
     spec = get_model("vqrec")
     model = spec.build(spec.config, drawn(3))
     assert count_parameters(model) == 2_467_200 + 2_113_568 + 1_048_712
@@ -151,12 +151,12 @@ def test_every_value_takes_a_row_of_its_own_digit_and_padding_stays():
         found = [(old[digit, 1:] == row).all(1).nonzero().item() for row in new[digit, 1:]]
         assert sorted(found) == [*range(C)]
     released = made(SMALL.replace(published_alignment=True))
-    places = released.chosen(released.soft(released.drawn()))
-    assert places.shape == (4, C + 1) and any(len(row.unique()) <= C for row in places)
+    chosen = released.chosen(released.soft(released.drawn()))
+    assert chosen.shape == (4, C + 1) and any(len(row.unique()) <= C for row in chosen)
 
 
-def test_gradients_of_the_places_are_those_of_soft_places(double):
-    """Straight through: the loss at the table of hard places, its derivative passed on to soft ones."""
+def test_gradients_of_the_permutation_are_those_of_the_soft_one(double):
+    """Straight through: the loss of the hard permutation, its derivative passed on to the soft one."""
     model, uniform = made(), None
     model.begin_epoch(0, "finetune")
     model.train().drawn = lambda: uniform
@@ -167,12 +167,12 @@ def test_gradients_of_the_places_are_those_of_soft_places(double):
     loss = F.cross_entropy((users @ model.candidates(table=table).T)[:, 1:], BATCH.targets - 1)
     slope = torch.autograd.grad(loss, table)[0].unflatten(0, (4, C + 1))[:, 1:]
     rows = model.table.weight.detach().unflatten(0, (4, C + 1))[:, 1:]
-    wanted = torch.autograd.grad((model.soft(uniform) * (slope @ rows.mT)).sum(), model.places)[0]
-    torch.testing.assert_close(model.places.grad, wanted)
+    wanted = torch.autograd.grad((model.soft(uniform) * (slope @ rows.mT)).sum(), model.permutation)[0]
+    torch.testing.assert_close(model.permutation.grad, wanted)
     assert wanted.norm() > 1e-3 and (wanted[:, 0] == 0).all() and (wanted[:, :, 0] == 0).all()
 
 
-def test_rows_of_soft_places_sum_to_one_when_iterated():
+def test_many_steps_of_sinkhorn_make_rows_and_columns_sum_to_one():
     soft = made(SMALL.replace(sinkhorn_steps=100)).soft()
     torch.testing.assert_close(soft.sum(1), torch.ones(4, C))
     torch.testing.assert_close(soft.sum(2), torch.ones(4, C))
@@ -213,14 +213,18 @@ def moved(before, after):
     }
 
 
-def test_first_the_places_move_then_the_table_over_them(trained):
+def test_first_the_permutation_trains_then_the_table(trained):
     _, history, states = trained()
     norm = {"encoder.norm.weight", "encoder.norm.bias"}
-    assert [moved(*pair) for pair in zip(states, states[1:])] == [{"places"}, {"places"}, *[{"table", *norm}] * 2]
+    assert [moved(*pair) for pair in zip(states, states[1:])] == [
+        {"permutation"},
+        {"permutation"},
+        *[{"table", *norm}] * 2,
+    ]
     assert len(history) == 4 and not history["best"].iloc[:2].any() and history["best"].sum() == 1
 
 
-def test_the_places_are_written_into_the_table_once(trained):
+def test_the_permutation_is_written_into_the_table_once(trained):
     model, _, states = trained(TRAIN.replace(lr=1e-9))
     fresh = made(SMALL, drawn(61))
     fresh.load_state_dict(states[2])
@@ -235,7 +239,7 @@ def test_as_released_the_epochs_of_alignment_train_nothing(trained):
     assert "table" in moved(*states[2:4])
 
 
-def test_with_its_gradient_the_alignment_finds_better_places(trained, toy_split):
+def test_with_its_gradient_the_alignment_finds_a_better_permutation(trained, toy_split):
     more = dict(values=12, alignment_epochs=20)
     _, _, states = trained(TRAIN.replace(lr=5e-2), **more)
     model, rows = made(SMALL.replace(**more), drawn(61)), toy_split.train[:128]
@@ -248,13 +252,13 @@ def test_with_its_gradient_the_alignment_finds_better_places(trained, toy_split)
 
 
 def test_without_epochs_of_alignment_or_fine_tuning_the_table_trains_at_once(trained):
-    assert "places" not in moved(*trained(alignment_epochs=0)[2][:2])
+    assert "permutation" not in moved(*trained(alignment_epochs=0)[2][:2])
     _, history, states = trained(TRAIN.replace(stage="scratch"))
-    assert len(history) <= 2 and moved(*states[:2]) > {"table"} and "places" not in moved(*states[:2])
+    assert len(history) <= 2 and moved(*states[:2]) > {"table"} and "permutation" not in moved(*states[:2])
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_a_kill_before_or_after_the_places_are_written_changes_nothing(trained, tmp_path, epoch):
+def test_a_kill_before_or_after_the_permutation_is_written_changes_nothing(trained, tmp_path, epoch):
     model, history, _ = trained()
     with pytest.raises(KeyboardInterrupt):
         trained(killed=epoch, folder=tmp_path)

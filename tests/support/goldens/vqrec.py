@@ -5,7 +5,7 @@ import torch
 from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig
 from tests.support.goldens import TRANSFORMER, Golden, check_padding_competes, check_ranking, filled, recbole, renamed
 
-ITEMS = {r"^pq_code_embedding\.": "table.", r"^trans_matrix$": "places"}
+ITEMS = {r"^pq_code_embedding\.": "table.", r"^trans_matrix$": "permutation"}
 
 
 def build(golden: Golden, **changes: object) -> VQRec:
@@ -44,7 +44,7 @@ def check_pre_training(golden: Golden) -> None:
 
 
 def check_alignment_as_released(golden: Golden) -> None:
-    """One draw: places before and behind the arg-max, the table that comes of it, and what it ranks."""
+    """One draw: the soft permutation, the hard one, the table that comes of it, and what that ranks."""
     model, drawn = build(golden, published_alignment=True), golden.values["assignment"]["uniform"]
     soft, table = model.soft(drawn), model.aligned(drawn)
     golden.close(soft, "assignment", "soft")
@@ -67,8 +67,8 @@ def check_alignment_learns_nothing_as_released(golden: Golden) -> None:
             loss = model.losses(one, "finetune")["cross_entropy"]
             if published:
                 golden.close(loss, "assignment", "losses", name, "cross-entropy")
-            model.places.grad = None
+            model.permutation.grad = None
             loss.backward()
-            norm = model.places.grad.norm()
+            norm = model.permutation.grad.norm()
             assert norm == golden.values["assignment"]["gradient of the logits, as released"] if published else norm > 0
         assert model.table.weight.grad is None and model.encoder.norm.weight.grad is None
