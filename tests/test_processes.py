@@ -92,9 +92,11 @@ def test_losses_and_gradients_are_those_of_one_process_with_the_joint_batch(trai
 
 
 @pytest.mark.slow
-def test_in_double_precision_so_are_whole_runs(train, together, double):
-    config = TrainConfig(epochs=3, batch_size=32)
-    one, two = train(config, **CALM), together(lambda: train(config, **CALM))
+@pytest.mark.parametrize("supervise, size", [("last_position", 32), ("all_positions", 5)])
+def test_in_double_precision_so_are_whole_runs(train, together, double, supervise, size):
+    config = TrainConfig(epochs=3, batch_size=size, supervise=supervise)
+    changes = CALM | dict(time=supervise == "last_position")
+    one, two = train(config, **changes), together(lambda: train(config, **changes))
     assert two[0] == {name: pytest.approx(values, abs=1e-9) for name, values in one[0].items()}
     assert abs(two[1] - one[1]).max() < 1e-7
 
