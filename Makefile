@@ -23,7 +23,7 @@ check: setup
 	$(BIN)/mypy
 
 quick: setup
-	$(BIN)/python -m pytest -m "not slow and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
 
 test: check
 	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600

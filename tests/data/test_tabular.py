@@ -462,7 +462,7 @@ def test_pictures_by_id_and_by_column(pictures, tmp_path):
         ("log.csv", b"user,item,time\n" + b"a,x,1\n" * 10**5 + "ü,x,1\n".encode("cp1252"), "; save it as UTF-8$"),
         ("log.jsonl", '{"user": "ü"}\n'.encode("cp1252"), "; save it as UTF-8$"),
         ("log.csv.gz", b"user,item,time", "cannot be read as csv .*gzip"),
-        ("log.csv.gz", gzip.compress(b"user,item,time\n" * 9)[:-9], "cannot be read as csv"),
+        ("log.csv.gz", gzip.compress(b"user,item,time\n" * 9, mtime=0)[:-9], "cannot be read as csv"),
         ("log.jsonl", '{"user": "a"}\nnot json\n', "line 2 is not one JSON object"),
         ("log.jsonl", '[{"user": "a"}]\n', "line 1 is not one JSON object"),
         ("log.jsonl", "[" * 10**5, "cannot be read as jsonl|line 1"),
