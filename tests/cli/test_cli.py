@@ -363,7 +363,7 @@ def test_models_lists_every_model_with_its_parameter_counts(command):
     by_name = {system["name"]: system for system in found}
     assert by_name["sasrec"]["parameters"] == {"64": 103_296, "256": 1_592_832}
     assert by_name["mmm4rec"]["modalities"] == ["text", "image", "time"]
-    assert all(name in text for name in by_name) and len(by_name) == 11
+    assert all(name in text for name in by_name) and len(by_name) == 18
 
 
 @pytest.mark.slow
