@@ -129,7 +129,7 @@ def recommend_command(
 
 
 def systems_command(as_json: Json = False) -> None:
-    """Every system built here: modalities, stages, paper, parameters without per-item tables at widths 64 and 256."""
+    """Every system: modalities, stages, parameters without per-item tables, paper; losses, how exact it is; quirks."""
     import pandas as pd
 
     records = m4r.list_models()
@@ -138,7 +138,13 @@ def systems_command(as_json: Json = False) -> None:
         return
     table = pd.DataFrame(records)
     table["modalities"] = table["modalities"].str.join(" ") + table["with ids too"].map({True: " [id]", False: ""})
-    table["stages"] = table["stages"].str.join(" ")
+    table["stages"], table["quirks"] = table["stages"].str.join(" "), table["quirks"].str.join(" ")
     table[["at 64", "at 256"]] = [list(counts.values()) for counts in table["parameters"]]
+    terms = lambda of: (" ".join(of[stage]) for stage in ("scratch", "pretrain") if stage in of)
+    table["losses"] = ["; pretrain: ".join(dict.fromkeys(terms(losses))) for losses in table["losses"]]
     print(table[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
-    print("[id]: with a learned vector per item too, as NAME+id")
+    print("[id]: with a learned vector per item too, as NAME+id\n")
+    print(table[["name", "losses", "exact"]].to_string(index=False))
+    print("\nquirks: what released code does, off by default; docs/systems.md says what each is")
+    for name, quirks in table.loc[table["quirks"] != "", ["name", "quirks"]].itertuples(index=False):
+        print(f"{name:>11} {quirks}")

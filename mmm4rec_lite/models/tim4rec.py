@@ -67,6 +67,7 @@ CONFIG = CONFIG.replace(norm_eps=1e-12, gaps="seconds", gate_per_step=True, gap_
 
 def start(model: NextItem) -> NextItem:
     """MMM4Rec's start values, and BERT's for ids."""
+    model.leaks_target_time = model.config.quirks.target_time
     initialise(model)
     if isinstance(model.items, IdTable):
         nn.init.normal_(model.items.ids.weight, std=0.02)

@@ -30,6 +30,15 @@ def test_every_compared_system_is_held_against_a_public_class():
     assert [name for name in MODELS if name != "mmm4rec" and not known(name)] == []
 
 
+def test_the_list_says_how_exact_that_is():
+    assert goldens.TOLERANCE == 1e-9 and all(
+        "1e-9" in spec.exact or "no public" in spec.exact for spec in MODELS.values()
+    )
+    for golden in map(goldens.load, goldens.files()):
+        if spec := MODELS.get(golden.values["system"]):
+            assert golden.values["made_from"].startswith("no public class") == (spec.exact == "no public class")
+
+
 def test_every_model_has_a_golden_file_of_our_own_and_they_are_small():
     written = {path.stem: path.stat().st_size for path in own_goldens.FOLDER.iterdir()}
     assert [name for name in NAMES if name not in written] == [], "python -m tests.support.own_goldens NAME"

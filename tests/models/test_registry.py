@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -11,7 +11,8 @@ from mmm4rec_lite import runs
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import model_scorer, rank_rows
-from mmm4rec_lite.models.base import Catalogue, count_parameters, drop_items
+from mmm4rec_lite.models.base import Batch, Catalogue, count_parameters, drop_items
+from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.registry import MODELS, get_model, list_models, missing_inputs
 from mmm4rec_lite.runs import Protocol, Task, fit_gaps
 from mmm4rec_lite.training import TrainConfig, fit
@@ -40,6 +41,16 @@ COUNTS = {
     "vqrec": (2_743_200, 5_811_744),
     "mmsrec": (176_000 - 64, 1_588_736 - 256),
 }
+
+# what released code does, and a switch brings back
+KNOWN = {f.name for f in fields(Quirks)} | {
+    "published_dt",
+    "padding_in_filter",
+    "detach_shared",
+    "features_overwritten",
+}
+KNOWN |= {"fixed_experts", "misplaced_items", "copies_as_zero", "padded_wavelets", "nothing_masked", "padded_left"}
+KNOWN |= {"drops_before", "published_alignment", "batch_penalty", "texts_dropped"}
 
 MODALITIES = ("text", "image", "time", "category")
 STREAMS = {"cross_entropy", "id_contrast", "view_contrast", "category"}
@@ -124,6 +135,8 @@ def test_every_term_of_the_loss_is_in_the_history(name, stage, run):
     assert terms == TERMS.get((name.removesuffix("+id"), stage), set())
     positive = terms - {"diversity"}  # a mean of cosines
     assert (history[["loss", *(f"loss_{term}" for term in positive)]] > 0).all(axis=None)
+    names = get_model(name).losses()[stage]
+    assert terms == (set(names) if len(names) > 1 else set())
     if terms:
         assert history["loss"].tolist() == pytest.approx(history[[f"loss_{term}" for term in terms]].sum(axis=1))
 
@@ -322,6 +335,57 @@ def test_the_list_has_all_systems_and_is_plain():
         assert set(line["modalities"]) <= {"id", *MODALITIES} and line["paper"] and line["title"]
         assert line["stages"] in (["scratch"], ["scratch", "pretrain", "finetune"])
         assert line["parameters"] == {"16": get_model(line["name"]).count_parameters(16)}
+        losses = line["losses"]
+        assert list(losses) == line["stages"] and losses.get("finetune", losses["scratch"]) == losses["scratch"]
+        assert set(line["quirks"]) <= KNOWN and set(get_model(line["name"]).unread) <= KNOWN
+        assert line["exact"].endswith(" class, 1e-9") != (line["exact"] == "no public class")
+    assert [line["name"] for line in lines if line["exact"] == "no public class"] == ["zesrec"]
+    assert {line["name"]: line["quirks"] for line in lines}["mmm4rec"] == [f.name for f in fields(Quirks)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_losses_of_the_list_are_those_of_a_model_in_use(name, toy_split, shop):
+    one = batch(toy_split.sequences, toy_split.train[::40][:16], 8)
+    listed = get_model(name).losses()
+    assert list(listed) == list(get_model(name).stages)
+    assert listed == {stage: tuple(made(name, shop, stage).losses(one, stage)) for stage in listed}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if get_model(name).quirks])
+def test_every_quirk_of_the_list_does_something_and_no_other_does(name, shop):
+    """To start weights, what is trained, user vectors, losses, gradients or what is ranked."""
+    spec, meant = get_model(name), traces(name, shop)
+    assert [quirk for quirk in (*spec.quirks, *spec.unread) if traces(name, shop, quirk) == meant] == list(spec.unread)
+
+
+def traces(name, shop, quirk=None):
+    """All that a switch of the config could change, of one row twice and a short one."""
+    spec = get_model(name)
+    changes = {quirk: True} if quirk else {}
+    if isinstance(spec.config, ModelConfig):
+        changes = dict(gaps="seconds", quirks=Quirks(**changes))  # log-gaps count no padding
+    wide = replace(shop, categories=torch.cat([shop.categories, ~shop.categories], 1))  # as many as steps, and more
+    torch.manual_seed(0)
+    config = spec.sized(16, 8).replace(**changes)
+    model = spec.build(config, wide)
+    told = [model.rank_padding, model.leaks_target_time, *(model.frozen(stage) for stage in model.stages)]
+    told += [(key, value.double().sum().item(), tuple(value.shape)) for key, value in model.state_dict().items()]
+    torch.manual_seed(1)
+    for _, p in sorted(model.named_parameters()):
+        p.data += 0.3 * torch.randn_like(p)
+    steps, lengths = torch.arange(model.window), torch.tensor([model.window, model.window, 3, 6])
+    items = (1 + (7 * steps + 5 * torch.arange(4).unsqueeze(1)) % (len(shop) - 1)) * (steps < lengths.unsqueeze(1))
+    times = (10**9 + 86_400 * (steps * steps + torch.arange(4).unsqueeze(1))) * (items > 0)
+    one = Batch(items, lengths, times, torch.tensor([3, 4, 3, 5]), times.amax(1) + 3600)
+    for stage in model.stages:
+        model.begin_epoch(0, stage)
+        torch.manual_seed(2)
+        terms = model.losses(one, stage)
+        model.zero_grad()
+        sum(terms.values()).backward()
+        told += [(stage, term, value.item()) for term, value in terms.items()]
+        told += [(stage, key) for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    return told
 
 
 def test_what_is_published_as_decayed_whole_is():

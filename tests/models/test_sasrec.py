@@ -89,7 +89,7 @@ def test_neither_padding_nor_other_rows_reach_a_user(build):
     users = model.users(BATCH)
     torch.testing.assert_close(model.users(replace(BATCH, items=torch.where(REAL, ITEMS, 3))), users)
     for row, n in enumerate(LENGTHS):  # alone and without padding
-        alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
+        alone = BATCH.take(slice(row, row + 1))
         torch.testing.assert_close(
             model.users(replace(alone, items=alone.items[:, :n], times=alone.times[:, :n]))[0], users[row]
         )

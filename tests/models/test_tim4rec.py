@@ -64,7 +64,7 @@ def test_neither_padding_nor_the_targets_time_nor_other_rows_reach_a_user(build,
     )
     torch.testing.assert_close(model.users(junk), users)
     for row in range(4):
-        alone = Batch(**{name: value[row : row + 1] for name, value in vars(BATCH).items()})
+        alone = BATCH.take(slice(row, row + 1))
         torch.testing.assert_close(model.users(alone)[0], users[row])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Recommender
-from mmm4rec_lite.models.config import Config, ModelConfig, Quirks
+from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 from tests.support.models import NAMES, QUIET, drawn
@@ -23,18 +23,18 @@ WIDTH, WINDOW, ITEMS = 8, 5, 12
 LENGTHS = dict(full=[5, 5, 5, 5], short=[5, 1, 3, 4], twins=[5, 1, 3, 4])
 
 
-def released(config: Config) -> dict[str, Any]:
+def released(name: str) -> dict[str, Any]:
     """Every switch of what public code does and a user would not want, on."""
-    if isinstance(config, ModelConfig):
-        return dict(quirks=Quirks.all())
-    return {f.name: True for f in fields(config) if f.type is bool and not f.default and f.name != "item_ids"}
+    spec = get_model(name)
+    switches = dict.fromkeys(spec.quirks, True)
+    return dict(quirks=Quirks(**switches)) if isinstance(spec.config, ModelConfig) else switches
 
 
 def build(name: str, values: Mapping[str, Any], as_released: bool = False) -> Recommender:
     """The file's model, in evaluation."""
     config = type(get_model(name).config)(**values["config"])
     torch.manual_seed(0)
-    config = config.replace(**released(config)) if as_released else config
+    config = config.replace(**released(name)) if as_released else config
     model = get_model(name).build(config, Catalogue(**values["catalogue"])).eval()
     weights = values["state"]
     if as_released:  # some switches add weights or take some away
@@ -87,7 +87,7 @@ def make(name: str) -> dict[str, Any]:
         targets = torch.tensor([3, 7, 3, 3] if kind == "twins" else [3, 7, 12, 1])
         batches[kind] = dict(items=items, lengths=lengths, times=times, targets=targets)
         batches[kind]["requests"] = times.amax(1) + 3600
-    switches = released(config)
+    switches = released(name)
     plain = {key: value for key, value in asdict(config).items() if key not in switches}
     values = dict(system=name, config=plain, catalogue=catalogue, batches=batches, state=model.state_dict())
     values |= numbers(model.eval(), batches)
