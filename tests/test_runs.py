@@ -197,6 +197,8 @@ def test_the_folder_of_another_run_is_refused_finished_or_not(task, tmp_path, ki
         ("fdsa", dict(epochs=12)),
         pytest.param("s3rec", dict(epochs=20, pretrained=True), marks=pytest.mark.slow),
         pytest.param("zesrec", dict(epochs=20, lr=1e-2), marks=pytest.mark.slow),
+        pytest.param("m3rec", dict(epochs=12), marks=pytest.mark.slow),
+        pytest.param("vqrec", dict(epochs=20, lr=1e-2, pretrained=True), marks=pytest.mark.slow),
     ],
 )
 def test_runs_learn(task, name, more):
