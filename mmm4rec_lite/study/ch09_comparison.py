@@ -53,7 +53,7 @@ def family(widths: Sequence[int] = (64, 256)) -> pd.DataFrame:
     """A row per system: name, family, reads, with_id (has it a form with ids too), stages, n_parameters_..., paper."""
     counts, rows = [f"n_parameters_{width}" for width in widths], []
     for s in list_models(widths):
-        about = s["title"], FAMILIES[s["name"]], ", ".join(s["modalities"]), s["with ids too"]
+        about = s["title"], FAMILIES.get(s["name"], "other"), ", ".join(s["modalities"]), s["with ids too"]
         rows.append((*about, ", ".join(s["stages"]), *(s["parameters"][str(width)] for width in widths), s["paper"]))
     table = pd.DataFrame(rows, columns=["name", "family", "reads", "with_id", "stages", *counts, "paper"])
     return table.sort_values("family", kind="stable", ignore_index=True)

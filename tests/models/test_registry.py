@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -311,6 +312,10 @@ def test_parameter_counts_are_those_of_the_papers(name, counts):
     assert tuple(get_model(name).count_parameters(width) for width in (64, 256)) == counts
 
 
+def test_every_compared_system_is_counted_by_hand():
+    assert sorted([*COUNTS, "missrec", "mmm4rec"]) == sorted(MODELS)  # MISSRec has a test of its own
+
+
 def test_ids_are_counted_apart():
     for name in (name for name in NAMES if name.endswith("+id")):
         assert get_model(name).count_parameters(64) == get_model(name.removesuffix("+id")).count_parameters(64)
@@ -341,6 +346,27 @@ def test_the_list_has_all_systems_and_is_plain():
         assert line["exact"].endswith(" class, 1e-9") != (line["exact"] == "no public class")
     assert [line["name"] for line in lines if line["exact"] == "no public class"] == ["zesrec"]
     assert {line["name"]: line["quirks"] for line in lines}["mmm4rec"] == [f.name for f in fields(Quirks)]
+
+
+def test_the_page_of_systems_has_a_section_for_each_with_its_losses_and_a_table_of_their_quirks():
+    page = (Path(__file__).parents[2] / "docs" / "systems.md").read_text(encoding="utf-8")
+    _, *sections = re.split("^## ", page, flags=re.MULTILINE)
+    assert sorted(section.split("\n")[0] for section in sections) == sorted(
+        [*(m.title for m in MODELS.values()), "Switches"]
+    )
+    for section in sections[:-1]:
+        title, about, drawing = re.fullmatch(r"(\S+)\n\n(.+?)\n\n```\n(.+?)\n```\n+", section, re.DOTALL).groups()
+        spec = next(spec for spec in MODELS.values() if spec.title == title)
+        assert about.startswith(f"`{spec.name}`, ")
+        told = {*sum(spec.losses().values(), ()), *(spec.quirks if spec.name not in ("mmm4rec", "tim4rec_t") else ())}
+        assert [word for word in told if f"`{word}`" not in about] == []
+        assert 2 <= len(drawing.split("\n")) <= 6 and ("no class" in about.lower()) == ("no public" in spec.exact)
+    rows = re.findall(r"^\| `(\w+)` \| ([\w, ]+) \|", sections[-1], re.MULTILINE)
+    found = {(quirk, name) for quirk, names in rows for name in names.split(", ")}
+    assert found == {(quirk, spec.name) for spec in MODELS.values() for quirk in spec.quirks}
+    drawn = "\n".join(re.findall(r"^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)).splitlines()
+    tree = re.findall(r"([\w-]+) {3}", page.split("```")[1])
+    assert max(map(len, drawn)) <= 100 and sorted(tree) == sorted(spec.title for spec in MODELS.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
