@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from mmm4rec_lite.data.split import Sequences
-from mmm4rec_lite.models.base import Batch
+from mmm4rec_lite.models.base import Batch, WholeBatch
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Int, Tensor
 
@@ -44,13 +44,13 @@ def whole_sequences(sequences: Sequences, rows: Int[Tensor, " R"], max_len: int)
     return rows[ends], (counts[which] - behind)[ends].clamp(max=max_len)
 
 
-def batch_of_sequences(sequences: Sequences, ends: Rows, counts: Rows, max_len: int) -> Batch:
-    """Sequences of ``whole_sequences`` with what comes after every step (``Batch.nexts``)."""
+def batch_of_sequences(sequences: Sequences, ends: Rows, counts: Rows, max_len: int) -> WholeBatch:
+    """Sequences of ``whole_sequences`` with what comes after every step."""
     column, most = torch.arange(max_len), len(sequences.items) - 1
     index, real = (ends - counts)[:, None] + column, column < counts[:, None]
     items, nexts = (sequences.items[at.clamp(max=most)] * real for at in (index, index + 1))
     times = sequences.times[index.clamp(max=most)] * real
-    return Batch(items, counts, times, sequences.items[ends], sequences.times[ends], nexts)
+    return WholeBatch(items, counts, times, sequences.items[ends], sequences.times[ends], nexts)
 
 
 def sample_rows(rows: Int[Tensor, " R"], count: int, seed: int = 0) -> Int[Tensor, " n"]:

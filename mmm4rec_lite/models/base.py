@@ -33,16 +33,22 @@ class Batch:
     times: Int[Tensor, "B L"]  # seconds, 0 for padding
     targets: Int[Tensor, " B"]
     requests: Int[Tensor, " B"]  # seconds: when the target happened, which only a model with ``query_time`` may read
-    nexts: Int[Tensor, "B L"] | None = None  # what came after each step, where all positions are supervised
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on ``device``."""
-        return Batch(**{name: v.to(device) for name, v in vars(self).items() if v is not None})
+        return type(self)(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
     def take(self, rows: Int[Tensor, " n"] | slice, width: int | None = None) -> "Batch":
         """Some rows, of ``width`` steps."""
-        known = {name: v[rows] for name, v in vars(self).items() if v is not None}
-        return Batch(**{name: v if v.dim() == 1 else v[:, :width] for name, v in known.items()})
+        cut = lambda tensor: tensor if tensor.dim() == 1 else tensor[:, :width]
+        return type(self)(**{name: cut(tensor[rows]) for name, tensor in vars(self).items()})
+
+
+@dataclass(frozen=True, eq=False)
+class WholeBatch(Batch):
+    """Whole sequences: what comes next is a target at every step."""
+
+    nexts: Int[Tensor, "B L"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +128,8 @@ class Recommender(nn.Module):
         return "its loss is not one at the last step of a causal sequence"
 
     def supervised(self, batch: Batch) -> tuple[Float[Tensor, "n d"], Int[Tensor, " n"]]:
-        """Users and what they took next: each row's last, or with ``batch.nexts`` those after every real step."""
-        if batch.nexts is None:
+        """Users and what they took next: each row's last, or of a ``WholeBatch`` those after every real step."""
+        if not isinstance(batch, WholeBatch):
             return self.users(batch), batch.targets
         real = torch.arange(batch.items.shape[1], device=batch.items.device) < batch.lengths.unsqueeze(1)
         return self.states(batch)[real], batch.nexts[real]

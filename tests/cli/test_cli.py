@@ -380,7 +380,7 @@ def test_reproduce_measures_a_table_and_keeps_its_runs(features, tmp_path, monke
     given = ["--data", TOY, "--features", features[0], "--seeds", 1, "--out", tmp_path / "runs.csv"]
     table = json.loads(run("reproduce", "table6", *given, "--backend", "threading", "--jobs", 1, "--json"))["rows"]
     names = [line["name"] for line in table]
-    assert names == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "MMM4Rec"]
+    assert names == ["popularity", "Markov chain", "UniSRec", "MMSRec", "MISSRec", "ATHWE", "MMM4Rec"]
     assert {"seed", "device", "run_id", "seconds"} <= set(pd.read_csv(tmp_path / "runs.csv"))
     run("report", tmp_path / "runs.csv", "--out", tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
