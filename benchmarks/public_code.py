@@ -1,4 +1,6 @@
-"""One training step of the authors' public MMM4Rec beside ours, in one process: ``speed.py --public CHECKOUT``.
+"""One training step of the authors' public MMM4Rec beside ours, in one process: a table.
+
+    OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/public_code.py CHECKOUT FOLDER
 
 Their class is loaded from a checkout of AlwaysFHao/MMM4Rec; its gated norm, a kernel for GPUs, has a plain stand-in
 here, its operator is plain torch as released. Needs ``einops``. Paper size, real histories, drawn features of 768
@@ -59,7 +61,7 @@ def public_model(checkout, text, image):
 
 
 def compare(checkout, folder):
-    """The page's last part."""
+    """The table, as lines of Markdown."""
     rows = m4r.leave_one_out(m4r.load_dataset(folder))
     torch.manual_seed(0)
     text, image = (F.normalize(torch.randn(rows.sequences.item_count + 1, 768), dim=1) for _ in range(2))
@@ -85,7 +87,7 @@ def compare(checkout, folder):
                 wall[name].append(time.perf_counter() - began[0])
                 cpu[name].append(time.process_time() - began[1])
     steps, least = -(-len(rows.train) // ROWS), {name: min(taken[1:]) for name, taken in wall.items()}
-    page = [f"## MMM4Rec at the paper's size, {folder.name}\n"]
+    page = [f"MMM4Rec at the paper's size, {folder.name}\n"]
     page += [
         f"{len(rows.train):,} rows, {rows.sequences.item_count:,} items. Least of {ROUNDS} rounds in one process.\n"
     ]
@@ -96,5 +98,8 @@ def compare(checkout, folder):
         ratios = [f"{v['the public code'] / v[name]:.1f}" for v in (least, spent)]
         cells = [f"{taken:.3f}", f"{statistics.median(wall[name][1:]):.3f}", f"{taken * steps:.0f}", *ratios]
         page.append(f"| {name} | {' | '.join(cells)} |")
-    print("\n".join(page))
-    return [*page, ""]
+    return page
+
+
+if __name__ == "__main__":
+    print("\n".join(compare(*map(Path, sys.argv[1:3]))))

@@ -1,12 +1,12 @@
 """Seconds per epoch and per 1,000 users ranked, and peak memory, of every model: ``benchmarks/speed.md``.
 
-    OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/speed.py FOLDER... [--public CHECKOUT]
+    OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/speed.py FOLDER...
 
 FOLDER: a dataset folder (``mmm4rec-lite data ...``). Features are drawn, 384 numbers for texts and pictures each: a
 timing, no result. Protocol ``matched``: width 64, window 20, batches of 256 rows, one thread or as many as
 OMP_NUM_THREADS says. An epoch is the median of some steps times their number; "plain" is the same with every batch
-computed whole, padding and all. Each line has a process of its own, for its peak memory. ``--public``: also an epoch of
-MMM4Rec at the paper's size beside the class in a checkout of the authors' repository (public_code.py).
+computed whole, padding and all. Each line has a process of its own, for its peak memory. The authors' public
+MMM4Rec beside ours: public_code.py.
 """
 
 import argparse
@@ -114,7 +114,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--public", type=Path, help="a checkout of the authors' repository")
     given = parser.parse_args()
     machine = f"{torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__}, {date.today()}"
     page = [
@@ -140,10 +139,6 @@ def main():
                 cells += [f"{now['rank']:.2f}", f"{now['peak_mb']:.0f}", f"{before['peak_mb']:.0f}"]
                 page.append(f"| {name} | {' | '.join(cells)} |")
             page.append("")
-    if given.public:
-        from public_code import compare
-
-        page += compare(given.public, given.folders[0])
     PAGE.write_text("\n".join(page), encoding="utf-8")
 
 

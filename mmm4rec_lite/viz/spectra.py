@@ -42,9 +42,8 @@ def filter_gain(table: pd.DataFrame, title: str = "") -> Figure:
             rows = own[own["when"] == state]
             axis.plot(rows["bin"], rows["gain"], marker=marker, color=colour, label=state)
         axis.axhline(2, color="black", ls=":", lw=1)
-        axis.set_ylim(-0.1, None)
         period_axis(axis, own)
-    parts[0][0].set_ylabel("gain: amplitude out / in")
+    parts[0][0].set(ylabel="gain: amplitude out / in", ylim=(-0.1, None))  # last: panels share it
     legend_beside(axis, fontsize=10)
     return captioned(figure, title)
 
