@@ -173,8 +173,7 @@ class NextItem(Recommender):
 
     def users(self, batch: Batch) -> Users:
         encode = lambda part: self.encoder(self.items(part.items), part)
-        padding_counts = getattr(self.config, "padding_in_filter", False)  # BSARec as released
-        return encode(batch) if padding_counts else by_length(encode, batch)
+        return encode(batch) if getattr(self.encoder, "reads_padding", False) else by_length(encode, batch)
 
     def states(self, batch: Batch) -> Float[Tensor, "B L d"]:
         return self.encoder.states(self.items(batch.items), batch)

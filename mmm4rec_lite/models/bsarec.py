@@ -80,6 +80,10 @@ class BSAEncoder(Transformer):
     block = BSABlock
     not_causal = "its filter mixes every step with later ones"
 
+    def __init__(self, config: BSARecConfig):
+        super().__init__(config)
+        self.reads_padding = config.padding_in_filter  # then a row hangs on the width that it is given
+
     def states(self, x: Steps, batch: Batch, *context: Tensor) -> Steps:
         real = torch.arange(x.shape[1], device=x.device) < batch.lengths.unsqueeze(-1)
         return super().states(x, batch, real.unsqueeze(-1))

@@ -133,6 +133,14 @@ def recbole(golden: Golden) -> dict[str, Any]:
     return dict(**sizes, n_heads=given["n_heads"], max_len=golden.window, dropout=0.0)
 
 
+def mamba(golden: Golden) -> dict[str, Any]:
+    """The same of classes on Mamba's block."""
+    given = golden.config
+    sizes = {name: given[name] for name in ("d_state", "d_conv", "expand")}
+    sizes |= dict(d_model=given["hidden_size"], d_ff=4 * given["hidden_size"], n_layers=given["num_layers"])
+    return dict(**sizes, max_len=golden.window, dropout=0.0)
+
+
 def views(golden: Golden) -> Iterator[tuple[str, Batch, torch.Tensor, torch.Tensor, Batch]]:
     """One step of pre-training with a given view: its place, the batch, what drops, whose words go, and the view."""
     for place, known in golden.values.get("pretraining", {}).items():
@@ -160,6 +168,14 @@ def check_padding_competes(golden: Golden, model: Recommender) -> None:
         golden.close(model.score(model.users(one)), "scores", name)
         loss = model.losses(one, "scratch")["cross_entropy"]
         golden.close(loss, "losses", name, "cross-entropy, padding competes")
+
+
+def check_released(golden: Golden, model: Recommender, temperature: float = 1.0) -> None:
+    """Candidates (the file's are before ``temperature``) and all ranks; then with padding among the rivals, too."""
+    check_ranking(golden, model)
+    golden.close(model.candidates() * temperature, "candidates")
+    model.rank_padding = True
+    check_padding_competes(golden, model)
 
 
 def check_features_overwritten(golden: Golden, texts: torch.Tensor) -> None:

@@ -3,15 +3,7 @@
 import torch
 
 from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
-from tests.support.goldens import (
-    MAMBA,
-    Golden,
-    check_features_overwritten,
-    check_padding_competes,
-    check_ranking,
-    filled,
-    renamed,
-)
+from tests.support.goldens import MAMBA, Golden, check_features_overwritten, check_released, filled, mamba, renamed
 
 ITEMS = {
     r"^img_alpha$": "alpha",
@@ -29,21 +21,14 @@ ITEMS = {
 
 def build(golden: Golden, **changes: object) -> M3Rec:
     """Our model, sized and filled as the file says."""
-    given = golden.config
-    sizes = {name: given[name] for name in ("d_state", "d_conv", "expand")}
-    sizes |= dict(d_model=given["hidden_size"], d_ff=4 * given["hidden_size"], n_layers=given["num_layers"])
-    config = M3RecConfig(**sizes, max_len=golden.window, dropout=0.0, **changes)
+    config = M3RecConfig(**mamba(golden), **changes)
     return filled(M3Rec(config, golden.catalogue), renamed(golden.values["state"], ITEMS | MAMBA))
 
 
 def check_ranks_as_released(golden: Golden) -> None:
     """Users, candidates, scores and cross-entropy of all rows, whatever no_grad hides; with padding a rival, too."""
     for detached in (False, True):
-        model = build(golden, detach_shared=detached)
-        check_ranking(golden, model)
-        golden.close(model.candidates(), "candidates")
-        model.rank_padding = True
-        check_padding_competes(golden, model)
+        check_released(golden, build(golden, detach_shared=detached))
 
 
 def check_gradients_as_released(golden: Golden) -> None:

@@ -3,7 +3,7 @@
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
-from tests.support.goldens import TRANSFORMER, Golden, check_padding_competes, check_ranking, filled, recbole, renamed
+from tests.support.goldens import TRANSFORMER, Golden, check_released, filled, recbole, renamed
 
 ITEMS = {r"^item_embedding\.": "items.ids.", r"^adapter\.0\.": "items.linear."}
 
@@ -17,8 +17,4 @@ def build(golden: Golden, **changes: object) -> Recommender:
 
 def check_ranks_as_released(golden: Golden) -> None:
     """Users, candidates, scores and cross-entropy of all rows; without padding among the rivals, and with it."""
-    model = build(golden)
-    check_ranking(golden, model)
-    golden.close(model.candidates(), "candidates")
-    model.rank_padding = True
-    check_padding_competes(golden, model)
+    check_released(golden, build(golden))

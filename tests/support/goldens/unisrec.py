@@ -4,16 +4,7 @@ import torch
 
 from mmm4rec_lite.models.base import drop_items
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
-from tests.support.goldens import (
-    TRANSFORMER,
-    Golden,
-    check_padding_competes,
-    check_ranking,
-    filled,
-    recbole,
-    renamed,
-    views,
-)
+from tests.support.goldens import TRANSFORMER, Golden, check_released, filled, recbole, renamed, views
 
 OURS = {r"^moe_adaptor\.w_": "adaptor.", r"^item_embedding\.": "ids.ids."}
 
@@ -32,10 +23,7 @@ def build(golden: Golden, **changes: object) -> UniSRec:
 def check_ranks_as_released(golden: Golden) -> None:
     """Users, candidates, scores and cross-entropy of all rows; without padding among the rivals, and with it."""
     model = build(golden)
-    check_ranking(golden, model)
-    golden.close(model.candidates() * model.config.temperature, "candidates")
-    model.rank_padding = True
-    check_padding_competes(golden, model)
+    check_released(golden, model, model.config.temperature)
 
 
 def check_pre_training(golden: Golden) -> None:

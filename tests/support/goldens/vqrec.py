@@ -3,7 +3,16 @@
 import torch
 
 from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig
-from tests.support.goldens import TRANSFORMER, Golden, check_padding_competes, check_ranking, filled, recbole, renamed
+from tests.support.goldens import (
+    TRANSFORMER,
+    Golden,
+    check_padding_competes,
+    check_ranking,
+    check_released,
+    filled,
+    recbole,
+    renamed,
+)
 
 ITEMS = {r"^pq_code_embedding\.": "table.", r"^trans_matrix$": "permutation"}
 
@@ -27,10 +36,7 @@ def rows(codes: torch.Tensor, model: VQRec, padding: bool = False) -> torch.Tens
 def check_ranks_as_released(golden: Golden) -> None:
     """Users, candidates, scores and cross-entropy of all rows; without padding among the rivals, and with it."""
     model = build(golden)
-    check_ranking(golden, model)
-    golden.close(model.candidates() * model.config.temperature, "candidates")
-    model.rank_padding = True
-    check_padding_competes(golden, model)
+    check_released(golden, model, model.config.temperature)
 
 
 def check_pre_training(golden: Golden) -> None:
