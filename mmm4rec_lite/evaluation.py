@@ -202,6 +202,23 @@ def as_batch(dataset: Dataset, history: pd.DataFrame, max_len: int) -> tuple[Ten
     return torch.tensor(index).unsqueeze(0), torch.tensor([len(latest)]), torch.tensor([latest["timestamp"].tolist()])
 
 
+def request(model: Recommender, dataset: Dataset, history: pd.DataFrame, at: int | None = None) -> Batch:
+    """A history (item, timestamp, oldest first) as a batch of one row, padded to the window of ``model``."""
+    refuse(history.empty, "recommend: the history is empty; the model needs at least one item")
+    latest = int(history["timestamp"].iloc[-1])
+    asked = getattr(model.config, "query_time", False)
+    refuse(asked and at is None, "recommend: this model is told when it is asked; give the time (--at)")
+    untold = at is not None and not asked
+    refuse(untold, "recommend: only a model with query_time may be told when it is asked; leave --at out")
+    if at is not None and at < latest:
+        told = f"the request (at {at}) is before the user's latest interaction ({latest}), in seconds since 1970"
+        raise InputError(f"recommend: {told}; give a later time")
+    items, lengths, times = as_batch(dataset, history, model.window)
+    fill = (0, model.window - items.shape[1])  # the window that the model was trained with
+    when = torch.tensor([latest if at is None else at])
+    return Batch(F.pad(items, fill), lengths, F.pad(times, fill), torch.zeros_like(lengths), when)
+
+
 def recommend(
     model: Recommender,
     dataset: Dataset,
@@ -250,20 +267,8 @@ def recommend_after(
 
     ``candidates``: as ``model.candidates()`` gives them, where other ones are wanted.
     """
-    refuse(history.empty, "recommend: the history is empty; the model needs at least one item")
-    latest = int(history["timestamp"].iloc[-1])
-    asked = getattr(model.config, "query_time", False)
-    refuse(asked and at is None, "recommend: this model is told when it is asked; give the time (--at)")
-    untold = at is not None and not asked
-    refuse(untold, "recommend: only a model with query_time may be told when it is asked; leave --at out")
-    if at is not None and at < latest:
-        told = f"the request (at {at}) is before the user's latest interaction ({latest}), in seconds since 1970"
-        raise InputError(f"recommend: {told}; give a later time")
     model.eval()
-    items, lengths, times = as_batch(dataset, history, model.window)
-    fill = (0, model.window - items.shape[1])  # the window that the model was trained with
-    request = torch.tensor([latest if at is None else at])
-    one = Batch(F.pad(items, fill), lengths, F.pad(times, fill), torch.zeros_like(lengths), request)
+    one = request(model, dataset, history, at)
     scores = model.score(model.users(one.to(next(model.parameters()).device)), candidates)[0, 1:].cpu()
     if not seen:
         scores[torch.tensor(dataset.items["item"].isin(history["item"]).tolist())] = -torch.inf

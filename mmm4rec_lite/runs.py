@@ -334,6 +334,13 @@ def kept_ranks(record: Mapping[str, Any]) -> Int[Tensor, " R"] | None:
     return _read(folder)[0]["ranks"] if (folder / FILE).is_file() else None
 
 
+def read_ranks(folder: Path | str, filtered: bool = False) -> tuple[dict[str, Any], Int[Tensor, " R"]]:
+    """(what a run's test rows are of, their ranks), from its folder alone."""
+    tensors, notes = _read(folder)
+    about = {name: notes["record"][name] for name in ("dataset", "subset", "split", "n_test_rows")}
+    return about | {"items": notes["catalogue"]}, tensors["ranks_filtered" if filtered else "ranks"]
+
+
 def _weights_of(start, task, spec, config):
     """(weights, record) of a run to start from, once it is known to fit."""
     folder = start.folder if isinstance(start, Run) else Path(start)

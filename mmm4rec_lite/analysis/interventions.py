@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from mmm4rec_lite.analysis.scans import FIRST, Items, Lengths, require_one_history, step_table
-from mmm4rec_lite.models.base import Batch
+from mmm4rec_lite.models.base import Batch, Recommender
 from mmm4rec_lite.models.mmm4rec import MMM4Rec, StateSpace
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
@@ -36,6 +36,24 @@ def influence(model: MMM4Rec, items: Items, lengths: Lengths, times: Items) -> F
         after = model(changed, lengths.expand(len(others)), rows(times))[others != items[0, s]]
         found.append(relative_change(before.expand_as(after), after))
     return torch.tensor(found)
+
+
+@torch.no_grad()
+def contributions(model: Recommender, one: Batch) -> Float[Tensor, "l K"]:
+    """Leave-one-out: every item's score less its score without past item s (its line and time go, the rest stays).
+
+    Of any model and one history of two items or more; the score is no sum of these, since items act together.
+    """
+    require_one_history(one.items)
+    n, width = int(one.lengths), one.items.shape[1]
+    refuse(n < 2, "leave-one-out: a history of one item has nothing to leave out; take one of two or more")
+    model.eval()
+    one = one.to(next(model.parameters()).device)
+    kept = (torch.arange(n - 1) + (torch.arange(n - 1) >= torch.arange(n).unsqueeze(1))).to(one.items.device)  # [n,n-1]
+    short = lambda row: F.pad(row[0, kept], (0, width - n + 1))
+    lengths = one.lengths.expand(n)
+    without = Batch(short(one.items), lengths - 1, short(one.times), one.targets.expand(n), one.requests.expand(n))
+    return model.score(model.users(one)) - model.score(model.users(without))
 
 
 def without_memory(model: MMM4Rec) -> MMM4Rec:

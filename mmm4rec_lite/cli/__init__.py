@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import mmm4rec_lite as m4r
-from mmm4rec_lite.cli import models
+from mmm4rec_lite.cli import models, reasons
 from mmm4rec_lite.cli.common import Dataset, Out
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 
@@ -19,6 +19,8 @@ app.command("models")(models.systems_command)
 app.command("systems")(models.systems_command)
 for stage in ("pretrain", "finetune", "evaluate", "recommend"):
     app.command(stage)(getattr(models, f"{stage}_command"))
+app.command("why")(reasons.why_command)
+app.command("compare")(reasons.compare_command)
 
 
 @app.command("explorer")

@@ -146,6 +146,24 @@ def test_a_model_told_the_time_of_the_request_is_named_so_and_needs_it(features,
     assert "give the time (--at)" in failed("recommend", out, "--user", "user01", *given)
 
 
+def test_why_tells_the_parts_of_a_score_and_what_each_past_item_did(features, target):
+    given = [target[0], "--user", "user01", *on("mugs", features)]
+    best = json.loads(run("recommend", *given, "--json"))["rows"][0]
+    text, found = both("why", *given)
+    assert (found["item"], found["rank"]) == (best["item"], 1)
+    assert sum(found["parts"].values()) == pytest.approx(found["score"], rel=1e-5) == pytest.approx(best["score"])
+    assert sum(abs(row["share"]) for row in found["rows"]) == pytest.approx(1, abs=1e-5)
+    assert "score = text " in text and "Most alike by text: " in text and "leave-one-out" in text
+    other = json.loads(run("why", *given, "--item", found["rows"][0]["item"], "--json"))
+    assert "in the user's history" in other["notes"][0]
+
+
+def test_compare_tells_differences_with_their_errors(target):
+    text, found = both("compare", target[0], target[0])
+    assert [row["metric"] for row in found["rows"]] == ["recall@10", "ndcg@10", "recall@50", "ndcg@50"]
+    assert {row["difference"] for row in found["rows"]} == {0} and "two standard errors" in text
+
+
 @pytest.mark.slow
 def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed, monkeypatch):
     text = run("audit", "--only", "arithmetic,dual-channel", "--out", tmp_path / "a.json")
