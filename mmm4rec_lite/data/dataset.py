@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mmm4rec_lite.data.pictures import picture_path
 from mmm4rec_lite.data.schema import check_tables, read_table
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Bool, Tensor
@@ -100,7 +101,7 @@ class Dataset:
             (new / "dataset.json").write_text(about + "\n", encoding="utf-8")
             for image in self.items["image"].dropna().unique():
                 (new / image).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile((folder if image in kept else self.folder) / image, new / image)
+                shutil.copyfile(picture_path(image, folder if image in kept else self.folder), new / image)
             if folder.exists():
                 os.rename(folder, old)
             try:

@@ -4,7 +4,6 @@ A folder has URLs in ``image_urls.parquet`` (item, url), fetched pictures in ``i
 in ``image_report.jsonl``, a line as soon as it is known, so that a kill loses nothing.
 """
 
-import io
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,6 +17,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmm4rec_lite.data.dataset import Dataset, load_dataset
+from mmm4rec_lite.data.pictures import FORMATS, picture_format
 from mmm4rec_lite.data.schema import read_table
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import refuse
@@ -26,14 +26,12 @@ from mmm4rec_lite.utils.optional import extra
 
 with extra("data"):
     import urllib3
-    from PIL import Image
     from urllib3 import exceptions as faults
 
 URLS, REPORT, IMAGES = "image_urls.parquet", "image_report.jsonl", "images"
 COLUMNS = ["item", "url", "status", "tries", "file"]
 PASSING = ("busy", "timeout", "connection")  # another call asks again for these; for the others only if told to
-FORMATS = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp"}
-PIXELS = 50_000_000  # a small file can unfold to more
+SERVED = "JPEG", "PNG", "GIF", "WEBP"  # formats of shops' servers
 REDIRECTS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 
 
@@ -83,9 +81,9 @@ def download(
 
     def work(item, url):
         status, tries, content = _fetch(pool, url, policy, attempts, slowest, largest)
-        suffix, name, file = _suffix(content), quote(item, safe=""), None
-        if suffix:
-            file = f"{IMAGES}/{name if len(name) <= 150 else digest(item)}{suffix}"
+        kind, name, file = picture_format(content) if content else None, quote(item, safe=""), None
+        if kind in SERVED:
+            file = f"{IMAGES}/{name if len(name) <= 150 else digest(item)}{FORMATS[kind][0]}"
             with atomic(folder / file) as temporary:
                 temporary.write_bytes(content)
         return dict(zip(COLUMNS, (item, url, "bad" if status == "ok" and not file else status, tries, file)))
@@ -182,14 +180,3 @@ def _answer(response, deadline, largest):
         if len(content) > largest or time.monotonic() > deadline:
             return "large" if len(content) > largest else "timeout", None
     return "ok", bytes(content)
-
-
-def _suffix(content):
-    """The file name's suffix for the bytes of a picture that can be decoded from end to end; None for any other."""
-    with suppress(Exception):  # decoders of broken files raise anything
-        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:
-            picture.verify()
-        with Image.open(io.BytesIO(content), formats=list(FORMATS)) as picture:  # verify leaves it unusable
-            if picture.width * picture.height <= PIXELS:
-                picture.load()  # notices what is cut off, where verify does not
-                return FORMATS[picture.format]

@@ -1,6 +1,5 @@
 """The two tables of a dataset: their columns and types, and everything that can be wrong with them."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from pandas.api.types import is_integer_dtype, is_string_dtype
 
+from mmm4rec_lite.data.pictures import misplaced
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 INTERACTIONS = ["user", "item", "timestamp"]
@@ -56,11 +56,11 @@ def check_tables(
     if (lost := ~interactions["item"].isin(items["item"])).any():
         fault = f"{lost.sum()} interactions with unknown items, such as '{interactions['item'][lost].iloc[0]}'"
         raise InputError(f"{rows_at}: {fault}; add these to the items or drop the interactions")
-    for image in items["image"].dropna():
-        if folder is None or os.path.isabs(image) or ".." in Path(image).parts:
-            raise InputError(f"{items_at}: image '{image}' must be a path below the dataset's folder")
-        if not (folder / image).is_file():
-            raise InputError(f"{items_at}: image '{image}' is not in {folder}; put it there or set it to null")
+    images = items["image"].dropna()
+    fault_of = misplaced(folder) if folder else lambda _: "must be a path below the dataset's folder"
+    for image in images:
+        if fault := fault_of(image):
+            raise InputError(f"{items_at}: image '{image[:200]}' {fault}; put it there or set it to null")
     return interactions, items
 
 

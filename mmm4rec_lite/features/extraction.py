@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from tqdm.auto import tqdm
 
+from mmm4rec_lite.data.pictures import PictureError, open_picture, picture_path
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
@@ -125,13 +126,15 @@ def _items(dataset, bad_images, progress):
     items, table = [], dataset.items[["item", "text", "image"]]
     look = dict(desc=f"{dataset.name}, reading", unit="item", leave=False, delay=2, disable=not progress)
     for item, text, image in tqdm(table.itertuples(index=False), total=len(table), **look):
-        file, fault = Path(dataset.folder, image) if isinstance(image, str) else None, ""
+        file, seen, fault = None, None, ""
         try:
-            seen = digest(file.read_bytes()) if file else None
-        except OSError as error:
+            if isinstance(image, str):
+                file = picture_path(image, dataset.folder)
+                seen = digest(file.read_bytes())
+        except (OSError, PictureError) as error:
             if bad_images == "error":
-                raise _unreadable(file, item, error) from error
-            file, seen, fault = None, None, first_line(error)
+                raise _unreadable(image, item, error) from error
+            file, fault = None, _fault(error)
         items.append(_Item(item, text, file, digest([item, text, seen]), fault))
     refuse(not items, f"dataset {dataset.name!r} has no items: there is nothing to encode")
     return items
@@ -139,8 +142,6 @@ def _items(dataset, bad_images, progress):
 
 def _encode(items, encoder, about, key, batch_size, bad_images):
     """The Features of some items; rows without a picture are zeros."""
-    with extra("encoders"):
-        from PIL import Image
     rows, bad = [], {item.id: item.fault for item in items if item.fault}
 
     def pictures():
@@ -148,12 +149,11 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
             if item.image is None:
                 continue
             try:
-                with Image.open(item.image) as file:
-                    picture = file.convert("RGB")
-            except Exception as error:  # decoders of broken files raise anything; Pillow's size limit raises here too
+                picture = open_picture(item.image)
+            except PictureError as error:
                 if bad_images == "error":
                     raise _unreadable(item.image, item.id, error) from error
-                bad[item.id] = first_line(error)
+                bad[item.id] = _fault(error)
             else:
                 rows.append(row)
                 yield picture
@@ -167,4 +167,8 @@ def _encode(items, encoder, about, key, batch_size, bad_images):
 
 def _unreadable(file, item, error):
     advice = "replace it, set the item's image to null, or take bad images as missing (--bad-images missing)"
-    return InputError(f"{file}: the picture of item {item!r} cannot be read ({first_line(error)}); {advice}")
+    return InputError(f"{file}: the picture of item {item!r} cannot be read ({_fault(error)}); {advice}")
+
+
+def _fault(error):
+    return error.fault if isinstance(error, PictureError) else first_line(error)

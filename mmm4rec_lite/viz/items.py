@@ -1,5 +1,6 @@
 """Figures of items: strips, sheets and neighbours, with pictures where there are any."""
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
@@ -7,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 
+from mmm4rec_lite.data.pictures import open_picture
+from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, gridless, grouped_bars, legend_beside, panel, span
 
@@ -21,12 +24,14 @@ CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every ite
 
 
 def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.Image | None:
-    """The picture ``image`` below ``folder``, None where that is no path; ``edge``: padded to a square (pixels)."""
+    """`open_picture`, or None: without a word where ``image`` is no path, with a warning where it cannot be read."""
     if not isinstance(image, str):
         return None
-    with Image.open(Path(folder or ".", image)) as file:
-        picture = file.convert("RGB")
-    return picture if edge is None else ImageOps.pad(picture, (edge, edge), color="white")
+    try:
+        return open_picture(image, folder, edge)
+    except InputError as error:
+        warnings.warn(str(error), stacklevel=2)
+        return None
 
 
 def _tile(axis, item, folder, marked=False, below="", interpolation=None):

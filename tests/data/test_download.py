@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from mmm4rec_lite import InputError
 from mmm4rec_lite.data import Dataset, load_dataset
-from mmm4rec_lite.data.download import PIXELS, REPORT, download, fetch_images, read_urls, save_with_urls
+from mmm4rec_lite.data.download import REPORT, download, fetch_images, read_urls, save_with_urls
+from mmm4rec_lite.data.pictures import PIXELS
 from mmm4rec_lite.study.cli.commands import app
 
 QUICK = {"progress": False, "pause": 0.01, "timeout": 0.5, "slowest": 0.8, "attempts": 3, "largest": 100_000}

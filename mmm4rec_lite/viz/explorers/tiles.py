@@ -43,10 +43,7 @@ def pictures(dataset: Dataset) -> Picture:
 
     @lru_cache(maxsize=4000)
     def picture(item, edge):
-        try:
-            return load_picture(dataset.folder, paths.get(item), edge)
-        except OSError:
-            return None  # a card with the title, as for items without one
+        return load_picture(dataset.folder, paths.get(item), edge)
 
     return picture
 
