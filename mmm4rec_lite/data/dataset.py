@@ -13,8 +13,7 @@
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
@@ -27,6 +26,8 @@ import torch
 from mmm4rec_lite.data.pictures import picture_path
 from mmm4rec_lite.data.schema import check_tables, read_table
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.files import atomic_folder, lock, sweep
+from mmm4rec_lite.utils.tensorfile import parse
 from mmm4rec_lite.utils.typing import Bool, Tensor
 
 
@@ -86,15 +87,17 @@ class Dataset:
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
         return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
 
-    def save(self, folder: Path | str, kept: Collection[str] = ()) -> None:
-        """Write or replace a dataset folder, whole or not at all; images ``kept`` come from the older one there."""
+    def save(
+        self, folder: Path | str, kept: Collection[str] = (), beside: Callable[[Path], None] = lambda folder: None
+    ) -> None:
+        """Write or replace a dataset folder, whole or not at all; images ``kept`` come from the older one there.
+
+        ``beside``: called with the new folder before it takes its place, to write further files.
+        """
         folder = Path(folder).absolute()
         if folder.exists() and not (folder / "dataset.json").is_file() and (folder.is_file() or os.listdir(folder)):
             raise InputError(f"{folder} exists and is not a dataset folder; choose another place to save to")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as work:
-            new, old = Path(work, "new"), Path(work, "old")
-            new.mkdir()
+        with lock(folder, "writing"), atomic_folder(folder) as new:
             self.interactions.to_parquet(new / "interactions.parquet", index=False)
             self.items.to_parquet(new / "items.parquet", index=False)
             about = json.dumps({"name": self.name, "info": self.info}, indent=2)
@@ -102,14 +105,7 @@ class Dataset:
             for image in self.items["image"].dropna().unique():
                 (new / image).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(picture_path(image, folder if image in kept else self.folder), new / image)
-            if folder.exists():
-                os.rename(folder, old)
-            try:
-                os.rename(new, folder)
-            except OSError:
-                if old.exists():
-                    os.rename(old, folder)
-                raise
+            beside(new)
 
 
 def load_dataset(folder: Path | str) -> Dataset:
@@ -125,12 +121,14 @@ def load_dataset(folder: Path | str) -> Dataset:
     Dataset toy: 80 users, 60 items, 1035 interactions
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        sweep(folder.parent)  # puts back what a killed call had taken away
     refuse(not folder.is_dir(), f"{folder}: no such dataset folder")
     for file in ("dataset.json", "interactions.parquet", "items.parquet"):
         if not (folder / file).is_file():
             raise InputError(f"{folder}: {file} is missing; mmm4rec_lite.data.dataset tells what belongs there")
     try:
-        about = {"info": {}, **json.loads((folder / "dataset.json").read_text(encoding="utf-8"))}
+        about = {"info": {}, **parse((folder / "dataset.json").read_text(encoding="utf-8"))}
         if not (isinstance(about["name"], str) and isinstance(about["info"], dict)):
             raise TypeError
     except (ValueError, KeyError, TypeError):

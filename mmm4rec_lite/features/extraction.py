@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from mmm4rec_lite.data.pictures import PictureError, open_picture, picture_path
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
+from mmm4rec_lite.utils.files import lock
 from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
@@ -77,35 +78,44 @@ def extract(
         fabric = Fabric(accelerator="cpu", devices=1)
     first = fabric.global_rank == 0
     progress = progress and first
-    before = load_features(path) if path.exists() else None
+    _kept(path)
     items = _items(dataset, bad_images, progress)
     key_of = lambda chosen: digest([[encoder.fingerprint, missing, bad_images], [item.digest for item in chosen]])
     source = key_of(items)
-    if before is not None and before.source == source:
+    if before := _kept(path, source):
         return before
 
     folder = path.with_name(f"{path.name}.parts")
     chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
     parts = [(chunk, folder / f"{key_of(chunk)}.safetensors") for chunk in chunks]
     mine = parts[fabric.global_rank :: fabric.world_size]
-    count, name = sum(len(chunk) for chunk, _ in mine), f"{dataset.name}, {encoder.name}"
-    with tqdm(total=count, desc=name, unit="item", disable=not progress) as bar:
-        for chunk, file in mine:
-            finished = False
-            with suppress(InputError):  # absent, or damaged by whatever ended an earlier call
-                finished = load_features(file).source == file.stem
-            if not finished:
-                _encode(chunk, encoder, about, file.stem, batch_size, bad_images).save(file)
-            bar.update(len(chunk))
-    fabric.barrier()
-    if first:
-        _merge(items, [load_features(file) for _, file in parts], encoder, about, source).save(path)
-        shutil.rmtree(folder, ignore_errors=True)
-    fabric.barrier()
+    with lock(path, "extracting features") if fabric.world_size == 1 else nullcontext():
+        if before := _kept(path, source):
+            return before
+        count, name = sum(len(chunk) for chunk, _ in mine), f"{dataset.name}, {encoder.name}"
+        with tqdm(total=count, desc=name, unit="item", disable=not progress) as bar:
+            for chunk, file in mine:
+                finished = False
+                with suppress(InputError):  # absent, or damaged by whatever ended an earlier call
+                    finished = load_features(file).source == file.stem
+                if not finished:
+                    _encode(chunk, encoder, about, file.stem, batch_size, bad_images).save(file)
+                bar.update(len(chunk))
+        fabric.barrier()
+        if first:
+            _merge(items, [load_features(file) for _, file in parts], encoder, about, source).save(path)
+            shutil.rmtree(folder, ignore_errors=True)
+        fabric.barrier()
     features = load_features(path)
     if features.bad_images and progress:
         tqdm.write(f"{dataset.name}: {features.bad_images_line()}", file=sys.stderr)
     return features
+
+
+def _kept(path, source=None):
+    """The features of ``source`` that are there already."""
+    before = load_features(path) if path.exists() else None
+    return before if before is not None and before.source == source else None
 
 
 def _merge(items, parts, encoder, about, source):

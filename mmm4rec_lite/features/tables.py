@@ -67,7 +67,8 @@ class FeatureTable:
 
 def load_table(path: Path | str) -> FeatureTable:
     """Read a `FeatureTable` file; InputError if it is not there, is none, or is damaged."""
-    return FeatureTable(**load_rows(path, "feature table", "make it with the command `features-table`"))
+    known = {"vectors": (torch.float32, 2), "name": str, "source": str, "dropped": int}
+    return FeatureTable(**load_rows(path, "feature table", "make it with the command `features-table`", known))
 
 
 def read_table(

@@ -16,6 +16,7 @@ from torch import nn
 from mmm4rec_lite.models.fast import by_length
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.tensorfile import finite
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 M = TypeVar("M", bound=nn.Module)
@@ -68,6 +69,15 @@ class Catalogue:
     has_image: Bool[Tensor, " K"]
     augmented_text: Float[Tensor, "K T"] | None = None  # of texts that lost some words, for two pre-trainings
     categories: Bool[Tensor, "K C"] | None = None  # which items have which categories, where any are known
+
+    def __post_init__(self):
+        tables = {name: table for name, table in vars(self).items() if table is not None}
+        counts = {name: len(table) for name, table in tables.items()}
+        refuse(
+            len(set(counts.values())) > 1, f"features: a row per item, and row 0, in every table; these have {counts}"
+        )
+        for name, table in tables.items():
+            refuse(not finite(table), f"features: {name} holds numbers that are not finite; extract the features again")
 
     def __len__(self) -> int:
         return len(self.text)

@@ -1,5 +1,6 @@
 """Tensor files: what was saved comes back; cut, changed and foreign files are refused and never unpickled."""
 
+import json
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from safetensors.torch import save_file
 
 from mmm4rec_lite.utils import tensorfile
 from mmm4rec_lite.utils.errors import InputError
-from mmm4rec_lite.utils.tensorfile import load_tensors, pack, save_tensors, unpack
+from mmm4rec_lite.utils.tensorfile import TEXTS, load_tensors, pack, save_tensors, unpack
 from tests.support.mapping import is_mapped
 
 
@@ -106,3 +107,90 @@ def test_checksums_do_not_depend_on_the_pieces_that_are_read(file, monkeypatch, 
 def test_json_values_as_tensors():
     for value in (["a", "é", ""], [], {"n": None}):
         assert unpack(pack(value)) == value
+
+
+# --- what strangers write ---
+
+
+def crafted(path, tensors, **notes):
+    """A file whose checksum is right."""
+    notes = {"kind": "thing", **notes}
+    checksum = tensorfile._checksum(tensors, notes, (tensorfile.raw(tensors[name]) for name in sorted(tensors)))
+    save_file(tensors, path, {"mmm4rec_lite": json.dumps(notes | {"checksum": checksum})})
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_numbers_that_are_not_finite_are_neither_saved_nor_read(tmp_path, value, dtype):
+    x = torch.ones(5, 3, dtype=dtype)
+    x[3, 1] = value
+    with pytest.raises(InputError, match="t: x holds numbers that are not finite, so nothing is saved there"):
+        save_tensors(tmp_path / "t", "thing", {"x": x})
+    assert list(tmp_path.iterdir()) == []
+    crafted(tmp_path / "t", {"x": x})
+    refused(tmp_path / "t", "t: x is not finite")
+    crafted(tmp_path / "t", {"x": x, "names": pack(list("abcde"))})
+    with pytest.raises(InputError, match="t: the x of item 'd' is not finite; again"):
+        load_tensors(tmp_path / "t", "thing", "again", {"names": TEXTS})
+
+
+FORM = {"x": (torch.float32, 1), "names": TEXTS, "size": int}
+RIGHT = dict(tensors={"x": torch.ones(2), "names": pack(["a", "b"])}, size=1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tensors": {"names": pack(["a"])}},
+        {"tensors": {"x": torch.ones(2, 2), "names": pack(["a"])}},
+        {"tensors": {"x": torch.ones(2).double(), "names": pack(["a"])}},
+        {"tensors": {"x": torch.ones(2)}},
+        {"tensors": {"x": torch.ones(2), "names": pack({"a": 1})}},
+        {"tensors": {"x": torch.ones(2), "names": pack(["a", 1])}},
+        {"tensors": {"x": torch.ones(2), "names": torch.frombuffer(bytearray(b"[" * 100_000), dtype=torch.uint8)}},
+        {"tensors": {"x": torch.ones(2), "names": torch.frombuffer(bytearray(b"\xff["), dtype=torch.uint8)}},
+        {"tensors": {"x": torch.ones(2), "names": torch.ones(2)}},
+        {"size": "1"},
+        {"size": None},
+    ],
+    ids=range(11),
+)
+def test_what_is_missing_or_of_another_form_is_told(tmp_path, wrong):
+    given = {**RIGHT, **wrong}
+    crafted(tmp_path / "f", given.pop("tensors"), **given)
+    with pytest.raises(InputError, match=r"f is no thing file of this library \((x|names|size) is missing or of"):
+        load_tensors(tmp_path / "f", "thing", "again", FORM)
+    crafted(tmp_path / "f", RIGHT["tensors"], size=1)
+    assert load_tensors(tmp_path / "f", "thing", "again", FORM)[1]["names"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "notes", ["[" * 100_000, '{"kind": "thing", "x": NaN}', '{"kind": "thing", "x": 1' + 5000 * "0"]
+)
+def test_hostile_notes_are_refused(tmp_path, notes):
+    save_file({"x": torch.zeros(2)}, tmp_path / "f", {"mmm4rec_lite": notes})
+    refused(tmp_path / "f")
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"x": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 8]}},
+        {"x": {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4 * 10**12]}},
+        {"x": {"dtype": "F32", "shape": [2**62, 4], "data_offsets": [0, 8]}},
+        {
+            "x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+            "y": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        },
+        {"x": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}},
+        {"x": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}},
+        {"x": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}},
+    ],
+    ids=range(7),
+)
+def test_headers_that_claim_what_is_not_there_are_refused_before_anything_is_allocated(tmp_path, about):
+    header = json.dumps(about | {"__metadata__": {"mmm4rec_lite": '{"kind": "thing"}'}}).encode()
+    (tmp_path / "f").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    refused(tmp_path / "f")
+    (tmp_path / "f").write_bytes((2**63).to_bytes(8, "little") + header)
+    refused(tmp_path / "f")
