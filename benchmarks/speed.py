@@ -26,7 +26,7 @@ import mmm4rec_lite as m4r
 from mmm4rec_lite.data.batches import batch, epoch
 from mmm4rec_lite.evaluation import rank_model
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.models import base, fast, unisrec
+from mmm4rec_lite.models import fast
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.runs import fit_gaps
@@ -50,15 +50,10 @@ def drawn_task(folder):
     return m4r.Task(dataset, features[0], augmented_text=features[1])
 
 
-def whole(users, batch):
-    """In the place of ``fast.by_length``: the batch as it is."""
-    return users(batch)
-
-
 def measure(folder, name, plain):
     """A line of the page."""
     if plain:
-        base.by_length = unisrec.by_length = fast.by_length = whole
+        fast.parts = lambda lengths, window: [(slice(None), window)]
         MMM4Rec.users = MMM4Rec.plain_users
     task, spec = drawn_task(folder), m4r.get_model(name)
     changes = {} if "time" in task.inputs or "time" not in spec.reads else dict(time=False)

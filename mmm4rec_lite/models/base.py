@@ -182,8 +182,9 @@ class NextItem(Recommender):
         self.config, self.items, self.encoder = config, items, encoder
 
     def users(self, batch: Batch) -> Users:
-        encode = lambda part: self.encoder(self.items(part.items), part)
-        return encode(batch) if getattr(self.encoder, "reads_padding", False) else by_length(encode, batch)
+        if getattr(self.encoder, "reads_padding", False) or batch.items.device.type != "cpu":
+            return self.encoder(self.items(batch.items), batch)
+        return by_length(self.items, self.encoder, batch)
 
     def states(self, batch: Batch) -> Float[Tensor, "B L d"]:
         return self.encoder.states(self.items(batch.items), batch)

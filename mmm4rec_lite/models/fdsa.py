@@ -12,7 +12,9 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, Users, init_bert, last_state
 from mmm4rec_lite.models.config import RecBoleConfig
+from mmm4rec_lite.models.fast import by_length
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, Transformer, TransformerBlock, causal, through
+from mmm4rec_lite.utils.typing import Float, Tensor
 
 
 class FDSA(NextItem):
@@ -30,7 +32,11 @@ class FDSA(NextItem):
         init_bert(self)
 
     def users(self, batch: Batch) -> Users:
-        streams = (self.encoder.blocks, self.items(batch.items)), (self.text_blocks, F.relu(self.texts(batch.items)))
+        both = lambda items: torch.cat([self.items(items), F.relu(self.texts(items))], -1)
+        return self.encoder.dropout(self.encoder.norm(self.join(by_length(both, self.encode, batch))))
+
+    def encode(self, both: Float[Tensor, "B L dd"], batch: Batch) -> Float[Tensor, "B dd"]:
+        """The last states of both stacks, of ids and of texts."""
+        streams = zip((self.encoder.blocks, self.text_blocks), both.chunk(2, -1))
         states = [through(blocks, self.encoder.start(x), causal(x)) for blocks, x in streams]
-        both = torch.cat([last_state(x, batch.lengths) for x in states], -1)
-        return self.encoder.dropout(self.encoder.norm(self.join(both)))
+        return torch.cat([last_state(x, batch.lengths) for x in states], -1)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig
-from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.fast import Dropout, in_parts
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, TransformerBlock, causal, through
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -122,7 +122,12 @@ class ThreeStreams(Recommender):
     def encode(self, x: Float[Tensor, "B L s d"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B s d"]:
         """Users of the last s streams."""
         encoders = self.encoders[-x.shape[2] :]
-        return torch.stack([encoder(one, lengths) for encoder, one in zip(encoders, x.unbind(2))], 1)
+
+        def users(rows, width):
+            streams = zip(encoders, x[rows, :width].unbind(2))
+            return torch.stack([encoder(one, lengths[rows]) for encoder, one in streams], 1)
+
+        return in_parts(users, lengths, x.shape[1])
 
     def users(self, batch: Batch) -> Users:
         return self.encode(self.mix(batch).x, batch.lengths).flatten(1)

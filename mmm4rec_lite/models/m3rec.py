@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Recommender, Users, init_bert, last_state
-from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.fast import Dropout, by_length
 from mmm4rec_lite.models.layers import FeatureAdapter, FeedForward, IdTable
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, MambaMixer
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
@@ -81,11 +81,14 @@ class M3Rec(Recommender):
         )
 
     def users(self, batch: Batch) -> Users:
-        known, where = batch.items.unique(return_inverse=True)  # each item through the adapters once
-        image, text = (F.embedding(where, adapter(known)) for adapter in (self.image, self.text))
+        three = lambda items: torch.cat([table(items) for table in (self.image, self.text, self.items)], dim=-1)
+        return by_length(three, self.encode, batch)
+
+    def encode(self, three: Float[Tensor, "B L ddd"], batch: Batch) -> Users:
+        """The last states of all streams."""
+        image, text, ids = three.chunk(3, dim=-1)
         states = [self.alpha * self.image_stream(image, self.mixers), self.beta * self.text_stream(text, self.mixers)]
-        states.append(self.id_stream(self.items(batch.items), self.mixers))
-        return last_state(torch.cat(states, dim=-1), batch.lengths)
+        return last_state(torch.cat([*states, self.id_stream(ids, self.mixers)], dim=-1), batch.lengths)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         return torch.cat([self.alpha * self.image(items), self.beta * self.text(items), self.items(items)], dim=-1)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.fast import Dropout, in_parts
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, k_means
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import refuse
@@ -81,10 +81,8 @@ class MISSRec(Recommender):
         sizes = d, config.n_heads, config.n_layers // 2, config.n_layers // 2, config.d_ff, config.dropout
         self.transformer = nn.Transformer(*sizes, "gelu", layer_norm_eps=config.norm_eps, batch_first=True)
         self.transformer.encoder.use_nested_tensor = False  # a prototype of torch's, which warns
-        init_bert(
-            self
-        )  # attention's input maps keep torch's start, as released, and so do the adapters: with a bias of
-        # 0, the unit vector of an item without an image would be taken at 0, where its gradient is endless
+        init_bert(self)  # but attention's input maps, as released, and the adapters: with a bias of 0, the unit vector
+        # of an item without an image would be taken at 0, where its gradient is endless
         self.text = FeatureAdapter(catalogue.text, d)
         self.image = FeatureAdapter(catalogue.image * self.has_image.unsqueeze(1), d)
         count = math.ceil(config.clusters * (rows - 1 + int(self.has_image.sum())))
@@ -120,23 +118,32 @@ class MISSRec(Recommender):
         self, batch: Batch, augmented: Augmented = None, images: Int[Tensor, "B L"] | None = None
     ) -> tuple[Users, Float[Tensor, " B"]]:
         """Users u of length one, and the penalty R = |sum of the encoded interests|^2 / d; ``images``: other items'."""
-        padding = torch.arange(batch.items.shape[1], device=batch.items.device) >= batch.lengths.unsqueeze(1)
-        if augmented is None or not augmented.any():
+        L, all_padding = batch.items.shape[1], self.config.batch_penalty or images is not None  # which read padding
+        padding = torch.arange(L, device=batch.items.device) >= batch.lengths.unsqueeze(1)
+        if images is None and (augmented is None or not augmented.any()):
             known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
-            x = F.embedding(where, self.embed(known).sum(0))
+            vectors = self.embed(known).sum(0)
         else:
-            x = self.embed(batch.items, augmented).sum(0)
+            vectors = self.embed(batch.items, augmented).sum(0).flatten(0, 1)
+            where = torch.arange(len(vectors), device=vectors.device).view_as(batch.items)
         interests = self.interests[batch.items].masked_fill(padding.unsqueeze(-1), 0)
         if images is not None:
-            x, interests[..., 1] = x - self.image(batch.items) + self.image(images), self.interests[images, 1]
-        x = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
-        interests = distinct(interests.flatten(1), self.config.batch_penalty)
-        none = interests == 0
-        memory = self.transformer.encoder(self.centroids[interests], src_key_padding_mask=none)
-        states = self.transformer.decoder(x, memory, tgt_key_padding_mask=padding, memory_key_padding_mask=none)
-        real = (~none).to(memory).unsqueeze(-1)
-        pooled = (memory * (real.mean(1, keepdim=True) if self.config.batch_penalty else real)).sum(1)
-        return F.normalize(last_state(states, batch.lengths), dim=-1), pooled.square().mean(1)
+            vectors = vectors + (self.image(images) - self.image(batch.items)).flatten(0, 1)
+            interests[..., 1] = self.interests[images, 1]
+
+        def read(rows, width):
+            x = F.embedding(where[rows, :width], vectors)
+            x = self.dropout(self.norm(x + self.positions.weight[:width]))
+            own = distinct(interests[rows, :width].flatten(1), self.config.batch_penalty)
+            none = own == 0
+            memory = self.transformer.encoder(self.centroids[own], src_key_padding_mask=none)
+            masks = dict(tgt_key_padding_mask=padding[rows, :width], memory_key_padding_mask=none)
+            states = last_state(self.transformer.decoder(x, memory, **masks), batch.lengths[rows])
+            real = (~none).to(memory).unsqueeze(-1)
+            pooled = (memory * (real.mean(1, keepdim=True) if self.config.batch_penalty else real)).sum(1)
+            return F.normalize(states, dim=-1), pooled.square().mean(1)
+
+        return read(slice(None), L) if all_padding else in_parts(read, batch.lengths, L)
 
     def users(self, batch: Batch) -> Users:
         return self.encode(batch)[0]

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mmm4rec_lite.models import fast
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.fast import Dropout
 from mmm4rec_lite.models.layers import FeatureAdapter, TransformerBlock
 from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.utils.processes import gather
@@ -59,7 +59,7 @@ class MMSRec(Recommender):
         real = torch.arange(len(catalogue), device=catalogue.has_image.device) > 0
         self.register_buffer("present", torch.stack([catalogue.has_image & real, real], 1), persistent=False)
         self.mask, self.positions, self.types = nn.Embedding(1, d), nn.Embedding(config.max_len, d), nn.Embedding(2, d)
-        self.norm, self.dropout = nn.LayerNorm(d, eps), Dropout(config.token_dropout)
+        self.norm, self.dropout = nn.LayerNorm(d, eps), fast.Dropout(config.token_dropout)
         self.blocks = nn.ModuleList(TransformerBlock(config, inner_dropout=True) for _ in range(config.n_layers))
         self.last_norm = nn.LayerNorm(d, eps)
         self.heads = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.LayerNorm(d, eps)) for _ in range(2))
@@ -95,8 +95,12 @@ class MMSRec(Recommender):
 
     def users(self, batch: Batch) -> Users:
         """The states of the masks behind the histories, of length 1."""
-        ids, last = history(batch)
-        return F.normalize(last_state(self.encode(ids, last), batch.lengths + 1), dim=-1)
+
+        def users(rows, width):
+            part = batch.take(rows, width)
+            return last_state(self.encode(*history(part)), part.lengths + 1)
+
+        return F.normalize(fast.in_parts(users, batch.lengths, batch.items.shape[1]), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None, view: str = "both") -> Float[Tensor, "N d"]:
         """The states of items (no padding) in sequences of their own, at unit length; row 0 of all is zero."""
@@ -123,8 +127,13 @@ class MMSRec(Recommender):
         how = torch.rand(ids.shape, device=ids.device)
         shown = torch.where(asked & (how >= 0.8) & (how < 0.9), torch.randint_like(ids, 1, len(self.present)), ids)
         answers = torch.where(last, batch.targets.unsqueeze(1), ids)
-        states = self.encode(shown, last | (asked & (how < 0.8)))[asked | last]
-        return full_loss(self, F.normalize(states, dim=-1) / self.config.temperature, answers[asked | last])
+        masked, wanted = last | (asked & (how < 0.8)), asked | last
+        found = []
+        for part in fast.parts(batch.lengths + 1, ids.shape[1]):
+            seen, hidden, where, answer = (slots[part[0], : part[1]] for slots in (shown, masked, wanted, answers))
+            found.append((self.encode(seen, hidden)[where], answer[where]))
+        states, asked_for = map(torch.cat, zip(*found))
+        return full_loss(self, F.normalize(states, dim=-1) / self.config.temperature, asked_for)
 
     def contrastive(self, items: Int[Tensor, " n"]) -> Losses:
         """Four symmetric InfoNCE terms over different items, each a quarter of the loss.

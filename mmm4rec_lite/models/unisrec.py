@@ -6,7 +6,7 @@ drops the wrong items (``drops_before``, see ``base.drop_items``). Its fine-tuni
 the switch says; here ``frozen`` does, as the paper describes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -79,10 +79,7 @@ class UniSRec(Recommender):
     def users(self, batch: Batch, augmented: Bool[Tensor, "B L"] | None = None) -> Users:
         if augmented is not None and augmented.any():
             return F.normalize(self.encoder(self.embed(batch.items, augmented), batch), dim=-1)
-        distinct, where = batch.items.unique(return_inverse=True)  # each item through the adaptor once
-        vectors, placed = self.embed(distinct), replace(batch, items=where)
-        encode = lambda part: self.encoder(F.embedding(part.items, vectors), part)
-        return F.normalize(by_length(encode, placed), dim=-1)
+        return F.normalize(by_length(self.embed, self.encoder, batch), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n d"]:
         items = torch.arange(len(self.text), device=self.text.device) if items is None else items

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
+from mmm4rec_lite.models.fast import by_length
 from mmm4rec_lite.models.layers import Transformer, nearest
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import refuse
@@ -80,8 +81,8 @@ class VQRec(Recommender):
         return F.embedding_bag(codes, self.current() if table is None else table, mode="mean")
 
     def users(self, batch: Batch, table: Table | None = None) -> Users:
-        known, where = batch.items.unique(return_inverse=True)  # each item once
-        return F.normalize(self.encoder(F.embedding(where, self.embed(self.codes[known], table)), batch), dim=-1)
+        embed = lambda items: self.embed(self.codes[items], table)
+        return F.normalize(by_length(embed, self.encoder, batch), dim=-1)
 
     def candidates(self, items: Int[Tensor, " n"] | None = None, table: Table | None = None) -> Float[Tensor, "n d"]:
         codes = self.codes if items is None else self.codes[items]
