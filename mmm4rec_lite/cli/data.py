@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,30 +87,45 @@ def data_images(
 
 @data_app.command("import")
 def data_import(
-    interactions: Annotated[Path, typer.Argument(help="csv, tsv, jsonl (also .gz) or parquet: users, items, times.")],
+    interactions: Annotated[Path, typer.Argument(help="csv, jsonl, parquet..., or a folder: users, items, times.")],
     items: Annotated[Path, typer.Argument(help="The same for items: ids, titles, texts, domains, images.")],
     out: Out,
     images: Annotated[Path | None, typer.Option(help="Pictures: <item id>.jpg, .png...; or see --image.")] = None,
     k: Annotated[int, typer.Option(min=1, help="The k-core; 1 keeps everybody.")] = 5,
     user: Annotated[str | None, typer.Option(help="Column of users. (Usual names of all columns are known.)")] = None,
     item: Annotated[str | None, typer.Option(help="Column of items' ids, of either table or both.")] = None,
+    items_id: Annotated[str | None, typer.Option(help="Column of ids in the items' table, if not --item.")] = None,
     time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
-    time_format: Annotated[str | None, typer.Option(help="s, ms, us, ns, iso, or as '%d/%m/%Y %H:%M'.")] = None,
+    time_format: Annotated[
+        str | None, typer.Option(help="s, ms, us, ns, days, excel, iso or '%d/%m/%Y %H:%M'.")
+    ] = None,
+    years: Annotated[str | None, typer.Option(help="FROM-TO, of times; 1990 to next year by default.")] = None,
     order: Annotated[str | None, typer.Option(help="No times: a column with the order, or `file`: the lines'.")] = None,
     title: Annotated[str | None, typer.Option(help="Column of titles.")] = None,
     text: Annotated[str | None, typer.Option(help="Columns of the text, with commas between.")] = None,
     domain: Annotated[str | None, typer.Option(help="Column of domains; one domain without it.")] = None,
     category: Annotated[str | None, typer.Option(help="Column of categories, with | , ; or > between.")] = None,
     image: Annotated[str | None, typer.Option(help="Column of paths below --images, or beside the items.")] = None,
+    rating: Annotated[str | None, typer.Option(help="Column of ratings, for --min-rating.")] = None,
+    min_rating: Annotated[float | None, typer.Option(help="Drop interactions with a lower rating.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text that is not UTF-8: latin-1, cp1252...")] = None,
+    quotes: Annotated[str | None, typer.Option(help="none: belong to the text; csv: hold a value together.")] = None,
+    missing: Annotated[str, typer.Option(help="Words that stand for nothing, commas between: NULL,NA.")] = "",
     as_json: Json = False,
 ) -> None:
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
     from mmm4rec_lite.data.tabular import report
 
+    refuse(quotes not in (None, "none", "csv"), f"--quotes {quotes} is not known; take none or csv")
     columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain)
-    columns |= dict(category=category, image=image)
-    dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, time_format=time_format, **columns)
+    columns |= dict(category=category, image=image, items_id=items_id, rating=rating)
+    form = dict(time_format=time_format, years=years, min_rating=min_rating, encoding=encoding, missing=names(missing))
+    form |= dict(quotes=None if quotes is None else quotes == "csv")
+    with warnings.catch_warnings(action="ignore"):  # the report has them
+        dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, **columns, **form)
     dataset.save(out)
+    if warning := dataset.info["import"]["interactions"]["notes"].get("warning"):
+        print(f"warning: {warning}", file=sys.stderr)
     if not as_json:
         print(*report(dataset), "", sep="\n")
     show(m4r.data.dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})

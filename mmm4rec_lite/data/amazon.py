@@ -7,7 +7,6 @@ pass by line by line, JSON or Python literals. The order of work is the public c
 import ast
 import difflib
 import gzip
-import html
 import itertools
 import json
 import re
@@ -24,6 +23,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.dataset import Dataset, in_core, union
+from mmm4rec_lite.data.markup import LONGEST_TEXT, clean
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -31,7 +31,6 @@ from mmm4rec_lite.utils.optional import extra
 
 with extra("data"):
     import polars as pl
-    from bs4 import BeautifulSoup
 
 _NAMES = """
 Food=Grocery_and_Gourmet_Food CDs=CDs_and_Vinyl Kindle=Kindle_Store Movies=Movies_and_TV Home=Home_and_Kitchen
@@ -54,7 +53,6 @@ KEYS = {"categories": ("category", "categories"), "features": ("feature",), "mai
 IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
 ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
 LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
-LONGEST_TEXT = 2_000  # characters; UniSRec's preparing empties texts of this length, here they are cut
 
 
 def amazon(
@@ -279,14 +277,6 @@ def field_parts(data: Mapping[Any, Any], field: str) -> list[str]:
     if field == "brand":  # some are the page's own line, "by", a break, the brand
         parts = (re.sub(r"^\s*by\s*\n", "", part) for part in parts)
     return [part for part in dict.fromkeys(map(clean, parts)) if part]
-
-
-def clean(text: str) -> str:
-    """Plain text: entities resolved, tags and scripts left out, white space single, at most 2,000 characters."""
-    text = html.unescape(text[:20_000])
-    if re.search(r"</?[a-zA-Z][^<>]*>", text):  # not for "<5 mm" or "a < b"
-        text = BeautifulSoup(text, "html.parser").get_text(" ")
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:LONGEST_TEXT]
 
 
 def image_url(data: Mapping[Any, Any]) -> str:

@@ -15,12 +15,31 @@ NAMES = {
     "trackid songid videoid newsid contentid artikelnummer artikelid artikel",
     "time": "timestamp unixreviewtime unixtime time datetime ts eventtime createdat purchasedat orderedat "
     "purchasetime ordertime created date purchasedate orderdate eventdate day zeitstempel bestelldatum datum",
-    "title": "title name itemname productname producttitle bezeichnung",
-    "category": "categories category genres genre tags kategorie warengruppe",
+    "title": "title name itemname productname itemtitle producttitle movietitle booktitle articletitle trackname "
+    "songtitle bezeichnung",
+    "category": "categories category genres genre tags class kategorie warengruppe",
     "brand": "brand manufacturer marke",
     "description": "description beschreibung",
-    "image": "image imagepath imagefile picture photo",
+    "image": "image images imagepath imagefile picture pictures photo",
+    "rating": "rating overall score stars bewertung",
 }
+OTHERS = {"id", "text", "domain", "price", "position"}  # that show a line to be one of names
+
+
+def plain(name: object) -> str:
+    """A column's name as `NAMES` has it."""
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+
+
+def is_usual(name: object) -> bool:
+    """Whether a value of a table's first line is the usual name of a column."""
+    return plain(name) in OTHERS.union(*map(str.split, NAMES.values()))
+
+
+def usual_columns(table: pd.DataFrame, what: str, more: Sequence[str] = ()) -> list[str]:
+    """The columns with a usual name (`NAMES`, then ``more``) for ``what``, the commonest name first."""
+    names = {plain(column): column for column in reversed(table.columns)}
+    return [names[name] for name in (*NAMES.get(what, what).split(), *more) if name in names]
 
 
 def find_column(
@@ -30,9 +49,7 @@ def find_column(
     name (`NAMES`, or in ``more``); where none is recognised None, or an InputError if there ``must`` be one."""
     if wanted is not None and wanted not in table:
         raise InputError(f"{where} has no column {wanted!r} for the {what}; it has: {list_columns(table)}")
-    names = {re.sub(r"[^a-z0-9]", "", str(column).lower()): column for column in reversed(table.columns)}
-    usual = *NAMES.get(what, what).split(), *more
-    found = wanted if wanted is not None else next((names[name] for name in usual if name in names), None)
+    found = wanted if wanted is not None else next(iter(usual_columns(table, what, more)), None)
     if found is None and must:
         raise InputError(f"{where}: no {what} column was recognised among: {list_columns(table)}; say --{what} COLUMN")
     return found

@@ -80,12 +80,15 @@ class Dataset:
         """The names of the domains, sorted."""
         return sorted(self.items["domain"].unique())
 
-    def select(self, domain: str, k: int = 5) -> "Dataset":
-        """The items of one domain and their interactions, k-cored again; named ``<name>-<domain>``."""
+    def select(self, domain: str, k: int | None = None) -> "Dataset":
+        """The items of one domain and their interactions, k-cored again as the whole was; named ``<name>-<domain>``."""
         refuse(domain not in self.domains, f"{self.name} has no domain '{domain}'; it has: {', '.join(self.domains)}")
         items = self.items[self.items["domain"] == domain]
         rows = self.interactions[self.interactions["item"].isin(items["item"])]
-        return k_core(replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items), k)
+        part = replace(self, name=f"{self.name}-{domain}", interactions=rows, items=items)
+        cores = [about.get("core", 5) for about in self.info.get("parts", {"": self.info}).values()]
+        k = min(cores) if k is None else k
+        return k_core(part, k) if k > 1 or rows.empty else part
 
     def save(
         self, folder: Path | str, kept: Collection[str] = (), beside: Callable[[Path], None] = lambda folder: None

@@ -1,23 +1,28 @@
 """Your own interactions and items, from tables as shops and logs have them, as a dataset."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from mmm4rec_lite.data.columns import find_column, list_columns
+from mmm4rec_lite.data.columns import find_column, list_columns, usual_columns
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.data.reading import as_text, read_any, read_times
-from mmm4rec_lite.data.schema import LATEST
+from mmm4rec_lite.data.ids import ENOUGH, Pair, join, spelled
+from mmm4rec_lite.data.item_pictures import find_pictures
+from mmm4rec_lite.data.markup import ENTITY, TAG, clean
+from mmm4rec_lite.data.reading import as_text, read_any
+from mmm4rec_lite.data.times import plausible_years, read_times, within
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 ORDER_ONLY = "order only"
 HINTS = {"text": "--title COLUMN or --text COLUMN,COLUMN"}  # where more is to be said than --<what> COLUMN
 HINTS["time"] = "--time COLUMN; without times: --order COLUMN, or --order file for the order of the lines"
 LONGEST = 10_000  # characters kept of a title or text: more than any encoder reads
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+MISSING = ["null", "none", "nan", "n/a", "na", "nil", "undefined"]  # words that may stand for nothing
+MOVIELENS = {"interactions": ["user", "item", "rating", "timestamp"], "items": ["item", "title", "genres"]}
 
 
 def import_tables(
@@ -37,20 +42,32 @@ def import_tables(
     domain: str | None = None,
     category: str | None = None,
     image: str | None = None,
+    items_id: str | None = None,
+    years: str | None = None,
+    min_rating: float | None = None,
+    rating: str | None = None,
+    encoding: str | None = None,
+    quotes: bool | None = None,
+    missing: Sequence[str] = (),
 ) -> Dataset:
     """A `Dataset` from two tables, with a report in its ``info["import"]``; InputError says what to name or mend.
 
     Parameters
     ----------
-    interactions, items : paths (csv, tsv, txt, jsonl, these also with .gz, or parquet), or frames
+    interactions, items : paths (files or folders of parts, of the kinds that `reading` knows), or frames
     images : folder of pictures: named ``<item id>.<jpg, png, webp...>``, or as the image column says
     name : of the dataset; also the domain where there is no domain column
     k : the k-core; 1 keeps every user and item, also items that nobody took
-    user, item, time, title, domain, category, image : column names; None finds the usual ones (`columns.NAMES`);
-        several categories have "|", ",", ";" or ">" between; images are relative to ``images``, or to the items' table
+    user, item, time, title, domain, category, image, rating : column names, or numbers from 1 where the first line
+        names none; None finds the usual ones (`columns.NAMES`), of ids the pair that joins best; several categories
+        have "|", ",", ";" or ">" between; images are relative to ``images``, or to the items' table
+    items_id : the column of ids in the items' table where it is not ``item``
     text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
     order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines
-    time_format : as in `reading.read_times`; None finds it out
+    time_format : as in `times.read_times`; None finds it out
+    years : "FROM-TO": times of others are dropped; None: 1990 to next year
+    min_rating : interactions with a lower rating, or none, are dropped
+    encoding, quotes, missing : of text files, as `reading.read_any` has them
 
     Examples
     --------
@@ -59,21 +76,28 @@ def import_tables(
     Dataset imported: 1 users, 2 items, 2 interactions
     """
     refuse(time and order, "both a time and an order column: take one; the order is for data without times")
-    log, goods = _Table(interactions, "interactions"), _Table(items, "items")
+    form, span = dict(encoding=encoding, quotes=quotes, missing=missing), plausible_years(years)
+    log = _Table(interactions, "interactions", form, user, item, time, order, rating)
+    goods = _Table(items, "items", form, items_id or item, title, domain, category, image)
     if item is not None and not (item in log.rows or item in goods.rows):
         there = f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
         raise InputError(f"neither {log.name} nor {goods.name} has a column {item!r} for the item; they have: {there}")
     clock = {"time": time} if order is None else {} if order == "file" else {"order": order}
     log.find(user=user, item=item if item in log.rows else None, **clock)
-    goods.find(more=("id",), item=item if item in goods.rows else None)
+    goods.find(more=("id",), item=items_id or (item if item in goods.rows else None))
     goods.find(title=title)
     goods.columns["text"] = _texts(goods, text)
     if faults := log.lacks(*log.columns) + goods.lacks("item", "text"):
         raise InputError("; ".join(faults))
+    if min_rating is not None:
+        log.columns["rating"] = find_column(log.rows, "rating", rating, log.name)
     goods.find(domain=domain, category=category, image=image)
-    shelf = _shelf(goods, name)
-    shelf["image"], folder = _pictures(goods, shelf["item"], images)
-    rows, times = _clean(log, shelf["item"], time_format)
+    pair = _join(log, goods, item, items_id)
+    shelf = _shelf(goods, pair.known, name)
+    cells = goods.rows.loc[shelf.index, goods.columns["image"]].dropna() if goods.columns["image"] else pd.Series()
+    shelf["image"], folder, seen = find_pictures(goods.name, goods.folder, cells, shelf["item"], images)
+    goods.notes.update(seen)
+    rows, times = _clean(log, pair, time_format, span, min_rating)
     if rows.empty:
         gone = ", ".join(f"{reason}: {count}" for reason, count in log.dropped.items() if count)
         remedy = f"check the columns ({_pairs(log.columns)}) and the items' ids"
@@ -111,10 +135,17 @@ def report(dataset: Dataset) -> list[str]:
 class _Table:
     """A table, which column of it is what, and what was dropped of it, and why."""
 
-    def __init__(self, source, word):
+    def __init__(self, source, word, form, *wanted):
         path = Path(word if isinstance(source, pd.DataFrame) else source)
-        self.name, self.folder, self.rows = path.name, path.parent, read_any(source)
+        self.name, self.folder, self.rows = path.name, path.parent, read_any(source, **form)
         self.columns, self.dropped, self.notes = {}, {}, {}
+        numbers = [name for name in wanted if name and name.isdecimal() and name not in self.rows]
+        if numbers and self.rows.attrs.get("names") == "unsure":
+            self.rows = read_any(source, **form, named=False)
+        self.named, order = self.rows.attrs.get("names"), MOVIELENS[word]
+        if self.named == "none" and self.rows.attrs["movielens"] and len(order) == self.rows.shape[1]:
+            if not any(name in self.rows for name in wanted):
+                self.rows.columns, self.notes["columns, which have no names"] = order, "those of MovieLens' files"
 
     def find(self, more=(), **wanted):
         for what, column in wanted.items():
@@ -126,6 +157,10 @@ class _Table:
         lacking = " and no ".join(lost).replace("text", "title and no text")
         say = ", ".join(HINTS.get(what, f"--{what} COLUMN") for what in lost)
         there = list_columns(self.rows)
+        if self.named == "none":
+            there += f" (its first line names no columns: {', '.join(map(str, self.rows.iloc[0]))[:80]})"
+        if self.named == "unsure":
+            say += "; if its first line names no columns, say them as numbers from 1"
         return [f"{self.name}: no {lacking} column was recognised among: {there}; say {say}"] if lost else []
 
     def keep(self, frame, mask, reason):
@@ -134,8 +169,21 @@ class _Table:
         return frame[mask]
 
     def text(self, column, index):
-        """A column as text; missing where there is no such column."""
-        return as_text(self.rows.loc[index, column]) if column else pd.Series(np.nan, index, dtype=str)
+        """A column as plain text; missing where there is no such column."""
+        if not column:
+            return pd.Series(np.nan, index, dtype=str)
+        out = as_text(self.rows.loc[index, column])
+        if (odd := out.str.contains(f"{TAG}|{ENTITY}").fillna(False).astype(bool)).any():
+            out = out.mask(odd, out[odd].map(lambda text: clean(text, LONGEST) or None).astype(str).reindex(out.index))
+        return out
+
+    def suspect(self, what, values):
+        """Note the words that may stand for nothing."""
+        if (odd := values.str.lower().isin(MISSING)).any():
+            told = (
+                f"{', '.join(values[odd].unique()[:3])}: {int(odd.sum())} (--missing WORD,WORD takes them for nothing)"
+            )
+            self.notes[f"{what}s that may stand for none, kept"] = told
 
     def report(self, kept, k, **otherwise):
         if k > 1:
@@ -147,15 +195,59 @@ class _Table:
         return {**about, "not used": unused, "dropped": self.dropped, "notes": self.notes}
 
 
-def _clean(log, known, form):
+def _join(log, goods, item, items_id):
+    """The pair of columns whose ids match; told, with a warning where few do."""
+    left = [item] if item in log.rows else usual_columns(log.rows, "item")
+    right = usual_columns(goods.rows, "item", ("id",))
+    right = [items_id] if items_id else [item] if item in goods.rows else right
+    best, others = join(log.rows, goods.rows, left, right, (log.name, goods.name))
+    log.columns["item"], goods.columns["item"] = best.left, best.right
+    share = best.count / best.rows
+    log.notes["joined with an item"] = f"{best.count} of {best.rows} ({share:.1%})"
+    others = [str(other) for other in others if other.count]
+    log.notes["other columns that join"] = "; ".join(others)
+    known = best.known.reindex(best.at).set_axis(best.ids.index)
+    if (odd := known.notna() & (known != best.ids)).any():
+        example = f"{best.ids[odd].iloc[0]} is {known[odd].iloc[0]}"
+        log.notes["ids spelled otherwise than the items'"] = f"{int(odd.sum())} ({example})"
+    if 0 < share < ENOUGH:
+        if not others:  # look at all columns
+            pairs = (Pair(log.rows, one, goods.rows, two) for one in log.rows for two in goods.rows)
+            pairs = sorted((pair for pair in pairs if pair.count > best.count), key=Pair.rank, reverse=True)
+            others = list(map(str, pairs[:5]))
+        told = (
+            f"only {best.count} of {best.rows} interactions ({share:.0%}) join an item, by {best.left} = {best.right}"
+        )
+        told += f"; other columns that join: {'; '.join(others)}" if others else "; no other columns join more"
+        log.notes["warning"] = f"{told} (--item COLUMN, --items-id COLUMN)"
+        warnings.warn(f"{log.name}: {log.notes['warning']}", stacklevel=3)
+    return best
+
+
+def _clean(log, pair, form, years, min_rating):
     """Rows [user, item, timestamp], and what their times are."""
-    rows = pd.DataFrame({what: as_text(log.rows[column]) for what, column in log.columns.items()})
+    rows = {what: as_text(log.rows[column]) for what, column in log.columns.items() if what not in ("user", "item")}
+    rows = pd.DataFrame({"user": spelled(log.rows[log.columns["user"]]), "item": pair.ids, **rows})
+    log.suspect("user", rows["user"])
+    rows["found"] = pair.known.reindex(pair.at).to_numpy()
     for what in log.columns:
         rows = log.keep(rows, rows[what].notna(), f"no {what}")
-    if timed := "time" in rows:
-        at, log.notes["times"] = read_times(rows["time"], form, f"{log.name}, column {log.columns['time']!r}")
+    if min_rating is not None:
+        rows = log.keep(
+            rows, pd.to_numeric(rows["rating"], errors="coerce") >= min_rating, f"rating below {min_rating:g}"
+        )
+    if timed := "time" in rows and len(rows):
+        where = f"{log.name}, column {log.columns['time']!r}"
+        at, log.notes["times"] = read_times(rows["time"], form, where, years)
         rows = log.keep(rows.assign(at=at), at.notna(), "unreadable time")
-        rows = log.keep(rows, rows["at"].between(0, LATEST), "time before 1970 or after the year 5138")
+        fits, span = within(rows["at"], years), f"the years {years[0]} to {years[1]}"
+        if 2 * fits.sum() < len(rows):
+            told = f"{(~fits).sum()} of {len(rows)} times, read as {log.notes['times']}, are outside {span}"
+            example = f"such as {rows['time'][~fits].iloc[0]!r}"
+            raise InputError(f"{where}: {told}, {example}; say --years FROM-TO, or another --time-format")
+        rows = log.keep(rows, fits, f"time outside {span} (--years FROM-TO takes others)")
+        ends = rows["at"].agg(["min", "max"]).to_numpy()
+        log.notes |= dict(zip(("first", "last"), pd.to_datetime(ends, unit="s").strftime("%Y-%m-%d %H:%M:%S")))
     elif "order" in rows:
         log.notes["times"] = "none; a column gives the order"
         rows = rows.assign(at=pd.to_numeric(rows["order"], errors="coerce"))
@@ -163,7 +255,8 @@ def _clean(log, known, form):
     else:
         log.notes["times"] = "none; the lines give the order"
         rows = rows.assign(at=np.arange(len(rows)))
-    rows = log.keep(rows, rows["item"].isin(known), "item not among the items")
+    rows = log.keep(rows, rows["found"].notna(), "item not among the items").drop(columns="item")
+    rows = rows.rename(columns={"found": "item"})
     rows = rows.sort_values("at", kind="stable")  # before the fractions of seconds go
     at = rows["at"] if timed else rows.groupby("user")["at"].rank("dense") - 1
     rows["timestamp"] = np.floor(at).astype("int64")
@@ -183,9 +276,8 @@ def _texts(goods, text):
     return [column for column in found if column]
 
 
-def _shelf(goods, name):
+def _shelf(goods, ids, name):
     """The items but for their pictures, with the table's index."""
-    ids = as_text(goods.rows[goods.columns["item"]])
     ids = goods.keep(ids, ids.notna(), "no item")
     ids = goods.keep(ids, ~ids.duplicated(), "repeated item, the first line was kept")
     parts = [goods.text(column, ids.index).fillna("").str[:LONGEST] for column in goods.columns["text"]]
@@ -197,31 +289,11 @@ def _shelf(goods, name):
     domain = domain.fillna("unknown" if goods.columns["domain"] else name)
     goods.notes["without text"] = int((text == "").sum())
     goods.notes[f"texts cut at {LONGEST} characters"] = int((text.str.len() >= LONGEST).sum())
-    kinds = goods.text(goods.columns["category"], ids.index).fillna("").str.replace(r"\s*[|,;>]\s*", "|", regex=True)
+    goods.suspect("title", title)
+    kinds = goods.text(goods.columns["category"], ids.index).fillna("")
+    between = r"\s+" if goods.columns["category"] in goods.rows.attrs.get("sequences", ()) else r"\s*[|,;>]\s*"
+    kinds = kinds.str.replace(between, "|", regex=True)
     return pd.DataFrame(dict(item=ids, title=title, text=text.str[:LONGEST], domain=domain, categories=kinds))
-
-
-def _pictures(goods, ids, images):
-    """Each item's picture or None, by the image column or else by its id, as a path below a folder; and that folder."""
-    refuse(images is not None and not Path(images).is_dir(), f"{images}: there is no such folder of pictures")
-    root = Path(goods.folder if images is None else images).resolve()
-    # Looked up in a list, so that no id is ever taken for a path.
-    files = [] if images is None else sorted(path.name for path in root.iterdir() if path.suffix.lower() in PICTURES)
-    named = pd.Series({Path(file).stem: file for file in reversed(files)}, dtype=str)
-    listed = goods.text(goods.columns["image"], ids.index).dropna()
-    web = listed.str.match(r"\w+://")
-    local = listed[~web]
-    if outside := [path for path in local if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path]:
-        remedy = "give paths relative to --images, or to the items' table"
-        raise InputError(f"{goods.name}: the picture {outside[0][:80]!r} does not lie below {root.name}; {remedy}")
-    own = local[[(root / path).is_file() for path in local]]
-    found = own.reindex(ids.index).fillna(ids.map(named).astype(object))
-    if images is not None and found.isna().all():
-        wanted = "files named <item id>.jpg (png, webp...), or an image column with paths relative to this folder"
-        raise InputError(f"{images}: no picture of any item; expected {wanted}")
-    goods.notes["pictures that the image column names and that are not there"] = len(local) - len(own)
-    goods.notes["web addresses in the image column, not fetched"] = int(web.sum())
-    return (root.name + "/" + found).astype(object).where(found.notna(), None), root.parent
 
 
 def _pairs(columns):

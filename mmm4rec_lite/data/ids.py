@@ -1,0 +1,82 @@
+"""One spelling of an id in two tables, and the two columns of ids that match."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmm4rec_lite.data.columns import plain
+from mmm4rec_lite.data.reading import as_text
+from mmm4rec_lite.utils.errors import InputError
+
+WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # full-width signs -> ASCII
+UNSEEN = " \t\r\n\xa0\u3000\u200b\u2060\ufeff"  # at an id's ends
+ENOUGH = 0.8  # share of interactions that should find their item
+
+
+def spelled(values: pd.Series) -> pd.Series:
+    """Ids as text, of one spelling: Unicode composed, wide digits as usual ones, 7.0 as 7 where none is 7.5."""
+    codes, known = pd.factorize(as_text(values))
+    known = pd.Series(known, dtype=str)
+    odd = ~known.map(str.isascii).astype(bool)
+    if odd.any():
+        one = lambda name: unicodedata.normalize("NFC", name).translate(WIDE).strip(UNSEEN) or None
+        known = known.mask(odd, known[odd].map(one).astype(str).reindex(known.index))
+    dotted = known.str.contains(".", regex=False).fillna(False).astype(bool)
+    if dotted.any() and known[dotted].str.fullmatch(r"\d+\.0+").all():
+        known = known.mask(dotted, known.str.partition(".")[0])
+    return known.reindex(codes).set_axis(values.index)  # -1, a missing id, finds nothing
+
+
+def places(wanted: pd.Series, known: pd.Index) -> np.ndarray:
+    """Where in ``known`` every wanted id stands, or -1: as it is, or else by its `_key`, where one id has that."""
+    at = known.get_indexer(wanted)
+    lost = wanted[(at < 0) & wanted.notna().to_numpy()]
+    if len(lost):
+        keys = pd.Series(known).map(_key)
+        keys = keys[~keys.duplicated(keep=False)]
+        names = pd.Series(lost.unique())
+        found = pd.Index(keys).get_indexer(names.map(_key))
+        place = dict(zip(names, np.where(found < 0, -1, keys.index.to_numpy()[found]) if len(keys) else found))
+        at[(at < 0) & wanted.notna().to_numpy()] = lost.map(place)
+    return at
+
+
+def _key(name):
+    name = unicodedata.normalize("NFKC", name).strip()
+    number = re.fullmatch(r"0*(\d+?)(?:\.0+)?", name)
+    return number[1] if number else name
+
+
+class Pair:
+    """A column of ids in the interactions and one in the items: how many interactions find their item by them."""
+
+    def __init__(self, log: pd.DataFrame, left: str, goods: pd.DataFrame, right: str):
+        self.left, self.right = left, right
+        self.ids, self.known = spelled(log[left]), spelled(goods[right])
+        first = self.known.drop_duplicates().dropna()
+        self.at = np.append(first.index.to_numpy(), -1)[places(self.ids, pd.Index(first))]  # rows of the items
+        self.count, self.rows = int((self.at >= 0).sum()), len(log)
+
+    def __str__(self) -> str:
+        return f"{self.left} = {self.right}: {self.count} of {self.rows}"
+
+    def rank(self) -> tuple[bool, int]:
+        """Columns of one name go first where they join enough: numbers of lines may join everything by chance."""
+        return plain(self.left) == plain(self.right) and self.count >= ENOUGH * self.rows, self.count
+
+
+def join(
+    log: pd.DataFrame, goods: pd.DataFrame, left: Sequence[str], right: Sequence[str], names: tuple[str, str]
+) -> tuple[Pair, list[Pair]]:
+    """The pair of columns that join best, and the others by what they join; InputError where two join equally."""
+    pairs = [Pair(log, one, goods, other) for one in left for other in right]
+    pairs.sort(key=Pair.rank, reverse=True)
+    best = pairs[0]
+    for other in pairs[1:]:
+        if best.count and other.rank() == best.rank() and (other.at != best.at).any():
+            fault = f"{' and '.join(names)} join equally by {best} and by {other} interactions, and to other items"
+            raise InputError(f"{fault}; say --item COLUMN (of the interactions) and --items-id COLUMN (of the items)")
+    return best, pairs[1:]

@@ -1,0 +1,102 @@
+"""Text with separators: which one, whether quotes hold values together, whether the first line names the columns."""
+
+import csv
+import io
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from mmm4rec_lite.data.columns import is_usual
+
+ATOMIC = (".inter", ".item", ".user")  # RecBole's: tabs, no quotes, names with a type behind ":"
+TYPE = r":(?:token|token_seq|float|float_seq)$"
+SEPARATORS = (",", ";", "\t", "|", "\x01", "^", "~")
+DOUBLE, ONE = b"::", "\x1f"  # MovieLens' separator, and what stands in for it
+SAY = "say --quotes none where quotes belong to the text, or --quotes csv where they hold a value together"
+
+
+def read_separated(
+    content: bytes, kind: str, quotes: bool | None = None, missing: Sequence[str] = (), named: bool | None = None
+) -> pd.DataFrame:
+    """A table of text (UTF-8); parameters and ``attrs`` as `reading.read_any` has them."""
+    if head := re.match(rb"sep=(.)\r?\n", content):  # a spreadsheet's first line
+        content, sep = content[head.end() :], head[1].decode("latin-1")
+    else:
+        sep = _separator(content, kind)
+    if sep == DOUBLE.decode():
+        content, sep = content.replace(DOUBLE, ONE.encode()), ONE
+    form = _quoting(content, sep, False if sep == ONE or kind in ATOMIC else quotes)
+    head = content[: 2**20].decode("utf-8", "ignore")
+    lines = csv.reader(
+        io.StringIO(head), delimiter=" " if sep == r"\s+" else sep, skipinitialspace=sep == r"\s+", **form
+    )
+    first = [name.strip() for name in next(filter(any, lines), [])]
+    if not first:
+        raise ValueError("the file is empty")
+    atomic = kind in ATOMIC or all(re.search(TYPE, name) for name in first)
+    usual, numbers = sum(map(is_usual, first)), any(re.fullmatch(r"[+-]?\d+(?:\.\d+)?", name) for name in first)
+    known = atomic or usual > 1
+    if named is None:
+        named = known or not numbers
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
+        options = dict(sep=sep, dtype=str, keep_default_na=False, na_values=["", "\\N", *missing], index_col=False)
+        table = pd.read_csv(io.BytesIO(content), header=0 if named else None, **options, **form)
+    names = [re.sub(TYPE, "", name) if atomic else name for name in first]
+    table.columns = distinct(names if named else range(1, table.shape[1] + 1))
+    words = [name for name, full in zip(table, first) if atomic and full.endswith("_seq")]
+    state = "none" if not named else "known" if known else "unsure"
+    table.attrs = {"names": state, "sequences": words, "movielens": sep == ONE}
+    return table
+
+
+def distinct(names: Iterable[object]) -> list[str]:
+    """The names of columns as text, each once."""
+    out: list[str] = []
+    for place, name in enumerate(map(str, names)):
+        name = name if name.strip() else f"column {place + 1}"
+        same = (f"{name}.{n}" for n in range(1, place + 2))
+        out.append(name if name not in out else next(one for one in same if one not in out))
+    return out
+
+
+def _separator(content, kind):
+    """What stands between values: "::" or a tab in all lines, or else the commonest sign of the first line."""
+    text = re.sub(r'"[^"\n]*"', "", content[: 2**16].decode("utf-8", "ignore"))
+    lines = [line for line in text.split("\n") if line.strip()][:50]
+    count = {sep: [line.count(sep) for line in lines] for sep in (DOUBLE.decode(), *SEPARATORS)}
+    alike = {sep: sum(n == found[0] for n in found) / len(found) for sep, found in count.items() if found and found[0]}
+    for sep in ("::", "\t"):
+        if alike.get(sep, 0) > 0.9 or (sep == "\t" and kind in ATOMIC):
+            return sep
+    if alike:
+        return max(alike, key=lambda sep: (alike[sep] > 0.5, count[sep][0], alike[sep]))
+    words = {len(line.split()) for line in lines}
+    return r"\s+" if len(words) == 1 and words != {1} else ","
+
+
+def _quoting(content, sep, quotes):
+    """Options of readers. By the format, quotes of csv hold values together; of tsv they may belong to the text."""
+    plain = {"quoting": csv.QUOTE_NONE}
+    if quotes is False or b'"' not in content:
+        return plain
+    between = re.escape("\t " if sep == r"\s+" else sep).encode() + rb"\r\n"
+    held = rb'(?<![^%s])"(?:[^"%s]+|""%s)*+"(?![^%s])'
+    options = {}
+    for more, options in ((b"", {}), (rb"\\", {"escapechar": "\\"})):  # noqa: B007
+        pattern = held % (between, more, rb"|\\." if more else b"", between)
+        long = any(b"\n" in value[0] for value in re.finditer(pattern, content))
+        broken = re.search(rb'(?<![^%s])".{0,40}' % between, re.sub(pattern, b"", content))
+        if not broken:
+            break
+    if quotes is None and (broken or long):
+        widths = {line.count(sep.encode()) for line in io.BytesIO(content) if line.strip()}
+        if sep == "\t" and (broken or len(widths) == 1):
+            return plain
+        if broken or (len(widths) == 1 and widths != {0}):
+            example = f", such as {broken[0].decode('utf-8', 'replace')!r}" if broken else ""
+            told = "quotes that open a value and do not close it" if broken else "quotes over several whole lines"
+            raise ValueError(f"it has {told}{example}: {SAY}")
+    return {} if broken else options
