@@ -117,9 +117,11 @@ def data_import(
     from mmm4rec_lite.data.tabular import report
 
     refuse(quotes not in (None, "none", "csv"), f"--quotes {quotes} is not known; take none or csv")
-    columns = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain)
+    columns: dict[str, Any] = dict(user=user, item=item, time=time, order=order, title=title, text=text, domain=domain)
     columns |= dict(category=category, image=image, items_id=items_id, rating=rating)
-    form = dict(time_format=time_format, years=years, min_rating=min_rating, encoding=encoding, missing=names(missing))
+    form: dict[str, Any] = dict(
+        time_format=time_format, years=years, min_rating=min_rating, encoding=encoding, missing=names(missing)
+    )
     form |= dict(quotes=None if quotes is None else quotes == "csv")
     with warnings.catch_warnings(action="ignore"):  # the report has them
         dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, **columns, **form)

@@ -58,7 +58,7 @@ class Pair:
         self.ids, self.known = spelled(log[left]), spelled(goods[right])
         first = self.known.drop_duplicates().dropna()
         self.at = np.append(first.index.to_numpy(), -1)[places(self.ids, pd.Index(first))]  # rows of the items
-        self.count, self.rows = int((self.at >= 0).sum()), len(log)
+        self.count, self.rows = int((self.at >= 0).sum()), max(int(self.ids.notna().sum()), 1)
 
     def __str__(self) -> str:
         return f"{self.left} = {self.right}: {self.count} of {self.rows}"

@@ -52,7 +52,7 @@ def find_pictures(
     if images is not None and found.isna().all() and not held:
         wanted = "files named <item id>.jpg (png, webp...), or an image column with paths relative to this folder"
         raise InputError(f"{images}: no picture of any item; expected {wanted}")
-    found = found.map(lambda path: f"{root.name}/{path}", na_action="ignore")
+    found = found.astype(object).map(lambda path: path and f"{root.name}/{path}", na_action="ignore").astype(object)
     return (*(_written(root, found, held) if held else (found.where(found.notna(), None), root.parent)), notes)
 
 

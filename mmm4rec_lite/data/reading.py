@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,8 +22,11 @@ from mmm4rec_lite.utils.errors import InputError, refuse
 
 KINDS = (".csv", ".tsv", ".txt", ".dat", *ATOMIC, ".jsonl", ".ndjson", ".json", ".parquet")
 TAKE = "take csv, tsv, txt, dat or jsonl (also with .gz, .bz2 or .zst), RecBole's atomic files, or parquet"
-PACKED = {b"\x1f\x8b": gzip.decompress, b"BZh": bz2.decompress}  # by their first bytes
-PACKED[b"\x28\xb5\x2f\xfd"] = lambda content: pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
+PACKED: dict[bytes, Callable[[bytes], bytes]] = {  # by their first bytes
+    b"\x1f\x8b": gzip.decompress,
+    b"BZh": bz2.decompress,
+    b"\x28\xb5\x2f\xfd": lambda content: pa.CompressedInputStream(pa.BufferReader(content), "zstd").read(),
+}
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 CHUNK = 50_000  # lines of JSON held as objects at once

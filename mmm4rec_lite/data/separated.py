@@ -21,10 +21,9 @@ def read_separated(
     content: bytes, kind: str, quotes: bool | None = None, missing: Sequence[str] = (), named: bool | None = None
 ) -> pd.DataFrame:
     """A table of text (UTF-8); parameters and ``attrs`` as `reading.read_any` has them."""
-    if head := re.match(rb"sep=(.)\r?\n", content):  # a spreadsheet's first line
-        content, sep = content[head.end() :], head[1].decode("latin-1")
-    else:
-        sep = _separator(content, kind)
+    own = re.match(rb"sep=(.)\r?\n", content)  # a spreadsheet's first line
+    content = content[own.end() :] if own else content
+    sep = own[1].decode("latin-1") if own else _separator(content, kind)
     if sep == DOUBLE.decode():
         content, sep = content.replace(DOUBLE, ONE.encode()), ONE
     form = _quoting(content, sep, False if sep == ONE or kind in ATOMIC else quotes)

@@ -162,7 +162,7 @@ def test_bad_pictures_are_told_and_count_as_missing(tmp_path, toy, encoder, caps
     features = extract(broken, encoder, tmp_path / "f")
     bad = has["item"][:7].tolist()
     assert set(features.bad_images) == set(bad) and "No such file" in features.bad_images[bad[6]]
-    assert "cannot identify" in features.bad_images[bad[0]] and int(features.has_image.sum()) == 41
+    assert "no picture of a known format" in features.bad_images[bad[0]] and int(features.has_image.sum()) == 41
     line = "7 pictures that cannot be read count as missing (items "
     assert line in repr(features) and line in capsys.readouterr().err
     again = load_features(tmp_path / "f")
