@@ -161,3 +161,28 @@ def k_means(
 def nearest(vectors: Float[Tensor, "N d"], centroids: Float[Tensor, "count d"]) -> Int[Tensor, " N"]:
     """Index of each vector's nearest centroid by Euclidean distance."""
     return torch.addmm(centroids.square().sum(1), vectors, centroids.T, alpha=-2).argmin(1)
+
+
+@torch.no_grad()
+def product_codes(vectors: Float[Tensor, "I F"], digits: int, values: int, passes: int = 10) -> Int[Tensor, "I digits"]:
+    """Optimised product quantisation (Ge et al., CVPR 2013, section 3.1): each vector's nearest centroid, by digit.
+
+    The vectors are rotated and cut into ``digits`` parts. Each pass finds every part's nearest centroid, moves
+    centroids to their means, and turns the rotation to where the centroids reconstruct the vectors best.
+    """
+    x = F.pad(vectors, (0, -vectors.shape[1] % digits))
+    rotation = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], device=x.device, dtype=x.dtype))[0]
+    start = torch.randperm(len(x))[:values].to(x.device)
+    centroids = (x[start] @ rotation).unflatten(1, (digits, -1)).transpose(0, 1).contiguous()
+    codes = torch.zeros(len(x), digits, dtype=torch.long, device=x.device)
+    for _ in range(passes):
+        before, parts = codes.clone(), (x @ rotation).unflatten(1, (digits, -1)).unbind(1)
+        for m, means in enumerate(centroids):
+            codes[:, m] = near = nearest(parts[m], means)
+            means.scatter_reduce_(0, near.unsqueeze(1).expand_as(parts[m]), parts[m], "mean", include_self=False)
+        if torch.equal(before, codes):
+            break
+        near = torch.stack([means[code] for means, code in zip(centroids, codes.T)], dim=1).flatten(1)
+        left, _, right = torch.linalg.svd(x.T @ near)
+        rotation = left @ right
+    return codes

@@ -13,6 +13,7 @@ the release's denominators (``copies_as_zero``). It learns codes, by FAISS, from
 """
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
 from mmm4rec_lite.models.fast import by_length
-from mmm4rec_lite.models.layers import Transformer, nearest
+from mmm4rec_lite.models.layers import Transformer, product_codes
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.processes import gather
@@ -30,6 +31,7 @@ from mmm4rec_lite.utils.typing import Float, Int, Tensor
 Table = Float[Tensor, "rows d"]
 Square = Float[Tensor, "M n n"]
 EPS = 1e-6  # inside logarithms, as released
+_MADE: WeakKeyDictionary[Catalogue, dict[tuple[int, int], Tensor]] = WeakKeyDictionary()  # of ``codes_of``
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class VQRec(Recommender):
         self.config, self.aligning = config, False
         M, rows = config.digits, config.values + 1
         self.distinct = max(1, min(config.values, (len(catalogue) - 1) // 4))  # so that few items share values, too
-        codes = product_codes(catalogue.text[1:], M, self.distinct)
+        codes = codes_of(catalogue, M, self.distinct)
         self.register_buffer("codes", F.pad(codes + 1 + self.first_rows(codes), (0, 0, 1, 0)))  # rows of the table
         self.table = nn.Embedding(M * rows, config.d_model)
         self.permutation = nn.Parameter(torch.randn(M, rows, rows))  # logits
@@ -174,26 +176,11 @@ def one_to_one(scores: Square) -> Int[Tensor, "M n"]:
     return chosen
 
 
-@torch.no_grad()
-def product_codes(vectors: Float[Tensor, "I F"], digits: int, values: int, passes: int = 10) -> Int[Tensor, "I digits"]:
-    """Optimised product quantisation (Ge et al., CVPR 2013, section 3.1): each vector's nearest centroid, by digit.
-
-    The vectors are rotated and cut into ``digits`` parts. Each pass finds every part's nearest centroid, moves
-    centroids to their means, and turns the rotation to where the centroids reconstruct the vectors best.
-    """
-    x = F.pad(vectors, (0, -vectors.shape[1] % digits))
-    rotation = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], device=x.device, dtype=x.dtype))[0]
-    start = torch.randperm(len(x))[:values].to(x.device)
-    centroids = (x[start] @ rotation).unflatten(1, (digits, -1)).transpose(0, 1).contiguous()
-    codes = torch.zeros(len(x), digits, dtype=torch.long, device=x.device)
-    for _ in range(passes):
-        before, parts = codes.clone(), (x @ rotation).unflatten(1, (digits, -1)).unbind(1)
-        for m, means in enumerate(centroids):
-            codes[:, m] = near = nearest(parts[m], means)
-            means.scatter_reduce_(0, near.unsqueeze(1).expand_as(parts[m]), parts[m], "mean", include_self=False)
-        if torch.equal(before, codes):
-            break
-        near = torch.stack([means[code] for means, code in zip(centroids, codes.T)], dim=1).flatten(1)
-        left, _, right = torch.linalg.svd(x.T @ near)
-        rotation = left @ right
-    return codes
+def codes_of(catalogue: Catalogue, digits: int, values: int) -> Int[Tensor, "I digits"]:
+    """The codes of a catalogue's texts: the same whatever the seed, and made once for all models over it."""
+    made = _MADE.setdefault(catalogue, {})
+    if (digits, values) not in made:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            made[digits, values] = product_codes(catalogue.text[1:], digits, values)
+    return made[digits, values]

@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from mmm4rec_lite import training
 from mmm4rec_lite.data import batch
 from mmm4rec_lite.models.base import count_parameters
+from mmm4rec_lite.models.layers import product_codes
 from mmm4rec_lite.models.registry import get_model
-from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig, one_to_one, product_codes
+from mmm4rec_lite.models.vqrec import VQRec, VQRecConfig, codes_of, one_to_one
 from mmm4rec_lite.training import TrainConfig, fit
 from tests.support.models import drawn
 from tests.support.rows import rows_of
@@ -66,6 +67,21 @@ def test_codes_repeat_with_the_random_state_and_never_leave_their_values():
         assert runs[0].min() == 0 and runs[0].max() == 5
     assert product_codes(torch.randn(1, 8), 4, 1).tolist() == [[0] * 4]
     assert (product_codes(torch.zeros(9, 8), 4, 2) == 0).all()
+
+
+def test_codes_are_a_catalogues_whatever_the_seed_and_made_once(monkeypatch):
+    catalogue, passes = drawn(K), []
+    torch.manual_seed(3)
+    codes, after = codes_of(catalogue, 4, C), torch.rand(())
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(()))  # they take nothing from the run's random numbers
+    monkeypatch.setattr("mmm4rec_lite.models.vqrec.product_codes", lambda *given: passes.append(given) or codes)
+    rows = VQRec(SMALL, catalogue).codes[1:]
+    assert torch.equal(codes, rows - 1 - torch.arange(4) * (C + 1)) and passes == []
+    codes_of(drawn(K), 4, C)
+    assert len(passes) == 1
+    monkeypatch.undo()
+    assert torch.equal(codes_of(drawn(K), 4, C), codes)
 
 
 def test_codes_are_of_texts_alone_and_stay_with_the_weights():

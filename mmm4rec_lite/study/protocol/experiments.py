@@ -14,7 +14,8 @@ import torch
 
 from mmm4rec_lite.data import k_core, leave_one_out, statistics
 from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
-from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.models.registry import MODELS, get_model
+from mmm4rec_lite.published import paper
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
@@ -23,13 +24,14 @@ from mmm4rec_lite.utils.errors import InputError
 
 FULL = "mmm4rec+id"  # the model of Tables 2, 4 and 5
 BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
-COLUMNS = {  # table -> the systems built here, and the paper's names of its columns
-    table: {name: get_model(name).title.removesuffix(" + ID") for name in names.split()}
-    for table, names in {
-        2: f"sasrec mamba4rec tim4rec bsarec fdsa s3rec unisrec+id missrec+id m3rec hm4sr athwe {FULL}",
-        3: "sasrec_t mamba4rec_t tim4rec_t zesrec unisrec vqrec mmsrec missrec mmm4rec",
-        6: "unisrec mmsrec missrec athwe mmm4rec",
-    }.items()
+_TITLES = {spec.title: spec for spec in MODELS.values()}
+COLUMNS = {  # table -> the systems built here, in its order, and its names of them; with ids where Table 2 allows it
+    table: {
+        f"{_TITLES[name].name}{'+id' * (table == 2 and _TITLES[name].ids is not None)}": name
+        for name in paper(table)["column"].unique()
+        if name in _TITLES
+    }
+    for table in (2, 3, 6)
 }
 VARIANTS: dict[str, dict[str, Any]] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs sources
     "": {},

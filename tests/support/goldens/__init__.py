@@ -2,7 +2,10 @@
 
 A file holds what one public class computes in float64 from drawn weights: users, scores, candidates, losses. A module
 here per system says how that class's names and settings are called in this library: ``build(golden, **changes)`` gives
-our model with the file's sizes and weights, functions ``check_...(golden)`` hold it against the file's numbers.
+our model with the file's sizes and weights, functions ``check_...(golden)`` hold it against the file's numbers. What
+else only a system's author knows, and tests/models/test_registry.py asks for, stands there too: ``COUNTS``, parameters
+at widths 64 and 256, counted by hand from the paper and its released code; ``FROZEN``, the beginnings of the names of
+weights that a stage leaves alone, by stage; ``UNREAD``, of weights that no output depends on.
 """
 
 import importlib
@@ -56,10 +59,9 @@ class Golden:
     values: Mapping[str, Any]
 
     @property
-    def adapter(self) -> Any:
-        """The module of its system: the longest name that the file's system begins with; None where there is none."""
-        name = next((name for name in ADAPTERS if self.values["system"].startswith(name)), None)
-        return name and importlib.import_module(f"{__name__}.{name}")
+    def system(self) -> str:
+        """Its system, maybe with words behind it that tell files of one system apart."""
+        return self.values.get("system", self.path.stem)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -98,10 +100,20 @@ class Golden:
         torch.testing.assert_close(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, msg=told)
 
 
+def adapter(system: str) -> Any:
+    """The module of a system: the longest name that the system's begins with; None where there is none."""
+    name = next((name for name in ADAPTERS if system.startswith(name)), None)
+    return name and importlib.import_module(f"{__name__}.{name}")
+
+
+def folder() -> Path:
+    """That of the public classes' files: $MMM4REC_GOLDENS, else the shared one beside the checkout."""
+    return Path(os.environ.get("MMM4REC_GOLDENS", SHARED))
+
+
 def files() -> list[Path]:
-    """The files of $MMM4REC_GOLDENS, else the shared ones where they lie beside the checkout."""
-    folder = Path(os.environ.get("MMM4REC_GOLDENS", SHARED))
-    return sorted(folder.glob("*.pt"))
+    """What lies there."""
+    return sorted(folder().glob("*.pt"))
 
 
 def load(path: Path) -> Golden:
@@ -130,7 +142,8 @@ def recbole(golden: Golden) -> dict[str, Any]:
     """The sizes of a public class that RecBole's names tell, as fields of our config."""
     given = golden.config
     sizes = dict(d_model=given["hidden_size"], d_ff=given["inner_size"], n_layers=given["n_layers"])
-    return dict(**sizes, n_heads=given["n_heads"], max_len=golden.window, dropout=0.0)
+    sizes |= dict(norm_eps=given.get("layer_norm_eps", 1e-12), n_heads=given["n_heads"])
+    return dict(**sizes, max_len=golden.window, dropout=0.0)
 
 
 def mamba(golden: Golden) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.bsarec import BSARecConfig, bsarec
 from tests.support.goldens import TRANSFORMER, Golden, check_padding_competes, check_ranking, filled, renamed
 
+COUNTS = {"bsarec": (103_680, 1_594_368)}
 OURS = {
     r"^trm_encoder\.blocks\.": "encoder.blocks.",
     r"layer\.filter_layer\.sqrt_beta": "filter.s",

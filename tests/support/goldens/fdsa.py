@@ -15,6 +15,7 @@ from tests.support.goldens import (
     renamed,
 )
 
+COUNTS = {"fdsa": (260_736, 3_500_544)}
 OURS = {
     r"^item_trm_encoder\.layer\.": "encoder.blocks.",
     r"^feature_trm_encoder\.layer\.": "text_blocks.",

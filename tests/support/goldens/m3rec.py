@@ -5,6 +5,7 @@ import torch
 from mmm4rec_lite.models.m3rec import M3Rec, M3RecConfig
 from tests.support.goldens import MAMBA, Golden, check_features_overwritten, check_released, filled, mamba, renamed
 
+COUNTS = {"m3rec": (384_258, 4_609_026)}
 ITEMS = {
     r"^img_alpha$": "alpha",
     r"^text_beta$": "beta",

@@ -4,6 +4,7 @@ from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.mamba4rec import Mamba4RecConfig, mamba4rec, mamba4rec_t
 from tests.support.goldens import MAMBA, Golden, check_released, filled, mamba, renamed
 
+COUNTS = {"mamba4rec": (144_384, 1_978_368), "mamba4rec_t": (193_600, 2_175_232)}
 OURS = {
     r"^mamba_layers\.": "encoder.layers.",
     r"\.ffn\.": ".feed_forward.",

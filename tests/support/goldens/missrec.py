@@ -6,6 +6,8 @@ from mmm4rec_lite.models.base import drop_items
 from mmm4rec_lite.models.missrec import MISSRec, MISSRecConfig
 from tests.support.goldens import Golden, check_padding_competes, check_ranking, filled, recbole, renamed, views
 
+COUNTS = {"missrec": (218_753, 2_251_265)}  # the closed form: tests/models/test_missrec.py
+FROZEN = {"finetune": ("transformer.", "positions.")}
 OURS = {
     r"^fusion_factor$": "phi",
     r"^interest_embeddings$": "centroids",

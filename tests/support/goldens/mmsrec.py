@@ -6,6 +6,8 @@ from mmm4rec_lite.models.losses import full_loss
 from mmm4rec_lite.models.mmsrec import MMSRec, MMSRecConfig
 from tests.support.goldens import Golden, filled, renamed
 
+COUNTS = {"mmsrec": (176_000 - 64, 1_588_736 - 256)}  # but for a prompt vector that no item takes
+FROZEN = {"pretrain": ("mask.",)}
 OURS = {
     r"^(in|out)put_transform\.vision_(transform|layer_norm)\.": r"\1.0.\2.",  # pictures first
     r"^(in|out)put_transform\.text_(transform|layer_norm)\.": r"\1.1.\2.",

@@ -15,6 +15,8 @@ from tests.support.goldens import (
     renamed,
 )
 
+COUNTS = {"s3rec": (169_152, 2_052_864)}
+FROZEN = dict.fromkeys(("scratch", "finetune"), ("texts.", "heads."))
 TASKS = {"AAP": "associated_attribute", "MIP": "masked_item", "MAP": "masked_attribute", "SP": "segment"}
 INPUTS = ("masked", "true items", "negatives", "masked segment", "segment", "other segment")  # as in ``Exercise``
 OURS = {r"^adapter\.mlp_layers\.1\.": "texts.linear.", r"^item_embedding\.": "items.ids."}

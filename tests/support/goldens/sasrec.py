@@ -5,6 +5,7 @@ from mmm4rec_lite.models.config import BaselineConfig
 from mmm4rec_lite.models.sasrec import sasrec, sasrec_t
 from tests.support.goldens import TRANSFORMER, Golden, check_released, filled, recbole, renamed
 
+COUNTS = {"sasrec": (103_296, 1_592_832), "sasrec_t": (152_512, 1_789_696)}
 ITEMS = {r"^item_embedding\.": "items.ids.", r"^adapter\.0\.": "items.linear."}
 
 

@@ -5,6 +5,8 @@ from mmm4rec_lite.models.config import ModelConfig, Quirks
 from mmm4rec_lite.models.tim4rec import tim4rec, tim4rec_t
 from tests.support.goldens import Golden, check_padding_competes, check_ranking, filled, renamed
 
+COUNTS = {"tim4rec": (157_248, 1_994_256), "tim4rec_t": (179_584, 2_090_512)}
+UNREAD = ("encoder.tissd.1.enhance.",)  # the last layer hands a time signal on to no layer, as released
 OURS = {
     r"^ssd_layers\.(\d+)\.ssd\.": r"encoder.tissd.\1.",
     r"^ssd_layers\.(\d+)\.ffn\.": r"encoder.feed_forward.\1.",

@@ -6,6 +6,8 @@ from mmm4rec_lite.models.base import drop_items
 from mmm4rec_lite.models.unisrec import UniSRec, UniSRecConfig
 from tests.support.goldens import TRANSFORMER, Golden, check_released, filled, recbole, renamed, views
 
+COUNTS = {"unisrec": (514_944, 3_184_128)}
+FROZEN = {"finetune": ("encoder.positions.", "encoder.blocks.")}
 OURS = {r"^moe_adaptor\.w_": "adaptor.", r"^item_embedding\.": "ids.ids."}
 
 

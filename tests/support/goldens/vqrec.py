@@ -14,6 +14,12 @@ from tests.support.goldens import (
     renamed,
 )
 
+COUNTS = {"vqrec": (2_743_200, 5_811_744)}
+FROZEN = {
+    "scratch": ("permutation",),
+    "pretrain": ("permutation",),
+    "finetune": ("encoder.positions.", "encoder.blocks."),
+}
 ITEMS = {r"^pq_code_embedding\.": "table.", r"^trans_matrix$": "permutation"}
 
 

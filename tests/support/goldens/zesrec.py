@@ -5,6 +5,7 @@ from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.models.zesrec import ZESRec
 from tests.support.goldens import TRANSFORMER, Golden, check_padding_competes, check_ranking, filled, recbole, renamed
 
+COUNTS = {"zesrec": (156_672, 1_855_488)}
 OURS = {r"^adapter\.0\.": "items.linear.", r"^adapter\.1\.": "items.second."}
 
 
