@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.analysis.scans import FIRST, Items, Lengths, require_one_history, step_table
 from mmm4rec_lite.models.base import Batch, Recommender
+from mmm4rec_lite.models.blocks import CausalConv
 from mmm4rec_lite.models.mmm4rec import MMM4Rec, StateSpace
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
@@ -61,6 +62,15 @@ def without_memory(model: MMM4Rec) -> MMM4Rec:
     bare = copy.deepcopy(model)
     for core in (module for module in bare.modules() if isinstance(module, StateSpace)):
         core.A_log.data.fill_(30)  # A = -1e13
+    return bare
+
+
+@torch.no_grad()
+def without_convolutions(model: MMM4Rec) -> MMM4Rec:
+    """A copy of the model whose causal convolutions, those of the time branch too, see the step itself alone."""
+    bare = copy.deepcopy(model)
+    for conv in (module for module in bare.modules() if isinstance(module, CausalConv)):
+        conv.weight[..., :-1] = 0
     return bare
 
 

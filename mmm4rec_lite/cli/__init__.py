@@ -7,7 +7,7 @@ import typer
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli import models, reasons
-from mmm4rec_lite.cli.common import Dataset, Out
+from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Out, load_task, names
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 
 ABOUT = "MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations."
@@ -33,3 +33,24 @@ def explorer_command(
     from mmm4rec_lite.viz.explorers.page import SHOWN, histories, write_page
 
     print(write_page(out, histories(m4r.load_dataset(data), user or SHOWN)))
+
+
+@app.command("explain")
+def explain_command(
+    run: models.Run,
+    data: Dataset,
+    features: FeatureFile,
+    users: Annotated[str, typer.Option(help="Whose histories, separated by commas; at most 12.")] = "",
+    domain: Domains = "",
+    items: Annotated[
+        int, typer.Option(min=1, help="At most so many items: those of the users, then frequent ones.")
+    ] = 400,
+    images: Annotated[bool, typer.Option(help="Leave the pictures out with --no-images.")] = True,
+    out: Out = Path("live.html"),
+) -> None:
+    """A trained MMM4Rec alive in one HTML file: its weights, items and some histories, for any browser."""
+    from mmm4rec_lite.viz.live.export import explain, first_users
+
+    task = load_task(data, domain, features)
+    done = m4r.load_run(run, task)
+    print(explain(done, task.dataset, names(users) or first_users(task.dataset), out, items, images))

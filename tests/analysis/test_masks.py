@@ -124,6 +124,13 @@ def test_without_memory_only_the_convolutions_reach_back(toy_model, small, one):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_without_convolutions_and_memory_the_latest_item_alone_counts(toy_model, small, one):
+    model = toy_model(small.replace(d_conv=3, time=False))
+    bare = analysis.influence(analysis.without_convolutions(analysis.without_memory(model)), *one)
+    assert (bare[:-1] < 1e-6).all() and bare[-1] > 0.01
+    assert (analysis.influence(analysis.without_memory(model), *one)[-3:] > 1e-6).all()
+
+
 def test_with_gap_changes_one_gap_alone():
     times = torch.tensor([[10, 20, 50, 60], [0, 5, 5, 7]])
     assert analysis.with_gap(times, 3, 100).tolist() == [[10, 20, 120, 130], [0, 5, 105, 107]]

@@ -20,9 +20,7 @@ from mmm4rec_lite.viz.explorers import page as explorer_page
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS, STORE = ROOT / "notebooks", ROOT / "data_samples" / "store"
-CHROMIUM = shutil.which("chromium")
-MISSING = pytest.mark.skipif(not CHROMIUM, reason="no chromium here (apt-get install chromium)")
-pytestmark = [pytest.mark.browser, MISSING]
+pytestmark = pytest.mark.browser
 
 # notebook -> the slider that is moved (its description). The notebook's first cell tagged "explorer" shows it, and
 # needs no other cells than the imports and the one tagged "parameters"
@@ -45,37 +43,6 @@ features = shown(truth_of(store), store)
 torch.manual_seed(0)
 model = MMM4Rec.from_catalogue(ModelConfig(), features.catalogue(store.items["item"]))
 """.strip()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here (pip install playwright)")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def tab(browser):
-    """An empty page without network but for the addresses in ``tab.local``; an error in its console or a request for
-    anything else fails the test."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    tab, faults, outside = context.new_page(), [], []
-    tab.local = ["file:", "data:", "blob:"]
-    tab.on("console", lambda said: said.type == "error" and faults.append(said.text))
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-
-    def gate(route):
-        if route.request.url.startswith(tuple(tab.local)):
-            return route.continue_()
-        outside.append(route.request.url)
-        route.abort()
-
-    context.route("**/*", gate)
-    yield tab
-    context.close()
-    assert faults == [] and outside == []
 
 
 # --- the stand-alone page ---

@@ -1,0 +1,208 @@
+/** The page: one state, one pass through the model, and everything drawn anew from both. */
+
+import { BLOCKS, blockOf } from "./blocks.js";
+import { $, make, shortened } from "./drawing.js";
+import { historyView } from "./history.js";
+import { mapLegend, modelMap } from "./map.js";
+import { build, contributions, embed, forward, masks, scoreParts, scores } from "./model.js";
+import { panelOf } from "./panels.js";
+import { ranked, rankingView, whyView } from "./ranking.js";
+import { fromHash, given, Past, scaledGaps, start, switched, SWITCHES, toHash } from "./state.js";
+import { tourView } from "./tour.js";
+
+const data = JSON.parse($("data").textContent), model = build(data);
+const view = { block: "ssd_text", layer: 0, step: 0, head: 0, pick: null, stop: null };
+const most = model.config.max_len, SCANS = ["text", "image", "fusion"];
+let past, before, result;
+
+// --- one pass ---
+
+function compute(state) {
+  const { history, off, lost } = given(data, state), trace = forward(model, history, off, lost);
+  const parts = scoreParts(model, trace.user, lost), { order, rank } = ranked(scores(parts), seen(state));
+  let found = null;
+  const all = () => found ??= contributions(model, history, off, lost);
+  return { state, given: { history, off, lost }, trace, parts, order, rank, gaps: scaledGaps(state), contributions: all,
+    get found() { return found; }, titles: state.items.map(i => data.items[i].title) };
+}
+
+const seen = state => [...state.items, ...data.histories[state.user].older];
+
+const resting = user => compute(start(data, user));
+
+// --- drawing ---
+
+function drawMap() {
+  const { history, off, lost } = result.given, other = forward(model, history, off, lost, view.step);
+  map.show({ trace: result.trace, other, layer: view.layer, step: view.step, open: view.block, title: result.titles[view.step] });
+}
+
+function drawPanel() {
+  const block = blockOf(view.block), { trace, state, gaps, parts } = result, root = $("panel"), box = document.activeElement;
+  const focused = root.contains(box) && box.tagName === "SELECT";
+  const context = { data, model, state, gaps, trace, parts, layer: view.layer, step: view.step, head: view.head, pick: view.pick,
+    onhead: (head, now) => { view.head = head; if (now) { drawPanel(); keep(); } } };
+  const layers = model.config.n_layers > 1 ? [make("p", { className: "note" }, `Layer ${view.layer + 1} of ${model.config.n_layers}`)] : [];
+  root.replaceChildren(make("h3", {}, `${block.title} `, make("small", {}, `equation ${block.equation}`)), make("p", {}, block.about),
+    ...layers, ...panelOf(view.block, context));
+  if (focused) root.querySelector("select")?.focus();
+}
+
+function drawWhy() {
+  why.show({ item: view.pick, state: result.state, parts: result.parts, found: result.found, order: result.order, rank: result.rank,
+    older: data.histories[result.state.user].older });
+}
+
+function drawRanking() {
+  ranking.show({ order: result.order, parts: result.parts, before: before.rank, picked: view.pick });
+  drawWhy();
+}
+
+let waiting = 0;
+function explainLater() {
+  clearTimeout(waiting);
+  if (!result.found && result.state.items.length > 1) waiting = setTimeout(() => { result.contributions(); drawWhy(); }, 120);
+}
+
+function drawSwitches() {
+  for (const box of $("switches").querySelectorAll("input")) box.checked = !result.state.off.includes(box.dataset.control);
+  $("undo").disabled = !past.canUndo;
+  $("user").value = result.state.user;
+  const rising = result.order.slice(0, 10).filter(i => (before.rank.get(i) ?? Infinity) > 10).length;
+  $("moved").textContent = past.now === past.states[0] && !rising ? "As at the start." : `${rising} of ten are new against the start.`;
+}
+
+/** Everything from the state: the numbers, then all views. */
+function draw() {
+  result = compute(past.now);
+  view.step = Math.min(view.step, result.state.items.length - 1);
+  if (view.pick === null || (!result.rank.has(view.pick) && !result.state.items.includes(view.pick))) view.pick = result.order[0] ?? null;
+  historyCards.show(result.state, result.gaps, view.step);
+  drawSwitches();
+  drawRanking();
+  drawMap();
+  drawPanel();
+  explainLater();
+  keep();
+}
+
+// --- doing ---
+
+let keeping = 0;
+function keep() {
+  clearTimeout(keeping);
+  keeping = setTimeout(() => history.replaceState(null, "", toHash(data, past.now, view)), 150);
+}
+
+function edit(state, kind = null) {
+  past.push(state, kind);
+  draw();
+}
+
+function choose(step) {
+  if (step === view.step || !result) return;
+  view.step = step;
+  historyCards.show(result.state, result.gaps, step);
+  drawMap();
+  drawPanel();
+  keep();
+}
+
+function pick(item) {
+  if (item === view.pick) return;
+  view.pick = item;
+  for (const line of document.querySelectorAll(".top button")) line.setAttribute("aria-pressed", "false");
+  const at = result.order.indexOf(item);
+  document.querySelectorAll(".top button")[at]?.setAttribute("aria-pressed", "true");
+  drawWhy();
+  if (view.block === "scores") drawPanel();
+  keep();
+}
+
+function openBlock(id) {
+  view.block = id;
+  drawMap();
+  drawPanel();
+  keep();
+}
+
+const tell = text => { $("said").textContent = text; };
+
+function begin(user) {
+  before = resting(user);
+  past = new Past(before.state);
+  view.step = Math.max(before.state.items.length - 3, 0);
+  view.pick = null;
+  draw();
+}
+
+function restore() {
+  const found = location.hash.length > 1 && fromHash(data, location.hash, most);
+  if (!found) {
+    if (location.hash.length > 1) tell("The link holds no state of this page; it begins at the start.");
+    return begin(0);
+  }
+  before = resting(found.state.user);
+  past = new Past(before.state);
+  if (JSON.stringify(found.state) !== JSON.stringify(before.state)) past.push(found.state);
+  const { block, layer, step, head, pick: picked, stop } = found.view;
+  Object.assign(view, { block: BLOCKS.some(one => one.id === block) ? block : "ssd_text", layer: Math.min(layer ?? 0, model.config.n_layers - 1),
+    step: step ?? Math.max(found.state.items.length - 3, 0), head: Math.min(head ?? 0, model.heads - 1), pick: picked, stop });
+  draw();
+  tour.open(stop);
+}
+
+// --- the page's parts ---
+
+const { about } = data, told = (value, digits = 2) => typeof value === "number" ? value.toFixed(digits) : value;
+$("whose").append(...[
+  make("strong", {}, `${about.system === "mmm4rec+id" ? "MMM4Rec with item ids" : "MMM4Rec"}, trained on ${about.dataset}`),
+  ` (preset ${about.protocol}, trained at ${about.scale} scale, seed ${about.seed}, ${about.date}). `,
+  about.ndcg === null || about.ndcg === undefined ? "Pre-trained only; not tested. "
+    : `NDCG@10 ${told(about.ndcg, 3)} and Recall@10 ${told(about.recall, 3)} on its ${about.n_test_rows} test histories, among ${about.items} items. `,
+  about.kept < about.items ? `This page holds ${about.kept} of the ${about.items} items and ranks those alone. ` : "",
+  about.made_up ? "The shop is made up, and some of its pictures and names are wrong on purpose. " : ""]);
+document.title = `MMM4Rec alive: ${about.dataset}`;
+const historyCards = historyView($("history"), data, { most, timed: model.config.time, edit, choose, close: () => past.close(), tell, why: pick });
+const ranking = rankingView($("top"), data, { onpick: pick }), why = whyView($("why"), data);
+const map = modelMap($("map"), { onopen: openBlock });
+const tour = tourView($("tour"), { model, data, result: () => result, pick, restart: () => begin(past.now.user),
+  apply: (state, block) => { view.block = block; edit(state); }, onstop: index => { view.stop = index; keep(); } });
+$("map").after(mapLegend());
+
+$("user").append(...data.histories.map(({ user, items }, i) => new Option(`${shortened(user, 40)} (${items.length} items)`, i)));
+$("user").addEventListener("input", event => begin(+event.target.value));
+for (const [name, label] of Object.entries(SWITCHES)) {
+  const { config } = model, impossible = !config.time && ["time", "adaptive", "learnable"].includes(name)
+    || name === "adaptive" && !config.adaptive_filter || name === "learnable" && !config.learnable_filter;
+  if (impossible) continue;
+  const box = make("input", { type: "checkbox", checked: true, data: { control: name } });
+  box.addEventListener("input", () => edit(switched(past.now, name)));
+  $("switches").append(make("label", {}, box, " ", label));
+}
+if (model.config.n_layers > 1) {
+  const choice = make("select", { data: { control: "layer" } }, ...Array.from({ length: model.config.n_layers }, (_, l) => new Option(`layer ${l + 1}`, l)));
+  choice.addEventListener("input", () => { view.layer = +choice.value; drawMap(); drawPanel(); keep(); });
+  $("map").before(make("label", { className: "inline" }, "Shown: ", choice));
+}
+$("undo").addEventListener("click", () => { past.undo(); draw(); tell("Undone."); });
+$("again").addEventListener("click", () => { begin(past.now.user); tell("As at the start."); });
+$("link").addEventListener("click", async () => {
+  history.replaceState(null, "", toHash(data, past.now, view));
+  await navigator.clipboard?.writeText(location.href).then(() => tell("The link is copied; it holds all you see."),
+    () => tell("The link is in the address bar; it holds all you see."));
+});
+document.addEventListener("keydown", event => {
+  const typing = event.target.matches?.("input[type=search]");
+  if ((event.ctrlKey || event.metaKey) && event.key === "z" && !typing) {
+    event.preventDefault();
+    $("undo").click();
+  }
+});
+new ResizeObserver(() => { if (result) drawMap(); }).observe($("map"));
+addEventListener("hashchange", restore);
+restore();
+
+/** For the console, and for tests: the model to play with. */
+globalThis.mmm4rec = { data, model, build, embed, forward, masks, scoreParts, scores, contributions, SCANS,
+  state: () => past.now, result: () => result, view, draw, edit, start };

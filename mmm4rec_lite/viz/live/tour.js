@@ -1,0 +1,110 @@
+/** Six stops with a question each: predict, do it on the page, and read the answer off this very model. */
+
+import { digits, make, percent, shortened } from "./drawing.js";
+import { leftOver } from "./decay.js";
+import { forward, norm } from "./model.js";
+import { DAY, moved, scaledGaps, withGap, withLost } from "./state.js";
+
+const overlap = (a, b, k = 10) => a.slice(0, k).filter(i => b.slice(0, k).includes(i)).length;
+const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
+const level = share => share >= 0.999 ? "all ten" : share > 0.5 ? "most of them" : "half of them or fewer";
+const STAY = ["all ten", "most of them", "half of them or fewer"];
+
+/** What the last step has of the items before `place`, the mean over the heads of the texts' first scan. */
+function keptBefore({ trace, gaps }, place) {
+  const scan = trace.layers[0].text;
+  return mean(scan.A.map((A, h) => mean(leftOver(gaps, scan.dt.map(row => row[h]), A).left.slice(0, place))));
+}
+
+const longest = state => scaledGaps(state).reduce((best, gap, t, all) => t && gap > all[best] ? t : best, 1);
+
+/** needs(data, state, model): whether the stop makes sense here; act(result): the new state, or none;
+    open: the block to show; answer(before, after): [the choice that holds, the numbers]. Results are what live.js computes. */
+const STOPS = [
+  { title: "Order", question: "The two latest items change places; the times stay. How many of the top ten are still there?", choices: STAY,
+    needs: (data, state) => state.items.length > 1, open: "fused", act: ({ state }) => moved(state, state.items.length - 1, state.items.length - 2),
+    answer: (before, after) => {
+      const stay = overlap(before.order, after.order);
+      return [level(stay / 10), `${stay} of 10 stay. The order matters as far as the convolutions and the decay tell recent from old.`];
+    } },
+  { title: "A long absence", question: "The longest gap becomes two years. What does the last step still have of the items before it?",
+    choices: ["more of them", "about as much", "less of them"], needs: (data, state, model) => model.config.time && state.items.length > 1, open: "ssd_text",
+    act: ({ state }) => withGap(state, longest(state), 730 * DAY),
+    answer: (before, after) => {
+      const place = longest(after.state), [a, b] = [before, after].map(one => keptBefore(one, place)), change = b / a - 1;
+      const choice = Math.abs(change) < 0.05 ? "about as much" : change > 0 ? "more of them" : "less of them";
+      return [choice, `${percent(a)} were left, ${percent(b)} now (mean over the heads of the texts' block). Look at the decay mask: which heads listen to gaps?`];
+    } },
+  { title: "Without time", question: "Time is switched off: every step counts alike. How many of the top ten are still there?", choices: STAY,
+    needs: (data, state, model) => model.config.time, open: "scale", act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "time"])] }),
+    answer: (before, after) => {
+      const stay = overlap(before.order, after.order);
+      return [level(stay / 10), `${stay} of 10 stay. This model was trained with time; one trained without would have learned to do without.`];
+    } },
+  { title: "A picture less", question: "The latest item loses its picture. What happens to the picture's part of the first recommendation's score?",
+    choices: ["it rises", "it hardly moves", "it falls"], open: "image", needs: (data, state) => data.items[state.items[state.items.length - 1]].picture
+      && !state.lost.image.includes(state.items[state.items.length - 1]), act: ({ state }) => withLost(state, "image", state.items[state.items.length - 1]),
+    answer: (before, after) => {
+      const first = before.order[0], [a, b] = [before, after].map(({ parts }) => parts[2 * first + 1]), change = b - a;
+      const choice = Math.abs(change) < 0.02 * Math.max(Math.abs(a), 0.1) ? "it hardly moves" : change > 0 ? "it rises" : "it falls";
+      return [choice, `It was ${digits(a)} and is ${digits(b)}. The item's own learned vector, if it has one, stays, and so does its text.`];
+    } },
+  { title: "No memory", question: "The states forget everything at every step. How many of the latest items can still change the recommendation?",
+    choices: ["none but the last", "a few", "all of them"], open: "fusion", needs: (data, state) => state.items.length > 1,
+    act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "memory"])] }),
+    answer: (before, after, model) => {
+      const { history, off, lost } = after.given, n = history.items.length, { user } = after.trace;
+      const change = step => norm(user.map((value, c) => value - forward(model, history, off, lost, step).user[c])) / norm(user);
+      const reach = history.items.map((_, step) => change(step) > 1e-6), some = reach.filter(Boolean).length;
+      const choice = some === 1 ? "none but the last" : some === n ? "all of them" : "a few";
+      return [choice, `${some} of ${n}. Without states only convolutions look back, ${model.config.d_conv - 1} steps each, two in a row; `
+        + "the time branch, where it is on, sees the gaps of the whole window."];
+    } },
+  { title: "Who carries it", question: "Which past item adds most to the first recommendation's score?", open: "scores",
+    choices: ["the latest", "one of the middle", "the oldest"], needs: (data, state) => state.items.length > 2, act: () => null,
+    answer: (before, after) => {
+      const gains = after.contributions().map(row => row[after.order[0]]), best = gains.indexOf(Math.max(...gains)), n = gains.length;
+      const title = shortened(after.titles[best], 40);
+      return [best === n - 1 ? "the latest" : best === 0 ? "the oldest" : "one of the middle", `Item ${best + 1} of ${n}, ${title}: ${digits(gains[best])} of the score is lost without it.`];
+    } },
+];
+
+/** host: { model, data, result(), apply(state, block), pick(item), onstop(index) }. */
+export function tourView(root, host) {
+  const line = make("ol", { className: "stops" }), body = make("div", { className: "stop", aria: { live: "polite" } });
+  const done = STOPS.map(() => null);
+  root.append(line, body);
+
+  function open(index) {
+    host.onstop(index);
+    const stop = STOPS[index], usable = stop.needs(host.data, host.result().state, host.model);
+    const choices = stop.choices.map(choice => make("button", { type: "button", onclick: () => predict(index, choice), disabled: !usable }, choice));
+    const unfit = make("p", { className: "note" }, "This history or model cannot show it: start again, or take another user.");
+    body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
+      usable ? make("p", { className: "choices" }, "Your prediction: ", ...choices) : unfit);
+    mark(index);
+  }
+
+  function predict(index, choice) {
+    const stop = STOPS[index], before = host.result(), state = stop.act(before);
+    host.apply(state ?? before.state, stop.open);
+    if (stop.open === "scores") host.pick(before.order[0]);
+    const [holds, numbers] = stop.answer(before, host.result(), host.model), right = holds === choice;
+    done[index] = right;
+    const next = STOPS[index + 1] && make("button", { type: "button", onclick: () => { host.restart(); open(index + 1); } }, "Start again and go on");
+    body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
+      make("p", { className: right ? "right" : "wrong" }, `${right ? "As you said" : `You said: ${choice}`}. It is done above; the answer: `, make("strong", {}, holds), `. ${numbers}`),
+      make("p", { className: "choices" }, ...(next ? [next] : [make("button", { type: "button", onclick: () => { host.restart(); open(0); } }, "From the beginning")])));
+    mark(index);
+  }
+
+  function mark(index) {
+    line.replaceChildren(...STOPS.map((stop, i) => make("li", {}, make("button", { type: "button", onclick: () => open(i),
+      className: done[i] === null ? "" : done[i] ? "right" : "wrong", aria: { current: i === index ? "step" : "false" } },
+    `${i + 1}. ${stop.title}${done[i] === null ? "" : done[i] ? " ✓" : " ✗"}`))));
+  }
+
+  mark(null);
+  body.append(make("p", {}, "Predict first, then see: each stop asks, waits for your guess, changes the page, and reads the answer off this model."));
+  return { open: index => index !== null && STOPS[index] && open(index), count: STOPS.length };
+}
