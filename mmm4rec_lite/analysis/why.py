@@ -95,13 +95,12 @@ def reasons(
         notes.append("This item is in the user's history; `recommend` leaves such items out.")
     if len(past) > len(shown):
         notes.append(f"The model reads the latest {len(shown)} of {len(past)} items; older ones have no effect.")
-    effect = without = [math.nan]
+    values, without = torch.tensor([math.nan]), [math.nan]
     if len(shown) > 1:
         change = contributions(model, one).cpu()
-        effect, without = change[:, row].double(), rank_in(scores - change).tolist()
+        values, without = change[:, row], rank_in(scores - change).tolist()
     else:
         notes.append("A history of one item has nothing to leave out: no effects.")
-    values = torch.as_tensor(effect, dtype=torch.float64)
     share = values / values.abs().sum()
     days = (shown["timestamp"].iloc[-1] - shown["timestamp"]) / 86_400
     history = dict(place=range(1, len(shown) + 1), item=shown["item"], title=shown["title"], days_before=days)
@@ -112,9 +111,9 @@ def reasons(
         notes += [note] * bool(note)
     parts, note = _parts(model, users, row)
     notes += [note] * bool(note)
-    known = dict(score=scores[row].item(), rank=int(rank_in(scores.unsqueeze(0))), candidates=int(rivals.sum()))
-    title = dataset.items["title"].iloc[row - 1]
-    return Reasons(user, ids[row - 1], title, **known, parts=parts, history=pd.DataFrame(history), notes=notes)
+    title, rank = dataset.items["title"].iloc[row - 1], int(rank_in(scores.unsqueeze(0)))
+    frame, among = pd.DataFrame(history), int(rivals.sum())
+    return Reasons(user, ids[row - 1], title, scores[row].item(), rank, among, parts, frame, notes)
 
 
 def _cosines(task, kind, row, items):
