@@ -5,12 +5,13 @@ from pathlib import Path
 from mmm4rec_lite.cli import app
 from mmm4rec_lite.cli.common import Posters
 from mmm4rec_lite.study.cli.audit import audit_command
-from mmm4rec_lite.study.cli.experiments import experiment_app, report_command, reproduce_command
+from mmm4rec_lite.study.cli.experiments import experiment_app, figures_command, report_command, reproduce_command
 
 app.add_typer(experiment_app, name="experiment")
 app.command("audit")(audit_command)
 app.command("reproduce")(reproduce_command)
 app.command("report")(report_command)
+app.command("figures")(figures_command)
 
 
 @app.command("tour")

@@ -98,3 +98,19 @@ def report_command(
 
     write_page(out, *read_results(csvs))
     print(out)
+
+
+def figures_command(
+    csvs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Runs that `reproduce --out` kept; the project's stored ones by default."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The folder for PDF, SVG and csv.")] = Path("figures"),
+    as_json: Json = False,
+) -> None:
+    """Every figure and table of the paper in its layout, published beside measured; trains nothing."""
+    from mmm4rec_lite.study.figures import write_figures
+    from mmm4rec_lite.study.protocol.results import read_results, stored_results
+
+    runs, _ = read_results(csvs) if csvs else stored_results()
+    show(write_figures(out, runs).drop(columns="made_by"), as_json, out=str(out))

@@ -1,0 +1,68 @@
+"""The paper's tables and figures as files: printed cells all there, nothing invented where nothing was measured."""
+
+import pandas as pd
+import pytest
+
+from mmm4rec_lite import published
+from mmm4rec_lite.study import figures
+from mmm4rec_lite.study.claims_page import claim_cells, claim_rows
+from mmm4rec_lite.study.protocol.claims import CLAIMS
+from mmm4rec_lite.study.protocol.results import stored_results
+from mmm4rec_lite.utils.files import workspace
+
+RUNS, PAIRS = stored_results()
+
+
+@pytest.mark.parametrize("table", figures.TABLES)
+def test_every_printed_cell_is_there_once(table):
+    cells, printed = figures.table_cells(table, RUNS), published.paper(table)
+    own = cells[cells["published"].notna()]
+    assert sorted(own["published"]) == sorted(printed["value"]) and len(own) == len(printed)
+    assert not cells.duplicated(["dataset", "row", "column"]).any()
+    assert own["published_source"].str.contains(f"Table {table}").all()
+
+
+def test_a_measured_cell_is_the_mean_of_the_most_thorough_runs():
+    cells = figures.table_cells(2, RUNS).set_index(["dataset", "row", "column"])
+    runs = RUNS.query("experiment == 'comparison' and dataset == 'instruments' and system == 'sasrec'")
+    best = runs[runs["scale"] == max(runs["scale"], key=["quick", "longer", "full"].index)]
+    best = best[best["stage"] == ("finetune" if "finetune" in set(best["stage"]) else "scratch")]
+    cell = cells.loc[("instruments", "ndcg@10", "SASRec")]
+    assert cell["measured"] == pytest.approx(best["ndcg@10"].mean()) and cell["status"] == "measured"
+    assert cell["difference"] == pytest.approx(cell["measured"] - cell["published"])
+    assert cell["scale"] and cell["n_seeds"] == best["seed"].nunique()
+
+
+def test_what_was_not_measured_has_no_number():
+    cells = figures.table_cells(3, RUNS[RUNS["dataset"] != "scientific"])
+    assert (cells.loc[cells["dataset"] == "scientific", "status"] == figures.NOT_HERE).all()
+    assert cells.loc[cells["status"] != figures.MEASURED, ["measured", "difference"]].isna().all(axis=None)
+    more = RUNS.assign(stage="finetune", **{"ndcg@10": 0.5}).query("system == 'mmm4rec' and dataset == 'instruments'")
+    other = figures.table_cells(3, pd.concat([RUNS, more.assign(run_id="x")])).set_index(["dataset", "row", "column"])
+    assert other.loc[("instruments", "ndcg@10", "MMM4Rec"), "measured"] == 0.5  # pre-trained before from scratch
+
+
+@pytest.mark.slow
+def test_all_files_are_written_with_where_they_come_from(tmp_path):
+    index = figures.write_figures(tmp_path, RUNS)
+    assert {"table1", "table6", "figure2", "figure4", "figure8"} <= set(index["name"])
+    for name in index["name"]:
+        assert {p.suffix for p in tmp_path.glob(f"{name}.*")} == {".pdf", ".svg", ".csv"}, name
+        assert "arXiv 2506.02916" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
+        assert "made_by" in pd.read_csv(tmp_path / f"{name}.csv", nrows=1)
+    assert "not to be had here" in (tmp_path / "table2.svg").read_text(encoding="utf-8")
+    assert "not to be had here" in index.set_index("name").loc["figure5", "title"]
+    again = tmp_path / "again"
+    figures.write_figures(again, RUNS)
+    assert (again / "table4.svg").read_bytes() == (tmp_path / "table4.svg").read_bytes()
+
+
+def test_every_claim_has_a_row_with_what_is_printed_and_a_cell():
+    cells = claim_cells(sorted(workspace("notebooks").glob("*.ipynb")))
+    table = claim_rows(RUNS, PAIRS, cells)
+    assert table["claim"].tolist() == [claim.text for claim in CLAIMS]
+    assert table["published"].ne("").all() and table["link"].ne("").sum() >= 20
+    ranks = table[table["claim"] == "MMM4Rec with ids ranks best of all"].iloc[0]
+    assert ranks["published"].startswith("scientific 0.0724, MISSRec 0.0753;")
+    layer = table[table["claim"].str.contains("larger Office")].iloc[0]
+    assert layer["published"] == "office MMM4Rec 0.0906, 2L 0.0926" and layer["scale"] == "-"
