@@ -37,7 +37,7 @@ def claim_rows(runs: pd.DataFrame, pairs: pd.DataFrame | None, cells: Mapping[st
 
 def claim_cells(notebooks: Iterable[Path | str]) -> dict[str, str]:
     """Place in the paper -> page and cell of the notebook that weighs the claims made there."""
-    found = {}
+    found: dict[str, str] = {}
     for path in notebooks:
         for cell in nbformat.read(path, 4).cells:
             for call in re.findall(r"claims_about\((.*)\)", cell.source if cell.cell_type == "code" else ""):

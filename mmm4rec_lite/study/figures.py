@@ -6,7 +6,6 @@ here", where some have it without the system, "not run". Data that the paper doe
 
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -76,7 +75,7 @@ def _measured(table, runs):
     scale = rows["scale"].map({name: i for i, name in enumerate(SCALES)}).astype(float).fillna(-1)
     rows = rows.assign(thorough=scale + 10 * rows["stage"].eq("finetune"))[rows["column"].notna()]
     best = rows.groupby(["dataset", "column"])["thorough"].transform("max")
-    lines: list[dict[str, Any]] = []
+    lines = []
     for (dataset, column), own in rows[rows["thorough"] == best].groupby(["dataset", "column"], sort=False):
         about = {name: listed(own, name) for name in ABOUT} | {"n_seeds": own["seed"].nunique()}
         for row, name in names.items():
@@ -147,8 +146,8 @@ def write_figures(out: Path | str, runs: pd.DataFrame) -> pd.DataFrame:
         lines.append(_written(out, f"table{table}", f"Table {table}. {title}", figure, cells, cells["status"]))
     truncated = ch06.curves(runs) if (runs["experiment"] == "figure2").any() else pd.DataFrame()
     title = "Figure 2. Truncated histories (the paper: SASRec on Kindle, 97 % with 5 of 20 items)"
-    figure = ch06.plot_kept_curves(truncated, mark=(0.97, "the paper's"), title=title) if len(truncated) else None
-    lines.append(_written(out, "figure2", title, figure, truncated, [MEASURED if len(truncated) else NOT_RUN]))
+    drawn = ch06.plot_kept_curves(truncated, mark=(0.97, "the paper's"), title=title) if len(truncated) else None
+    lines.append(_written(out, "figure2", title, drawn, truncated, [MEASURED if len(truncated) else NOT_RUN]))
     others = [name for name in runs.loc[runs["experiment"] == "figure4", "dataset"].unique() if name not in TARGETS]
     wanted = {f"figure{i}": name for i, name in enumerate(TARGETS, 4)} | {
         f"convergence-{name}": name for name in others

@@ -261,11 +261,7 @@ def test_a_named_time_format_decides(form, value, expected):
         (["01/02/2024", "03/04/2024 10:00"], None, "does not show whether the day or the month.*--time-format"),
         (["13/02/2024", "03/14/2024"], None, "has days before months and months before days.*--time-format"),
         (["0", "1", "2"], None, "end at 2, too small for times.*--order COLUMN.*--time-format with"),
-        (
-            ["45355.5", "45356"],
-            None,
-            "end at 45356, too small.*of days, --time-format days or, .*excel; taken",
-        ),
+        (["45355.5", "45356"], None, "end at 45356, too small.*of days, --time-format days or, .*excel; taken"),
         (
             ["31.12.24", "01.01.25"],
             None,
