@@ -40,7 +40,7 @@ def data_amazon(
     union: Annotated[str, typer.Option(help="Also all NAMEs in one dataset of this name, users kept apart.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Amazon Reviews 2018 (5-core) into OUT, or OUT/NAME for several, with Table 1 and the paper's counts beside."""
+    """Amazon Reviews 2018 or 2023 (5-core) into OUT, or OUT/NAME for several, with the paper's Table 1 beside."""
     from mmm4rec_lite.data.amazon import amazon, differences, domain, table_1, union_domains
     from mmm4rec_lite.data.download import fetch_images, read_urls, save_with_urls
 

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2018 (Ni, Li and McAuley 2019): the published files into a dataset, and Table 1 beside the paper's.
+"""Amazon Reviews 2018 (the paper's) and 2023: the published files into a dataset, and Table 1 beside the paper's.
 
 Ratings are read, freed of exact repeats, joined and 5-cored by polars in streaming mode, on integer codes; metadata
 pass by line by line, JSON or Python literals. The order of work is the public code's: repeats, metadata, 5-core.
@@ -46,11 +46,24 @@ INFO = {
     "citation": "Ni, Li and McAuley (2019), Justifying Recommendations using Distantly-Labeled Reviews and "
     "Fine-Grained Aspects, https://doi.org/10.18653/v1/D19-1018",
 }
+INFO_2023 = {
+    "source": "Amazon Reviews 2023, https://amazon-reviews-2023.github.io",
+    "terms": INFO["terms"],
+    "citation": "Hou et al. (2024), Bridging Language and Items for Retrieval and Recommendation, "
+    "https://arxiv.org/abs/2403.03952",
+}
+EDITIONS = (  # ends of the names of ratings or reviews, and of metadata
+    ((".csv", ".json.gz", "_5.json.gz"), (".json.gz",)),
+    ((".csv", ".csv.gz", ".jsonl.gz", ".jsonl"), (".jsonl.gz", ".jsonl")),
+)
+KEYS_2023 = {"parent_asin": "item", "user_id": "user", "rating": "rating", "timestamp": "timestamp"}
 RATINGS = {"item": pl.String, "user": pl.String, "rating": pl.Float32, "timestamp": pl.Int64}
 # What a text can be made of (by default of the first three), and the files' own keys where they differ, the newer first
 FIELDS = ("title", "categories", "brand", "description", "features", "main_category")
-KEYS = {"categories": ("category", "categories"), "features": ("feature",), "main_category": ("main_cat",)}
-IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last
+KEYS = {"categories": ("category", "categories"), "features": ("feature", "features"), "brand": ("brand", "store")}
+KEYS |= {"main_category": ("main_cat", "main_category")}
+IMAGES = ("imageURLHighRes", "imageURL", "image", "imUrl")  # by size, the older dump's last; 2023's:
+SIZES = ("hi_res", "large", "thumb")
 ID = "[!-~]{1,64}"  # no white space, no line breaks: ids become names of files and lines of tables
 LONGEST_LINE = 32 * 2**20  # bytes; the longest line of a real file has some 100 kB
 
@@ -62,7 +75,8 @@ def amazon(
 
     ``name``: the paper's (`CATEGORIES`) or Amazon's. ``raw`` or a folder ``name`` in it holds ``meta_NAME.json.gz``
     and ratings ``NAME.csv`` (item, user, rating, seconds; no header) or else reviews ``NAME.json.gz`` or
-    ``NAME_5.json.gz``. Times are whole days, so ties are common: they keep the file's order. Items are sorted by id.
+    ``NAME_5.json.gz``; or, of 2023, ``meta_NAME.jsonl`` and ``NAME.csv`` or ``NAME.jsonl`` (also with .gz). Times of
+    2018 are whole days, so ties are common: they keep the file's order. Items are sorted by id.
     """
     if (unknown := [field for field in fields if field not in FIELDS]) or not fields:
         raise InputError(f"fields: {', '.join(unknown) or 'none given'}; choose from {', '.join(FIELDS)}")
@@ -89,7 +103,8 @@ def amazon(
     kept = {"without title": int((items["title"] == items["item"]).sum())}
     kept |= {"without text": int((items["text"] == "").sum()), "with image URL": len(urls)}
     files = {"files": [ratings_file.name, metadata_file.name], "fields": list(fields), "core": k}
-    info = {**INFO, **files, "interactions": read, "metadata": meta, "items": kept}
+    about = INFO_2023 if ".jsonl" in metadata_file.suffixes else INFO
+    info = {**about, **files, "interactions": read, "metadata": meta, "items": kept}
     return Dataset.from_frames(name, interactions, items.drop(columns="url"), info=info), urls
 
 
@@ -125,6 +140,8 @@ def differences(dataset: Dataset) -> list[str]:
     """Sentences: how the counts differ from the paper's Table 1, and what was dropped on the way."""
     name, counts, paper = dataset.name, dataset_statistics([dataset]).iloc[0], _paper(dataset)
     dropped = [] if "parts" in dataset.info else [_dropped(**dataset.info)]
+    if dataset.info.get("source") == INFO_2023["source"]:
+        return [f"{name}: these are the reviews of 2023; the paper's Table 1 counts those of 2018.", *dropped]
     if None in paper:
         return [f"{name} is not in the paper's Table 1.", *dropped]
     off = {column: int(counts[column] - wanted) for column, wanted in zip(COUNTS, paper)}
@@ -169,27 +186,36 @@ def _urls(dataset):
 def _find(name, raw):
     """(the domain's name, its ratings or reviews, its metadata)."""
     short = domain(name)
-    file, found = CATEGORIES.get(short, short), []
-    for wanted in ([f"{file}.csv", f"{file}.json.gz", f"{file}_5.json.gz"], [f"meta_{file}.json.gz"]):
-        places = [folder / one for one in wanted for folder in (raw, raw / file, raw / short)]
-        if not (there := list(filter(Path.is_file, places))):
-            near = {known.lower(): f"; did you mean {known}?" for known in (*CATEGORIES, *CATEGORIES.values())}
-            close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
-            fault = f"{raw}: no {' or '.join(wanted)} there or in {raw / name}; get it from {HOME}, or check the name"
-            hint = "".join(map(near.get, close))
-            raise InputError(f"{fault}: {', '.join(CATEGORIES)}, or that of Amazon's files{hint}")
-        found.append(there[0])
-    return short, *found
+    file, lost = CATEGORIES.get(short, short), []
+    for ratings, metadata in EDITIONS:
+        found = []
+        for wanted in ([f"{file}{end}" for end in ratings], [f"meta_{file}{end}" for end in metadata]):
+            places = (folder / one for one in wanted for folder in (raw, raw / file, raw / short))
+            there = next(filter(Path.is_file, places), None)
+            found, lost = [*found, there], lost if there else [*lost, wanted]
+        if None not in found:
+            return short, *found
+    near = {known.lower(): f"; did you mean {known}?" for known in (*CATEGORIES, *CATEGORIES.values())}
+    close = [] if short in CATEGORIES else difflib.get_close_matches(name.lower(), near, 1)
+    fault = f"{raw}: no {' or '.join(lost[0])} there or in {raw / name}; get it from {HOME}, or check the name"
+    hint = "".join(map(near.get, close))
+    raise InputError(f"{fault}: {', '.join(CATEGORIES)}, or that of Amazon's files{hint}")
 
 
 def _ratings(path):
     """The usable lines as a frame [item, user: categorical; rating; timestamp] in the file's order, and counts."""
     codes = {column: pl.Categorical(pl.Categories.random()) for column in ("item", "user")}
-    if path.suffix == ".csv":
+    if ".csv" in path.suffixes:
+        first = next(lines(path), b"").decode("utf-8", "replace").strip().split(",")
+        named = "parent_asin" in first  # 2023's files name their columns
+        columns = {KEYS_2023.get(name, name): RATINGS.get(KEYS_2023.get(name), pl.String) for name in first}
         # no quotes: a quoted line break then costs the two lines around it, not the rest of the file
-        form = dict(has_header=False, quote_char=None, schema=RATINGS, encoding="utf8-lossy", raise_if_empty=False)
+        form = dict(has_header=False, quote_char=None, encoding="utf8-lossy", raise_if_empty=False)
+        form |= dict(schema=columns if named else RATINGS, skip_rows=int(named))
         form |= dict(ignore_errors=True, truncate_ragged_lines=True, missing_columns="insert", extra_columns="ignore")
+        time = pl.col("timestamp")
         table = pl.scan_csv(path, **form)
+        table = table.with_columns(pl.when(time > LATEST).then(time // 1000).otherwise(time)) if named else table
     else:
         reviews, chunks = _reviews(path), [pl.DataFrame(schema=RATINGS | codes)]
         while part := list(itertools.islice(reviews, 500_000)):  # held as Python objects at once
@@ -211,7 +237,10 @@ def _reviews(path):
     """(item, user, rating, time) of every line of reviews; Nones for one that has not all of them."""
     for line in lines(path):
         review = record(line)[0] or {}
-        item, user, rating, time = (review.get(key) for key in ("asin", "reviewerID", "overall", "unixReviewTime"))
+        keys = tuple(KEYS_2023) if "parent_asin" in review else ("asin", "reviewerID", "overall", "unixReviewTime")
+        item, user, rating, time = map(review.get, keys)
+        if isinstance(time, int) and "parent_asin" in review and time > LATEST:
+            time //= 1000
         named = all(isinstance(one, str) and re.fullmatch(ID, one) for one in (item, user))
         rated = isinstance(rating, int | float) and abs(rating) < 1e9
         timed = isinstance(time, int) and 0 <= time <= LATEST
@@ -223,7 +252,7 @@ def _metadata(path, wanted, fields, progress):
     rows, seen, counts = [], set[str](), dict.fromkeys(("lines", "Python literals", "unreadable", "repeated items"), 0)
     for line in tqdm(lines(path), desc=path.name, unit=" lines", mininterval=1, disable=not progress):
         data, literal = record(line)
-        item = data.get("asin") if data else None
+        item = data.get("parent_asin", data.get("asin")) if data else None
         counts["lines"] += 1
         if not (data and isinstance(item, str) and re.fullmatch(ID, item)):
             counts["unreadable"] += 1
@@ -240,9 +269,9 @@ def _metadata(path, wanted, fields, progress):
 
 
 def lines(path: Path) -> Iterator[bytes]:
-    """The lines of a gzip file; one that is too long to be real comes as b"". InputError for a cut file."""
+    """The lines of a file, gzip or plain; one too long to be real comes as b"". InputError for a cut file."""
     try:
-        with gzip.open(path) as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             while line := file.readline(LONGEST_LINE):
                 whole = line
                 while len(line) == LONGEST_LINE and not line.endswith(b"\n"):
@@ -281,7 +310,11 @@ def field_parts(data: Mapping[Any, Any], field: str) -> list[str]:
 
 def image_url(data: Mapping[Any, Any]) -> str:
     """The item's first picture, the largest kind first, or ""."""
-    urls = (url.strip() for key in IMAGES for url in _strings(data.get(key)))
+    shown = data.get("images")
+    shown = [one for one in shown if isinstance(one, dict)] if isinstance(shown, list) else []
+    shown = sorted(shown, key=lambda one: one.get("variant") != "MAIN")
+    found = [one.get(size) for one in shown for size in SIZES] + [data.get(key) for key in IMAGES]
+    urls = (url.strip() for url in _strings(found))
     return next((url for url in urls if re.fullmatch(r"https?://[!-~]{1,2000}", url)), "")
 
 

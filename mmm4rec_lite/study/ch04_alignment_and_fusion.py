@@ -327,7 +327,7 @@ def plot_score_bars(table: pd.DataFrame) -> Figure:
         axis.barh(places - 0.2 + 0.4 * i, table[part], 0.38, color=COLOURS[i], label=f"user times {part} / tau")
     axis.plot(table["text"] + table["image"], places, "kD", ms=4, label="sum: the score")
     axis.axvline(0, color="black", lw=1)
-    axis.set_yticks(places, table["item"], fontsize=8)
+    axis.set_yticks(places, table["item"], fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.set(xlabel="score (nats)")
     legend_beside(axis)

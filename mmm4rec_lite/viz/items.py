@@ -13,6 +13,7 @@ from PIL import Image
 from mmm4rec_lite.data.pictures import open_picture
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
+from mmm4rec_lite.viz import style
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, gridless, grouped_bars, legend_beside, panel, span
 
 Folder = Path | str | None  # below which pictures lie
@@ -42,9 +43,9 @@ def _tile(axis, item, folder, marked=False, below="", interpolation=None):
         below = f"{title}\n{below}".strip()
     else:
         axis.set_facecolor(CARD)
-        axis.text(0.5, 0.5, title, ha="center", va="center", fontsize=7.5, transform=axis.transAxes)
+        axis.text(0.5, 0.5, title, ha="center", va="center", fontsize=7.5, transform=axis.transAxes, **style.WORDS)
     axis.set(xticks=[], yticks=[])
-    axis.set_xlabel(below, fontsize=6.5)
+    axis.set_xlabel(below, fontsize=6.5, **style.WORDS)
     axis.spines[:].set(visible=True, color=COLOURS[3] if marked else EDGE, lw=3 if marked else 1)
 
 
@@ -81,7 +82,7 @@ def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), ti
             _tile(axis, row, folder, row.item in marked, interpolation="nearest")
         for axis in line[len(items) :]:
             axis.set_axis_off()
-        line[0].set_ylabel("\n".join(wrap(name, 14)), fontsize=9)
+        line[0].set_ylabel("\n".join(wrap(name, 14)), fontsize=9, **style.WORDS)
     return captioned(figure, title, 10)
 
 
@@ -112,7 +113,7 @@ def contact_sheet(items: pd.DataFrame, folder: Folder, columns: int = 12, title:
             sheet.paste(picture.resize((edge, edge)), (room * x + 3, room * y + 3))
     figure, axis = panel(1.0 + 0.6 * columns, 0.4 + 0.6 * len(shelves))
     axis.imshow(sheet, interpolation="nearest")  # smoothed, the file is three times as large
-    axis.set_yticks([room * (y + 0.5) for y in range(len(shelves))], list(shelves))
+    axis.set_yticks([room * (y + 0.5) for y in range(len(shelves))], list(shelves), **style.WORDS)
     axis.set(xticks=[], xlabel="grey: no picture", frame_on=False)
     axis.tick_params(length=0)
     axis.set_title(title, fontsize=10, loc="left")

@@ -10,7 +10,17 @@ from matplotlib.patches import Rectangle
 
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.items import CARD, EDGE, Folder, Names, Numbers, Shares, load_picture
-from mmm4rec_lite.viz.style import gridless, grouped_bars, legend_beside, panel, panel_row, shortened, span, styled
+from mmm4rec_lite.viz.style import (
+    WORDS,
+    gridless,
+    grouped_bars,
+    legend_beside,
+    panel,
+    panel_row,
+    shortened,
+    span,
+    styled,
+)
 
 Mask = Float[Tensor | np.ndarray, "L L"]
 LEFT = r"what is left: $M_{ts}$ (0 to 1)"
@@ -34,8 +44,8 @@ def mask_map(mask: Mask, labels: Names, title: str) -> Figure:
     size, names = 1.6 + 0.24 * len(labels), shortened(labels)
     figure, axis = panel(size + 1.6, size)
     image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis")
-    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
-    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7, **WORDS)
+    axis.set_yticks(range(len(names)), names, fontsize=7, **WORDS)
     axis.set(xlabel="past item s", ylabel="read at step t", title=title)
     figure.colorbar(image, ax=axis, label=LEFT, shrink=0.8)
     return figure
@@ -70,7 +80,8 @@ def picture_mask(
             if picture:
                 axis.imshow(picture, extent=(x + 0.06, x + 0.94, y + 0.94, y + 0.06), zorder=2)
             else:
-                axis.text(x + 0.5, y + 0.5, "\n".join(wrap(row.title, 9)[:4]), ha="center", va="center", fontsize=5)
+                words = "\n".join(wrap(row.title, 9)[:4])
+                axis.text(x + 0.5, y + 0.5, words, ha="center", va="center", fontsize=5, **WORDS)
     for i, gap in enumerate([] if gaps is None else gaps):
         axis.text(i + 0.5, n + 1.2, f"+{span(gap)}" if i else "first", ha="center", va="top", fontsize=7)
     axis.set(xlim=(-1.1, n), ylim=(n + 1.1, 0), xticks=[], yticks=[], ylabel="read at step t", title=title)
@@ -85,7 +96,7 @@ def weight_bars(weights: Shares, labels: Names, gaps: Numbers) -> Figure:
     figure, axis = panel(7, 1.2 + 0.26 * len(labels))
     grouped_bars(axis, weights, flat=True)
     names = [f"{title}  (+{span(gap)})" for title, gap in zip(shortened(labels, 34), gaps)]
-    axis.set_yticks(range(len(labels)), names, fontsize=8)
+    axis.set_yticks(range(len(labels)), names, fontsize=8, **WORDS)
     axis.set_xlabel("what is left of the item at the last step (mean over heads, 0 to 1)")
     half = 0.4 / len(weights)  # a bar
     axis.set_ylim(len(labels) - 0.4 + half, half - 0.7)
@@ -117,7 +128,8 @@ def mask_difference(before: Mask, after: Mask, labels: Names, names: tuple[str, 
         axis.locator_params("x", integer=True)
         if axis is not axes[0]:  # it has the second one's scale
             figure.colorbar(image, ax=axis, label="change" if change else "what is left (0 to 1)", shrink=0.8)
-    axes[0].set_yticks(range(1, n + 1), [f"{title}  {i}" for i, title in enumerate(shortened(labels), 1)], fontsize=6.5)
+    numbered = [f"{title}  {i}" for i, title in enumerate(shortened(labels), 1)]
+    axes[0].set_yticks(range(1, n + 1), numbered, fontsize=6.5, **WORDS)
     axes[0].set_ylabel("read at step t")
     return figure
 

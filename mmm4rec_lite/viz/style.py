@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator
 
 STYLE: dict[str, Any] = dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False)
 STYLE |= {"figure.dpi": 100, "font.size": 10}
+WORDS: dict[str, Any] = {"parse_math": False}  # for words of data, where "$" is a dollar
 COLOURS, MARKERS = sns.color_palette("colorblind"), "os^Dv<>"
 
 
@@ -54,14 +55,14 @@ def panels(
     groups = list(table.groupby(by, sort=False))
     figure, axes = panel_row(len(groups), width + each * len(groups), height, sharey)
     for axis, (value, _) in zip(axes, groups):
-        axis.set_title(str(value), fontsize=size, loc="left")
+        axis.set_title(str(value), fontsize=size, loc="left", **WORDS)
     return figure, [(axis, *group) for axis, group in zip(axes, groups)]
 
 
 def captioned(figure: Figure, caption: str, size: float = 9) -> Figure:
     """The figure with a line above it: what was measured, on what data, at which scale; nothing if there is none."""
     if caption:
-        figure.suptitle(caption, fontsize=size, x=0.01, ha="left")
+        figure.suptitle(caption, fontsize=size, x=0.01, ha="left", **WORDS)
     return figure
 
 

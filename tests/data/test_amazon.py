@@ -488,3 +488,56 @@ def test_a_union_without_shared_items_keeps_all_ids(tmp_path):
     assert union.info["items shared by domains"] == 0 and set(union.items["item"]) == {
         f"{x}B{item}" for x in ("", "X") for item in range(6)
     }
+
+
+# --- 2023 ---
+
+
+def edition_2023(folder, kind, name="Gift_Cards"):
+    """Reviews (or ratings) and metadata as published in 2023, of `GRID` with times in milliseconds."""
+    rows = [(item, user, rating, 1_600_000_000_000 + 1000 * time + 7) for item, user, rating, time in GRID]
+    folder.mkdir(parents=True, exist_ok=True)
+    if kind.startswith("csv"):
+        text = "user_id,parent_asin,rating,timestamp\n" + "".join(f"{u},{i},{r},{t}\n" for i, u, r, t in rows)
+    else:
+        keys = ("parent_asin", "user_id", "rating", "timestamp")
+        text = "".join(json.dumps({"asin": f"V{n}", **dict(zip(keys, row))}) + "\n" for n, row in enumerate(rows))
+    content = text.encode()
+    (folder / f"{name}.{kind}").write_bytes(gzip.compress(content) if kind.endswith("gz") else content)
+    images = [{"large": "https://m.example/2.jpg", "variant": "PT01"}]
+    images += [
+        {"thumb": "https://m.example/t.jpg", "large": "https://m.example/1.jpg", "hi_res": None, "variant": "MAIN"}
+    ]
+    more = {"store": "Acme", "categories": ["Things", "Small"], "features": ["Redeemable"], "images": images}
+    goods = [{"parent_asin": f"B{n}", "title": f"Thing &amp; {n}", **more} for n in range(6)]
+    (folder / f"meta_{name}.jsonl").write_text("".join(json.dumps(one) + "\n" for one in goods))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "jsonl", "jsonl.gz"])
+def test_the_files_of_2023(tmp_path, kind):
+    fields = ("title", "categories", "brand", "features")
+    dataset, urls = amazon("Gift_Cards", edition_2023(tmp_path, kind), fields, progress=False)
+    assert len(dataset.interactions) == 36 and dataset.info["interactions"]["unreadable"] == 0
+    wanted = sorted(1_600_000_000 + time for item, user, _, time in GRID if user == "U1")
+    assert dataset.interactions.query("user == 'U1'")["timestamp"].tolist() == wanted
+    assert dataset.items["text"][0] == "Thing & 0. Things Small. Acme. Redeemable."
+    assert set(urls["url"]) == {"https://m.example/1.jpg"} and len(urls) == 6
+    assert "2023" in dataset.info["source"] and "those of 2018" in differences(dataset)[0]
+
+
+def test_editions_are_not_mixed(tmp_path):
+    edition_2023(tmp_path, "jsonl")
+    assert "2023" in amazon("Gift_Cards", tmp_path, progress=False)[0].info["source"]
+    raw(tmp_path, name="Gift_Cards")
+    found = amazon("Gift_Cards", tmp_path, progress=False)[0]
+    assert "2018" in found.info["source"] and found.info["files"] == ["Gift_Cards.csv", "meta_Gift_Cards.json.gz"]
+
+
+def test_the_shared_case_of_2023():
+    folder = SHARED.parent / "cases/import/amazon2023_asin"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    dataset, urls = amazon("Gift_Cards", folder, k=1, progress=False)
+    assert len(dataset.interactions) == 36 and dataset.interactions["timestamp"].min() == 1_577_836_800
+    assert len(urls) == len(dataset.items) == 8

@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from mmm4rec_lite import viz
@@ -178,3 +179,34 @@ def test_match_bars_show_every_modality_and_chance():
     assert [bar.get_height() for bar in axis.patches] == pytest.approx([40, 30, 70, 50]) and "%" in axis.get_ylabel()
     (chance,) = [lines for lines in axis.collections if lines.get_label() == "by chance"]
     assert [start[1] for start, _ in chance.get_segments()] == [25, 20]
+
+
+DOLLARS = ["Ba$$in", "$5_$10", "Was $40 & now $20", r"a $\frac{ b$ c", "$^{$"]
+
+
+@pytest.mark.parametrize(
+    "draw", ["strip", "strips", "weight_strip", "contact_sheet", "mask_map", "picture_mask", "bars"]
+)
+def test_dollars_in_titles_are_dollars(draw):
+    items = pd.DataFrame({"item": DOLLARS, "title": DOLLARS, "image": None, "domain": DOLLARS})
+    n, mask = len(DOLLARS), torch.eye(len(DOLLARS))
+    figure = {
+        "strip": lambda: viz.strip(items, title=DOLLARS[3]),
+        "strips": lambda: viz.strips({DOLLARS[2]: items}),
+        "weight_strip": lambda: viz.weight_strip(items, {"a": torch.ones(n)}, [0] * n),
+        "contact_sheet": lambda: viz.contact_sheet(items, None),
+        "mask_map": lambda: viz.mask_map(mask, DOLLARS, "head 1"),
+        "picture_mask": lambda: viz.picture_mask(mask.numpy(), items, gaps=[0] * n),
+        "bars": lambda: viz.weight_bars({"a": torch.ones(n)}, DOLLARS, [0] * n),
+    }[draw]()
+    drawn(figure)
+    shown = [text for text in figure.findobj(Text) if "$" in text.get_text() and "M_{ts}" not in text.get_text()]
+    assert shown and not any(text.get_parse_math() for text in shown)
+
+
+def test_a_broken_picture_is_a_card_and_a_warning(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0")
+    items = pd.DataFrame({"item": ["x"], "title": ["Lamp"], "image": ["x.png"], "domain": ["d"]})
+    for draw in (viz.strip, viz.contact_sheet):
+        with pytest.warns(UserWarning, match="x.png' cannot be read: no picture of a known format"):
+            draw(items, tmp_path)
