@@ -16,7 +16,7 @@ from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, shortened, 
 
 def shop_folder() -> Path:
     """Where the two csv files lie."""
-    return workspace("data_samples", "own_shop")
+    return workspace() / "data_samples" / "own_shop"
 
 
 def beside_counting(done: Run, task: Task, filter_seen: bool = False) -> pd.DataFrame:

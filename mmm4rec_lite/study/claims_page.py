@@ -69,7 +69,8 @@ def _against_best(table):
     cells = published.paper(table, row="ndcg@10").pivot(index="dataset", columns="column", values="value")
     rivals = cells.drop(columns=[OURS, "improvement %"])
     order = published.paper(table)["dataset"].unique()
-    return [f"{d} {cells.loc[d, OURS]:.4f}, {rivals.loc[d].idxmax()} {rivals.loc[d].max():.4f}" for d in order]
+    best = {d: f"best rival {rivals.loc[d].idxmax()} {rivals.loc[d].max():.4f}" for d in order}
+    return [f"{d}: {OURS} {cells.loc[d, OURS]:.4f}, {rival}" for d, rival in best.items()]
 
 
 def _pair(experiment, form, other, data=()):

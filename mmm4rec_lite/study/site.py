@@ -1,6 +1,7 @@
 """Notebooks executed and rendered to pages that need no network: pictures inside, maths as MathML."""
 
 import base64
+import copy
 import html
 import io
 import logging
@@ -10,7 +11,6 @@ import shutil
 from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 import nbformat
@@ -22,19 +22,18 @@ from nbformat import NotebookNode
 from PIL import Image, ImageChops
 from tqdm.auto import tqdm
 
+from mmm4rec_lite.study import pages
 from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import atomic
 
 CELL_SECONDS = 600
-NO_WORDS = "No description has been provided for this image"  # nbconvert's alternative text
 MOVED = 16  # of 255: by how much a colour of a figure may change to save room
 LIBRARY = Path(__file__).parents[1]
 STORED, COMPUTED = "Outputs as stored with the notebook.", "Outputs computed on this machine."
 _CODE_OR_MATHS = re.compile(r"(```.*?```|`[^`\n]+`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
-_NOTEBOOK_LINK = re.compile(r"\]\((\w+)\.ipynb(?=[#)])")
-_TEMPLATES = Path(__file__).parent / "templates"
-_INDEX, _CHAPTER = (Template((_TEMPLATES / f"{name}.html").read_text("utf-8")) for name in ("index", "chapter"))
+_NOTEBOOK_LINK = re.compile(r"\]\((?:[\w.]+/)*(\w+)\.ipynb(?=[#)])")
+_INDEX, _CHAPTER, _SLIDES = map(pages.template, ("index", "chapter", "slides"))
 
 
 def execute(path: Path | str) -> NotebookNode:
@@ -105,7 +104,7 @@ def _inputs(path):
     from mmm4rec_lite.utils.devices import device  # torch: seconds that pages alone do not need
     from mmm4rec_lite.utils.digest import digest
 
-    stored = [path.parent.parent / folder for folder in ("benchmarks/results", "data_samples")]
+    stored = [up / folder for up in path.parents[1:4] for folder in ("benchmarks/results", "data_samples")]
     read = [path, *sorted(LIBRARY.rglob("*.py"))]
     read += [file for folder in stored for file in sorted(folder.rglob("*")) if file.is_file()]
     posters = sorted(Path(os.environ.get("MMM4REC_POSTERS") or "no posters").glob("*.jpg"))
@@ -122,34 +121,64 @@ class _Card(NamedTuple):
     origin: str = ""
 
 
+_CLAIMS = _Card("The claims: does the paper hold?", "Each claim, published and measured, with its verdict.", "")
+
+
 def render(
     notebooks: Iterable[Path | str],
     site: Path | str,
     explorer: Path | str | None = None,
     only: Collection[str] | None = None,
+    documents: Iterable[Path | str] = (),
+    claims: bool = False,
 ) -> Path:
-    """Pages of notebooks and an ``index.html`` with a card for each, in the order given; returns the index's path.
+    """Pages of notebooks and an ``index.html`` with learning paths and a card for each; returns the index's path.
 
     Parameters
     ----------
-    notebooks: as stored, or executed copies; pages and cards say which.
+    notebooks: as stored, or executed copies; pages and cards say which. Those with slides get a page of them, too.
     explorer: the stand-alone page of the decay-mask explorer, which gets a copy and a card too.
     only: names (without ending) of those whose pages are written anew; by default all.
+    documents: Markdown files that get pages.
+    claims: write the page of claims anew, from the stored results (a few seconds); it is the first card.
     """
-    site = Path(site)
-    chapters = {Path(path).stem: nbformat.read(path, 4) for path in notebooks}
-    cards = {name: _card(notebook) for name, notebook in chapters.items()}
+    site, books, texts = Path(site), list(map(Path, notebooks)), list(map(Path, documents))
+    chapters = {path.stem: nbformat.read(path, 4) for path in books}
+    known = [*chapters, "claims", *(path.stem for path in texts)]
+    written = {path.stem: pages.document(path, known) for path in texts}
+    if claims:
+        _save(_page("claims", _claims(books), {}), site / "claims.html")
+    first = {"claims": _CLAIMS} if (site / "claims.html").is_file() else {}
+    cards = first | {name: _card(notebook) for name, notebook in chapters.items()}
+    shown = {name: _card(notebook)._replace(origin="") for name, notebook in written.items()}
     for name in chapters if only is None else only:
         _save(_page(name, chapters[name], cards), site / f"{name}.html")
+    for name, notebook in written.items():
+        _save(_page(name, notebook, {**cards, **shown}), site / f"{name}.html")
+    cards |= shown
+    for name in [name for name, notebook in chapters.items() if len(pages.slide_starts(notebook)[1]) > 1]:
+        if only is None or name in only:
+            _save(_slides(name, chapters[name]), site / f"{name}_slides.html")
+        cards[f"{name}_slides"] = cards[name]._replace(title=f"{cards[name].title} (slides)", picture="", origin="")
     computed = sum(card.origin == COMPUTED for card in cards.values())
     if explorer is not None:
         with atomic(site / Path(explorer).name) as temporary:
             shutil.copyfile(explorer, temporary)
         cards[Path(explorer).stem] = _explorer_card()
     found = "".join(_shown(name, card) for name, card in cards.items())
+    paths = pages.learning_paths({name: card.title for name, card in cards.items()})
     index = site / "index.html"
-    _save(_INDEX.substitute(cards=found, computed=computed, all=len(chapters)), index)
+    _save(_INDEX.substitute(cards=found, computed=computed, all=len(chapters), paths=paths), index)
     return index
+
+
+def _claims(notebooks):
+    from mmm4rec_lite.study import claims_page  # torch: seconds that pages alone do not need
+    from mmm4rec_lite.study.protocol.results import listed, stored_results
+
+    runs, pairs = stored_results()
+    made = f"runs kept in benchmarks/results, scale {listed(runs, 'scale')}, {listed(runs, 'date')}"
+    return pages.claims_notebook(claims_page.claim_rows(runs, pairs, claims_page.claim_cells(notebooks)), made)
 
 
 def _save(text, path):
@@ -160,31 +189,50 @@ def _save(text, path):
 @cache
 def _exporter():
     exporter = HTMLExporter(require_js_url="", mathjax_url="", jquery_url="")
-    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see `_page`
+    exporter.log.setLevel(logging.ERROR)  # it warns of missing words for figures; see `pages.captioned`
     return exporter
 
 
 def _page(name, notebook, cards):
-    """A chapter's page; links to other notebooks lead to their pages, figures are described by the heading above."""
-    title = heading = cards[name].title
-    figures = []
+    """A page; links to other notebooks lead to their pages, figures are described by the heading above."""
+    title = heading = cards[name].title if name in cards else _card(notebook).title
+    figures, notebook = [], copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
-            cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
         outputs = cell.get("outputs", [])
-        figures += [html.escape(heading) for output in outputs if "image/png" in output.get("data", {})]
-    body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": title}})
-    for figure in figures:
-        body = body.replace(f'alt="{NO_WORDS}"', f'alt="Figure: {figure}"', 1)
-    body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
+        told = [o.metadata.get("image/png", {}).get("alt", "") for o in outputs if "image/png" in o.get("data", {})]
+        figures += [words or f"Figure: {heading.lstrip('0123456789. ')}" for words in told]
+    body = pages.captioned(_exported(title, notebook), figures)
     begin = re.search("<body[^>]*>", body).end()
-    return body[:begin] + _CHAPTER.substitute(links=_links(name, cards), origin=cards[name].origin) + body[begin:]
+    origin = cards[name].origin if name in cards else ""
+    parts = dict(links=_links(name, cards), origin=origin, launch=pages.launch_links(name) if origin else "")
+    return body[:begin] + _CHAPTER.substitute(parts, contents=pages.contents(body)) + body[begin:]
+
+
+def _exported(title, notebook):
+    """A notebook as HTML: maths as MathML, links to other notebooks as links to their pages."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
+    body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": title}})
+    return re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
+
+
+def _slides(name, notebook):
+    """The slides of a notebook, one shown at a time."""
+    shown, starts = pages.slide_starts(copy.deepcopy(notebook))
+    body = _exported(f"{name}: slides", shown)
+    begin = re.search("<body[^>]*>", body).end()
+    return body[:begin] + _SLIDES.substitute(starts=starts) + body[begin:]
 
 
 def _links(name, cards):
-    """Where a reader of chapter ``name`` may go: back to the index, a chapter back, a chapter on."""
-    names, link = list(cards), '<span>{}<a href="{}.html">{}</a></span>'.format
+    """Where a reader of page ``name`` may go: back to the index, a page back, a page on."""
+    link = '<span>{}<a href="{}.html">{}</a></span>'.format
+    if name not in cards:
+        return link("", "index", "All chapters")
+    names = list(cards)
     at, title = names.index(name), lambda other: html.escape(cards[other].title)
     before = [link("Before: ", other, title(other)) for other in names[max(at - 1, 0) : at]]
     after = [link("Next: ", other, title(other)) for other in names[at + 1 : at + 2]]

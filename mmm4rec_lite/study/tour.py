@@ -19,19 +19,24 @@ def tour(posters: Path | str | None = None) -> None:
         os.environ["MMM4REC_POSTERS"] = str(Path(posters).absolute())  # the notebooks' kernels read it
     began = time.perf_counter()
     step = lambda text: print(f"\n[{time.perf_counter() - began:4.0f} s] {text}", flush=True)
-    sources = sorted((workspace() / "notebooks").glob("*.ipynb"))
+    folder = workspace() / "notebooks"
+    sources = sorted(folder.glob("*.ipynb")) + sorted((folder / "teaching").rglob("*.ipynb"))
     if not sources:
         raise InputError(f"{workspace()}: no notebooks here; run the tour in the project's folder")
     kept, site = workspace("runs", "notebooks"), workspace("site")
     pages = {path.stem: latest(path, kept) for path in sources}
-    index = render(pages.values(), site)
+    guides = [path for name in ("teaching", "glossary") if (path := workspace() / "docs" / f"{name}.md").is_file()]
+    index = render(pages.values(), site, documents=guides)
     step(f"The site, so far with the outputs stored in the notebooks: open {index.as_uri()}")
     _quickstart(step)
+    if (workspace() / "benchmarks" / "results" / "comparison.csv").is_file():
+        render(pages.values(), site, only=[], documents=guides, claims=True)
+        step("The page of claims, from the stored results")
     step("Notebooks, each in place of its stored outputs as soon as it is done")
     for path in sources:
         started = time.perf_counter()
         pages[path.stem] = executed(path, kept)
-        render(pages.values(), site, path.parent / "decay_mask.html", only=[path.stem])
+        render(pages.values(), site, folder / "decay_mask.html", only=[path.stem], documents=guides)
         print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     step(f"Done: open {index.as_uri()}")
 

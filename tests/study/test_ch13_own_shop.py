@@ -26,7 +26,7 @@ def done(task, tmp_path_factory):
 def test_the_shipped_files_are_those_that_the_program_writes(tmp_path):
     own_shop.make_shop(tmp_path)
     names = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.*")]
-    assert len(names) == 64 and workspace("data_samples", "own_shop") == ch13.shop_folder()
+    assert len(names) == 64 and workspace() / "data_samples" / "own_shop" == ch13.shop_folder()
     assert filecmp.cmpfiles(tmp_path, ch13.shop_folder(), names, shallow=False)[1:] == ([], [])
 
 

@@ -58,11 +58,11 @@ def test_all_files_are_written_with_where_they_come_from(tmp_path):
 
 
 def test_every_claim_has_a_row_with_what_is_printed_and_a_cell():
-    cells = claim_cells(sorted(workspace("notebooks").glob("*.ipynb")))
+    cells = claim_cells(sorted((workspace() / "notebooks").glob("*.ipynb")))
     table = claim_rows(RUNS, PAIRS, cells)
     assert table["claim"].tolist() == [claim.text for claim in CLAIMS]
     assert table["published"].ne("").all() and table["link"].ne("").sum() >= 20
     ranks = table[table["claim"] == "MMM4Rec with ids ranks best of all"].iloc[0]
-    assert ranks["published"].startswith("scientific 0.0724, MISSRec 0.0753;")
+    assert ranks["published"].startswith("scientific: MMM4Rec 0.0724, best rival MISSRec 0.0753;")
     layer = table[table["claim"].str.contains("larger Office")].iloc[0]
     assert layer["published"] == "office MMM4Rec 0.0906, 2L 0.0926" and layer["scale"] == "-"

@@ -273,3 +273,72 @@ def test_a_failing_notebook_is_named_in_one_line_and_leaves_no_file(book, tmp_pa
         site.executed(path, tmp_path / "keep")
     assert told in str(error.value) and path.read_bytes() == before
     assert not list(Path(tmp_path / "keep").glob("*"))
+
+
+# --- what pages have besides their notebooks ---
+
+
+def test_a_page_lists_its_sections_and_numbers_its_figures(png, tmp_path):
+    shown = new_output("display_data", {"image/png": png, "text/plain": "<Figure>"})
+    described = new_output("display_data", {"image/png": png}, metadata={"image/png": {"alt": "Loss | x: epoch"}})
+    cells = [new_markdown_cell("# T"), new_markdown_cell("## 1. One"), new_code_cell("1", outputs=[shown])]
+    cells += [new_markdown_cell("## 2. Two"), new_code_cell("2", outputs=[described]), new_markdown_cell("## Summary")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "01.ipynb")
+    site.render([tmp_path / "01.ipynb"], tmp_path / "site")
+    page = (tmp_path / "site" / "01.html").read_text(encoding="utf-8")
+    listed = re.findall(r'<li><a href="#(.*?)">(.*?)</a>', page)
+    assert listed == [("1.-One", "One"), ("2.-Two", "Two"), ("Summary", "Summary")]
+    assert all(f'id="{anchor}"' in page for anchor, _ in listed)
+    assert re.findall("<figcaption>(.*?)</figcaption>", page) == ["Figure 1. One", "Figure 2. Loss"]
+    assert 'alt="Figure: One"' in page and 'alt="Loss | x: epoch"' in page and "No description" not in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_learning_paths_name_pages_that_are_there(tmp_path):
+    for name in ("00_quickstart", "13_own_shop"):
+        nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {name}")]), tmp_path / f"{name}.ipynb")
+    (tmp_path / "glossary.md").write_text(
+        "# Glossary\n\nSee [this](../notebooks/13_own_shop.ipynb#x), [that](data.md)."
+    )
+    index = site.render([*tmp_path.glob("*.ipynb")], tmp_path / "site", documents=[tmp_path / "glossary.md"])
+    paths = re.search("<nav.*?</nav>", index.read_text(encoding="utf-8"), re.DOTALL).group()
+    assert re.findall('href="(.*?)"', paths) == ["00_quickstart.html", "glossary.html", "13_own_shop.html"]
+    page = (tmp_path / "site" / "glossary.html").read_text(encoding="utf-8")
+    assert 'href="13_own_shop.html#x"' in page and "data.md" not in page and "that." in text_of(page)
+
+
+@pytest.mark.slow
+def test_the_claims_come_first_and_lead_to_their_cells(tmp_path):
+    notebooks = sorted((Path(__file__).parents[2] / "notebooks").glob("0[6-9]*.ipynb"))
+    index = site.render(notebooks, tmp_path, claims=True).read_text(encoding="utf-8")
+    assert 'href="claims.html"' in re.findall(r"<li>.*?</li>", index[index.index("<main") :], flags=re.DOTALL)[0]
+    page = (tmp_path / "claims.html").read_text(encoding="utf-8")
+    assert page.count("<tr>") == 24 and "MMM4Rec 0.0724, best rival MISSRec 0.0753" in page
+    for name, cell in re.findall(r'href="(\w+)\.html#(cell-id=[\w-]+)"', page):
+        if (target := tmp_path / f"{name}.html").is_file():
+            assert f'id="{cell}"' in target.read_text(encoding="utf-8")
+
+
+def test_slides_leave_out_what_is_told_so_and_begin_where_they_should(tmp_path):
+    kind = lambda word: {"slideshow": {"slide_type": word}}
+    cells = [("# One", "slide"), ("more", "-"), ("for the teacher", "notes"), ("## Two", "slide"), ("not here", "skip")]
+    made = [new_markdown_cell(text, metadata=kind(word)) for text, word in cells]
+    nbformat.write(new_notebook(cells=made), tmp_path / "talk.ipynb")
+    index = site.render([tmp_path / "talk.ipynb"], tmp_path / "site").read_text(encoding="utf-8")
+    page = (tmp_path / "site" / "talk_slides.html").read_text(encoding="utf-8")
+    assert "const starts = [0, 2]" in page and "more" in page and "for the teacher" not in page
+    assert "not here" not in page and 'href="talk_slides.html"' in index
+
+
+def test_launch_links_need_a_repository(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "one.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(site.pages, "workspace", lambda: tmp_path)
+    (tmp_path / "CITATION.cff").write_text("title: x\n")
+    assert site.pages.launch_links("one") == ""
+    (tmp_path / "CITATION.cff").write_text('repository-code: "https://github.com/you/kit"\n')
+    links = re.findall('href="(.*?)"', site.pages.launch_links("one"))
+    assert links[0] == "https://mybinder.org/v2/gh/you/kit/HEAD?labpath=notebooks/one.ipynb"
+    assert links[1] == "https://colab.research.google.com/github/you/kit/blob/HEAD/notebooks/one.ipynb"
+    assert site.pages.launch_links("two") == ""

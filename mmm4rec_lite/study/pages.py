@@ -1,0 +1,149 @@
+"""What the site's pages are made of besides their notebooks: ways through them, contents, captions, claims, slides."""
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from mmm4rec_lite.utils.files import workspace
+
+PATHS = {  # who reads -> what for, and the pages in order
+    "A student": (
+        "Learn the model: first by hand, then in code, then alive.",
+        "00_quickstart 02_ssd 12_from_an_empty_file 03_decay_masks 04_alignment_and_fusion exercise_1_duality "
+        "exercise_2_time_and_ranks glossary",
+    ),
+    "A teacher": (
+        "45 minutes in front of a class, and exercises that check themselves.",
+        "teaching lecture_slides lecture exercise_1_duality exercise_2_time_and_ranks exercise_3_evidence",
+    ),
+    "A reviewer with twenty minutes": (
+        "Does the claim hold? Verdicts first, then the runs behind them.",
+        "claims 10_audit 09_comparison 08_ablations 07_convergence",
+    ),
+    "Somebody with data of their own": (
+        "From two csv files to recommendations with reasons.",
+        "13_own_shop 01_data_and_features launch 11_open_questions",
+    ),
+}
+HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
+IMAGE = re.compile(r'<img\s[^>]*?src="data:image/png[^>]*>')
+LAUNCH = {  # name -> the address of a notebook there, of a repository on GitHub
+    "Binder": "https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
+    "Colab": "https://colab.research.google.com/github/{repository}/blob/HEAD/{path}",
+}
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def template(name: str) -> Template:
+    """A page's frame, the common style filled in."""
+    style = (_TEMPLATES / "style.html").read_text("utf-8")
+    return Template((_TEMPLATES / f"{name}.html").read_text("utf-8").replace("$style", style))
+
+
+def learning_paths(titles: Mapping[str, str]) -> str:
+    """The ways through the pages that are there; ``titles``: page -> its title."""
+    parts = []
+    for who, (why, names) in PATHS.items():
+        steps = [f'<li><a href="{n}.html">{html.escape(titles[n])}</a></li>' for n in names.split() if n in titles]
+        if steps:
+            parts.append(f"<section><h3>{who}</h3><p>{why}</p><ol>{''.join(steps)}</ol></section>")
+    return "".join(parts)
+
+
+def contents(body: str) -> str:
+    """A list of a page's sections; nothing for fewer than three."""
+    found = HEADING.findall(body)
+    lines = [f'<li><a href="#{anchor}">{words.lstrip("0123456789. ")}</a></li>' for anchor, words in found]
+    shown = f"<details class='contents' open><summary>On this page</summary><ol>{''.join(lines)}</ol></details>\n"
+    return shown if len(lines) > 2 else ""
+
+
+def captioned(body: str, figures: Iterable[str]) -> str:
+    """Each figure of a page with its words as alternative text, and the first of them as a caption below."""
+    words = iter(enumerate(figures, 1))
+
+    def shown(found):
+        number, told = next(words, (0, ""))
+        if not number:  # no output of a cell
+            return found.group()
+        image = re.sub(r'alt="[^"]*"', lambda _: f'alt="{html.escape(told)}"', found.group(), count=1)
+        caption = html.escape(told.split(" | ")[0].removeprefix("Figure: "))
+        return f"<figure>{image}<figcaption>Figure {number}. {caption}</figcaption></figure>"
+
+    return IMAGE.sub(shown, body)
+
+
+def document(path: Path | str, pages: Iterable[str]) -> NotebookNode:
+    """A Markdown file as a notebook of prose; links lead to ``pages`` of the site, others lose their address."""
+    known = set(pages)
+
+    def link(found):
+        words, target, part = found.groups()
+        stem = Path(target).stem
+        return f"[{words}]({stem}.html{part or ''})" if stem in known else words
+
+    text = re.sub(r"\[([^\]]+)\]\((?!\w+:|#)([^)#]+)(#[^)]*)?\)", link, Path(path).read_text(encoding="utf-8"))
+    return new_notebook(cells=[new_markdown_cell(part) for part in re.split(r"\n(?=## )", text)])
+
+
+def claims_notebook(rows: pd.DataFrame, made_of: str) -> NotebookNode:
+    """The claims as a page: ``claims_page.claim_rows`` as a table, the counts of verdicts above it."""
+    counts = ", ".join(f"{n} {word}" for word, n in rows["verdict"].value_counts().items())
+    intro = f"""# The claims: does the paper hold?
+
+Each claim of the paper (arXiv 2506.02916v4), what it prints, what was measured here, and the verdict that follows by
+one rule: a case counts when its difference is two standard errors or more, and a claim is *not tested* where its runs
+could not have decided it (cut short, one seed, without the pre-training that it is about). **{len(rows)} claims:
+{counts}.** Measured: {made_of}.
+
+"""
+    head = "".join(f"<th>{name}</th>" for name in "claim published measured scale seeds verdict".split())
+    body = []
+    for row in rows.itertuples():
+        where = f'<br><a href="{row.link}">the cell</a>' if row.link else ""
+        why = f"<br><small>{_lines(row.why)}</small>" if row.why else ""
+        body.append(
+            f"<tr><td class='wide'>{_lines(row.claim)}<br><small>{_lines(row.place)}</small>{where}</td>"
+            f"<td class='wide'>{_lines(row.published)}</td><td class='wide'>{_lines(row.measured)}</td>"
+            f"<td>{_lines(row.scale)}</td><td>{row.seeds}</td><td><strong>{row.verdict}</strong>{why}</td></tr>"
+        )
+    table = f"<table class='claims'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return new_notebook(cells=[new_markdown_cell(intro + table)])
+
+
+def _lines(text, shown=4):
+    """A text with a line for each of its parts, those after the first ones folded."""
+    parts = html.escape(text).replace("$", "&#36;").split("; ")
+    rest = "<br>".join(parts[shown:])
+    more = f"<details><summary>{len(parts) - shown} more</summary>{rest}</details>" if rest else ""
+    return "<br>".join(parts[:shown]) + more
+
+
+def slide_starts(notebook: NotebookNode) -> tuple[NotebookNode, list[int]]:
+    """The notebook without what its slides leave out, and which cells begin a slide (``slideshow`` in metadata)."""
+    kind = lambda cell: cell.metadata.get("slideshow", {}).get("slide_type", "-")
+    cells = [cell for cell in notebook.cells if kind(cell) not in ("skip", "notes")]
+    starts = [i for i, cell in enumerate(cells) if kind(cell) in ("slide", "subslide")]
+    return new_notebook(cells=cells, metadata=notebook.metadata), starts
+
+
+def launch_links(name: str) -> str:
+    """Links that open a notebook on Binder and Colab, once CITATION.cff names a repository on GitHub; else nothing."""
+    text = _text(workspace() / "CITATION.cff")
+    known = re.search(r"^repository-code: .*github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?\W*$", text, re.MULTILINE)
+    found = sorted((workspace() / "notebooks").rglob(f"{name}.ipynb"))
+    if not known or not found:
+        return ""
+    path = found[0].relative_to(workspace()).as_posix()
+    address = {place: form.format(repository=known[1], path=path) for place, form in LAUNCH.items()}
+    return "".join(f'<a href="{html.escape(a)}">Open on {name}</a> ' for name, a in address.items())
+
+
+def _text(path):
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
