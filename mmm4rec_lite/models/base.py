@@ -6,10 +6,13 @@ stages: "pretrain" on some domains, then "finetune" on another. Letters: B rows 
 K = I + 1 rows of a catalogue (row 0 is padding).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +26,8 @@ M = TypeVar("M", bound=nn.Module)
 Users = Float[Tensor, "B d"]
 Candidates = Float[Tensor, "*kinds n d"]
 Losses = dict[str, Float[Tensor, ""]]
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+LATEST = 2**60  # seconds: differences of such are whole numbers, too
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +102,85 @@ class Modalities(NamedTuple):
     image: Tensor
 
 
+def _checks(method: Any, targets: bool = True) -> Any:
+    """A method of a batch which, called from outside, checks it first."""
+
+    @wraps(method)
+    def call(self: Any, batch: Batch, *more: Any, **named: Any) -> Any:
+        if self.admits:
+            return method(self, batch, *more, **named)
+        refuse(not isinstance(batch, Batch), f"batch: expected a Batch, not {type(batch).__name__}")
+        own, theirs = next(self.parameters()).device, getattr(batch.items, "device", None)
+        refuse(
+            theirs not in (own, None), f"batch: on {theirs}, but the weights on {own}; move it: batch.to({str(own)!r})"
+        )
+        with self.admitted(batch, targets) as batch:
+            return method(self, batch, *more, **named)
+
+    return call
+
+
 class Recommender(nn.Module):
     """Base of all models. ``self.config`` has at least d_model, dropout and max_len."""
 
     config: Any
+    rows: int | None = None  # of the catalogue, row 0 for padding; None: ids are not checked against it
+    admits: bool = False  # whether what comes now was checked before
     stages: ClassVar[tuple[str, ...]] = ("scratch",)
     # beginnings of the names of tables with a row per item, which never leave a catalogue, and of what else starts anew
     item_specific: tuple[str, ...] = ("items.ids.",)
     reset_on_transfer: tuple[str, ...] = ()
     rank_padding: bool = False  # whether row 0 is a candidate (as some published code has it)
     leaks_target_time: bool = False  # whether the target's time stamp stands in the input (the same)
+
+    def __init_subclass__(cls, **more: Any):
+        super().__init_subclass__(**more)
+        for name in {"users", "states", "losses"} & vars(cls).keys():
+            setattr(cls, name, _checks(vars(cls)[name], targets=name == "losses"))
+
+    @contextmanager
+    def admitted(self, batch: Batch, targets: bool = True) -> Iterator[Batch]:
+        """``batch``, checked where it is; inside, it or its copy on a device is taken without another look."""
+        found = self.check(vars(batch), targets)
+        batch = batch if all(v is found[name] for name, v in vars(batch).items()) else type(batch)(**found)
+        self.admits = True
+        try:
+            yield batch
+        finally:
+            self.admits = False
+
+    def check(self, given: dict[str, Tensor], targets: bool = False) -> dict[str, Tensor]:
+        """The tensors of a ``Batch`` as the models take them, in torch.long; InputError for what cannot be right.
+
+        Shapes, types, lengths, ids of the catalogue, order of times, and with ``targets`` what comes next.
+        """
+        B, L = _shapes(given)
+        refuse(not B or not L, f"batch: {B} histories of {L} steps; there must be at least one of each")
+        if L > self.window:
+            told = f"items: {L} steps do not fit the window of {self.window}; keep the latest {self.window}"
+            refuse(given["lengths"].max() > self.window, told)
+            given = {name: tensor[..., : self.window] if tensor.dim() > 1 else tensor for name, tensor in given.items()}
+            L = self.window
+        given = {name: tensor if tensor.dtype == torch.int64 else tensor.long() for name, tensor in given.items()}
+        found = {name: tensor.detach().cpu().numpy() for name, tensor in given.items()}
+        items, lengths, rows = found["items"], found["lengths"], self.rows or 2**62
+        told = f"lengths: every one must be in 1..{L}, the number of steps given"
+        _all((lengths >= 1) & (lengths <= L), told)
+        real, told = np.arange(L) < lengths[:, None], f"items: ids must be in 1..{rows - 1}, the catalogue's rows"
+        _all((items != 0) | ~real, f"{told}, and padding (0) stands behind the history alone")
+        if items.min() < 0 or items.max() >= rows:
+            _all((items > 0) & (items < rows) | ~real, told)
+            given["items"] = given["items"].where(torch.from_numpy(real).to(given["items"].device), 0)
+        if (times := found.get("times")) is not None:
+            _all((times > -LATEST) & (times < LATEST) | ~real, "times: must be seconds since 1970; these are too large")
+            _all((times[:, 1:] >= times[:, :-1]) | ~real[:, 1:], "times: go back; a history has its oldest item first")
+            if getattr(self.config, "query_time", False) and "requests" in found:
+                late = found["requests"] >= times[np.arange(B), lengths - 1]
+                _all(late & (found["requests"] < LATEST), "requests: must be seconds, not before the latest item")
+        for name, where in (("targets", True), ("nexts", real)):
+            if targets and name in found:
+                _all((found[name] > 0) & (found[name] < rows) | ~np.asarray(where), told.replace("items", name))
+        return given
 
     @property
     def window(self) -> int:
@@ -144,6 +218,7 @@ class Recommender(nn.Module):
         real = torch.arange(batch.items.shape[1], device=batch.items.device) < batch.lengths.unsqueeze(1)
         return self.states(batch)[real], batch.nexts[real]
 
+    @_checks
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Named terms of the loss, already weighted; here cross-entropy over all items."""
         return {"cross_entropy": full_loss(self, *self.supervised(batch))}
@@ -172,14 +247,35 @@ class Recommender(nn.Module):
         self.load_state_dict({name: state[name] for name in moving}, strict=False)
 
 
+def _shapes(given):
+    """(B, L) of a batch's tensors, once their kinds and shapes fit together."""
+    for name, tensor in given.items():
+        refuse(not isinstance(tensor, Tensor), f"{name}: expected a tensor, not {type(tensor).__name__}")
+        whole = "must be whole numbers (torch.long)" + (", seconds since 1970" if name in ("times", "requests") else "")
+        refuse(tensor.dtype not in WHOLE, f"{name}: {whole}, not {tensor.dtype}")
+    shape, where = given["items"].shape, given["items"].device
+    refuse(len(shape) != 2, f"items: expected [histories, steps], not the shape {list(shape)}")
+    for name, tensor in given.items():
+        wanted = shape if name in ("items", "times", "nexts") else shape[:1]
+        refuse(tensor.shape != wanted, f"{name}: expected the shape {list(wanted)}, not {list(tensor.shape)}")
+        refuse(tensor.device != where, f"{name}: on {tensor.device}, but items on {where}")
+    return shape
+
+
+def _all(fits, told):
+    """InputError with the first row that does not fit."""
+    if not fits.all():
+        raise InputError(f"{told} (row {int(np.argwhere(~fits)[0, 0])})")
+
+
 class NextItem(Recommender):
     """The commonest model: an item encoder, a sequence encoder, dot products and cross-entropy at the last step."""
 
     encoder: Any
 
-    def __init__(self, config: Any, items: nn.Module, encoder: nn.Module):
+    def __init__(self, config: Any, items: nn.Module, encoder: nn.Module, rows: int | None = None):
         super().__init__()
-        self.config, self.items, self.encoder = config, items, encoder
+        self.config, self.items, self.encoder, self.rows = config, items, encoder, rows
 
     def users(self, batch: Batch) -> Users:
         if getattr(self.encoder, "reads_padding", False) or batch.items.device.type != "cpu":

@@ -24,7 +24,7 @@ class FDSA(NextItem):
 
     def __init__(self, config: RecBoleConfig, catalogue: Catalogue):
         d = config.d_model
-        super().__init__(config, IdTable(len(catalogue), d), Transformer(config))
+        super().__init__(config, IdTable(len(catalogue), d), Transformer(config), len(catalogue))
         self.texts = FeatureAdapter(catalogue.text, d, config.features_overwritten)
         self.text_blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.join = nn.Linear(2 * d, d)

@@ -88,7 +88,8 @@ class ThreeStreams(Recommender):
         if catalogue.categories is None:
             told = "give some (a column categories of the items, Catalogue.categories)"
             raise InputError(f"this model predicts the categories of items: {told}")
-        self.config, d, known = config, config.d_model, catalogue.categories.to(catalogue.text)
+        self.config, self.rows = config, len(catalogue)
+        d, known = config.d_model, catalogue.categories.to(catalogue.text)
         few = f"{known.shape[1]} categories are fewer than the window's {config.max_len} steps"
         short = config.misplaced_items and known.shape[1] < config.max_len
         refuse(short, f"config: misplaced_items takes steps for categories, and {few}")

@@ -134,7 +134,7 @@ def next_item(
     """A ``NextItem`` over a vector per item ("id") or a linear map of texts, in and out ("text": table 3's ``_T``)."""
     N = config.d_model
     items = IdTable(len(catalogue), N) if by == "id" else FeatureAdapter(catalogue.text, N)
-    return start(NextItem(config, items, encoder(config)))
+    return start(NextItem(config, items, encoder(config), len(catalogue)))
 
 
 def k_means(

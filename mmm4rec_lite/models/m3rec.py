@@ -67,7 +67,7 @@ class M3Rec(Recommender):
 
     def __init__(self, config: M3RecConfig, catalogue: Catalogue):
         super().__init__()
-        self.config, d = config, config.d_model
+        self.config, self.rows, d = config, len(catalogue), config.d_model
         pictured = catalogue.image * catalogue.has_image.unsqueeze(1)
         self.items = IdTable(len(catalogue), d)  # E
         self.mixers = nn.ModuleList(MambaMixer(config) for _ in range(config.n_layers))

@@ -71,6 +71,7 @@ class MISSRec(Recommender):
         refuse(not catalogue.has_image[1:].any(), needed)
         self.config, self.catalogue = config, catalogue
         d, rows = config.d_model, len(catalogue)
+        self.rows = rows
         real = torch.arange(rows, device=catalogue.has_image.device) > 0
         self.register_buffer("has_image", catalogue.has_image & real, persistent=False)
         self.ids = IdTable(rows, d) if config.item_ids else None

@@ -21,6 +21,7 @@ from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.tensorfile import finite
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 Sequence = Float[Tensor, "B L N"]
@@ -165,7 +166,9 @@ class MMM4Rec(Recommender):
         (images, V), (rows, T), N, eps = image_features.shape, text_features.shape, config.d_model, config.norm_eps
         both = "both need items + 1 rows, row 0 for padding"
         refuse(images != rows, f"features: {images} image rows but {rows} text rows; {both}")
-        self.config = config
+        self.config, self.rows = config, rows
+        lost = not (finite(image_features) and finite(text_features))
+        refuse(lost, "features: they hold numbers that are not finite; extract them again")
         self.rank_padding, self.leaks_target_time = config.quirks.pad_item, config.quirks.target_time
         self.register_buffer("image_features", image_features, persistent=False)
         self.register_buffer("text_features", text_features, persistent=False)
@@ -204,9 +207,12 @@ class MMM4Rec(Recommender):
         seconds. What stands beyond a row's length is never looked at (but see ``Quirks.padded_times``), and rows of a
         batch do not see each other. ``requests``, seconds, for ``query_time`` alone: when the next item is asked for.
         """
-        return last_state(self._every_step(items, lengths, times, requests), lengths)
+        named = dict(items=items, lengths=lengths, times=times, requests=requests)
+        given = {name: tensor for name, tensor in named.items() if tensor is not None}
+        given = given if self.admits else self.check(given)
+        return last_state(self._every_step(**given), given["lengths"])
 
-    def _every_step(self, items, lengths, times, requests=None):
+    def _every_step(self, items, lengths, times=None, requests=None):
         items, times, mask = self.checked(items, lengths, times)
         streams, d_mask = self.streams(items, lengths, times, mask, requests)
         for layer in self.layers:
@@ -258,17 +264,12 @@ class MMM4Rec(Recommender):
     def checked(
         self, items: Int[Tensor, "B l"], lengths: Rows, times: Int[Tensor, "B l"] | None
     ) -> tuple[Steps, Steps | None, Float[Tensor, "B L"]]:
-        """One batch filled up to the window, which the time branch needs whole, and its mask of real steps."""
-        L, steps, rows = self.config.max_len, items.shape[1], len(self.text_features)
-        refuse(steps > L, f"items: {steps} steps do not fit the window of {L}; keep the latest {L}")
+        """A checked batch filled up to the window, which the time branch needs whole, and its mask of real steps."""
+        L, steps = self.config.max_len, items.shape[1]
         untimed = self.config.time and times is None
         refuse(untimed, "times: this model needs time stamps; give them, or take a model with time=False")
-        fits = ((lengths >= 1) & (lengths <= steps)).all()
-        refuse(not fits, f"lengths: every one must be in 1..{steps}, the number of steps given")
         mask = torch.arange(L, device=items.device) < lengths.unsqueeze(1)
         items = F.pad(items, (0, L - steps)) * mask
-        known = ((items >= 0) & (items < rows)).all()
-        refuse(not known, f"items: ids must be in 1..{rows - 1}, the catalogue's rows")
         times = None if times is None else F.pad(times, (0, L - steps))
         return items, times, mask.to(self.norm_text.weight.dtype)
 

@@ -54,6 +54,7 @@ class MMSRec(Recommender):
     def __init__(self, config: MMSRecConfig, catalogue: Catalogue):
         super().__init__()
         self.config, d, eps = config, config.d_model, config.norm_eps
+        self.rows = len(catalogue)
         self.features = nn.ModuleList(FeatureAdapter(f, d) for f in (catalogue.image, catalogue.text))  # W_v, W_t
         self.feature_norms = nn.ModuleList(nn.LayerNorm(d, eps) for _ in range(2))
         real = torch.arange(len(catalogue), device=catalogue.has_image.device) > 0

@@ -65,7 +65,7 @@ class S3Rec(NextItem):
 
     def __init__(self, config: S3RecConfig, catalogue: Catalogue):
         d, self.mask = config.d_model, len(catalogue)
-        super().__init__(config, IdTable(self.mask + 1, d), Transformer(config))
+        super().__init__(config, IdTable(self.mask + 1, d), Transformer(config), self.mask)
         self.texts = FeatureAdapter(catalogue.text, d, config.features_overwritten)
         self.heads = nn.ModuleDict({task: nn.Linear(d, d) for task in TASKS})
         self.rank_padding = config.pad_item

@@ -62,7 +62,7 @@ class UniSRec(Recommender):
 
     def __init__(self, config: UniSRecConfig, catalogue: Catalogue):
         super().__init__()
-        self.config, self.catalogue = config, catalogue
+        self.config, self.catalogue, self.rows = config, catalogue, len(catalogue)
         self.register_buffer("text", catalogue.text, persistent=False)
         self.adaptor = MoEWhitening(catalogue.text.shape[1], config)
         self.ids = IdTable(len(catalogue), config.d_model) if config.item_ids else None

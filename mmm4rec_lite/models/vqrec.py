@@ -64,7 +64,7 @@ class VQRec(Recommender):
 
     def __init__(self, config: VQRecConfig, catalogue: Catalogue):
         super().__init__()
-        self.config, self.aligning = config, False
+        self.config, self.aligning, self.rows = config, False, len(catalogue)
         M, rows = config.digits, config.values + 1
         self.distinct = max(1, min(config.values, (len(catalogue) - 1) // 4))  # so that few items share values, too
         codes = codes_of(catalogue, M, self.distinct)

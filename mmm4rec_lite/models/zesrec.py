@@ -34,7 +34,7 @@ class ZESRec(NextItem):
     stages = STAGES
 
     def __init__(self, config: BaselineConfig, catalogue: Catalogue):
-        super().__init__(config, TwoMaps(catalogue.text, config.d_model), Transformer(config))
+        super().__init__(config, TwoMaps(catalogue.text, config.d_model), Transformer(config), len(catalogue))
         init_bert(self)
 
     def losses(self, batch: Batch, stage: str) -> Losses:

@@ -12,7 +12,7 @@ from tests.support.rows import rows_of
 
 K, DAY = 12, 86_400
 CONFIG = ATHWEConfig(d_model=8, d_ff=16, max_len=8, dropout=0.0, n_clusters=4)
-ROWS = rows_of([1, 2, 3, 4, 5, 6, 7], [8, 9, 1], [5], gap=DAY)
+ROWS = rows_of([1, 2, 3, 4, 5, 6, 7], [1, 8, 9], [5], gap=DAY)
 
 
 def made(**changes):

@@ -285,18 +285,14 @@ def test_a_fresh_query_time_model_is_the_default_model():
 
 
 @pytest.mark.parametrize("switch", ["default", "seconds", "2L", "paper", "paper in seconds"])
-@pytest.mark.parametrize("gap", ["zero", "equal", "enormous", "one enormous", "negative"])
+@pytest.mark.parametrize("gap", ["zero", "equal", "enormous", "one enormous"])
 def test_any_gap_gives_finite_values_and_gradients(switch, gap):
     model = make(SWITCHES[switch])
     items, lengths, times = draw(model.config)
     steps = torch.arange(items.shape[1]).expand_as(items)
-    times = {
-        "zero": times * 0,
-        "equal": steps * DAY,
-        "enormous": steps * 10**15,
-        "one enormous": (steps > 3) * 10**15,
-        "negative": times.flip(1),
-    }[gap]
+    times = {"zero": times * 0, "equal": steps * DAY, "enormous": steps * 10**15, "one enormous": (steps > 3) * 10**15}[
+        gap
+    ]
     users = model(items, lengths, times)
     full_loss(model, users, torch.randint(1, ITEMS + 1, (len(items),))).backward()
     assert torch.isfinite(users).all()
