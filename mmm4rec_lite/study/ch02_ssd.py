@@ -27,7 +27,23 @@ FORMS: dict[str, Callable[..., Tensor]] = {
     "masked": ssd_masked,
     "chunked 32": partial(ssd_chunked, chunk=32),
 }
+ONE_PLACE = ((1,), (1,), (1,))  # B or C of three steps whose state is a number
 LENGTHS = {"quick": (64, 128, 256, 512, 1024, 2048), "full": (64, 128, 256, 512, 1024, 2048, 4096)}
+
+
+def by_hand(
+    x: Sequence[float] = (1, 2, 3),
+    a: float = 0.5,
+    B: Sequence[Sequence[float]] = ONE_PLACE,
+    C: Sequence[Sequence[float]] = ONE_PLACE,
+) -> pd.DataFrame:
+    """A recurrence on paper, a row per step: x, kept (a times the state before), written (x B), state, read (by C)."""
+    state, rows = np.zeros(len(B[0])), []
+    for t, (x_t, B_t, C_t) in enumerate(zip(x, B, C), 1):
+        kept, written = a * state, x_t * np.array(B_t)
+        state = kept + written
+        rows.append((t, x_t, kept.tolist(), written.tolist(), state.tolist(), float(state @ np.array(C_t))))
+    return pd.DataFrame(rows, columns=["step", "x", "kept", "written", "state", "read"])
 
 
 @styled

@@ -17,6 +17,7 @@ from mmm4rec_lite.data.synthetic import DAY, HOUR
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.config import Quirks
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.study.drawings import pencil
 from mmm4rec_lite.study.shop import TIME, World, expected_ndcg, mean_and_error
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
@@ -28,6 +29,13 @@ ABSENCE = 5 * DAY  # no other gap is that long, and hardly an absence shorter
 GAP_TICKS = {60: "1 min", HOUR: "1 h", DAY: "1 d", 30 * DAY: "30 d", 365 * DAY: "1 y"}  # seconds -> on an axis
 
 History = tuple[Int[Tensor, "1 L"], Int[Tensor, " 1"], Int[Tensor, "1 L"]]  # items, lengths, times of one user
+
+
+def by_hand(gaps: Sequence[float]) -> pd.DataFrame:
+    """`drawings.pencil` in columns of the symbols: gap (seconds), D, D-hat, dt, kept; a row per step."""
+    found = {name: values.tolist() for name, values in pencil(gaps).items()}
+    table = pd.DataFrame(found, index=pd.RangeIndex(1, len(gaps) + 1, name="step"))
+    return table.rename(columns={"D_hat": "D-hat"})
 
 
 def interrupted(shop: World, step: int = 5, length: int = 8) -> str:

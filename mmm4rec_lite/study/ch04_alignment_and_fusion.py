@@ -296,12 +296,13 @@ def plot_reach_bars(table: pd.DataFrame, title: str = "") -> Figure:
     """How far M's last step moves by one step of one stream, a panel per ``when``; a frame of `reach_table`."""
     table = table.assign(**{"moved (%)": 100 * table["moved"]})
     shorten = lambda percent: "0" if percent == 0 else f"{percent:.2g}" if percent < 1 else f"{percent:.0f}"
-    figure, drawn = panels(table, "when", 7.5, 2.6, size=10)
+    figure, drawn = panels(table, "when", 8.5, 3, size=10)
     for axis, _, rows in drawn:
-        look = dict(palette=COLOURS[:2], saturation=1, legend=axis is drawn[-1][0])
+        look = dict(hue_order=["text", "image"], palette=COLOURS[:2], saturation=1, legend=axis is drawn[-1][0])
         sns.barplot(rows, x="back", y="moved (%)", hue="stream", ax=axis, **look)
         for bars in axis.containers:
-            axis.bar_label(bars, fmt=shorten, fontsize=6)  # type: ignore[arg-type]
+            axis.bar_label(bars, fmt=shorten, fontsize=8, rotation=90, padding=2)  # type: ignore[arg-type]
+        axis.set_ylim(0, 1.2 * table["moved (%)"].max())
         axis.set(xlabel="steps before the last", ylabel="M's last step moves by\n(% of its length)")
         axis.invert_xaxis()
     sns.move_legend(drawn[-1][0], "upper left", bbox_to_anchor=(1, 1), title="changed", frameon=False)

@@ -265,7 +265,7 @@ def _explorer_card():
     mask, file = explore(visits, A=-2, delta=1.5, base=0.2)["mask"], io.BytesIO()
     viz.mask_map(mask, list("12345678"), "").savefig(file, format="png")
     summary = "Sliders for everything that decides what is left of a past purchase, in one page that needs no Python."
-    return _Card("Touch it: the decay mask", summary, base64.b64encode(file.getvalue()).decode())
+    return _Card("Try it yourself: the decay mask", summary, base64.b64encode(file.getvalue()).decode())
 
 
 def _shown(name, card):

@@ -5,6 +5,8 @@ from textwrap import wrap
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -24,6 +26,7 @@ from mmm4rec_lite.viz.style import (
 
 Mask = Float[Tensor | np.ndarray, "L L"]
 LEFT = r"what is left: $M_{ts}$ (0 to 1)"
+FUTURE = "#d5dae1"  # what a step cannot see, another colour than what it has forgotten
 
 
 @gridless
@@ -43,10 +46,10 @@ def mask_map(mask: Mask, labels: Names, title: str) -> Figure:
     """
     size, names = 1.6 + 0.24 * len(labels), shortened(labels)
     figure, axis = panel(size + 1.6, size)
-    image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis")
+    image = axis.imshow(past(mask), vmin=0, vmax=1, cmap=mask_colours())
     axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7, **WORDS)
     axis.set_yticks(range(len(names)), names, fontsize=7, **WORDS)
-    axis.set(xlabel="past item s", ylabel="read at step t", title=title)
+    axis.set(xlabel="past item s (grey: the future)", ylabel="read at step t", title=title)
     figure.colorbar(image, ax=axis, label=LEFT, shrink=0.8)
     return figure
 
@@ -71,7 +74,7 @@ def picture_mask(
     """
     n, edge = len(items), 0.5  # inches of a picture
     figure, axis = panel(edge * (n + 1.2) + 1.3, edge * (n + 1.2) + 0.9)
-    image = axis.imshow(mask.tolist(), vmin=0, vmax=1, cmap="viridis", extent=(0, n, n, 0))
+    image = axis.imshow(past(mask), vmin=0, vmax=1, cmap=mask_colours(), extent=(0, n, n, 0))
     figure.colorbar(image, ax=axis, label=LEFT, shrink=0.6)
     for i, row in enumerate(items.itertuples()):
         picture = load_picture(folder, row.image, 64)
@@ -85,7 +88,8 @@ def picture_mask(
     for i, gap in enumerate([] if gaps is None else gaps):
         axis.text(i + 0.5, n + 1.2, f"+{span(gap)}" if i else "first", ha="center", va="top", fontsize=7)
     axis.set(xlim=(-1.1, n), ylim=(n + 1.1, 0), xticks=[], yticks=[], ylabel="read at step t", title=title)
-    axis.set_xlabel("past item s" if gaps is None else "past item s, and the time since the one before", labelpad=14)
+    below = "past item s" if gaps is None else "past item s, and the time since the one before"
+    axis.set_xlabel(f"{below} (grey: the future)", labelpad=14)
     axis.spines[:].set_visible(False)
     return figure
 
@@ -118,13 +122,13 @@ def mask_difference(before: Mask, after: Mask, labels: Names, names: tuple[str, 
     --------
     >>> figure = mask_difference(np.tril(np.ones((2, 2))), np.eye(2), ["a lamp", "a mug"])
     """
-    n, masks = len(labels), np.array([before.tolist(), after.tolist()])
+    n, masks = len(labels), np.array([past(before), past(after)])
     figure, axes = panel_row(3, 9.5, 2.6 + 0.03 * n, sharey=False)
     for axis, values, name in zip(axes, (*masks, masks[1] - masks[0]), (*names, "difference (right - left)")):
         change = axis is axes[2]
         least, colours = (-1, "PuOr_r") if change else (0, "viridis")
-        image = axis.imshow(values, vmin=least, vmax=1, cmap=colours, extent=(0.5, n + 0.5, n + 0.5, 0.5))
-        axis.set(yticks=[], xlabel="past item s", title=name)
+        image = axis.imshow(values, vmin=least, vmax=1, cmap=mask_colours(colours), extent=(0.5, n + 0.5, n + 0.5, 0.5))
+        axis.set(yticks=[], xlabel="past item s (grey: the future)", title=name)
         axis.locator_params("x", integer=True)
         if axis is not axes[0]:  # it has the second one's scale
             figure.colorbar(image, ax=axis, label="change" if change else "what is left (0 to 1)", shrink=0.8)
@@ -146,3 +150,13 @@ def half_life_bars(half_lives: Mapping[str, Float[Tensor, " H"]], window: int | 
     axis.locator_params("x", integer=True)
     legend_beside(axis, fontsize=9)
     return figure
+
+
+def past(mask: Mask) -> np.ndarray:
+    """A mask with nan above its diagonal."""
+    return np.where(np.tri(len(mask), dtype=bool), np.asarray(mask.tolist()), np.nan)
+
+
+def mask_colours(name: str = "viridis") -> Colormap:
+    """The colours of a mask, with one of its own for the future."""
+    return colormaps[name].with_extremes(bad=FUTURE)

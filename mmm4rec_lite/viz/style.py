@@ -30,9 +30,30 @@ styled, gridless = (_drawing("whitegrid"), _drawing())  # decorators of figure f
 
 def empty_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
     """An empty figure of that size (inches) that notebooks show when it is returned, and only then."""
-    figure = plt.figure(figsize=(width, height), layout=layout)
+    figure: Any = plt.figure(figsize=(width, height), layout=layout)
     plt.close(figure)
+
+    def words(include=None, exclude=None):
+        told = described(figure)
+        return ({"text/plain": told}, {"image/png": {"alt": told}}) if told else ({}, {})
+
+    figure._repr_mimebundle_ = words  # notebooks keep the alternative text beside the picture
     return figure
+
+
+def described(figure: Figure) -> str:
+    """A figure in words, for those who do not see it: its title; each panel's title, axes and legend."""
+    words = [figure.get_suptitle()]
+    for axis in figure.axes:
+        legend = axis.get_legend()
+        named = {"x": axis.get_xlabel(), "y": axis.get_ylabel()}
+        named["legend"] = ", ".join(text.get_text() for text in legend.get_texts()) if legend else ""
+        told = [
+            axis.get_title("left") or axis.get_title(),
+            *(f"{name}: {label}" for name, label in named.items() if label),
+        ]
+        words.append("; ".join(filter(None, told)))
+    return " | ".join(filter(None, words)).replace("\n", " ").replace("$", "")
 
 
 def panel(width: float, height: float) -> tuple[Figure, Axes]:

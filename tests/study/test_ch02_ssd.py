@@ -136,3 +136,20 @@ def test_scaling_curves_draw_medians_on_log_scales():
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["64", "128"]
     guides = [line.get_ydata() for line in axis.lines[2:]]
     assert [ends[1] / ends[0] for ends in guides] == pytest.approx([8, 64])  # slopes 1 and 2 over a factor of 8
+
+
+def test_by_hand_is_the_page_s_arithmetic_and_the_library_s_mask():
+    table = ch02.by_hand((1, 2, 3), 0.5)
+    assert table["state"].tolist() == [[1], [2.5], [4.25]] and table["kept"].tolist() == [[0], [0.5], [1.25]]
+    mask = decay_mask(torch.full((3,), 0.5).log())
+    torch.testing.assert_close(mask, torch.tensor([[1, 0, 0], [0.5, 1, 0], [0.25, 0.5, 1]]))
+    torch.testing.assert_close(mask @ torch.tensor([1.0, 2, 3]), torch.tensor([1, 2.5, 4.25]))
+
+
+def test_by_hand_with_b_and_c_is_the_masked_form():
+    B, C = ((1, 0), (0, 1), (1, 0)), ((1, 0), (1, 0), (1, 1))
+    table = ch02.by_hand((1, 2, 3), 0.5, B, C)
+    assert table["state"].tolist() == [[1, 0], [0.5, 2], [3.25, 1]] and table["read"].tolist() == [1, 0.5, 4.25]
+    given = torch.tensor([1.0, 2, 3]).view(1, 3, 1, 1), torch.ones(1, 3, 1), torch.tensor([0.5]).log()
+    maps = (torch.tensor(v, dtype=torch.float32).view(1, 3, 1, 2) for v in (B, C))
+    torch.testing.assert_close(ch02.FORMS["masked"](*given, *maps).flatten(), torch.tensor([1, 0.5, 4.25]))

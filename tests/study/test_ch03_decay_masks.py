@@ -114,3 +114,9 @@ def test_influence_bars_show_both_histories_and_their_errors():
     (axis,) = drawn(ch03.plot_influence_bars(table, marked=2))
     assert [bar.get_height() for bar in axis.patches] == [0.1, 0.2, 0.3, 0.4]
     assert {"a", "b", "the gap in question"} == set(legend(axis))
+
+
+def test_by_hand_has_the_page_s_numbers():
+    table = ch03.by_hand([0, 86_400, 604_800]).round(2)
+    assert table.columns.tolist() == ["gap", "D", "D-hat", "dt", "kept"] and table.index.tolist() == [1, 2, 3]
+    assert table.loc[3].tolist() == [604_800, 1.0, 1.5, 0.48, 0.39] and table.loc[2, "kept"] == 0.78

@@ -149,7 +149,7 @@ def test_the_sites_pages_show_their_pictures_fit_a_telephone_and_lead_to_each_ot
         assert tab.evaluate("document.documentElement.scrollWidth") == 360, page
     tab.get_by_role("link", name="All chapters").click()
     assert tab.url == index.as_uri() and tab.locator("li img").count() == len(names) + 1
-    tab.get_by_role("link", name="Touch it").click()
+    tab.get_by_role("link", name="Try it yourself").click()
     assert tab.inner_text("#life")
 
 

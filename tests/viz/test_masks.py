@@ -23,7 +23,7 @@ def test_half_life_bars_go_up_or_down_from_one_step():
 def test_mask_difference_shows_both_and_what_changed():
     after = decay_mask(torch.tensor([-0.1, -2.0, -0.3]))
     left, middle, right, *_ = drawn(viz.mask_difference(MASK, after, LABELS, ("own", "other")))
-    change = torch.tensor(right.images[0].get_array().tolist(), dtype=torch.float32)
+    change = torch.tensor(right.images[0].get_array().filled(0).tolist(), dtype=torch.float32)
     torch.testing.assert_close(change, after - MASK)
     assert left.get_title() == "own" and middle.get_title() == "other"
     assert right.images[0].get_clim() == (-1, 1) and left.images[0].get_clim() == (0, 1)
@@ -38,7 +38,7 @@ def test_a_picture_mask_has_every_item_along_both_axes(gaps, tmp_path):
     axis, bar = drawn(viz.picture_mask(MASK.double().numpy(), items, tmp_path, "one head", gaps))
     heat, *pictures = axis.images
     assert heat.get_clim() == (0, 1) and list(heat.get_extent()) == [0, 3, 3, 0] and bar.get_ylabel()
-    torch.testing.assert_close(torch.tensor(heat.get_array().tolist()), MASK)
+    torch.testing.assert_close(torch.tensor(heat.get_array().filled(0).tolist()), MASK)
     left, below = (picture.get_extent() for picture in pictures)
     assert left[1] < 0 < left[3] < 1 and 0 < below[0] < 1 and below[3] > 3  # beside row 1, below column 1
     words = [text.get_text().replace("\n", " ") for text in axis.texts]

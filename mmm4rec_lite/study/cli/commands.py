@@ -29,3 +29,11 @@ def notebooks_command(paths: list[Path]) -> None:
 
     for path in paths:
         write(execute(path), path)
+
+
+@app.command("drawings")
+def drawings_command(out: Path = Path("docs/drawings")) -> None:
+    """Write the series' drawings as SVG files."""
+    from mmm4rec_lite.study.drawings import write_drawings
+
+    print(*write_drawings(out), sep="\n")

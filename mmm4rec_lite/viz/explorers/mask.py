@@ -17,6 +17,7 @@ from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, choice, log_slider, set_within, slider, user_choice
 from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures
+from mmm4rec_lite.viz.masks import mask_colours, past
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless, span
 
 ITEMS = 12  # the latest items that are shown where no model sets a window
@@ -120,9 +121,9 @@ def _view(picture):
     figure = empty_figure(9.6, 3.6, "none")
     heat, bars = figure.add_axes((0.06, 0.13, 0.285, 0.78)), figure.add_axes((0.45, 0.4, 0.545, 0.51))
     row = Tiles(figure.add_axes((0.45, 0.08, 0.545, 0.3)), picture, most=76, captions=2)
-    look = dict(cmap="viridis", interpolation="nearest", interpolation_stage="rgba", animated=True)
+    look = dict(cmap=mask_colours(), interpolation="nearest", interpolation_stage="rgba", animated=True)
     image = heat.imshow(np.zeros((2, 2)), vmin=0, vmax=1, **look)
-    heat.set(xlabel="past item s", ylabel="read at step t")
+    heat.set(xlabel="past item s (grey: the future)", ylabel="read at step t")
     heat.set_title("decay mask $M_{ts}$", fontsize=10)
     scale = figure.colorbar(image, cax=figure.add_axes((0.353, 0.13, 0.012, 0.78)), ticks=[0, 0.5, 1])
     scale.ax.tick_params(labelsize=8)
@@ -132,12 +133,12 @@ def _view(picture):
     bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
     bars.set_title("at the last step", fontsize=10, loc="left")
     bars.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-    words = "tiles fade with what is left (numbers: the mask's items); below: the gap before it"
+    words = "a tile fades with what is left of its item, and has its number in the mask; below: the gap before it"
     figure.text(0.45, 0.02, words, fontsize=8)
 
     def draw(rows, gaps, state, one):
         n, ticks = len(rows), range(1, len(rows) + 1, 1 + len(rows) // 6)
-        image.set(data=state["mask"], extent=(0.5, n + 0.5, n + 0.5, 0.5))
+        image.set(data=past(state["mask"]), extent=(0.5, n + 0.5, n + 0.5, 0.5))
         heat.set(xlim=(0.5, n + 0.5), ylim=(n + 0.5, 0.5), xticks=ticks, yticks=ticks)
         edges = np.repeat(np.arange(n), 4) + np.tile([0.1, 0.5, 0.5, 0.9], n)
         for stairs, values, place in ((left, state["left"], 0), (share, state["weight"], 2)):
