@@ -89,8 +89,8 @@ def _parts(cell) -> Iterator[str | bytes]:
             todo += reversed(cell.values())
         elif isinstance(cell, (list, tuple, np.ndarray)):
             todo += reversed(cell)
-        elif isinstance(cell, bytes):
-            yield cell
+        elif isinstance(cell, bytes | int | float):
+            yield cell if isinstance(cell, bytes) else str(cell)
         elif isinstance(cell, str) and cell.lstrip()[:1] in ("[", "{"):
             with suppress(ValueError, RecursionError):
                 todo.append(json.loads(cell))

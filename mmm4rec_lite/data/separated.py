@@ -21,6 +21,8 @@ def read_separated(
     content: bytes, kind: str, quotes: bool | None = None, missing: Sequence[str] = (), named: bool | None = None
 ) -> pd.DataFrame:
     """A table of text (UTF-8); parameters and ``attrs`` as `reading.read_any` has them."""
+    if not content.strip():
+        raise ValueError("the file is empty")
     own = re.match(rb"sep=(.)\r?\n", content)  # a spreadsheet's first line
     content = content[own.end() :] if own else content
     sep = own[1].decode("latin-1") if own else _separator(content, kind)
@@ -31,9 +33,7 @@ def read_separated(
     lines = csv.reader(
         io.StringIO(head), delimiter=" " if sep == r"\s+" else sep, skipinitialspace=sep == r"\s+", **form
     )
-    first = [name.strip() for name in next(filter(any, lines), [])]
-    if not first:
-        raise ValueError("the file is empty")
+    first = [name.strip() for name in next(filter(any, lines))]
     atomic = kind in ATOMIC or all(re.search(TYPE, name) for name in first)
     usual, numbers = sum(map(is_usual, first)), any(re.fullmatch(r"[+-]?\d+(?:\.\d+)?", name) for name in first)
     known = atomic or usual > 1

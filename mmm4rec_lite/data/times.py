@@ -12,6 +12,7 @@ from mmm4rec_lite.utils.errors import InputError
 Reader = Callable[[pd.Series, str, tuple[int, int]], tuple[pd.Series, str]]
 
 UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # numbers per second, since 1970
+SMALL = 10**8  # seconds: March 1973; numbers below count something else than time since 1970
 DAYS = {"days": 0, "excel": 25_569}  # numbers of days: what 1970-01-01 is
 STAMPS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # digits -> pattern
 CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<part>\d+))?)?"
@@ -91,8 +92,7 @@ def _number(values, where, years):
         if (fits := found.isna() & within(seconds, years)).any():
             found, taken[name] = found.where(~fits, seconds), int(fits.sum())
     if 2 * sum(taken.values()) < len(values):
-        middle = numbers.abs().median()
-        if middle * 2 < UNITS["s"] * 10**8:
+        if numbers.max() < SMALL:
             remedy = (
                 "if they only give an order, say --order COLUMN; of days, --time-format days or, a spreadsheet's, excel"
             )
