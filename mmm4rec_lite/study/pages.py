@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from string import Template
 
@@ -32,7 +33,8 @@ PATHS = {  # who reads -> what for, and the pages in order
     ),
 }
 HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
-IMAGE = re.compile(r'<img\s[^>]*?src="data:image/png[^>]*>')
+IMAGES = "image/png", "image/svg+xml"
+IMAGE = re.compile(r'<img\s[^>]*?src="data:image/(?:png|svg\+xml)[^>]*>')
 LAUNCH = {  # name -> the address of a notebook there, of a repository on GitHub
     "Binder": "https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
     "Colab": "https://colab.research.google.com/github/{repository}/blob/HEAD/{path}",
@@ -64,17 +66,22 @@ def contents(body: str) -> str:
     return shown if len(lines) > 2 else ""
 
 
-def captioned(body: str, figures: Iterable[str]) -> str:
-    """Each figure of a page with its words as alternative text, and the first of them as a caption below."""
-    words = iter(enumerate(figures, 1))
+def captioned(body: str, figures: Iterable[tuple[str, bool]]) -> str:
+    """Each figure of a page with its words as alternative text, and the first of them as a caption below.
+
+    ``figures``: words, and whether the page's own text has the caption.
+    """
+    words = iter(figures)
+    numbers = count(1)
 
     def shown(found):
-        number, told = next(words, (0, ""))
-        if not number:  # no output of a cell
+        told, own = next(words, ("", True))
+        if not told:  # no output of a cell
             return found.group()
-        image = re.sub(r'alt="[^"]*"', lambda _: f'alt="{html.escape(told)}"', found.group(), count=1)
+        bare = re.sub(r'\salt="[^"]*"', "", found.group())
+        image = f'<img alt="{html.escape(told)}"{bare.removeprefix("<img")}'
         caption = html.escape(told.split(" | ")[0].removeprefix("Figure: "))
-        return f"<figure>{image}<figcaption>Figure {number}. {caption}</figcaption></figure>"
+        return image if own else f"<figure>{image}<figcaption>Figure {next(numbers)}. {caption}</figcaption></figure>"
 
     return IMAGE.sub(shown, body)
 

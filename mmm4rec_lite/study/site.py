@@ -197,12 +197,12 @@ def _page(name, notebook, cards):
     """A page; links to other notebooks lead to their pages, figures are described by the heading above."""
     title = heading = cards[name].title if name in cards else _card(notebook).title
     figures, notebook = [], copy.deepcopy(notebook)
-    for cell in notebook.cells:
+    for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         if cell.cell_type == "markdown":
             heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
-        outputs = cell.get("outputs", [])
-        told = [o.metadata.get("image/png", {}).get("alt", "") for o in outputs if "image/png" in o.get("data", {})]
-        figures += [words or f"Figure: {heading.lstrip('0123456789. ')}" for words in told]
+        drawn = ((kind, o) for o in cell.get("outputs", []) for kind in pages.IMAGES if kind in o.get("data", {}))
+        told = [o.metadata.get(kind, {}).get("alt") or f"Figure: {heading.lstrip('0123456789. ')}" for kind, o in drawn]
+        figures += [(words, below is not None and below.source.startswith("**Figure ")) for words in told]
     body = pages.captioned(_exported(title, notebook), figures)
     begin = re.search("<body[^>]*>", body).end()
     origin = cards[name].origin if name in cards else ""

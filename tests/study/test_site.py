@@ -294,6 +294,19 @@ def test_a_page_lists_its_sections_and_numbers_its_figures(png, tmp_path):
     assert "prefers-color-scheme: dark" in page
 
 
+def test_a_figure_with_its_own_caption_gets_no_second_one_and_drawings_have_words(png, tmp_path):
+    shown = new_output("display_data", {"image/png": png}, metadata={"image/png": {"alt": "Loss"}})
+    drawing = new_output("display_data", {"image/svg+xml": "<svg/>"}, metadata={"image/svg+xml": {"alt": "A & B"}})
+    caption = new_markdown_cell("**Figure 1.** What is drawn. *Scale: none.*")
+    cells = [new_markdown_cell("# T"), new_code_cell("1", outputs=[drawing]), caption]
+    cells += [new_code_cell("2", outputs=[shown]), new_markdown_cell("Prose")]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "01.ipynb")
+    site.render([tmp_path / "01.ipynb"], tmp_path / "site")
+    page = (tmp_path / "site" / "01.html").read_text(encoding="utf-8")
+    assert re.findall("<figcaption>(.*?)</figcaption>", page) == ["Figure 1. Loss"]
+    assert '<img alt="A &amp; B" src="data:image/svg+xml;base64,' in page
+
+
 def test_learning_paths_name_pages_that_are_there(tmp_path):
     for name in ("00_quickstart", "13_own_shop"):
         nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {name}")]), tmp_path / f"{name}.ipynb")
