@@ -18,6 +18,15 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Other children in the places where they differ. */
+export function update(list, children) {
+  children.forEach((child, k) => {
+    if (!list.children[k]) list.append(child);
+    else if (list.children[k] !== child) list.children[k].replaceWith(child);
+  });
+  while (list.childElementCount > children.length) list.lastElementChild.remove();
+}
+
 /** A formula as text: x_t and x_{ts} get subscripts, x^T and x^{-1} superscripts, words stay upright. */
 export function formula(text) {
   const line = make("span", { className: "formula" });

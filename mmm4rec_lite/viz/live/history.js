@@ -1,6 +1,6 @@
 /** The history as cards: choose, drag, move by keys, remove, add; gaps; what is taken away. */
 
-import { make, shortened, span, thumbnail } from "./drawing.js";
+import { make, shortened, span, thumbnail, update } from "./drawing.js";
 import { addedItem, moved, removed, withGap, withLost } from "./state.js";
 
 const FOUND = 8;
@@ -52,6 +52,7 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
     if (focused) tools.querySelector(`[data-control=${focused}]`)?.focus();
   }
 
+  /** The card of a place; the one that is there already, if it says the same. */
   function card(i, t, gaps) {
     const item = data.items[i], gone = { image: now.lost.image.includes(i) || now.off.includes("images"),
       text: now.lost.text.includes(i) || now.off.includes("texts") };
@@ -59,11 +60,16 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
     const words = t ? `+ ${span(gaps[t])}` : "first";
     const label = `Item ${t + 1} of ${now.items.length}: ${item.title}, ${t ? `${span(gaps[t])} after the one before` : "the first"}`
       + `${gone.image && item.picture ? ", picture taken away" : item.picture ? "" : ", has no picture"}${gone.text ? ", text taken away" : ""}`;
+    const there = cards.children[t];
+    if (there?.label === label) {
+      there.firstChild.setAttribute("aria-current", t === step);
+      return there;
+    }
     const face = make("button", { type: "button", className: "card", aria: { label, current: t === step } },
       make("span", { className: "place" }, `${t + 1}`), thumbnail(item, gone.image), title, ...(timed ? [make("small", {}, words)] : []));
     face.addEventListener("click", () => choose(t));
     face.addEventListener("keydown", event => keys(event, t));
-    const shell = make("li", {}, face);
+    const shell = Object.assign(make("li", {}, face), { label });
     shell.addEventListener("pointerdown", event => drag(event, t));
     return shell;
   }
@@ -139,7 +145,7 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
     now = state;
     step = chosen;
     const focused = [...cards.children].findIndex(shell => shell.contains(document.activeElement));
-    cards.replaceChildren(...state.items.map((i, t) => card(i, t, gaps)));
+    update(cards, state.items.map((i, t) => card(i, t, gaps)));
     if (focused >= 0) cards.children[Math.min(focused, state.items.length - 1)].firstChild.focus({ preventScroll: true });
     toolbar();
     gapLabel.firstChild.textContent = step ? `Gap before item ${step + 1} ` : "The first item has no gap ";

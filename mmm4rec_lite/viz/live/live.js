@@ -4,7 +4,7 @@ import { BLOCKS, blockOf } from "./blocks.js";
 import { $, make, shortened } from "./drawing.js";
 import { historyView } from "./history.js";
 import { mapLegend, modelMap } from "./map.js";
-import { build, contributions, embed, forward, masks, scoreParts, scores } from "./model.js";
+import { build, contribution, contributions, embed, forward, masks, scoreParts, scores } from "./model.js";
 import { panelOf } from "./panels.js";
 import { ranked, rankingView, whyView } from "./ranking.js";
 import { fromHash, given, Past, scaledGaps, start, switched, SWITCHES, toHash } from "./state.js";
@@ -20,10 +20,11 @@ let past, before, result;
 function compute(state) {
   const { history, off, lost } = given(data, state), trace = forward(model, history, off, lost);
   const parts = scoreParts(model, trace.user, lost), { order, rank } = ranked(scores(parts), seen(state));
-  let found = null;
-  const all = () => found ??= contributions(model, history, off, lost);
-  return { state, given: { history, off, lost }, trace, parts, order, rank, gaps: scaledGaps(state), contributions: all,
-    get found() { return found; }, titles: state.items.map(i => data.items[i].title) };
+  const whole = scores(parts), found = [], n = state.items.length;
+  const more = () => n > 1 && found.length < n && found.push(contribution(model, history, off, lost, found.length, whole));
+  return { state, given: { history, off, lost }, trace, parts, order, rank, gaps: scaledGaps(state), more,
+    contributions: () => { while (more()); return found; }, get found() { return found.length === n ? found : null; },
+    titles: state.items.map(i => data.items[i].title) };
 }
 
 const seen = state => [...state.items, ...data.histories[state.user].older];
@@ -59,9 +60,11 @@ function drawRanking() {
 }
 
 let waiting = 0;
+/** Leaving each past item out takes a pass each: one at a time, so that nothing on the page waits for it. */
 function explainLater() {
   clearTimeout(waiting);
-  if (!result.found && result.state.items.length > 1) waiting = setTimeout(() => { result.contributions(); drawWhy(); }, 120);
+  const one = () => { if (result.more()) waiting = setTimeout(one); else drawWhy(); };
+  if (!result.found) waiting = setTimeout(one, 60);
 }
 
 function drawSwitches() {

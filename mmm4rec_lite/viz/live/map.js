@@ -74,12 +74,12 @@ export function modelMap(root, { onopen }) {
     for (const block of BLOCKS) {
       const { group, strip, width } = drawn[block.id], values = change(block, trace, other, layer), cell = width / values.length;
       const off = block.time && !trace.time;
-      strip.replaceChildren(...values.flatMap((value, t) => {
-        const place = { x: t * cell, y: 0, width: Math.max(cell - 1, 1), height: 18 };
-        const lit = svg("rect", { ...place, class: "lit" });
-        lit.style.fillOpacity = Math.min(Math.sqrt(value), 1);
-        return [svg("rect", { ...place, class: values.length > 1 && t === step ? "cell here" : "cell" }), lit];
-      }));
+      if (strip.childElementCount !== values.length) strip.replaceChildren(...values.map((_, t) =>
+        svg("rect", { x: t * cell, y: 0, width: Math.max(cell - 1, 1), height: 18, class: "cell" })));
+      values.forEach((value, t) => {
+        strip.children[t].style.fillOpacity = Math.min(Math.sqrt(value), 1);
+        strip.children[t].classList.toggle("here", values.length > 1 && t === step);
+      });
       group.classList.toggle("off", Boolean(off));
       group.classList.toggle("open", block.id === open);
       group.setAttribute("aria-expanded", block.id === open);

@@ -36,7 +36,7 @@ export function embed(model, i, lost = {}) {
   const { tensors } = model, found = {};
   for (const kind of ["text", "image"]) {
     const own = tensors[`bias_${kind}`];
-    found[kind] = !lost[kind]?.has(i) ? Float64Array.from(row(tensors[`items.${kind}`], i))
+    found[kind] = !lost[kind]?.has(i) ? new Float64Array(row(tensors[`items.${kind}`], i))
       : tensors[`adapter_${kind}.bias`].data.map((x, c) => x + (own ? row(own, i)[c] : 0));
   }
   return found;
@@ -47,12 +47,21 @@ export function embed(model, i, lost = {}) {
 function linear(rows, tensors, name) {
   const { shape: [outs, ins], data: w } = tensors[`${name}.weight`], b = tensors[`${name}.bias`].data;
   return rows.map(x => {
-    const y = new Float64Array(outs);
-    for (let o = 0, at = 0; o < outs; o++) {
-      let sum = b[o];
-      for (let i = 0; i < ins; i++, at++) sum += w[at] * x[i];
-      y[o] = sum;
+    const y = new Float64Array(b);
+    let o = 0;
+    for (; o + 3 < outs; o += 4) { // four sums at once: none waits for another
+      const at = o * ins;
+      let p = y[o], q = y[o + 1], r = y[o + 2], s = y[o + 3];
+      for (let i = 0; i < ins; i++) {
+        const value = x[i];
+        p += w[at + i] * value;
+        q += w[at + ins + i] * value;
+        r += w[at + 2 * ins + i] * value;
+        s += w[at + 3 * ins + i] * value;
+      }
+      y[o] = p, y[o + 1] = q, y[o + 2] = r, y[o + 3] = s;
     }
+    for (; o < outs; o++) for (let i = 0; i < ins; i++) y[o] += w[o * ins + i] * x[i];
     return y;
   });
 }
@@ -61,10 +70,13 @@ function linear(rows, tensors, name) {
 function convolution(rows, tensors, name, alone) {
   const { shape: [channels, , width], data: w } = tensors[`${name}.weight`], b = tensors[`${name}.bias`].data;
   return rows.map((_, t) => {
-    const y = Float64Array.from(b);
-    for (let k = 0; k < (alone ? 1 : Math.min(width, t + 1)); k++)
-      for (let c = 0; c < channels; c++) y[c] += w[(c + 1) * width - 1 - k] * rows[t - k][c];
-    return y.map(silu);
+    const y = new Float64Array(b);
+    for (let k = 0; k < (alone ? 1 : Math.min(width, t + 1)); k++) {
+      const past = rows[t - k];
+      for (let c = 0; c < channels; c++) y[c] += w[(c + 1) * width - 1 - k] * past[c];
+    }
+    for (let c = 0; c < channels; c++) y[c] = silu(y[c]);
+    return y;
   });
 }
 
@@ -100,7 +112,11 @@ function feedForward(rows, tensors, name, eps) {
   return layerNorm(added(linear(inner, tensors, `${name}.outer`), rows), tensors, `${name}.norm`, eps);
 }
 
-const added = (...sequences) => sequences[0].map((x, t) => x.map((_, i) => sequences.reduce((a, s) => a + s[t][i], 0)));
+const added = (first, ...others) => first.map((x, t) => {
+  const y = new Float64Array(x);
+  for (const other of others) for (let c = 0; c < y.length; c++) y[c] += other[t][c];
+  return y;
+});
 
 // --- time: D, alpha, D-hat, the enhanced signal, the filter ---
 
@@ -140,24 +156,33 @@ function enhanced(d, dHat, mask, tensors, name, eps) {
 
 /** Orthonormal spectra of real signals on L // 2 + 1 bins, and back. */
 function spectrum(x) {
-  const L = x.length, real = new Float64Array((L >> 1) + 1), imag = new Float64Array((L >> 1) + 1);
+  const L = x.length, real = new Float64Array((L >> 1) + 1), imag = new Float64Array((L >> 1) + 1), { cos, sin } = waves(L);
   for (let k = 0; k < real.length; k++)
     for (let t = 0; t < L; t++) {
-      const angle = 2 * Math.PI * (k * t % L) / L;
-      real[k] += x[t] * Math.cos(angle) / Math.sqrt(L);
-      imag[k] -= x[t] * Math.sin(angle) / Math.sqrt(L);
+      real[k] += x[t] * cos[k * t % L];
+      imag[k] -= x[t] * sin[k * t % L];
     }
   return { real, imag };
 }
 
+const waved = new Map();
+
+/** cos and sin of 2 pi k / L over the root of L. */
+function waves(L) {
+  const wave = of => Float64Array.from({ length: L }, (_, k) => of(2 * Math.PI * k / L) / Math.sqrt(L));
+  if (!waved.has(L)) waved.set(L, { cos: wave(Math.cos), sin: wave(Math.sin) });
+  return waved.get(L);
+}
+
 function signalOf({ real, imag }, L) {
+  const { cos, sin } = waves(L);
   return Float64Array.from({ length: L }, (_, t) => {
-    let sum = real[0];
+    let sum = real[0] * cos[0];
     for (let k = 1; k < real.length; k++) {
-      const angle = 2 * Math.PI * (k * t % L) / L, last = 2 * k === L; // whose imaginary part is no signal's
-      sum += last ? real[k] * Math.cos(angle) : 2 * (real[k] * Math.cos(angle) - imag[k] * Math.sin(angle));
+      const at = k * t % L, last = 2 * k === L; // whose imaginary part is no signal's
+      sum += last ? real[k] * cos[at] : 2 * (real[k] * cos[at] - imag[k] * sin[at]);
     }
-    return sum / Math.sqrt(L);
+    return sum;
   });
 }
 
@@ -207,13 +232,14 @@ function stateSpace(model, name, { X, B, C, delta, z }, d, off) {
   for (let h = 0; h < heads; h++) {
     const state = new Float64Array(P * N), group = Math.floor(h / perGroup) * N;
     for (let t = 0; t < X.length; t++) {
+      const b = B[t].subarray(group, group + N), c = C[t].subarray(group, group + N);
       const kept = Math.exp(A[h] * dt[t][h]), skip = D[h] * (config.quirks.skip_scaled ? dt[t][h] : 1);
       for (let p = 0; p < P; p++) {
         const x = X[t][h * P + p], entering = dt[t][h] * x;
         let read = skip * x;
         for (let n = 0; n < N; n++) {
-          state[p * N + n] = kept * state[p * N + n] + entering * B[t][group + n];
-          read += state[p * N + n] * C[t][group + n];
+          const held = state[p * N + n] = kept * state[p * N + n] + entering * b[n];
+          read += held * c[n];
         }
         y[t][h * P + p] = read;
       }
@@ -326,11 +352,14 @@ export const scores = parts => Float64Array.from({ length: parts.length / 2 }, (
 
 /** What each past item contributes to the scores: [n] rows over the items, the score less that without the step.
     Times stay, so the gap behind a lost item joins the one before it. Nothing for a history of one. */
-export function contributions(model, { items, times }, off = new Set(), lost = {}) {
-  const score = (keep = () => true) => {
-    const history = { items: items.filter((_, t) => keep(t)), times: times.filter((_, t) => keep(t)) };
-    return scores(scoreParts(model, forward(model, history, off, lost).user, lost));
-  };
-  const whole = score();
-  return items.length < 2 ? [] : items.map((_, s) => score(t => t !== s).map((value, i) => whole[i] - value));
+export function contributions(model, history, off = new Set(), lost = {}) {
+  const whole = scores(scoreParts(model, forward(model, history, off, lost).user, lost));
+  return history.items.length < 2 ? [] : history.items.map((_, s) => contribution(model, history, off, lost, s, whole));
+}
+
+/** One row of `contributions`, of step s; whole: the scores with it. */
+export function contribution(model, { items, times }, off, lost, s, whole) {
+  const without = values => values.filter((_, t) => t !== s);
+  const { user } = forward(model, { items: without(items), times: without(times) }, off, lost);
+  return scores(scoreParts(model, user, lost)).map((value, i) => whole[i] - value);
 }

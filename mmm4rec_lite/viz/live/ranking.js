@@ -1,6 +1,6 @@
 /** The top ten, what rose and fell against the start, and why an item scores what it does. */
 
-import { bar, digits, make, shortened, signed, thumbnail } from "./drawing.js";
+import { bar, digits, make, shortened, signed, thumbnail, update } from "./drawing.js";
 import { scores } from "./model.js";
 
 const SHOWN = 10;
@@ -31,9 +31,14 @@ export function rankingView(root, data, { onpick }) {
     const high = Math.max(1e-9, ...top.flatMap(i => [at(i, 0), at(i, 1), at(i, 0) + at(i, 1)]));
     const low = Math.min(0, ...top.flatMap(i => [at(i, 0), at(i, 1)]));
     empty.hidden = top.length > 0;
-    list.replaceChildren(...top.map((i, k) => {
+    update(list, top.map((i, k) => {
       const [told, sign, kind] = movement(i, k + 1, before), [text, image] = [at(i, 0), at(i, 1)], item = data.items[i];
       const label = `${k + 1}. ${item.title}, score ${digits(text + image)}: text ${digits(text)}, picture ${digits(image)}; ${told}`;
+      const key = `${i} ${label} ${low} ${high}`, there = list.children[k];
+      if (there?.key === key) {
+        there.firstChild.setAttribute("aria-pressed", i === picked);
+        return there;
+      }
       const line = make("button", { type: "button", aria: { label, pressed: i === picked } }, make("span", { className: "place" }, `${k + 1}`),
         thumbnail(item), make("span", { className: "name", dir: "auto" }, item.title), make("span", { className: `move ${kind}` }, sign),
         make("span", { className: "bars" }, bar(text, low, high, "text-part"), bar(image, low, high, "image-part")),
@@ -41,7 +46,7 @@ export function rankingView(root, data, { onpick }) {
       line.addEventListener("click", () => onpick(i));
       line.addEventListener("pointerenter", () => onpick(i));
       line.addEventListener("focus", () => onpick(i));
-      return make("li", {}, line);
+      return Object.assign(make("li", {}, line), { key });
     }));
     if (focused >= 0) list.children[focused]?.firstChild.focus({ preventScroll: true });
   }
@@ -73,7 +78,8 @@ export function whyView(root, data) {
         make("td", {}, bar(gains[s], low, high, gains[s] < 0 ? "minus" : "plus")), make("td", { className: "number" }, signed(gains[s])),
         make("td", { className: "number" }, moved));
     });
-    const head = make("tr", {}, ...["past item", "what it adds", "", "without it"].map(text => make("th", { scope: "col" }, text)));
+    const head = make("tr", {}, ...[["past item", 1], ["what it adds", 2], ["without it", 1]].map(([text, colSpan]) =>
+      make("th", { scope: "col", colSpan }, text)));
     return make("table", { className: "why-table" }, make("caption", {}, "The score less that of the history without the item. "
       + "They do not sum to the score: what two items say together is lost with either."), make("thead", {}, head), make("tbody", {}, ...lines));
   }
