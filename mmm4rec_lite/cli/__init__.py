@@ -9,6 +9,7 @@ import mmm4rec_lite as m4r
 from mmm4rec_lite.cli import models, reasons
 from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Out, load_task, names
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
+from mmm4rec_lite.utils.errors import refuse
 
 ABOUT = "MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations."
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=ABOUT)
@@ -27,12 +28,23 @@ app.command("compare")(reasons.compare_command)
 def explorer_command(
     data: Dataset,
     user: Annotated[list[str] | None, typer.Option(help="A user; again for more. Default: the demo store's.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="A run's own heads in place of invented ones; with --features.")
+    ] = None,
+    features: Annotated[Path | None, typer.Option(help="The run's feature file.")] = None,
+    domain: Domains = "",
     out: Out = Path("decay_mask.html"),
 ) -> None:
     """The decay-mask explorer over your users' histories as one HTML file, for any browser, without Python."""
     from mmm4rec_lite.viz.explorers.page import SHOWN, histories, write_page
 
-    print(write_page(out, histories(m4r.load_dataset(data), user or SHOWN)))
+    refuse((run is None) != (features is None), "explorer: --run and --features go together")
+    if run is None or features is None:
+        print(write_page(out, histories(m4r.load_dataset(data), user or SHOWN)))
+        return
+    task = load_task(data, domain, features)
+    done = m4r.load_run(run, task)
+    print(write_page(out, histories(task.dataset, user or SHOWN, done.model.window), done, task.dataset))
 
 
 @app.command("explain")

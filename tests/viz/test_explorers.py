@@ -118,48 +118,49 @@ def test_gaps_and_steps_must_be_as_many():
 # --- the decay mask ---
 
 
+def turned(explorer, **values):
+    """The numbers behind the widget with other values of its controls; the figure has them too."""
+    explorer.values = explorer.values | values
+    mask = explorer.figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(mask, explorer.state["mask"])
+    return explorer.state
+
+
 def test_faster_decay_larger_steps_and_longer_gaps_shorten_the_half_life(toy):
     explorer = mask_explorer(toy, user=USER)
-    life = numbers(explorer)[0]
-    assert changes(explorer, "A", -8) and numbers(explorer)[0] == pytest.approx(life / 2, abs=0.1)
-    explorer.A.value = -4
-    for control, value in (("base", 0.2), ("scale", 100.0)):
-        assert changes(explorer, control, value)
-        shorter = numbers(explorer)[0]
-        assert shorter < life
+    life = turned(explorer)["half_life_steps"]
+    assert turned(explorer, A=-8.0)["half_life_steps"] == pytest.approx(life / 2)
+    for control, value in (("A", -4.0), ("base", 0.2), ("scale", 100.0)):
+        shorter = turned(explorer, **{control: value})["half_life_steps"]
+        assert shorter < life or control == "A"
         life = shorter
 
 
 def test_the_explorers_numbers_are_the_closed_forms(toy):
     explorer = mask_explorer(toy, user=USER)
     gaps = user_history(toy, USER).tail(12)["timestamp"].diff().fillna(0).tolist()
+    np.testing.assert_allclose(turned(explorer)["mask"], explore(gaps, -4, 1, 0.05)["mask"])
     gaps[4] = 7200
-    explorer.which.value = 4
-    explorer.gap.value, explorer.A.value = 2.0, -2.0
-    state = explore(gaps, -2, 1, 0.05)
-    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), state["mask"])
-    assert numbers(explorer)[0] == pytest.approx(state["half_life_steps"], abs=0.06)
-    assert changes(explorer, "time", False)
-    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), explore(gaps, -2, 1, 0.05, False)["mask"])
+    state = turned(explorer, place=4, gap=7200, A=-2.0)
+    np.testing.assert_allclose(state["mask"], explore(gaps, -2, 1, 0.05)["mask"])
+    state = turned(explorer, time=False)
+    np.testing.assert_allclose(state["mask"], explore(gaps, -2, 1, 0.05, False)["mask"])
 
 
 def test_a_longer_gap_leaves_less_of_what_was_before_it(toy):
     explorer = mask_explorer(toy, user=USER)
-    explorer.which.value = 6
-    left = []
-    for hours in (1, 100, 10_000):
-        explorer.gap.value = hours
-        mask = explorer.figure.axes[0].images[0].get_array()
-        left.append(mask[-1, 5])
+    left = [turned(explorer, place=6, gap=3600 * hours)["mask"][-1, 5] for hours in (1, 100, 10_000)]
     assert left[0] > left[1] > left[2]
 
 
 def test_another_user_has_another_history_and_true_gaps_again(toy):
     explorer = mask_explorer(toy, user=USER)
-    explorer.scale.value, explorer.which.value = 5.0, 2
-    other = next(user for user in explorer.user.options if user != USER)
-    assert changes(explorer, "user", other)
-    assert explorer.scale.value == 1 and explorer.which.value == 0
+    before = turned(explorer, scale=5.0, place=2, gap=1.0)["mask"]
+    explorer.user = next(user for user in explorer.users if user != USER)
+    assert explorer.values["scale"] == 1 and explorer.history["name"].startswith(f"{explorer.user}: ")
+    own = user_history(toy, explorer.user).tail(12)
+    assert explorer.gaps.tolist() == own["timestamp"].diff().fillna(0).tolist()
+    assert explorer.state["mask"].shape != before.shape or not np.allclose(explorer.state["mask"], before)
 
 
 def test_with_a_model_the_mask_is_the_models_own(toy, model):
@@ -382,11 +383,17 @@ def test_whatever_goes_wrong_is_shown(toy, model):
 
 def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, tmp_path):
     explorer = mask_explorer(toy, user=USER)
-    bundle = explorer._repr_mimebundle_()
+    bundle, _ = explorer._repr_mimebundle_()
     assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
+    assert "export default { render }" in explorer._esm and ".mask-explorer" in explorer._css
     explorer.figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as saved:
         assert len(np.unique(np.asarray(saved.convert("L")))) > 50  # animated artists are in it
+
+
+def test_a_models_explorer_shows_its_figure_without_a_kernel(toy, model):
+    bundle = mask_explorer(toy, model, USER)._repr_mimebundle_()
+    assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
 
 
 def test_an_executed_notebook_keeps_a_widgets_words_but_no_view(tmp_path):

@@ -1,5 +1,6 @@
 """The stand-alone explorer's file; what it does in a browser is in test_browser.py."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.runs import Task, run
 from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
@@ -29,14 +33,15 @@ def test_the_committed_page_is_what_the_command_writes(tmp_path):
     assert written == (ROOT / "notebooks" / "decay_mask.html").read_bytes(), (
         "write it anew: mmm4rec-lite explorer --data data_samples/store --out notebooks/decay_mask.html"
     )
-    assert len(written) < 400_000
+    assert len(written) < 200_000
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(store, tmp_path):
     page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
-    assert "default-src 'none'; img-src data:" in page
-    assert re.findall(r"https?://[^\s\"'<]+", page) == ["https://arxiv.org/abs/2506.02916"]  # a link to click
-    assert "__DATA__" not in page
+    assert "default-src 'none'; img-src data:" in page and "unsafe" not in page
+    assert set(re.findall(r"https?://[^\s\"'<]+", page)) == {
+        "https://arxiv.org/abs/2506.02916", "http://www.w3.org/2000/svg"  # a link to click, a name
+    }  # fmt: skip
 
 
 def test_histories_are_the_datasets_with_pictures_inside(store):
@@ -44,7 +49,7 @@ def test_histories_are_the_datasets_with_pictures_inside(store):
         own = store.interactions[store.interactions["user"] == user]
         assert one["gaps"][0] == 0 and sum(one["gaps"]) == own["timestamp"].max() - own["timestamp"].min()
         assert len(one["titles"]) == len(one["gaps"]) == len(one["pictures"]) == len(own)
-        assert all(picture is None or picture.startswith("data:image/png;base64,iVBOR") for picture in one["pictures"])
+        assert all(picture is None or picture.startswith("data:image/jpeg;base64,") for picture in one["pictures"])
         assert one["name"].startswith(f"{user}: {len(own)} items in ")
 
 
@@ -52,7 +57,7 @@ def test_only_the_demo_store_is_called_made_up(store, toy, tmp_path):
     assert all(one["demo"] for one in histories(store))
     assert not any(one["demo"] for one in histories(toy, toy.interactions["user"].unique()[:2]))
     page = write_page(tmp_path / "page.html", histories(store)).read_text(encoding="utf-8")
-    assert page.count("made up") == 1 and '<span id="demo" hidden>The shop is made up' in page
+    assert page.count("made up") == 1 and '<span id="demo" hidden>The shop is made up' in page  # until it is shown
 
 
 def test_long_histories_are_cut_to_their_latest_items(store):
@@ -67,6 +72,36 @@ def test_a_title_cannot_end_the_script(tmp_path):
     page = write_page(tmp_path / "page.html", [ONE | {"titles": titles}]).read_text(encoding="utf-8")
     filled = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1]
     assert json.loads(filled)["histories"][0]["titles"] == titles and "<" not in filled
+
+
+def test_a_runs_page_has_its_heads_and_says_whose_they_are(toy, random_features, tmp_path):
+    task = Task(toy, random_features(toy.items["item"]))
+    done = run(
+        task, out=tmp_path / "run", epochs=1, progress=False, d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8
+    )
+    task.features.save(tmp_path / "toy.safetensors")
+    given = [
+        "explorer",
+        "--data",
+        str(ROOT / "data_samples/toy"),
+        "--user",
+        "user07",
+        "--out",
+        str(tmp_path / "page.html"),
+    ]
+    more = ["--run", str(done.folder), "--features", str(tmp_path / "toy.safetensors")]
+    result = CliRunner().invoke(app, [*given, *more])
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page)[1])
+    assert data["about"].startswith("MMM4Rec, trained on toy (preset small, trained at full scale, seed 0, 20")
+    assert len(data["histories"][0]["rows"]) == 8 and data["log_mean"] == float(done.model.times.log_mean)
+    assert set(data["model"]["config"]) == {field.name for field in dataclasses.fields(done.model.config)}
+    with pytest.raises(InputError, match="--run and --features go together"):
+        CliRunner().invoke(app, [*given, *more[:2]], catch_exceptions=False)
+    timeless = dataclasses.replace(done, model=MMM4Rec.from_catalogue(ModelConfig(time=False), task.catalogue))
+    with pytest.raises(InputError, match="time=False"):
+        write_page(tmp_path / "none.html", histories(toy, ["user07"]), timeless, toy)
 
 
 @pytest.mark.parametrize("given, told", [([], "one or more histories"), ([ONE | {"gaps": [0]}], "two or more items")])

@@ -1,22 +1,30 @@
 """The decay mask: what one head keeps of a user's history, and what that depends on."""
 
+import base64
 import html
+import io
 import math
 from typing import Any
 
+import anywidget
 import ipywidgets
 import numpy as np
 import torch
+import traitlets
+from matplotlib.figure import Figure
 from torch.nn.functional import softplus
 
 from mmm4rec_lite.analysis import capture_scans
-from mmm4rec_lite.analysis.decay import explore, left_over
+from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD, explore, left_over
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import as_batch, user_history
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.typing import Float
 from mmm4rec_lite.viz.explorers.explorer import WIDE, Explorer, choice, log_slider, set_within, slider, user_choice
+from mmm4rec_lite.viz.explorers.page import history
 from mmm4rec_lite.viz.explorers.tiles import Tile, Tiles, pictures
+from mmm4rec_lite.viz.live.assets import bundle, read
 from mmm4rec_lite.viz.masks import mask_colours, past
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless, span
 
@@ -24,12 +32,75 @@ ITEMS = 12  # the latest items that are shown where no model sets a window
 MINUTE = 1 / 60  # in hours: the least gap of the slider
 
 
-def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | None = None) -> Explorer:
+NOTED = dict(head=0, A=-4.0, base=0.05, delta=1.0, time=True, place=0, gap=0.0, scale=1.0)  # where a reader begins
+
+
+class MaskWidget(anywidget.AnyWidget):
+    """The decay mask of one head as in ``decay.explore``, drawn in the browser by the module that the page has too.
+
+    ``user`` chooses the history (``history``: what is shown of it); ``values``: what the controls say.
+    """
+
+    _esm = bundle(["decay", "drawing", "mask", "mask_widget"])
+    _css = read("mask.css") + read("mask_widget.css")
+    users: Any = traitlets.List().tag(sync=True)
+    history: Any = traitlets.Dict().tag(sync=True)
+    user: Any = traitlets.Unicode().tag(sync=True)
+    values: Any = traitlets.Dict(NOTED).tag(sync=True)
+    head = traitlets.Dict(dict(name="as set", A=NOTED["A"], base=NOTED["base"], delta=NOTED["delta"])).tag(sync=True)
+    log_mean, log_std = traitlets.Float(LOG_MEAN).tag(sync=True), traitlets.Float(LOG_STD).tag(sync=True)
+
+    def __init__(self, dataset: Dataset, user: str | None = None):
+        users = user_choice(dataset, user)
+        self.dataset = dataset
+        super().__init__(users=[str(name) for name in users.options], user=users.value)
+
+    @traitlets.observe("user")
+    def _load(self, change):
+        self.history = history(self.dataset, change["new"], ITEMS)
+        self.values = NOTED
+
+    @property
+    def gaps(self) -> Float[np.ndarray, " L"]:
+        """Seconds before each item, as the controls say."""
+        gaps, place = np.array(self.history["gaps"], dtype=float) * self.values["scale"], int(self.values["place"])
+        if 0 < place < len(gaps) and self.values["gap"]:
+            gaps[place] = self.values["gap"]
+        return gaps
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The numbers of ``decay.explore`` behind what is shown."""
+        own = {name: self.values[name] for name in ("A", "delta", "base", "time")}
+        return explore(self.gaps, **own)
+
+    @property
+    def figure(self) -> Figure:
+        """The same as a static figure."""
+        figure, draw = _view(pictures(self.dataset))
+        rows = user_history(self.dataset, self.user).tail(ITEMS)
+        draw(rows, self.gaps, self.state, int(self.values["place"]))
+        for artist in figure.findobj(lambda artist: artist.get_animated()):
+            artist.set_animated(False)
+        return figure
+
+    def __repr__(self):
+        return "Explorer: the decay mask of a history (its controls need a browser)"
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The widget, and for pages without a kernel the figure as it stands."""
+        file = io.BytesIO()
+        self.figure.savefig(file, format="png")
+        data, more = super()._repr_mimebundle_(**kwargs)
+        return data | {"image/png": base64.b64encode(file.getvalue()).decode()}, more
+
+
+def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | None = None) -> MaskWidget | Explorer:
     """An explorer of the decay mask over real histories of ``dataset``.
 
-    Without a model: one head as in ``decay.explore``, whose numbers are the sliders'. With one: its own scans and
-    heads; choosing a head sets A and the base step to the head's, and then the sliders change the chosen scan alone
-    (Delta times the items' own Delta), while changed times go through the whole model.
+    Without a model: one head as in ``decay.explore``, whose numbers are the sliders', drawn in the browser.
+    With one: its own scans and heads; choosing a head sets A and the base step to the head's, and then the sliders
+    change the chosen scan alone (Delta times the items' own Delta), while changed times go through the whole model.
 
     Parameters
     ----------
@@ -42,54 +113,58 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
     >>> from mmm4rec_lite.data import load_dataset
     >>> explorer = mask_explorer(load_dataset("data_samples/store"))
     """
-    timeless = model is not None and not model.config.time
-    refuse(timeless, "mask_explorer: this model reads no times (time=False); take one that does, or none")
-    window = model.config.max_len if model else ITEMS
+    return MaskWidget(dataset, user) if model is None else _of_model(dataset, model, user)
+
+
+def _of_model(dataset, model, user):
+    """The explorer over a model, which runs in Python."""
+    refuse(not model.config.time, "mask_explorer: this model reads no times (time=False); take one that does, or none")
+    window = model.config.max_len
     aware = ipywidgets.Checkbox(True, description="time-aware", indent=False, layout={"width": "8em"})
     which, gap = choice("one gap: before", [("(no item)", 0)], 0), log_slider("its length (hours)", 24.0, MINUTE, 24000)
-    delta = slider("Delta times" if model else "Delta", 1.0, -3, 5)
+    scans = lambda rows: capture_scans(model, *as_batch(dataset, rows, window))
+    controls = {"user": user_choice(dataset, user), "time": aware}
+    names = list(scans(user_history(dataset, controls["user"].value)))
     rows = [
-        {"user": user_choice(dataset, user), "time": aware},
+        controls,
         {"which": which, "gap": gap},
         {"scale": log_slider("all gaps times", 1.0, 1e-3, 1e3), "A": slider("A", -4.0, -16, -0.05)},
-        {"delta": delta, "base": log_slider("base step", 0.05, 1e-4, 1)},
+        {"delta": slider("Delta times", 1.0, -3, 5), "base": log_slider("base step", 0.05, 1e-4, 1)},
+        {
+            "scan": choice("scan", names, names[0]),
+            "head": ipywidgets.IntSlider(1, 1, model.config.n_heads, description="head", **WIDE),
+        },
     ]
-    history: dict[str, Any] = {}  # rows: of the chosen user; gaps: their own
-    if model:
-        scans = lambda rows: capture_scans(model, *as_batch(dataset, rows, window))
-        names = list(scans(user_history(dataset, rows[0]["user"].value)))
-        head = ipywidgets.IntSlider(1, 1, model.config.n_heads, description="head", **WIDE)
-        rows.append({"scan": choice("scan", names, names[0]), "head": head})
+    now: dict[str, Any] = {}  # rows: of the chosen user; gaps: their own
     figure, draw = _view(pictures(dataset))
 
     def load(explorer):
         rows = user_history(dataset, explorer.user.value).tail(window)
-        history.update(rows=rows, gaps=rows["timestamp"].diff().fillna(0).to_numpy())
+        now.update(rows=rows, gaps=rows["timestamp"].diff().fillna(0).to_numpy())
         explorer.scale.value = 1.0
         titles = [(f"{i}. {title}", i - 1) for i, title in enumerate(rows["title"], 1)]
         explorer.which.options = [("(as it is)", 0), *titles[1:]]
 
     def pick(explorer):
         """Sliders to what the chosen head has."""
-        core, h = scans(history["rows"])[explorer.scan.value][0], explorer.head.value - 1
+        core, h = scans(now["rows"])[explorer.scan.value][0], explorer.head.value - 1
         set_within(explorer.A, -core.A_log[h].exp().item())
         set_within(explorer.base, softplus(core.step.bias[h].double()).item())
         explorer.delta.value = 1.0
 
     def start(explorer):
         load(explorer)
-        if model:
-            pick(explorer)
+        pick(explorer)
 
     def select(explorer):
         """The gap's slider to the chosen gap."""
-        set_within(explorer.gap, max(history["gaps"][explorer.which.value] * explorer.scale.value / 3600, MINUTE))
+        set_within(explorer.gap, max(now["gaps"][explorer.which.value] * explorer.scale.value / 3600, MINUTE))
 
     @torch.no_grad()
-    def of_model(explorer, gaps):
+    def scanned(explorer, gaps):
         """One head of one scan with these gaps; its rate, base step and size of Delta as the sliders say."""
-        times = history["rows"]["timestamp"].iloc[0] + np.cumsum(gaps).round().astype(np.int64)
-        core, delta, d, _ = scans(history["rows"].assign(timestamp=times))[explorer.scan.value]
+        times = now["rows"]["timestamp"].iloc[0] + np.cumsum(gaps).round().astype(np.int64)
+        core, delta, d, _ = scans(now["rows"].assign(timestamp=times))[explorer.scan.value]
         h, base = explorer.head.value - 1, explorer.base.value
         d_hat = core.step(delta, d)[1][0, h] if explorer.time.value else 1.0
         bias = base + math.log(-math.expm1(-base))  # softplus(bias) = base
@@ -97,14 +172,13 @@ def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | No
         return left_over(gaps, dt.double().cpu().numpy(), explorer.A.value)
 
     def redraw(explorer):
-        gaps, one = history["gaps"] * explorer.scale.value, explorer.which.value
+        gaps, one = now["gaps"] * explorer.scale.value, explorer.which.value
         explorer.gap.disabled = not one
         if one:
             gaps[one] = 3600 * explorer.gap.value
-        own = (control.value for control in (explorer.A, explorer.delta, explorer.base, explorer.time))
-        state = of_model(explorer, gaps) if model else explore(gaps, *own)
-        draw(history["rows"], gaps, state, one)
-        titles, heaviest = history["rows"]["title"], int(state["weight"].argmax())
+        state = scanned(explorer, gaps)
+        draw(now["rows"], gaps, state, one)
+        titles, heaviest = now["rows"]["title"], int(state["weight"].argmax())
         steps, seconds = state["half_life_steps"], state["half_life_seconds"]
         life = f"<b>half-life {steps:{'.1f' if steps >= 1 else '.2g'}} steps, {span(seconds, 1)}</b>; "
         left = f"oldest of {len(titles)} items: {100 * state['left'][0]:.1f} % left"

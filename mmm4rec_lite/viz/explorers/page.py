@@ -1,22 +1,18 @@
-"""The decay-mask explorer as one HTML file, without Python and network: ``decay_mask.html`` (``decay.explore`` in
-JavaScript) with the histories, their pictures, the heads and the colours filled in."""
+"""The decay-mask explorer as one HTML file, without Python and network: heads are invented, or a run's own."""
 
-import base64
-import json
-import mimetypes
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
-
 from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import user_history
+from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.runs import Run
 from mmm4rec_lite.utils.errors import refuse
-from mmm4rec_lite.utils.files import atomic
+from mmm4rec_lite.viz.live import assets
+from mmm4rec_lite.viz.live.export import check_shown, model_data, picture
 
 SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]  # users of data_samples/store
 # within the start values of a fresh model (``model.initialise``), but for the first one's delta
@@ -27,35 +23,49 @@ HEADS = [
     {"name": "4: forgets slowly", "A": -1.0, "base": 0.02, "delta": 1.0},
 ]
 MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
+MODULES = ("decay", "drawing", "mask", "model", "mask_page")
 
 
-def histories(dataset: Dataset, users: Iterable[str] = SHOWN) -> list[dict[str, Any]]:
-    """What the page shows of these users: titles, gaps (seconds), pictures (None or ``data:``) of the latest items."""
-    found = []
-    for user in users:
-        own = user_history(dataset, user).tail(MAX_ITEMS)
-        gaps = own["timestamp"].diff().fillna(0).astype(int).tolist()
-        about = dict(name=f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days", titles=own["title"].tolist())
-        pictures = [_address(dataset.folder, image) for image in own["image"]]
-        found.append(about | dict(gaps=gaps, pictures=pictures, demo="store" in dataset.info))
-    return found
+def history(dataset: Dataset, user: str, most: int = MAX_ITEMS) -> dict[str, Any]:
+    """What is shown of a user: titles, gaps (seconds), pictures (None or ``data:``) of the latest ``most`` items."""
+    own = user_history(dataset, user).tail(most)
+    gaps = own["timestamp"].diff().fillna(0).clip(lower=0).astype(int).tolist()
+    about = dict(name=f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days", titles=own["title"].tolist())
+    about |= dict(gaps=gaps, pictures=[picture(dataset.folder, image) for image in own["image"]])
+    return about | dict(items=own["item"].tolist(), demo="store" in dataset.info)
 
 
-def _address(folder, image):
-    if not isinstance(image, str):
-        return None
-    kind = mimetypes.guess_type(image)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(Path(folder or '.', image).read_bytes()).decode()}"
+def histories(dataset: Dataset, users: Iterable[str] = SHOWN, most: int = MAX_ITEMS) -> list[dict[str, Any]]:
+    """``history`` of several."""
+    return [history(dataset, user, most) for user in users]
 
 
-def write_page(path: Path, histories: Sequence[dict[str, Any]]) -> Path:
-    """Write the page with these histories, whole or not at all; InputError where there is no gap to move."""
+def write_page(
+    path: Path, histories: Sequence[dict[str, Any]], run: Run | None = None, dataset: Dataset | None = None
+) -> Path:
+    """Write the page with these histories, whole or not at all; InputError where there is no gap to move.
+
+    With a run and its dataset: its own heads, and the model, which changed gaps go through.
+    """
     short = not histories or any(len(one["gaps"]) < 2 for one in histories)
     refuse(short, "the decay-mask page: needs one or more histories of two or more items each")
-    colours = (255 * matplotlib.colormaps["viridis"](np.linspace(0, 1, 17))[:, :3]).round().astype(int).tolist()
-    data = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=histories, colours=colours)
-    filled = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")  # a title must not end the script
-    page = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
-    with atomic(path) as temporary:
-        temporary.write_text(page.replace("__DATA__", filled), encoding="utf-8")
-    return path
+    data: dict[str, Any] = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=list(histories))
+    if run is not None and dataset is not None:
+        data |= _trained(run, dataset, histories)
+    body = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
+    return assets.write_page(path, body, ["page", "mask"], MODULES, data)
+
+
+def _trained(run, dataset, histories):
+    model, record = check_shown(run.model, "explorer --run"), run.record
+    refuse(not model.config.time, "explorer --run: this model reads no times (time=False), so its masks are all alike")
+    place = {item: row for row, item in enumerate(dataset.items["item"], 1)}
+    rows = sorted({place[item] for one in histories for item in one["items"]})
+    at = {row: k for k, row in enumerate(rows)}
+    shown = [one | dict(rows=[at[place[item]] for item in one["items"]]) for one in histories]
+    told = (
+        f"{get_model(record['system']).title}, trained on {record['dataset']} (preset {record['protocol']}, trained at"
+    )
+    about = f"{told} {record['scale']} scale, seed {record['seed']}, {record['date']})."
+    scale = dict(log_mean=float(model.times.log_mean), log_std=float(model.times.log_std))
+    return dict(histories=shown, model=model_data(model, rows), about=about) | scale

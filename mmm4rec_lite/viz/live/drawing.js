@@ -44,7 +44,7 @@ export function digits(x) {
   if (!Number.isFinite(x)) return x === Infinity ? "∞" : x === -Infinity ? "−∞" : "none";
   const size = Math.abs(x);
   const text = size !== 0 && (size >= 1e5 || size < 1e-3) ? x.toExponential(1)
-    : size >= 1000 ? x.toFixed(0) : size >= 100 ? x.toFixed(1) : x.toFixed(size >= 10 ? 1 : 2 + (size < 0.1));
+    : size >= 100 ? x.toFixed(0) : x.toFixed(size >= 10 ? 1 : 2 + (size < 0.1));
   return text.replaceAll("-", "−");
 }
 

@@ -151,6 +151,7 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
   controls.history.append(...names.map((name, i) => new Option(name, i)));
   controls.head.append(...heads.map(({ name }, i) => new Option(name, i)));
   controls.history.value = first;
+  if (heads.length < 2) for (const part of [controls.head.closest(".control"), all.closest("details")]) part.hidden = true;
 
   const gapsNow = () => state.gaps.map(gap => gap * state.scale);
   const head = () => state.heads[controls.head.value];

@@ -1,6 +1,6 @@
 /** The stand-alone page of the decay mask: histories inside, heads of an invented layer or those of a trained model. */
 
-import { inverseSoftplus, softplus } from "./decay.js";
+import { explore, softplus } from "./decay.js";
 import { $, make } from "./drawing.js";
 import { maskExplorer } from "./mask.js";
 import { build, forward } from "./model.js";
@@ -41,4 +41,4 @@ if (model) {
 told(data.histories[0]);
 
 /** For the console, and for tests. */
-globalThis.mask = { data, explorer, heads, inverseSoftplus };
+globalThis.mask = { data, explorer, explore, heads, scan };
