@@ -156,11 +156,7 @@ def test_the_sites_pages_show_their_pictures_fit_a_telephone_and_lead_to_each_ot
     tab.get_by_role("link", name="All chapters").click()
     assert tab.url == index.as_uri() and tab.locator("li img").count() == len(names) + 1
     tab.get_by_role("link", name="Try it yourself").click()
-<<<<<<< HEAD
-    assert tab.inner_text("#life")
-=======
     assert tab.inner_text(".life")
->>>>>>> ed75dbd (One module for the decay mask in the page, the live page and notebooks; explorer --run shows trained heads)
 
 
 # --- JupyterLab ---

@@ -9,6 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torch.nn.functional import softplus
 
 from mmm4rec_lite.analysis import capture_scans, filter_state, steps
 from mmm4rec_lite.analysis.decay import explore, left_over
@@ -164,25 +165,32 @@ def test_another_user_has_another_history_and_true_gaps_again(toy):
 
 
 def test_with_a_model_the_mask_is_the_models_own(toy, model):
-    explorer = mask_explorer(toy, model, USER)
-    rows = user_history(toy, USER)
-    for place, head in (("layer 1, text", 2), ("layer 1, fusion", 3)):
-        explorer.scan.value, explorer.head.value = place, head
+    explorer, rows = mask_explorer(toy, model, USER), user_history(toy, USER)
+    for place, (scan, head) in {"layer 1, text": (0, 2), "layer 1, fusion": (2, 3)}.items():
         dt, A = steps(model, *as_batch(toy, rows, 8))[place]
-        own = left_over(rows["timestamp"].tail(8).diff().fillna(0), dt[0, :, head - 1].numpy(), A[head - 1].item())
-        np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
-        assert explorer.A.value == pytest.approx(A[head - 1].item())
-    assert changes(explorer, "A", 2 * explorer.A.value) and changes(explorer, "scale", 20.0)
-    assert changes(explorer, "time", False)
+        base = softplus(capture_scans(model, *as_batch(toy, rows, 8))[place].core.step.bias[head]).item()
+        own = left_over(rows["timestamp"].tail(8).diff().fillna(0), dt[0, :, head].numpy(), A[head].item())
+        state = turned(explorer, head=scan * model.config.n_heads + head, A=A[head].item(), base=base)
+        np.testing.assert_allclose(state["mask"], own["mask"], atol=1e-4)
+    assert turned(explorer, A=2 * A[head].item())["left"][0] < own["left"][0]
+    assert not np.allclose(turned(explorer, scale=20.0)["mask"], turned(explorer, time=False)["mask"])
+
+
+def test_a_models_explorer_begins_at_its_first_head_and_holds_what_the_browser_needs(toy, model):
+    explorer = mask_explorer(toy, model, USER)
+    core = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))["layer 1, text"].core
+    assert explorer.values["A"] == pytest.approx(-core.A_log[0].exp().item())
+    assert explorer.values["base"] == pytest.approx(softplus(core.step.bias[0]).item(), rel=1e-5)
+    items = explorer.weights["tensors"]["items.text"]["shape"][0]
+    assert items == len(set(explorer.history["items"])) == 1 + max(explorer.history["rows"])
 
 
 def test_time_aware_off_is_the_models_step_without_time(toy, model):
-    explorer = mask_explorer(toy, model, USER)
-    explorer.time.value, h = False, explorer.head.value - 1
-    core, delta, _, _ = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))[explorer.scan.value]
+    state = turned(mask_explorer(toy, model, USER), time=False)
+    core, delta, _, _ = capture_scans(model, *as_batch(toy, user_history(toy, USER), 8))["layer 1, text"]
     dt, _ = core.step(delta)
-    own = left_over([0] * 8, dt[0, :, h].detach().numpy(), -core.A_log[h].exp().item())
-    np.testing.assert_allclose(explorer.figure.axes[0].images[0].get_array(), own["mask"], atol=1e-4)
+    own = left_over([0] * 8, dt[0, :, 0].detach().numpy(), -core.A_log[0].exp().item())
+    np.testing.assert_allclose(state["mask"], own["mask"], atol=1e-4)
 
 
 @pytest.mark.parametrize("size, said", [((37, 37), "7"), ((80, 37), "Bram Stoker's\nDracula"), ((80, 20), "7")])
@@ -381,19 +389,15 @@ def test_whatever_goes_wrong_is_shown(toy, model):
     assert explorer.error.value == ""
 
 
-def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, tmp_path):
-    explorer = mask_explorer(toy, user=USER)
+@pytest.mark.parametrize("own", [False, True])
+def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, model, own, tmp_path):
+    explorer = mask_explorer(toy, model if own else None, user=USER)
     bundle, _ = explorer._repr_mimebundle_()
     assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
     assert "export default { render }" in explorer._esm and ".mask-explorer" in explorer._css
     explorer.figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as saved:
         assert len(np.unique(np.asarray(saved.convert("L")))) > 50  # animated artists are in it
-
-
-def test_a_models_explorer_shows_its_figure_without_a_kernel(toy, model):
-    bundle = mask_explorer(toy, model, USER)._repr_mimebundle_()
-    assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
 
 
 def test_an_executed_notebook_keeps_a_widgets_words_but_no_view(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 from mmm4rec_lite.analysis.decay import LOG_MEAN, LOG_STD
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import user_history
+from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Run
 from mmm4rec_lite.utils.errors import refuse
@@ -23,7 +24,7 @@ HEADS = [
     {"name": "4: forgets slowly", "A": -1.0, "base": 0.02, "delta": 1.0},
 ]
 MAX_ITEMS = 24  # of a history: more cells cannot be told apart on a telephone
-MODULES = ("decay", "drawing", "mask", "model", "mask_page")
+MODULES = ("decay", "drawing", "mask", "model", "trained", "mask_page")
 
 
 def history(dataset: Dataset, user: str, most: int = MAX_ITEMS) -> dict[str, Any]:
@@ -51,21 +52,25 @@ def write_page(
     refuse(short, "the decay-mask page: needs one or more histories of two or more items each")
     data: dict[str, Any] = dict(log_mean=LOG_MEAN, log_std=LOG_STD, heads=HEADS, histories=list(histories))
     if run is not None and dataset is not None:
-        data |= _trained(run, dataset, histories)
+        data |= with_model(check_shown(run.model, "explorer --run"), dataset, histories)
+        data |= dict(about=_whose(run.record))
     body = files("mmm4rec_lite.viz.explorers").joinpath("decay_mask.html").read_text(encoding="utf-8")
     return assets.write_page(path, body, ["page", "mask"], MODULES, data)
 
 
-def _trained(run, dataset, histories):
-    model, record = check_shown(run.model, "explorer --run"), run.record
-    refuse(not model.config.time, "explorer --run: this model reads no times (time=False), so its masks are all alike")
+def with_model(model: MMM4Rec, dataset: Dataset, histories: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A model over the items of these histories (``model_data``), and the histories with their ``rows`` in it."""
+    refuse(not check_shown(model, "decay masks").config.time, "decay masks: this model reads no times (time=False)")
     place = {item: row for row, item in enumerate(dataset.items["item"], 1)}
-    rows = sorted({place[item] for one in histories for item in one["items"]})
-    at = {row: k for k, row in enumerate(rows)}
-    shown = [one | dict(rows=[at[place[item]] for item in one["items"]]) for one in histories]
+    kept = sorted({place[item] for one in histories for item in one["items"]})
+    rows = lambda one: [kept.index(place[item]) for item in one["items"]]
+    shown = [one | dict(rows=rows(one)) for one in histories]
+    scale = dict(log_mean=float(model.times.log_mean), log_std=float(model.times.log_std))
+    return dict(histories=shown, model=model_data(model, kept)) | scale
+
+
+def _whose(record):
     told = (
         f"{get_model(record['system']).title}, trained on {record['dataset']} (preset {record['protocol']}, trained at"
     )
-    about = f"{told} {record['scale']} scale, seed {record['seed']}, {record['date']})."
-    scale = dict(log_mean=float(model.times.log_mean), log_std=float(model.times.log_std))
-    return dict(histories=shown, model=model_data(model, rows), about=about) | scale
+    return f"{told} {record['scale']} scale, seed {record['seed']}, {record['date']})."

@@ -22,7 +22,7 @@ from mmm4rec_lite.runs import Run
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.viz.live.assets import packed, read, write_page
 
-MODULES = "decay drawing mask model state blocks history map panels ranking tour live".split()
+MODULES = "decay drawing mask model trained state blocks history map panels ranking tour live".split()
 MEGABYTE, MOST_BYTES = 1e6, 6_000_000
 MOST_ITEMS, MOST_USERS = 400, 12
 PICTURE = 64  # pixels, the longer side

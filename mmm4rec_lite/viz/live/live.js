@@ -9,10 +9,11 @@ import { panelOf } from "./panels.js";
 import { ranked, rankingView, whyView } from "./ranking.js";
 import { fromHash, given, Past, scaledGaps, start, switched, SWITCHES, toHash } from "./state.js";
 import { tourView } from "./tour.js";
+import { SCANS } from "./trained.js";
 
 const data = JSON.parse($("data").textContent), model = build(data);
 const view = { block: "ssd_text", layer: 0, step: 0, head: 0, pick: null, stop: null };
-const most = model.config.max_len, SCANS = ["text", "image", "fusion"];
+const most = model.config.max_len;
 let past, before, result;
 
 // --- one pass ---
