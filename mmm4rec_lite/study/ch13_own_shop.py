@@ -6,8 +6,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.analysis import Reasons
+from mmm4rec_lite.data import import_tables
 from mmm4rec_lite.evaluation import counting, model_scorer, ndcg_per_row, rank_rows
-from mmm4rec_lite.runs import Run, Task
+from mmm4rec_lite.features import load_features
+from mmm4rec_lite.runs import Run, Task, load_run
 from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE
 from mmm4rec_lite.utils.files import workspace
@@ -17,6 +19,14 @@ from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, shortened, 
 def shop_folder() -> Path:
     """Where the two csv files lie."""
     return workspace() / "data_samples" / "own_shop"
+
+
+def trained() -> tuple[Run, Task]:
+    """The model that is shipped (width 16, one seed), and its data: nothing is trained, and no encoder is needed."""
+    folder = shop_folder()
+    shop = import_tables(folder / "orders.csv", folder / "articles.csv", name="own_shop")
+    task = Task(shop, load_features(folder / "trained" / "features.safetensors"))
+    return load_run(folder / "trained", task), task
 
 
 def beside_counting(done: Run, task: Task, filter_seen: bool = False) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pytest
 
 from mmm4rec_lite.analysis import reasons
 from mmm4rec_lite.data import import_tables
+from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.runs import Task, run
 from mmm4rec_lite.study import ch13_own_shop as ch13
 from mmm4rec_lite.utils.files import workspace
@@ -50,3 +51,11 @@ def test_the_figure_shows_a_bar_per_past_item_and_per_part(task, done):
     parts, effects = ch13.plot_reasons(found).axes
     assert len(effects.patches) == len(found.history) and len(parts.patches) == 2
     assert [bar.get_width() for bar in effects.patches] == pytest.approx(found.history["effect"].tolist())
+
+
+def test_the_shipped_model_is_small_and_ranks_as_its_record_says():
+    done, task = ch13.trained()
+    sizes = [path.stat().st_size for path in (ch13.shop_folder() / "trained").iterdir()]
+    assert sum(sizes) < 700_000 and done.record["ndcg@10"] > 0.55
+    again = metrics(rank_model(done.model, task.rows.sequences, task.rows.test))
+    assert again["ndcg@10"] == pytest.approx(done.record["ndcg@10"], abs=0.005)
