@@ -156,9 +156,9 @@ def render(
     for name, notebook in written.items():
         _save(_page(name, notebook, {**cards, **shown}), site / f"{name}.html")
     cards |= shown
-    for name in [name for name, notebook in chapters.items() if len(pages.slide_starts(notebook)[1]) > 1]:
+    for name, path in [(path.stem, path) for path in books if pages.slide_starts(chapters[path.stem])[1]]:
         if only is None or name in only:
-            _save(_slides(name, chapters[name]), site / f"{name}_slides.html")
+            slides(path, site / f"{name}_slides.html")
         cards[f"{name}_slides"] = cards[name]._replace(title=f"{cards[name].title} (slides)", picture="", origin="")
     computed = sum(card.origin == COMPUTED for card in cards.values())
     if explorer is not None:
@@ -219,12 +219,15 @@ def _exported(title, notebook):
     return re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
 
 
-def _slides(name, notebook):
-    """The slides of a notebook, one shown at a time."""
-    shown, starts = pages.slide_starts(copy.deepcopy(notebook))
-    body = _exported(f"{name}: slides", shown)
+def slides(path: Path | str, out: Path | str) -> None:
+    """Write a notebook's slides, with its outputs as they are, as one HTML file that shows one slide at a time."""
+    notebook = nbformat.read(path, 4)
+    shown, starts = pages.slide_starts(notebook)
+    if not starts:
+        raise InputError(f"{path}: no cell begins a slide; set its slide type (JupyterLab: property inspector)")
+    body = _exported(f"{_card(notebook).title}: slides", shown)
     begin = re.search("<body[^>]*>", body).end()
-    return body[:begin] + _SLIDES.substitute(starts=starts) + body[begin:]
+    _save(body[:begin] + _SLIDES.substitute(starts=starts) + body[begin:], Path(out))
 
 
 def _links(name, cards):

@@ -194,7 +194,8 @@ def blanked(solutions: NotebookNode) -> NotebookNode:
         if "solution" in cell.metadata.get("tags", []):
             continue
         if cell.cell_type == "markdown":
-            cells.append(new_markdown_cell(cell.source.replace(" (solutions)", ""), id=cell.id, metadata=cell.metadata))
+            text = cell.source.replace(" (solutions)", "").replace("](../", "](")  # it lies a folder above
+            cells.append(new_markdown_cell(text, id=cell.id, metadata=cell.metadata))
             continue
         text = re.sub(rf"(?m)^( *)[^\n]*{SOLVED}$(\n *[^\n]*{SOLVED}$)*", rf"\1{BLANK}", cell.source)
         cells.append(new_code_cell(text, id=cell.id, metadata=cell.metadata))

@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-PATHS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+HERE = Path(__file__).parents[2] / "notebooks"
+PATHS = sorted(path for path in HERE.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
 
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)

@@ -22,6 +22,15 @@ def tour_command(posters: Posters = None) -> None:
     tour(posters)
 
 
+@app.command("slides")
+def slides_command(notebook: Path = Path("notebooks/teaching/lecture.ipynb"), out: Path = Path("slides.html")) -> None:
+    """A notebook's slides as one HTML file, for any browser, without network (`nbconvert` makes the pages)."""
+    from mmm4rec_lite.study.site import slides
+
+    slides(notebook, out)
+    print(out)
+
+
 @app.command("notebooks")
 def notebooks_command(paths: list[Path]) -> None:
     """Execute notebooks in place, outputs included (for those who change them)."""
