@@ -44,7 +44,7 @@ def model_scorer(model: Recommender, precision: str = "32-true") -> Scorer:
 
     def score(rows):
         model.eval()
-        with autocast(precision):
+        with model.admitted(rows, targets=False) as rows, autocast(precision):
             users = model.users(rows.to(weight.device))
         return model.score(users.to(weight), candidates)
 
@@ -68,6 +68,8 @@ def rank_rows(
     ``target_time``: show the target's own time stamp, as the public code does.
     """
     refuse(len(rows) == 0, "evaluate: no rows; no user of this split has a target with a history before it")
+    outside = bool(rows.min() < 0 or rows.max() >= len(sequences.items))
+    refuse(outside, f"evaluate: rows must be positions in the sequences, 0..{len(sequences.items) - 1}")
     ranks, size = [], max(1, min(batch_size, BLOCK // (sequences.item_count + 1)))
     for chunk in tqdm(rows.split(size), desc="rank", leave=False, disable=not progress):
         one = batch(sequences, chunk, max_len, target_time=target_time)

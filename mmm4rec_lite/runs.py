@@ -7,7 +7,9 @@ The folder of a finished run holds ``model.safetensors`` (weights, config, where
 
 import json
 import platform
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +23,7 @@ from mmm4rec_lite.data import Dataset, Split, global_time, leave_one_out, order_
 from mmm4rec_lite.data.dataset import category_table
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.features import Features
+from mmm4rec_lite.kept import FILE, read_history, read_run, version
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, TrainConfig
@@ -30,12 +33,11 @@ from mmm4rec_lite.training import STATE, fit
 from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.files import atomic, workspace
-from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
+from mmm4rec_lite.utils.files import atomic, lock, workspace
+from mmm4rec_lite.utils.tensorfile import Allocating, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
 
-FILE, AGAIN = "model.safetensors", "train one with the commands `pretrain` or `finetune`"
 SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
 
 
@@ -124,7 +126,7 @@ class Run:
     def saw(self, task: Task) -> bool:
         """Whether it was trained on a domain of these data; if not, to rank them without training is zero-shot."""
         own = set(task.dataset.domains)
-        return bool(own & set(_read(self.folder)[1].get("domains", own)))
+        return bool(own & set(read_run(self.folder)[1].get("domains", own)))
 
 
 def run(
@@ -189,37 +191,48 @@ def run(
     known = (task.digest, model, config, training, origin.get("run_id"), device().type, *more)
     run_id = digest(*map(digest, known))[:12]
     folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
+    if not set(spec.reads) & {"id", *task.inputs} and "text" in spec.reads:
+        print(f"note: {task.lacks(model)}; it trains on zeros and can learn nothing of items", file=sys.stderr)
     if (folder / FILE).is_file():
-        if _read(folder)[1]["record"].get("run_id") != run_id:
-            told = "holds another run (data, settings, start or device differ)"
-            raise InputError(f"{folder}: {told}; choose another folder or delete this one")
-        return load_run(folder, task)
+        return _kept(folder, run_id, task)
     built, rows = _initial(task, spec, config, stage, seed, weights)
-    valid = None if stage == "pretrain" else rows.valid
-    history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
-    ranks = filtered = rows.test  # none after pre-training
-    if stage != "pretrain":
-        ranks, filtered = (
-            rank_model(built, rows.sequences, rows.test, without, training.precision) for without in (False, True)
-        )
-    record = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
-    record |= dict(system=model, variant="", max_len=built.window, missing_share=0.0, stage=stage)
-    record |= dict(protocol=protocol.name, scale=protocol.scale, seed=seed, run_id=run_id)
-    record |= dict(changes=json.dumps(changes, default=asdict))
-    for suffix, found in zip(("", "_filtered"), (ranks, filtered)):
-        record |= {f"{name}{suffix}": value for name, value in metrics(found).items()} if len(found) else {}
-    spent = history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()
-    record |= dict(best_epoch=int(history.loc[history["best"], "epoch"].iloc[0]), epochs=len(history))
-    record |= dict(seconds_per_epoch=float(history["train_seconds"].median()), seconds=float(spent))
-    record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
-    record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
-    record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
-    record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
-    done = Run(record, history, ranks, filtered, built, folder)
-    if processes.rank() == 0:
-        save(done, task, training=asdict(training), start=origin.get("run_id"))
-    processes.wait()
+    with lock(folder, "training", run_id) if processes.rank() == 0 else nullcontext():
+        processes.wait()
+        if (folder / FILE).is_file():  # another process has made it meanwhile
+            return _kept(folder, run_id, task)
+        valid = None if stage == "pretrain" else rows.valid
+        history = fit(built, rows.sequences, rows.train, training, valid, folder, progress)
+        ranks = filtered = rows.test  # none after pre-training
+        if stage != "pretrain":
+            ranks, filtered = (
+                rank_model(built, rows.sequences, rows.test, without, training.precision) for without in (False, True)
+            )
+        record = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
+        record |= dict(system=model, variant="", max_len=built.window, missing_share=0.0, stage=stage)
+        record |= dict(protocol=protocol.name, scale=protocol.scale, seed=seed, run_id=run_id)
+        record |= dict(changes=json.dumps(changes, default=asdict))
+        for suffix, found in zip(("", "_filtered"), (ranks, filtered)):
+            record |= {f"{name}{suffix}": value for name, value in metrics(found).items()} if len(found) else {}
+        spent = history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()
+        record |= dict(best_epoch=int(history.loc[history["best"], "epoch"].iloc[0]), epochs=len(history))
+        record |= dict(seconds_per_epoch=float(history["train_seconds"].median()), seconds=float(spent))
+        record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
+        record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
+        record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
+        record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
+        done = Run(record, history, ranks, filtered, built, folder)
+        if processes.rank() == 0:
+            save(done, task, training=asdict(training), start=origin.get("run_id"), data=task.digest, library=version())
+        processes.wait()
     return done
+
+
+def _kept(folder, run_id, task):
+    """The run that a folder holds, once it is known to be the one that is asked for."""
+    if read_run(folder)[1]["record"].get("run_id") != run_id:
+        told = "holds another run (data, settings, start or device differ)"
+        raise InputError(f"{folder}: {told}; choose another folder or delete this one")
+    return load_run(folder, task)
 
 
 def pretrain(
@@ -302,16 +315,19 @@ def load_run(folder: Path | str, task: Task) -> Run:
     >>> load_run("mine", task).record == done.record
     True
     """
-    file, (tensors, notes) = Path(folder, FILE), _read(folder)
+    file, (tensors, notes) = Path(folder, FILE), read_run(folder)
     task.features.require_encoder(notes["encoder"]["fingerprint"], notes["encoder"]["name"])
     spec, values = get_model(notes["model"]), notes["config"]
     try:
         quirks = {"quirks": Quirks(**values["quirks"])} if "quirks" in values else {}
         config = type(spec.config)(**values | quirks)
-    except TypeError as error:
-        raise InputError(f"{file}: its config is not this library's ({error}); train again with this version") from None
+    except (TypeError, ValueError) as error:
+        told = f"its config is not this library's ({first_line(error)})"
+        raise InputError(f"{file}: {told}; train again with this version") from None
     ranks, filtered = (tensors.pop(name) for name in ("ranks", "ranks_filtered"))
-    model = spec.build(config, task.catalogue)
+    known = sum(v.numel() for v in (*tensors.values(), task.catalogue.text, task.catalogue.image))
+    with Allocating(4 * known + 2**24, f"{file}: its config is of a larger model than its weights; train again"):
+        model = spec.build(config, task.catalogue)
     own, n_rows = model.state_dict(), len(task.catalogue)
     fresh = {k for k, v in own.items() if v.dim() > 1 and len(v) == n_rows and k.startswith(model.reset_on_transfer)}
     tables = fresh | {k for k in own if k.startswith(model.item_specific)}  # with a row per item
@@ -324,29 +340,29 @@ def load_run(folder: Path | str, task: Task) -> Run:
         names = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
         raise InputError(f"{file}: does not fit its own config: {names}; train again with this version")
     model.load_state_dict(tensors)
-    history = pd.read_csv(Path(folder, "history.csv"))
+    history = read_history(folder)
     return Run(notes["record"], history, ranks, filtered, model.to(device()).eval(), Path(folder))
 
 
 def kept_ranks(record: Mapping[str, Any]) -> Int[Tensor, " R"] | None:
     """The ranks of a run kept below ``runs/``, by its record; None where it is not on this machine."""
     folder = _folder(*(record[name] for name in ("stage", "dataset", "system", "run_id")))
-    return _read(folder)[0]["ranks"] if (folder / FILE).is_file() else None
+    return read_run(folder)[0]["ranks"] if (folder / FILE).is_file() else None
 
 
 def read_ranks(folder: Path | str, filtered: bool = False) -> tuple[dict[str, Any], Int[Tensor, " R"]]:
     """(what a run's test rows are of, their ranks), from its folder alone."""
-    tensors, notes = _read(folder)
-    about = {name: notes["record"][name] for name in ("dataset", "subset", "split", "n_test_rows")}
+    tensors, notes = read_run(folder)
+    about = {name: notes["record"].get(name) for name in ("dataset", "subset", "split", "n_test_rows")}
     return about | {"items": notes["catalogue"]}, tensors["ranks_filtered" if filtered else "ranks"]
 
 
 def _weights_of(start, task, spec, config):
     """(weights, record) of a run to start from, once it is known to fit."""
     folder = start.folder if isinstance(start, Run) else Path(start)
-    tensors, notes = _read(folder)
+    tensors, notes = read_run(folder)
     task.features.require_encoder(notes["encoder"]["fingerprint"], notes["encoder"]["name"])
-    if spec.own_domain and (notes["catalogue"], notes["record"]["split"]) != (_catalogue(task), task.split):
+    if spec.own_domain and (notes["catalogue"], notes["record"].get("split")) != (_catalogue(task), task.split):
         told = f"{spec.name} goes on where it was pre-trained, on the same items and split"
         raise InputError(f"{folder}: pre-trained on others; {told}")
     free, asked, known = {*spec.pretraining, spec.ids}, asdict(config), notes["config"]
@@ -375,13 +391,6 @@ def _initial(task, spec, config, stage, seed, weights):
 
 def _folder(stage, dataset, system, run_id):
     return workspace() / "runs" / f"{stage}-{dataset}-{system}-{run_id}"
-
-
-def _read(folder):
-    tensors, notes = load_tensors(Path(folder, FILE), "model", AGAIN)
-    if "record" not in notes:
-        raise InputError(f"{Path(folder, FILE)}: made by another version; train again with this one")
-    return tensors, notes
 
 
 def _catalogue(task):

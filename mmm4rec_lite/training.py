@@ -5,6 +5,7 @@ Several processes each compute a share of every batch and add their gradients: t
 
 import math
 import time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from mmm4rec_lite.models.fast import fast_denormals
 from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import autocast, fabric
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
+from mmm4rec_lite.utils.errors import InputError, first_line, refuse
+from mmm4rec_lite.utils.files import inside, lock
+from mmm4rec_lite.utils.tensorfile import finite, load_tensors, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
 
 STATE = "training.safetensors"  # what a killed run needs, in its folder
+FORM = {"identity": str, "history": list, "random": (torch.uint8, 1)}
+AGAIN = "delete it to train anew"
 GAP_VECTOR_LR = 5  # gap and request vectors start at zero and learn this much faster than the rest
 TIME_BRANCH = (".step.", ".enhance.", ".filter.")
 OPTIMIZERS = {"nadam": NAdam, "adam": Adam, "adamw": AdamW}
@@ -88,18 +92,19 @@ def fit(
     torch.manual_seed(config.seed)
     groups, on_gpu = parameter_groups(model, config), accelerator.device.type == "cuda"
     optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu)
-    run.resume(optimizer)
-
-    while not run.finished:
-        began = time.perf_counter()
-        with fast_denormals():
-            losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress)
-        line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
-        if valid is not None:
+    writes = folder is not None and processes.rank() == 0  # for all
+    with lock(folder or "", "training", run.identity) if writes else nullcontext(), run.left_well():
+        run.resume(optimizer)
+        while not run.finished:
             began = time.perf_counter()
-            line |= metrics(rank_model(model, sequences, valid, precision=config.precision))
-            line["valid_seconds"] = time.perf_counter() - began
-        run.record(processes.agree(line), optimizer)
+            with fast_denormals():
+                losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress)
+            line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
+            if valid is not None:
+                began = time.perf_counter()
+                line |= metrics(rank_model(model, sequences, valid, precision=config.precision))
+                line["valid_seconds"] = time.perf_counter() - began
+            run.record(processes.agree(line), optimizer)
     return run.finish()
 
 
@@ -116,10 +121,14 @@ def _one_epoch(model, optimizer, accelerator, feed, config, number, progress):
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress or processes.rank() > 0)
     for i, chunk in enumerate(bar):
         own = chunk[processes.rank() :: processes.count()]
-        one = feed.batch(own).to(accelerator.device)
-        with autocast(config.precision):
-            terms = model.losses(one, config.stage)
+        with model.admitted(feed.batch(own)) as one, autocast(config.precision):
+            terms = model.losses(one.to(accelerator.device), config.stage)
         loss = sum(terms.values())
+        each = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        for name, value in {"loss": loss, **each}.items():  # added up on the device, which nobody waits for
+            totals[name] = totals.get(name, 0) + value.detach().double() * feed.targets(own)
+        if processes.count() == 1 and (i % 16 == 0 or loss.device.type == "cpu"):
+            _watch(model, optimizer, totals, number, i, config, thorough=i % 16 == 0)
         share, start = feed.targets(own) / feed.targets(chunk), i - i % config.accumulate
         accelerator.backward(loss * share / min(config.accumulate, len(chunks) - start))
         if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
@@ -128,16 +137,31 @@ def _one_epoch(model, optimizer, accelerator, feed, config, number, progress):
                 nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
             optimizer.zero_grad()
-        each = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
-        for name, value in {"loss": loss, **each}.items():  # added up on the device, which nobody waits for
-            totals[name] = totals.get(name, 0) + value.detach().double() * feed.targets(own)
         if i % 16 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}")
     sums = processes.total(torch.stack(list(totals.values())))
-    means = {name: value / sum(map(feed.targets, chunks)) for name, value in zip(totals, sums.tolist())}
-    if not math.isfinite(means["loss"]):
-        raise InputError(f"training: the loss is {means['loss']} in epoch {number + 1}; lower lr ({config.lr})")
-    return means
+    _watch(model, optimizer, dict(zip(totals, sums)), number, len(chunks), config)
+    return {name: value / sum(map(feed.targets, chunks)) for name, value in zip(totals, sums.tolist())}
+
+
+def _watch(model, optimizer, totals, number, steps, config, thorough=True):
+    """InputError with what is not finite after ``steps`` of an epoch, weights first: they make losses so.
+
+    Sums keep what once was not finite; ``thorough``: look at the weights, too, where the losses are finite.
+    """
+    lost = [name for name, value in totals.items() if not value.isfinite()]
+    if not (lost or thorough):
+        return
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and not finite(p.detach())]
+    if named or lost:
+        name, parameter = named[0] if named else (lost[-1].removeprefix("loss_"), None)
+        state = [v for v in optimizer.state.get(parameter, {}).values() if isinstance(v, Tensor)]
+        what = "the loss" if name == "loss" else f"the term {name} of the loss" if parameter is None else name
+        why = (
+            "" if parameter is None else ", its gradient first" if not all(map(finite, state)) else ", by its last step"
+        )
+        where = f"in epoch {number + 1}, step {steps}{why}"
+        raise InputError(f"training: {what} is not finite {where}; lower lr ({config.lr}). The epochs before are kept")
 
 
 class _Feed:
@@ -189,6 +213,23 @@ class _Run:
         waited = self.epoch and self.selects and self.epoch - 1 - self.best_line >= self.config.patience
         return self.epoch >= self.first + self.config.epochs or bool(waited)
 
+    @contextmanager
+    def left_well(self):
+        """Whatever ends the training, the model is left as its best epoch made it."""
+        try:
+            yield
+        except BaseException as error:
+            self.model.zero_grad()
+            self.restore()
+            if isinstance(error, KeyboardInterrupt):
+                told = (
+                    f"the same call goes on after epoch {self.epoch}"
+                    if self.folder
+                    else "no folder keeps what was done"
+                )
+                raise KeyboardInterrupt(f"training stopped in epoch {self.epoch + 1}; {told}") from None
+            raise
+
     def record(self, line, optimizer):
         self.lines.append(line)
         if self.best_line == self.epoch - 1:
@@ -208,26 +249,37 @@ class _Run:
         file = None if self.folder is None else self.folder / STATE
         if file is None or not file.exists():
             return
-        tensors, notes = load_tensors(file, "training", "delete it to train anew")
+        tensors, notes = load_tensors(inside(self.folder, STATE), "training", AGAIN, FORM)
         if notes.get("identity") != self.identity:
             told = "belongs to another run (data, settings or start weights differ)"
             raise InputError(f"{file}: {told}; choose another folder or delete this one")
         part = lambda head: {k[len(head) :]: v for k, v in tensors.items() if k.startswith(head)}
-        self.lines = notes["history"]
+        known, state, columns = {k: v.shape for k, v in self.best.items()}, {}, {"epoch", "loss", "train_seconds"}
+        fits = all({k: v.shape for k, v in part(head).items()} == known for head in ("model.", "best."))
+        columns |= {self.config.metric} if self.selects else set()
+        number = lambda value: isinstance(value, (int, float))
+        of_numbers = lambda line: isinstance(line, dict) and all(number(line.get(name)) for name in columns)
+        fits = fits and all(map(of_numbers, notes["history"]))
+        refuse(not fits, f"{file}: does not fit this model; {AGAIN}")
+        try:
+            for key, value in part("optimizer.").items():
+                i, name = key.split(".")
+                state.setdefault(int(i), {})[name] = value
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            torch.set_rng_state(tensors["random"])
+            if "random.cuda" in tensors and torch.cuda.is_available():
+                torch.cuda.set_rng_state(tensors["random.cuda"])
+        except Exception as error:
+            raise InputError(f"{file}: no state of this training ({first_line(error)}); {AGAIN}") from None
+        self.lines, self.best = notes["history"], part("best.")
         self.model.load_state_dict(part("model."))
-        self.best = part("best.")
-        state = {}
-        for key, value in part("optimizer.").items():
-            i, name = key.split(".")
-            state.setdefault(int(i), {})[name] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-        torch.set_rng_state(tensors["random"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
 
-    def finish(self):
+    def restore(self):
         self.model.load_state_dict(self.best)
         self.model.eval()
+
+    def finish(self):
+        self.restore()
         return pd.DataFrame(self.lines).assign(best=lambda history: history.index == self.best_line)
 
 

@@ -415,7 +415,7 @@ def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):
         return {"cross_entropy": model.users(batch).sum() * float("nan")}
 
     monkeypatch.setattr(MMM4Rec, "losses", diverged)
-    with pytest.raises(InputError, match="^training: the loss is nan in epoch 1; lower lr [^\n]*$"):
+    with pytest.raises(InputError, match="^training: the loss is not finite in epoch 1, step 0; lower lr [^\n]*$"):
         run()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.processes import end_with
 
 ACCELERATOR = "auto"  # the accelerator that is there, the CPU otherwise; unit tests pin it to "cpu"
 LAUNCHED: Any = None  # the Fabric of several processes, once there are several
@@ -27,6 +28,8 @@ def fabric(devices: int = 1, nodes: int = 1) -> Any:
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     found = Fabric(accelerator=ACCELERATOR, devices=devices, num_nodes=nodes)
     if devices * nodes > 1:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            end_with()
         if "LT_CLI_USED" not in os.environ:  # `fabric run` has no more to launch
             found.launch()
         LAUNCHED = found

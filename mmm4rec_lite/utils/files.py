@@ -150,7 +150,7 @@ def lock(path: Path | str, what: str, note: str = "") -> Iterator[None]:
     if fcntl is None or own in _held:
         yield
         return
-    handle = _locked(file, path, what, note)
+    new, handle = not file.parent.exists(), _locked(file, path, what, note)
     _held.add(own)
     try:
         yield
@@ -160,6 +160,9 @@ def lock(path: Path | str, what: str, note: str = "") -> Iterator[None]:
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)  # for children that were forked in here, too
         os.close(handle)
+        if new:
+            with suppress(OSError):  # something is in it now
+                file.parent.rmdir()
 
 
 def inside(folder: Path | str, *parts: str) -> Path:

@@ -1,5 +1,8 @@
 """What several processes, one on each device, do together; one alone does without. All must make the same calls."""
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +23,19 @@ def count() -> int:
 def rank() -> int:
     """Which one this is, from 0; 0 alone writes files and prints."""
     return distributed.get_rank() if count() > 1 else 0
+
+
+def end_with(parent: int | None = None) -> None:
+    """This process, a worker, ends where ``parent`` does, even by a kill (the process that started it by default)."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    parent = os.getppid() if parent is None else parent
+    if os.name == "posix" and not any(thread.name == "end_with" for thread in threading.enumerate()):
+        threading.Thread(target=watch, name="end_with", daemon=True).start()
 
 
 def wait() -> None:

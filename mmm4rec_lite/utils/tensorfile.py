@@ -5,6 +5,7 @@ to write into such a tensor changes no file, and nobody here changes a file in p
 """
 
 import json
+import math
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from mmm4rec_lite.utils.digest import raw
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
@@ -23,6 +25,7 @@ from mmm4rec_lite.utils.typing import Tensor
 
 _KEY, _PIECE = "mmm4rec_lite", 2**20
 TEXTS = "texts"
+_FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn, torch.arange, torch.eye}
 
 
 def save_tensors(path: Path | str, kind: str, tensors: Mapping[str, Tensor], **notes: Any) -> None:
@@ -83,6 +86,22 @@ def finite(tensor: Tensor) -> bool:
     if not tensor.numel() or not tensor.is_floating_point():
         return True
     return all(end.isfinite() for end in (tensor if tensor.itemsize > 1 else tensor.float()).aminmax())
+
+
+class Allocating(TorchFunctionMode):
+    """Inside it no more than ``most`` numbers are allocated by sizes that a file gave; InputError before the first."""
+
+    def __init__(self, most: int, told: str):
+        super().__init__()
+        self.left, self.told = most, told
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _FACTORIES:
+            given = [*args, (kwargs or {}).get("size", ())]
+            sizes = [n for part in given for n in (part if isinstance(part, (tuple, list)) else [part])]
+            self.left -= math.prod(n for n in sizes if isinstance(n, int))
+            refuse(self.left < 0, self.told)
+        return func(*args, **kwargs or {})
 
 
 def parse(text: str | bytes) -> Any:

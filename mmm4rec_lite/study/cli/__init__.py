@@ -16,6 +16,11 @@ def main() -> None:
         with extra("cli"):
             from mmm4rec_lite.study.cli.commands import app
         app()
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, OSError, MemoryError) as error:
+        print(f"error: {str(error) or 'not enough memory'}", file=sys.stderr)
         sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != 130:
+            raise
+        print("stopped; the same call goes on from what is finished, or starts anew", file=sys.stderr)
+        sys.exit(130)

@@ -16,6 +16,7 @@ from mmm4rec_lite.runs import Protocol, Run, Task, run
 from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.processes import end_with
 
 BACKENDS = ("loky", "threading", "ray", "dask")
 
@@ -50,7 +51,8 @@ def sweep(
     with joblib.parallel_config(backend=backend or "loky", **({} if backend else {"inner_max_num_threads": 1})):
         returned = "list" if backend == "ray" else "generator"  # Ray hands all over at the end
         parallel = joblib.Parallel(n_jobs=jobs, return_as=returned)
-        found = parallel(joblib.delayed(_read)(task, protocol, reads or _record, *form) for form in forms)
+        here = os.getpid() if backend is None else 0
+        found = parallel(joblib.delayed(_read)(here, task, protocol, reads or _record, *form) for form in forms)
         bar = tqdm(found, total=len(forms), desc=task.dataset.name, leave=False)
         frame = pd.DataFrame([record for records in bar for record in records])
     frame.attrs["left_out"] = left
@@ -79,6 +81,8 @@ def _record(done):
     return [done.record]
 
 
-def _read(task, protocol, reads, system, variant, more, seed):
+def _read(parent, task, protocol, reads, system, variant, more, seed):
+    if parent not in (0, os.getpid()):
+        end_with(parent)
     done = run(task, system, protocol, seed=seed, progress=False, **more)
     return [{**record, "variant": variant} for record in reads(done)]
