@@ -15,6 +15,7 @@ from mmm4rec_lite.utils.typing import Tensor
 FILE, AGAIN = "model.safetensors", "train one with the commands `pretrain` or `finetune`"
 FORM: dict[str, Any] = {"model": str, "config": dict, "encoder": dict, "catalogue": str, "domains": list}
 FORM |= dict.fromkeys(("ranks", "ranks_filtered"), (torch.int64, 1))
+VERSION = next((found.version for found in metadata.distributions(name="mmm4rec-lite")), "")
 RECORD: dict[str, type] = {
     "run_id": str,
     "split": str,
@@ -50,11 +51,3 @@ def read_history(folder: Path | str) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no history of a run ({first_line(error)}); {AGAIN}") from None
     return found
-
-
-def version() -> str:
-    """This library's, "" where it is not installed."""
-    try:
-        return metadata.version("mmm4rec-lite")
-    except metadata.PackageNotFoundError:
-        return ""

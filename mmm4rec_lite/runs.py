@@ -23,7 +23,7 @@ from mmm4rec_lite.data import Dataset, Split, global_time, leave_one_out, order_
 from mmm4rec_lite.data.dataset import category_table
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.kept import FILE, read_history, read_run, version
+from mmm4rec_lite.kept import FILE, VERSION, read_history, read_run
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, TrainConfig
@@ -222,7 +222,7 @@ def run(
         record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
         done = Run(record, history, ranks, filtered, built, folder)
         if processes.rank() == 0:
-            save(done, task, training=asdict(training), start=origin.get("run_id"), data=task.digest, library=version())
+            save(done, task, training=asdict(training), start=origin.get("run_id"), data=task.digest, library=VERSION)
         processes.wait()
     return done
 

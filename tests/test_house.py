@@ -87,7 +87,7 @@ def test_the_library_and_the_study_stay_compact():
     study, systems = sum(map(lines, STUDY.rglob("*.py"))), sum(map(lines, SYSTEMS))
     assert study <= 7_500
     # 8,500 lines when the house was rebuilt; fast forms, several processes and memory maps took 300 more
-    assert sum(map(lines, LIBRARY.rglob("*.py"))) - study - systems <= 10_800
+    assert sum(map(lines, LIBRARY.rglob("*.py"))) - study - systems <= 10_900  # checks of strangers' files among them
 
 
 def test_a_compared_system_is_short():

@@ -51,9 +51,8 @@ def open_sequences(folder: Path | str, file: Path | str | None = None) -> Sequen
             _save(file, _flat(*tables), made_of)
         tensors, notes = load_tensors(file, *READ)
     items, first, M = tensors["items"], tensors["first"], len(tensors["items"])
-    fits = M > 0 and all(len(tensor) == M for tensor in tensors.values())
-    fits = fits and bool(items.min() >= 1 and items.max() <= notes["item_count"])
-    fits = fits and bool(first.min() >= 0 and (first <= torch.arange(M)).all())
+    fits = M > 0 and all(len(tensor) == M for tensor in tensors.values()) and items.min() >= 1
+    fits = fits and items.max() <= notes["item_count"] and first.min() >= 0 and (first <= torch.arange(M)).all()
     refuse(not fits, f"{file} is damaged (numbers out of range); {READ[1]}")
     return Sequences(**tensors, users=notes["users"], item_count=notes["item_count"])
 

@@ -102,7 +102,8 @@ def load_features(path: Path | str) -> Features:
 
     Examples
     --------
-    >>> Features(["a"], torch.ones(1, 4), torch.ones(1, 3), torch.tensor([True]), {}).save("one.safetensors")
+    >>> made_by = {"name": "mine", "fingerprint": "1"}
+    >>> Features(["a"], torch.ones(1, 4), torch.ones(1, 3), torch.tensor([True]), made_by).save("one.safetensors")
     >>> load_features("one.safetensors").items
     ['a']
     """

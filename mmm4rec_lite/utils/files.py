@@ -1,7 +1,6 @@
 """Where things are kept, and how a file or folder is written: whole or not at all, by one process at a time.
 
-What is being written has a hidden name with its machine and process (``.shop.HOST-PID-1a2b3c4d``), so that what a dead
-process left behind is known as such: the next call that writes beside it removes it.
+What is being written has a hidden name with its machine and process: what a dead process left is known as such.
 """
 
 import ctypes
@@ -15,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -29,11 +27,10 @@ try:
 except ImportError:  # Windows, where two processes do not see each other
     fcntl: Any = None  # type: ignore[no-redef]
 
-HOST = re.sub(r"\W", "_", platform.node())
+HOST, LOCK = re.sub(r"\W", "_", platform.node()), ".mmm4rec-lock"
 LEFT = re.compile(rf"\.(?P<name>.+)\.{HOST}-(?P<pid>\d+)-[0-9a-f]{{8}}(?P<old>\.old)?(\.\w+)?")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST)
-LOCK = ".mmm4rec-lock"
 _held: set[tuple[Path, int, int]] = set()  # locks, and the process and thread that took each
 _sweeps: dict[Path, float] = {}  # folder -> when it may be looked through again
 
@@ -55,7 +52,6 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a hidden temporary path beside ``path``: it takes ``path``'s place on success, and goes on failure."""
     path = Path(path)
     with writing(path, REFUSED):
-        sweep(_made(path.parent))
         temporary = _hidden(path)
         temporary.touch(exist_ok=False)
         mode = temporary.stat().st_mode  # an ordinary file's, which safetensors narrows
@@ -69,42 +65,39 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
+def scratch(beside: Path | None = None) -> Iterator[Path]:
+    """A hidden folder for a while, in the cache or ``beside`` a path; where this process is killed, the next call
+    removes it."""
+    beside = beside or cache_dir("work") / "work"
+    with writing(beside, REFUSED):
+        folder = _hidden(beside)
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def atomic_folder(folder: Path | str) -> Iterator[Path]:
     """Yield a hidden new folder, which takes ``folder``'s place on success: old or new is there at every moment.
 
     Where the system cannot exchange names, a kill in between leaves neither; ``sweep`` then puts the old one back.
     """
     folder = Path(folder).resolve()
-    with writing(folder, REFUSED):
-        sweep(_made(folder.parent))
-        new = _hidden(folder)
-        new.mkdir()
-    old = new.with_name(f"{new.name}.old")
-    try:
-        with writing(folder):
-            yield new
-            if not (folder.exists() and _exchange(new, folder)):
-                if folder.exists():
-                    folder.rename(old)
+    with scratch(folder) as new, writing(folder):
+        yield new
+        old = new.with_name(f"{new.name}.old")
+        if not folder.exists():
+            new.rename(folder)
+        elif not _exchange(new, folder):
+            folder.rename(old)
+            try:
                 new.rename(folder)
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for rest in (new, old):
-            shutil.rmtree(rest, ignore_errors=True)
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder for a while; where this process is killed, the next call removes it."""
-    home = cache_dir("work")
-    sweep(home)
-    folder = _hidden(home / "work")
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            except OSError:
+                old.rename(folder)
+                raise
+            old.rename(new)
 
 
 @contextmanager
@@ -131,9 +124,19 @@ def sweep(folder: Path | str) -> None:
     if began < _sweeps.get(folder, 0):
         return
     with suppress(OSError):
-        for entry in list(os.scandir(folder)):
-            if entry.name.startswith("."):
-                _clear(Path(entry), LEFT.fullmatch(entry.name))
+        for name in [entry.name for entry in os.scandir(folder) if entry.name.startswith(".")]:
+            path, left = folder / name, LEFT.fullmatch(name)
+            if name.endswith(LOCK) and fcntl is not None:
+                with suppress(OSError), open(path) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            elif left and not _alive(int(left["pid"])):
+                if left["old"] and not (home := folder / left["name"]).exists():
+                    path.rename(home)
+                elif path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
     _sweeps[folder] = time.monotonic() + 100 * (time.monotonic() - began)
 
 
@@ -180,47 +183,26 @@ def _made(folder):
 
 
 def _hidden(path):
+    """A name beside ``path`` for what takes its place, after what the dead left there is swept."""
+    sweep(_made(path.parent))
     return path.with_name(f".{path.name}.{HOST}-{os.getpid()}-{uuid4().hex[:8]}{path.suffix}")
 
 
-def _clear(path, left):
-    """Remove a leftover of a dead process, or put it back."""
-    if left is None:
-        if path.suffix == LOCK and path.is_file() and fcntl is not None:
-            with suppress(OSError), open(path) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-    elif not _alive(int(left["pid"])):
-        if left["old"] and not (home := path.with_name(left["name"])).exists():
-            path.rename(home)
-        elif path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def _alive(pid):
-    if os.name != "posix":  # where asking with a signal would end it
-        return True
-    with suppress(PermissionError):
-        try:
+    try:
+        if os.name == "posix":  # elsewhere asking with a signal would end it
             os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
     return True
 
 
 def _exchange(new, folder):
     """Exchange the names of two folders in one step; False where the system cannot."""
-    call = _renameat2()
+    call = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     return call is not None and call(-100, os.fsencode(new), -100, os.fsencode(folder), 2) == 0
-
-
-@cache
-def _renameat2():
-    with suppress(OSError, AttributeError, TypeError):
-        return ctypes.CDLL(None).renameat2  # Linux's
-    return None
 
 
 def _locked(file, path, what, note):

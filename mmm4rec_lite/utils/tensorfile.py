@@ -106,14 +106,10 @@ class Allocating(TorchFunctionMode):
 
 def parse(text: str | bytes) -> Any:
     """JSON from a stranger; ValueError for what is none, NaN and what nests too deep included."""
-
-    def no(word):
-        raise ValueError(f"{word} is no JSON")
-
     try:
-        return json.loads(text, parse_constant=no)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+        return json.loads(text, parse_constant={}.__getitem__)
+    except (RecursionError, KeyError) as error:
+        raise ValueError(f"nested too deep, or {first_line(error)} in place of a number") from None
 
 
 def pack(value: Any) -> Tensor:
