@@ -69,8 +69,8 @@ def start(model: NextItem) -> NextItem:
     """MMM4Rec's start values, and BERT's for ids."""
     model.leaks_target_time = model.config.quirks.target_time
     initialise(model)
-    if isinstance(model.items, IdTable):
-        nn.init.normal_(model.items.ids.weight, std=0.02)
+    for table in [module for module in model.items.modules() if isinstance(module, IdTable)]:
+        nn.init.normal_(table.ids.weight, std=0.02)
     return model
 
 

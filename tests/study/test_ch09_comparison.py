@@ -1,5 +1,7 @@
 """The field beside one another, from made-up runs whose order is known, and live on the toy."""
 
+from itertools import product
+
 import pandas as pd
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mmm4rec_lite.models.protocol import SCALES, Protocol
 from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study import ch09_comparison as ch09
+from mmm4rec_lite.study.protocol import hybrids
 from mmm4rec_lite.study.protocol.experiments import BASELINES
 from mmm4rec_lite.study.protocol.results import annotate_runs, caption
 
@@ -165,3 +168,34 @@ def test_choices_and_suggestions_of_a_trained_system(task, tmp_path, monkeypatch
     assert list(lists) == ["SASRec", "SASRec_T"] and len(came) == 1
     for items in lists.values():
         assert len(items) == 3 and not set(items["item"]) & (set(seen["item"]) - set(came["item"]))
+
+
+def exchanged():
+    """Two blocks over two encoders, the first of which is the reference."""
+    lines = [("a", "x", 0.1, 0.0, 0.0, False), ("a", "y", 0.12, 0.02, 0.005, True), ("b", "x", 0.1, 0.001, 0.01, False)]
+    lines.append(("b", "y", 0.2, 0.1, 0.01, True))
+    return pd.DataFrame(lines, columns=["sequence", "items", "ndcg@10", "difference", "standard_error", "significant"])
+
+
+def test_a_block_is_exchanged_and_its_worth_is_told():
+    explorer = ch09.block_exchange(exchanged())
+    assert "<b>a over x</b>: test NDCG@10 0.1000, SASRec itself" in explorer.numbers.value
+    first = explorer.image.value
+    explorer.sequence.value = "b"
+    assert "+0.0010 against SASRec, standard error 0.0100: inconclusive" in explorer.numbers.value
+    explorer.items.value = "y"
+    assert "+0.1000 against SASRec, standard error 0.0100: significant" in explorer.numbers.value
+    assert explorer.image.value != first and not explorer.error.value
+    assert [axis.get_title("left") for axis in explorer.figure.axes] == ["over y", "b"]
+
+
+def test_the_table_of_hybrids_has_all_and_stars_what_is_significant():
+    table = ch09.hybrid_table(exchanged())
+    assert table.to_dict() == {"a": {"x": "0.100", "y": "0.120 *"}, "b": {"x": "0.100", "y": "0.200 *"}}
+
+
+def test_the_stored_hybrids_are_all_pairs():
+    grid = ch09.stored_hybrids()
+    assert [*grid[["sequence", "items"]].itertuples(index=False, name=None)] == [
+        *product(hybrids.BLOCKS, hybrids.ITEMS)
+    ]
