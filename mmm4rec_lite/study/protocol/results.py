@@ -129,9 +129,11 @@ def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[F
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds of the paper's four metrics, a row per form; ``seed_spread``: the standard deviation."""
-    frame = with_columns(frame, "seed")
-    by = frame.assign(name=display_names(frame)).groupby("name", sort=False)
+    """Means over seeds of the paper's four metrics, a row per form, and per share of missing images where there are
+    several; ``seed_spread``: the standard deviation."""
+    frame = with_columns(frame, "seed", "missing_share")
+    shares = ["missing_share"] if frame["missing_share"].nunique() > 1 else []
+    by = frame.assign(name=display_names(frame)).groupby(["name", *shares], sort=False)
     table = by[list(published.METRICS)].mean()
     return table.assign(seed_spread=by["ndcg@10"].std(), n_seeds=by["seed"].nunique()).reset_index()
 
