@@ -16,7 +16,6 @@ from mmm4rec_lite.models.mamba4rec import MambaEncoder
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.models.tim4rec import TiM4RecEncoder, start
 from mmm4rec_lite.models.unisrec import MoEWhitening, UniSRecConfig
-from mmm4rec_lite.models.zesrec import TwoMaps
 from mmm4rec_lite.runs import Protocol, Task, fit_gaps
 from mmm4rec_lite.significance import paired
 from mmm4rec_lite.training import fit
@@ -48,7 +47,6 @@ BLOCKS: dict[str, tuple[str, type[nn.Module]]] = {  # whose sizes and start valu
 ITEMS: dict[str, Callable[[Catalogue, int], nn.Module]] = {
     "ids (SASRec)": lambda known, d: IdTable(len(known), d),
     "texts, a map (SASRec_T)": lambda known, d: FeatureAdapter(known.text, d),
-    "texts, two maps (ZESRec)": lambda known, d: TwoMaps(known.text, d),
     "texts, experts (UniSRec)": lambda known, d: Whitened(known.text, d),
     "ids + texts": lambda known, d: Summed(dict(ids=IdTable(len(known), d), texts=FeatureAdapter(known.text, d))),
 }

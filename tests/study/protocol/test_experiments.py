@@ -176,7 +176,7 @@ def test_unknown_names_are_refused_in_one_line(task):
 def test_a_summary_keeps_shares_of_missing_images_apart():
     rows = [("mmm4rec", seed, share, 0.5 - share / 10 + seed / 100) for seed in (0, 1) for share in (0.0, 0.5)]
     frame = pd.DataFrame(rows, columns=["system", "seed", "missing_share", "ndcg@10"])
-    frame = frame.assign(**{name: 0.5 for name in ("recall@10", "recall@50", "ndcg@50")})
+    frame = frame.assign(variant="", **{name: 0.5 for name in ("recall@10", "recall@50", "ndcg@50")})
     table = summary(frame)
     assert table["missing_share"].tolist() == [0.0, 0.5] and table["n_seeds"].tolist() == [2, 2]
     assert table["ndcg@10"].tolist() == pytest.approx([0.505, 0.455])

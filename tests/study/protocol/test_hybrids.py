@@ -31,7 +31,6 @@ def test_every_pair_ranks_and_reaches_all_its_weights(form, toy, toy_split):
     [
         ((ATTENTION, IDS), "sasrec"),
         ((ATTENTION, TEXTS), "sasrec_t"),
-        ((ATTENTION, "texts, two maps (ZESRec)"), "zesrec"),
         (("attention + filter (BSARec)", IDS), "bsarec"),
         (("Mamba (Mamba4Rec)", IDS), "mamba4rec"),
         (("Mamba (Mamba4Rec)", TEXTS), "mamba4rec_t"),
