@@ -30,6 +30,7 @@ class FeatureAdapter(nn.Module):
     without a copy: nothing writes into it."""
 
     features: Tensor
+    linear: nn.Module
 
     def __init__(self, features: Float[Tensor, "K F"], width: int, overwritten: bool = False):
         super().__init__()
