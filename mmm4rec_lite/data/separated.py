@@ -33,7 +33,9 @@ def read_separated(
     lines = csv.reader(
         io.StringIO(head), delimiter=" " if sep == r"\s+" else sep, skipinitialspace=sep == r"\s+", **form
     )
-    first = [name.strip() for name in next(filter(any, lines))]
+    first = [name.strip() for name in next(filter(any, lines), [])]
+    if not first:
+        raise ValueError("no column has a name or a value")
     atomic = kind in ATOMIC or all(re.search(TYPE, name) for name in first)
     usual, numbers = sum(map(is_usual, first)), any(re.fullmatch(r"[+-]?\d+(?:\.\d+)?", name) for name in first)
     known = atomic or usual > 1
@@ -63,7 +65,7 @@ def distinct(names: Iterable[object]) -> list[str]:
 
 def _separator(content, kind):
     """What stands between values: "::" or a tab in all lines, or else the commonest sign of the first line."""
-    text = re.sub(r'"[^"\n]*"', "", content[: 2**16].decode("utf-8", "ignore"))
+    text = re.sub(r'"[^"\n]*"', "q", content[: 2**16].decode("utf-8", "ignore"))
     lines = [line for line in text.split("\n") if line.strip()][:50]
     count = {sep: [line.count(sep) for line in lines] for sep in (DOUBLE.decode(), *SEPARATORS)}
     alike = {sep: sum(n == found[0] for n in found) / len(found) for sep, found in count.items() if found and found[0]}
