@@ -1,9 +1,10 @@
 """Interactions in, batches out.
 
 A source (`movielens`; `amazon`, whose pictures `download` fetches; the demo store of `synthetic` and `assets`; your own
-tables by `tabular`, `columns` and `reading`) becomes a `dataset`, checked by `schema`; `pictures` opens every picture;
-`split` makes sequences with targets of it, which `mapped` keeps on disk, and `batches` cuts these to batches,
-right-padded. `statistics` has numbers about data before any model.
+tables by `tabular`, with the help of `reading`, `separated`, `columns`, `ids`, `times`, `markup` and `item_pictures`)
+becomes a `dataset`, checked by `schema`; `pictures` opens every picture; `split` makes sequences with targets of it,
+which `mapped` keeps on disk, and `batches` cuts these to batches, right-padded. `statistics` has numbers about data
+before any model.
 """
 
 from mmm4rec_lite.data.batches import Batch, batch, epoch, sample_rows

@@ -20,6 +20,7 @@ from mmm4rec_lite.data.tabular import report
 from mmm4rec_lite.data.times import plausible_years, read_times
 from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
+from tests.support.fuzz_readers import attempt, attempt_picture, pictures, tables
 
 CASES = Path(__file__).resolve().parents[3] / "shared/cases/import"
 T = 1_700_000_000  # 2023-11-14 22:13:20 UTC
@@ -456,6 +457,15 @@ def test_a_domain_keeps_the_core_of_the_whole(toy):
     )
     two = union([part, whole.select("lamps")], "both")
     assert len(two.select("mugs").interactions) == len(part.interactions)
+
+
+# --- by chance ---
+
+
+@pytest.mark.slow
+def test_tables_and_pictures_by_chance(tmp_path):
+    assert {attempt(case, tmp_path) for case in tables(0, 150)} == {"read", "asked"}
+    assert {attempt_picture(content) for content in pictures(0, 150)} == {"read", "refused"}
 
 
 # --- the shared cases ---
