@@ -116,9 +116,12 @@ could not have decided it (cut short, one seed, without the pre-training that it
         where = f'<br><a href="{row.link}">the cell</a>' if row.link else ""
         why = f"<br><small>{_lines(row.why)}</small>" if row.why else ""
         body.append(
-            f"<tr><td class='wide'>{_lines(row.claim)}<br><small>{_lines(row.place)}</small>{where}</td>"
-            f"<td class='wide'>{_lines(row.published)}</td><td class='wide'>{_lines(row.measured)}</td>"
-            f"<td>{_lines(row.scale)}</td><td>{row.seeds}</td><td><strong>{row.verdict}</strong>{why}</td></tr>"
+            f"<tr><td class='wide' data-label='claim'>{_lines(row.claim)}<br><small>{_lines(row.place)}</small>"
+            f"{where}</td>"
+            f"<td class='wide' data-label='published'>{_lines(row.published)}</td>"
+            f"<td class='wide' data-label='measured'>{_lines(row.measured)}</td>"
+            f"<td data-label='scale'>{_lines(row.scale)}</td><td data-label='seeds'>{row.seeds}</td>"
+            f"<td data-label='verdict'><strong>{row.verdict}</strong>{why}</td></tr>"
         )
     table = f"<table class='claims'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return new_notebook(cells=[new_markdown_cell(intro + table)])
@@ -132,12 +135,22 @@ def _lines(text, shown=4):
     return "<br>".join(parts[:shown]) + more
 
 
-def slide_starts(notebook: NotebookNode) -> tuple[NotebookNode, list[int]]:
-    """The notebook without what its slides leave out, and which cells begin a slide (``slideshow`` in metadata)."""
+def slide_stops(notebook: NotebookNode) -> tuple[NotebookNode, list[tuple[int, int]]]:
+    """The notebook as its slides show it, and which cells (from, to) stand there at each stop of the arrow keys.
+
+    From ``slideshow`` in the cells' metadata; a "fragment" comes one key later than the rest of its slide. Code is
+    shown where it prints something.
+    """
     kind = lambda cell: cell.metadata.get("slideshow", {}).get("slide_type", "-")
     cells = [cell for cell in notebook.cells if kind(cell) not in ("skip", "notes")]
-    starts = [i for i, cell in enumerate(cells) if kind(cell) in ("slide", "subslide")]
-    return new_notebook(cells=cells, metadata=notebook.metadata), starts
+    for cell in cells:
+        prints = any(output.output_type == "stream" for output in cell.get("outputs", []))
+        if cell.cell_type == "code" and not prints:
+            cell.metadata["transient"] = {"remove_source": True}
+    begins = [i for i, cell in enumerate(cells) if kind(cell) in ("slide", "subslide")]
+    ends = [i for i, cell in enumerate(cells) if i and kind(cell) in ("slide", "subslide", "fragment")] + [len(cells)]
+    stops = [(max(begin for begin in begins if begin < end), end) for end in ends] if begins else []
+    return new_notebook(cells=cells, metadata=notebook.metadata), stops
 
 
 def launch_links(name: str) -> str:

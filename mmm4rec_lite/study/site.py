@@ -156,7 +156,7 @@ def render(
     for name, notebook in written.items():
         _save(_page(name, notebook, {**cards, **shown}), site / f"{name}.html")
     cards |= shown
-    for name, path in [(path.stem, path) for path in books if pages.slide_starts(chapters[path.stem])[1]]:
+    for name, path in [(path.stem, path) for path in books if _has_slides(chapters[path.stem])]:
         if only is None or name in only:
             slides(path, site / f"{name}_slides.html")
         cards[f"{name}_slides"] = cards[name]._replace(title=f"{cards[name].title} (slides)", picture="", origin="")
@@ -219,15 +219,19 @@ def _exported(title, notebook):
     return re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
 
 
+def _has_slides(notebook):
+    return any(cell.metadata.get("slideshow", {}).get("slide_type") == "slide" for cell in notebook.cells)
+
+
 def slides(path: Path | str, out: Path | str) -> None:
     """Write a notebook's slides, with its outputs as they are, as one HTML file that shows one slide at a time."""
     notebook = nbformat.read(path, 4)
-    shown, starts = pages.slide_starts(notebook)
-    if not starts:
+    shown, stops = pages.slide_stops(notebook)
+    if not stops:
         raise InputError(f"{path}: no cell begins a slide; set its slide type (JupyterLab: property inspector)")
     body = _exported(f"{_card(notebook).title}: slides", shown)
-    begin = re.search("<body[^>]*>", body).end()
-    _save(body[:begin] + _SLIDES.substitute(starts=starts) + body[begin:], Path(out))
+    frame = _SLIDES.substitute(stops=list(map(list, stops)))
+    _save(re.sub("<body[^>]*>", lambda begin: begin.group() + frame, body, count=1), Path(out))
 
 
 def _links(name, cards):

@@ -58,7 +58,7 @@ def _ndcg(rank: int, base: float = 2, k: int = 10) -> float:
 
 
 def _error(a: Row, b: Row) -> float:
-    return np.subtract(a, b).std(ddof=1) / len(a) ** 0.5
+    return float(np.subtract(a, b).std(ddof=1) / len(a) ** 0.5)
 
 
 def _unpaired(a: Row, b: Row) -> float:

@@ -335,11 +335,12 @@ def test_the_claims_come_first_and_lead_to_their_cells(tmp_path):
 def test_slides_leave_out_what_is_told_so_and_begin_where_they_should(tmp_path):
     kind = lambda word: {"slideshow": {"slide_type": word}}
     cells = [("# One", "slide"), ("more", "-"), ("for the teacher", "notes"), ("## Two", "slide"), ("not here", "skip")]
+    cells += [("an answer", "fragment"), ("and more", "-")]
     made = [new_markdown_cell(text, metadata=kind(word)) for text, word in cells]
     nbformat.write(new_notebook(cells=made), tmp_path / "talk.ipynb")
     index = site.render([tmp_path / "talk.ipynb"], tmp_path / "site").read_text(encoding="utf-8")
     page = (tmp_path / "site" / "talk_slides.html").read_text(encoding="utf-8")
-    assert "const starts = [0, 2]" in page and "more" in page and "for the teacher" not in page
+    assert "const stops = [[0, 2], [2, 3], [2, 5]]" in page and "more" in page and "for the teacher" not in page
     assert "not here" not in page and 'href="talk_slides.html"' in index
 
 

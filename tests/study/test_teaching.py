@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from mmm4rec_lite.study import teaching
-from mmm4rec_lite.study.pages import slide_starts
+from mmm4rec_lite.study.pages import slide_stops
 from mmm4rec_lite.utils.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -67,8 +67,9 @@ def test_a_check_tells_what_came_out_whatever_came_out():
 
 def test_the_lecture_has_the_slides_that_the_instructors_page_times():
     notebook = nbformat.read(FOLDER / "lecture.ipynb", 4)
-    shown, starts = slide_starts(notebook)
-    titles = [re.search(r"^## (\d+)\. ", shown.cells[i].source, re.MULTILINE) for i in starts]
+    shown, stops = slide_stops(notebook)
+    begins = sorted({begin for begin, _ in stops})
+    titles = [re.search(r"^## (\d+)\. ", shown.cells[i].source, re.MULTILINE) for i in begins]
     numbers = [int(title[1]) for title in titles if title]
     table = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
     timed = re.findall(r"^\| (\d+) to (\d+) \| (\d+) ", table, re.MULTILINE)

@@ -30,8 +30,9 @@ def modality_dial(
 ) -> Explorer:
     """An explorer of what the model does without pictures or texts: the top 10 with all features, and as dialled.
 
-    A dial: the share of items that keep a feature, of those that have it; ``seed`` draws who loses it first. A lost
-    picture is what it is in ``features`` where there is none, a lost text zeros; ``item_bias`` stays.
+    A dial: the share of items that keep a feature, of those (of the history, or of the shop) that have it; ``seed``
+    draws who loses it first. A lost picture is what it is in ``features`` where there is none, a lost text zeros;
+    ``item_bias`` stays.
     """
     check_items("modality_dial", model, dataset, features)
     rows = [{"user": user_choice(dataset, user), "setting": choice("setting", [*SETTINGS, DIALLED], "all there")}]
@@ -54,6 +55,8 @@ def modality_dial(
     def kept(dial, share):
         """[I + 1, 1] bool: the rows of a table that keep their feature; at 0 % only that of padding, at 100 % all."""
         can = has[dial.partition("_")[2]][order]
+        if dial.startswith("history"):  # of the history's own items
+            can = can & torch.tensor(dataset.items["item"].isin(now["history"]["item"]).tolist())[order]
         stay = can & (can.cumsum(0) <= round(share / 100 * int(can.sum())))
         return torch.ones(len(order) + 1, dtype=torch.bool).scatter(0, order + 1, stay)[:, None]
 
