@@ -194,20 +194,26 @@ def _exporter():
 
 
 def _page(name, notebook, cards):
-    """A page; links to other notebooks lead to their pages, figures are described by the heading above."""
-    title = heading = cards[name].title if name in cards else _card(notebook).title
-    figures, notebook = [], copy.deepcopy(notebook)
+    """A page; links to other notebooks lead to their pages."""
+    title, notebook = cards[name].title if name in cards else _card(notebook).title, copy.deepcopy(notebook)
+    figures = _figures(title, notebook)
+    body = pages.captioned(_exported(title, notebook), figures)
+    begin = re.search("<body[^>]*>", body).end()
+    origin = cards[name].origin if name in cards else ""
+    parts = dict(links=_links(name, cards), origin=origin, launch=pages.launch_links(name) if origin else "")
+    return body[:begin] + _CHAPTER.substitute(parts, contents=pages.contents(body)) + body[begin:]
+
+
+def _figures(heading, notebook):
+    """Of each figure its words (its own, or the heading above it), and whether the text below it is its caption."""
+    figures = []
     for cell, below in zip(notebook.cells, [*notebook.cells[1:], None]):
         if cell.cell_type == "markdown":
             heading = ([heading] + re.findall(r"^#+ (.+)", cell.source, re.MULTILINE))[-1]
         drawn = ((kind, o) for o in cell.get("outputs", []) for kind in pages.IMAGES if kind in o.get("data", {}))
         told = [o.metadata.get(kind, {}).get("alt") or f"Figure: {heading.lstrip('0123456789. ')}" for kind, o in drawn]
         figures += [(words, below is not None and below.source.startswith("**Figure ")) for words in told]
-    body = pages.captioned(_exported(title, notebook), figures)
-    begin = re.search("<body[^>]*>", body).end()
-    origin = cards[name].origin if name in cards else ""
-    parts = dict(links=_links(name, cards), origin=origin, launch=pages.launch_links(name) if origin else "")
-    return body[:begin] + _CHAPTER.substitute(parts, contents=pages.contents(body)) + body[begin:]
+    return figures
 
 
 def _exported(title, notebook):
@@ -229,7 +235,9 @@ def slides(path: Path | str, out: Path | str) -> None:
     shown, stops = pages.slide_stops(notebook)
     if not stops:
         raise InputError(f"{path}: no cell begins a slide; set its slide type (JupyterLab: property inspector)")
-    body = _exported(f"{_card(notebook).title}: slides", shown)
+    title = f"{_card(notebook).title}: slides"
+    words = [(told, True) for told, _ in _figures(title, shown)]  # no captions: the slide says it
+    body = pages.captioned(_exported(title, shown), words)
     frame = _SLIDES.substitute(stops=list(map(list, stops)))
     _save(re.sub("<body[^>]*>", lambda begin: begin.group() + frame, body, count=1), Path(out))
 

@@ -62,7 +62,7 @@ def _error(a: Row, b: Row) -> float:
 
 
 def _unpaired(a: Row, b: Row) -> float:
-    return ((np.var(a, ddof=1) + np.var(b, ddof=1)) / len(a)) ** 0.5
+    return float(((np.var(a, ddof=1) + np.var(b, ddof=1)) / len(a)) ** 0.5)
 
 
 def _verdict(difference: float, error: float, errors: float = 2) -> str:
