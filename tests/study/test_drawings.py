@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import ModelConfig
+from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.study.drawings import DAY, DRAWINGS, pencil, write_drawings
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +69,8 @@ def test_the_pencil_computes_what_the_library_does():
     torch.testing.assert_close(d_hat.flatten(), found["D_hat"])
     assert [round(v, 2) for v in found["kept"].tolist()] == [0.78, 0.78, 0.39, 0.79]
     assert found["D"].tolist()[:3] == pytest.approx([0, 0, 1], abs=1e-4)
+
+
+def test_the_command_tells_what_it_wrote(tmp_path):
+    result = CliRunner().invoke(app, ["drawings", "--out", str(tmp_path)])
+    assert result.exit_code == 0 and result.stdout.split() == [str(tmp_path / f"{name}.svg") for name in DRAWINGS]

@@ -213,3 +213,13 @@ def test_a_broken_picture_is_a_card_and_a_warning(tmp_path):
     for draw in (viz.strip, viz.contact_sheet):
         with pytest.warns(UserWarning, match="x.png' cannot be read: no picture of a known format"):
             draw(items, tmp_path)
+
+
+def test_a_figure_says_in_words_what_it_shows():
+    """Notebooks keep the words beside the picture: its title, each panel's title, axes and legend."""
+    figure = viz.history_curves(HISTORY, title="one run")
+    data, metadata = figure._repr_mimebundle_()
+    told = metadata["image/png"]["alt"]
+    assert data["text/plain"] == told and "x: epoch" in told and "$" not in told and "\n" not in told
+    mask = viz.mask_map(torch.eye(3), LABELS, "head 1")._repr_mimebundle_()[0]["text/plain"]
+    assert "head 1; x: past item s (grey: the future); y: read at step t" in mask
