@@ -147,7 +147,7 @@ def _view(picture):
     bars.set_yticks([0, 0.5, 1], ["0", "50 %", "100 %"], fontsize=8)
     bars.set_title("at the last step", fontsize=10, loc="left")
     bars.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-    words = "a tile fades with what is left of its item, and has its number in the mask; below: the gap before it"
+    words = "tiles fade with what is left of the item; below: the gap before it"
     figure.text(0.45, 0.02, words, fontsize=8)
 
     def draw(rows, gaps, state, one):
