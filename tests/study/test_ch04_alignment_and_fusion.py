@@ -131,7 +131,7 @@ def test_reach_bars_tell_an_exact_zero_from_a_small_number():
     )
     left, right = drawn(ch04.plot_reach_bars(table))
     assert [text.get_text() for text in left.texts] == ["70", "0.2", "50", "0"]
-    assert words(right) == ["image", "text"] and "%" in left.get_ylabel() and "steps" in left.get_xlabel()
+    assert words(right) == ["text", "image"] and "%" in left.get_ylabel() and "steps" in left.get_xlabel()
     assert left.get_xlim()[0] > left.get_xlim()[1]  # the last step on the right
 
 
