@@ -127,7 +127,7 @@ _CLAIMS = _Card("The claims: does the paper hold?", "Each claim, published and m
 def render(
     notebooks: Iterable[Path | str],
     site: Path | str,
-    explorer: Path | str | None = None,
+    alone: Iterable[Path | str] = (),
     only: Collection[str] | None = None,
     documents: Iterable[Path | str] = (),
     claims: bool = False,
@@ -137,7 +137,7 @@ def render(
     Parameters
     ----------
     notebooks: as stored, or executed copies; pages and cards say which. Those with slides get a page of them, too.
-    explorer: the stand-alone page of the decay-mask explorer, which gets a copy and a card too.
+    alone: pages that stand alone (`_ALONE`), which get a copy and a card each.
     only: names (without ending) of those whose pages are written anew; by default all.
     documents: Markdown files that get pages.
     claims: write the page of claims anew, from the stored results (a few seconds); it is the first card.
@@ -161,10 +161,10 @@ def render(
             slides(path, site / f"{name}_slides.html")
         cards[f"{name}_slides"] = cards[name]._replace(title=f"{cards[name].title} (slides)", picture="", origin="")
     computed = sum(card.origin == COMPUTED for card in cards.values())
-    if explorer is not None:
-        with atomic(site / Path(explorer).name) as temporary:
-            shutil.copyfile(explorer, temporary)
-        cards[Path(explorer).stem] = _explorer_card()
+    for path in map(Path, alone):
+        with atomic(site / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+        cards[path.stem] = _Card(*_ALONE[path.stem], _visits() if path.stem == "decay_mask" else "")
     found = "".join(_shown(name, card) for name, card in cards.items())
     paths = pages.learning_paths({name: card.title for name, card in cards.items()})
     index = site / "index.html"
@@ -271,16 +271,28 @@ def _card(notebook):
     return _Card(title, summary, next(pictures, ""), COMPUTED if "executed" in notebook.metadata else STORED)
 
 
-def _explorer_card():
-    """The stand-alone page's; the picture is the mask of a history of two visits."""
+_ALONE = {  # pages without a kernel -> title and summary of their cards
+    "decay_mask": (
+        "Try it yourself: the decay mask",
+        "Sliders for everything that decides what is left of a past purchase, in one page that needs no Python.",
+    ),
+    "live": (
+        "A trained model alive",
+        "All of MMM4Rec runs in one page: change a history of the demo store and see every number follow.",
+    ),
+    "live_films": ("Alive: the model of this tour", "The same page of the model that this machine trained on films."),
+}
+
+
+def _visits():
+    """The decay mask of a history of two visits, PNG in base64."""
     from mmm4rec_lite import viz
     from mmm4rec_lite.analysis.decay import explore
 
     visits = [0, 3600, 3600, 3600, 60 * 86_400, 3600, 3600, 3600]
     mask, file = explore(visits, A=-2, delta=1.5, base=0.2)["mask"], io.BytesIO()
     viz.mask_map(mask, list("12345678"), "").savefig(file, format="png")
-    summary = "Sliders for everything that decides what is left of a past purchase, in one page that needs no Python."
-    return _Card("Try it yourself: the decay mask", summary, base64.b64encode(file.getvalue()).decode())
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _shown(name, card):

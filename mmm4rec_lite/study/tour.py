@@ -28,7 +28,9 @@ def tour(posters: Path | str | None = None) -> None:
     guides = [path for name in ("teaching", "glossary") if (path := workspace() / "docs" / f"{name}.md").is_file()]
     index = render(pages.values(), site, documents=guides)
     step(f"The site, so far with the outputs stored in the notebooks: open {index.as_uri()}")
-    _quickstart(step)
+    films = kept.parent / "live_films.html"
+    _quickstart(step, films)
+    alone = [path for path in (folder / "decay_mask.html", folder / "live.html", films) if path.is_file()]
     if (workspace() / "benchmarks" / "results" / "comparison.csv").is_file():
         render(pages.values(), site, only=[], documents=guides, claims=True)
         step("The page of claims, from the stored results")
@@ -36,15 +38,16 @@ def tour(posters: Path | str | None = None) -> None:
     for path in sources:
         started = time.perf_counter()
         pages[path.stem] = executed(path, kept)
-        render(pages.values(), site, folder / "decay_mask.html", only=[path.stem], documents=guides)
+        render(pages.values(), site, alone, only=[path.stem], documents=guides)
         print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     step(f"Done: open {index.as_uri()}")
 
 
-def _quickstart(step):
-    """The first notebook's experiment, its numbers printed."""
+def _quickstart(step, page):
+    """The first notebook's experiment, its numbers printed, and the trained model as a page."""
     from mmm4rec_lite.data import dataset_statistics  # with torch, which the first pages need not wait for
     from mmm4rec_lite.study.protocol import presets
+    from mmm4rec_lite.viz.live.export import explain, first_users
 
     step("Data: MovieLens-100K and its domains")
     films = presets.dataset()
@@ -62,3 +65,8 @@ def _quickstart(step):
     print(tuned.history.to_string(index=False))
     step(f"Full ranking of the test targets ({presets.caption()})")
     print(presets.comparison(target, {"MMM4Rec": tuned.model}).to_string(index=False, float_format="{:.4f}".format))
+    step("The trained model alive, in a page of its own")
+    try:
+        print(explain(tuned, target, first_users(target), page))
+    except InputError as error:  # a model of the paper's sizes does not fit into a page
+        print(f"left out: {error}")

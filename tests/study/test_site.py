@@ -78,14 +78,17 @@ def test_chapters_lead_to_each_other(pages, tmp_path):
     assert text_of(nav) == f"All chapters Before: 07 Steps & masks {site.STORED}"
 
 
-def test_the_stand_alone_explorer_gets_a_copy_and_the_last_card(png, tmp_path):
+def test_pages_that_stand_alone_get_a_copy_and_the_last_cards(png, tmp_path):
     nbformat.write(new_notebook(cells=[new_markdown_cell("# Other")]), tmp_path / "08.ipynb")
-    (tmp_path / "touch.html").write_text("<title>it</title>")
-    index = site.render([tmp_path / "08.ipynb"], tmp_path / "site", tmp_path / "touch.html")
-    chapter, card = re.findall(r"<li>.*?</li>", index.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert 'href="08.html"' in chapter and 'href="touch.html"' in card and 'src="data:image/png;base64,iVBOR' in card
-    assert (tmp_path / "site" / "touch.html").read_text() == "<title>it</title>"
-    assert "touch.html" not in (tmp_path / "site" / "08.html").read_text(encoding="utf-8")
+    alone = [tmp_path / "decay_mask.html", tmp_path / "live.html"]
+    for path in alone:
+        path.write_text("<title>it</title>")
+    index = site.render([tmp_path / "08.ipynb"], tmp_path / "site", alone)
+    chapter, card, live = re.findall(r"<li>.*?</li>", index.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert 'href="08.html"' in chapter and 'href="decay_mask.html"' in card
+    assert 'src="data:image/png;base64,iVBOR' in card and 'href="live.html"' in live and "alive" in live
+    assert all((tmp_path / "site" / path.name).read_text() == "<title>it</title>" for path in alone)
+    assert "decay_mask.html" not in (tmp_path / "site" / "08.html").read_text(encoding="utf-8")
 
 
 def test_pages_and_cards_say_where_their_outputs_come_from(book, tmp_path, monkeypatch):

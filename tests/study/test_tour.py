@@ -19,7 +19,7 @@ def project(tmp_path, monkeypatch):
     for name in ("one", "two"):
         nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {name}")]), tmp_path / "notebooks" / f"{name}.ipynb")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tour, "_quickstart", lambda step: None)
+    monkeypatch.setattr(tour, "_quickstart", lambda step, page: None)
     monkeypatch.setattr(site, "execute", lambda path: nbformat.read(path, 4))
     return tmp_path
 
@@ -32,7 +32,7 @@ def origins(project):
 
 def test_the_site_is_there_before_anything_is_computed_and_pages_follow_one_by_one(project, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(tour, "_quickstart", lambda step: seen.append(origins(project)))
+    monkeypatch.setattr(tour, "_quickstart", lambda step, page: seen.append(origins(project)))
     run = site.execute
     monkeypatch.setattr(site, "execute", lambda path: seen.append(origins(project)) or run(path))
     tour.tour()
@@ -58,7 +58,7 @@ def test_killed_and_called_again_it_goes_on(project, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tour.tour()
     began, runs = [], []
-    monkeypatch.setattr(tour, "_quickstart", lambda step: began.append(origins(project)))
+    monkeypatch.setattr(tour, "_quickstart", lambda step, page: began.append(origins(project)))
     monkeypatch.setattr(site, "execute", lambda path: runs.append(path.stem) or nbformat.read(path, 4))
     tour.tour()
     assert began == [{"one": True, "two": False}] and runs == ["two"]

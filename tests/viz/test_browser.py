@@ -147,7 +147,7 @@ def luminance(colour):
 
 def test_the_sites_pages_show_their_pictures_fit_a_telephone_and_lead_to_each_other(tab, tmp_path):
     names = ["00_quickstart", *EXPLORERS]
-    index = site.render([NOTEBOOKS / f"{name}.ipynb" for name in names], tmp_path, NOTEBOOKS / "decay_mask.html")
+    index = site.render([NOTEBOOKS / f"{name}.ipynb" for name in names], tmp_path, [NOTEBOOKS / "decay_mask.html"])
     tab.set_viewport_size({"width": 360, "height": 800})
     for page in ["index", *names]:
         tab.goto((tmp_path / f"{page}.html").as_uri())

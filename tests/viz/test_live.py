@@ -27,6 +27,7 @@ from mmm4rec_lite.viz.live import assets, export
 
 ROOT = Path(__file__).parents[2]
 SIZES = dict(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=12)
+COMMITTED = ROOT / "notebooks" / "live.html"
 USERS = ["user00", "user07", "user11"]
 CLOSE = dict(rtol=0, atol=1e-4)
 SWITCHES = {  # every field of ModelConfig and Quirks that says how the model computes, on and off
@@ -213,6 +214,14 @@ def test_the_command_writes_the_page(trained, task, tmp_path):
     result = CliRunner().invoke(app, ["explain", str(trained.folder), *given, "--users", "user07", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert f"{out}: 1 users, 60 of 60 items" in result.output and out.stat().st_size < 1_000_000
+
+
+def test_the_committed_page_is_made_of_todays_modules(tmp_path):
+    again = export.rewrite(COMMITTED, tmp_path / "again.html")
+    assert again.read_bytes() == COMMITTED.read_bytes(), (
+        "write it anew: python -c \"from mmm4rec_lite.viz.live import export; export.rewrite('notebooks/live.html')\""
+    )
+    assert COMMITTED.stat().st_size < 2_000_000
 
 
 def test_the_model_needs_no_browser(tmp_path):

@@ -58,9 +58,12 @@ export const scanOf = (layer, id) => layer[{ ssd_text: "text", ssd_image: "image
 export function change(block, trace, other, layer) {
   if (block.time && !trace.time) return [];
   const [a, b] = [trace, other].map(one => block.out(one, one.layers[layer]));
-  const length = row => Math.hypot(...row);
   return a.slice(0, trace.n).map((row, t) => {
-    const moved = length(Array.from(row, (value, c) => value - b[t][c])), size = length(row);
-    return moved < 1e-9 ? 0 : size ? moved / size : 1;
+    let moved = 0, size = 0;
+    for (let c = 0; c < row.length; c++) {
+      moved += (row[c] - b[t][c]) ** 2;
+      size += row[c] ** 2;
+    }
+    return moved < 1e-18 ? 0 : size ? Math.sqrt(moved / size) : 1;
   });
 }

@@ -35,6 +35,9 @@ export function formula(text) {
   return line;
 }
 
+/** The same where only plain text can stand. */
+export const plain = text => text.replace(/[_^{}]/g, "");
+
 // --- words ---
 
 export const percent = share => share > 0 && share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
@@ -47,6 +50,9 @@ export function digits(x) {
     : size >= 100 ? x.toFixed(0) : x.toFixed(size >= 10 ? 1 : 2 + (size < 0.1));
   return text.replaceAll("-", "−");
 }
+
+/** A number as a term of a sum. */
+export const term = x => `${x < 0 ? "−" : "+"} ${digits(Math.abs(x))}`;
 
 export const signed = x => (x > 0 ? "+" : "") + digits(x);
 
@@ -69,11 +75,29 @@ function between(colours, share) {
   return colours[low].map((c, i) => Math.round(c + (at - low) * (colours[low + 1][i] - c)));
 }
 
+const palette = colours => Array.from({ length: 256 }, (_, k) => between(colours, k / 255));
+const PALETTES = { plain: palette(VIRIDIS), signed: palette(SIGNED) };
+const entry = (colours, share) => PALETTES[colours][Math.min(Math.max(Math.round(255 * share), 0), 255)];
+
 /** From dark, 0, to bright, 1. */
-export const shade = share => `rgb(${between(VIRIDIS, share)})`;
+export const shade = share => `rgb(${entry("plain", share)})`;
 
 /** Blue for -1, near white for 0, orange for 1. */
-export const signedShade = share => `rgb(${between(SIGNED, (share + 1) / 2)})`;
+export const signedShade = share => `rgb(${entry("signed", (share + 1) / 2)})`;
+
+/** A canvas with a pixel per value; low < 0: signed, from -high to high. What `blank(r, c)` names stays empty. */
+export function pixels(canvas, values, low, high, blank = () => false) {
+  const rows = values.length, columns = values[0].length, pen = canvas.getContext("2d"), kind = low < 0 ? "signed" : "plain";
+  [canvas.width, canvas.height] = [columns, rows];
+  const image = pen.createImageData(columns, rows), from = low < 0 ? -high : low, size = high - from || 1;
+  for (let r = 0, at = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++, at += 4) {
+      if (blank(r, c)) continue;
+      const [red, green, blue] = entry(kind, (values[r][c] - from) / size);
+      image.data[at] = red, image.data[at + 1] = green, image.data[at + 2] = blue, image.data[at + 3] = 255;
+    }
+  pen.putImageData(image, 0, 0);
+}
 
 export const ramp = colour => `linear-gradient(to right, ${Array.from({ length: 11 }, (_, i) => colour(i))})`;
 
@@ -84,14 +108,8 @@ export const ramp = colour => `linear-gradient(to right, ${Array.from({ length: 
     chosen: the column framed; onpoint(r, c): a cell was pointed at. */
 export function heatMap({ values, name, shape, row, column, high, low = 0, chosen = null, tall = 0, onpoint = () => {} }) {
   const rows = values.length, columns = values[0].length, isSigned = low < 0;
-  const canvas = make("canvas", { tabIndex: 0, width: columns, height: rows, aria: { role: "img" } });
-  const readout = make("output", { className: "readout" });
-  const pen = canvas.getContext("2d"), image = pen.createImageData(columns, rows), scale = high || 1;
-  values.forEach((line, r) => Array.from(line).forEach((value, c) => {
-    const rgb = isSigned ? between(SIGNED, (value / scale + 1) / 2) : between(VIRIDIS, (value - low) / ((high - low) || 1));
-    image.data.set([...rgb, value === null ? 0 : 255], 4 * (r * columns + c));
-  }));
-  pen.putImageData(image, 0, 0);
+  const canvas = make("canvas", { tabIndex: 0, aria: { role: "img" } }), readout = make("output", { className: "readout" });
+  pixels(canvas, values, low, high);
   const box = make("div", { className: "heat" }, canvas), frame = make("i", { className: "frame" });
   canvas.style.height = `${tall || Math.min(Math.max(10 * rows, 44), 180)}px`;
   if (chosen !== null && chosen < columns) {
@@ -120,7 +138,7 @@ export function heatMap({ values, name, shape, row, column, high, low = 0, chose
   });
   canvas.addEventListener("focus", () => { readout.setAttribute("aria-live", "polite"); tell(); });
   canvas.addEventListener("blur", () => readout.removeAttribute("aria-live"));
-  canvas.setAttribute("aria-label", `Heat map of ${name}, ${shape}. Arrow keys read its cells.`);
+  canvas.setAttribute("aria-label", `Heat map of ${plain(name)}, ${shape}. Arrow keys read its cells.`);
   return figure(name, shape, box, legend(isSigned ? -high : low, high, isSigned ? signedShade : shade), readout);
 }
 
@@ -140,8 +158,8 @@ export function curves({ name, shape, lines, column, chosen = null, unit = "", o
   const n = lines[0].values.length, W = 300, H = 90, all = lines.flatMap(line => Array.from(line.values));
   const low = Math.min(0, ...all), high = Math.max(0, ...all), size = high - low || 1;
   const x = t => (t + 0.5) * W / n, y = value => 5 + (H - 10) * (high - value) / size;
-  const told = t => `${column(t)}: ${lines.map(line => `${line.name} ${digits(line.values[t])}`).join(", ")}${unit}`;
-  const label = `Curves of ${name}, ${shape}: ${lines.map(line => line.name).join(", ")}. Arrow keys read the steps.`;
+  const told = t => `${column(t)}: ${lines.map(line => `${plain(line.name)} ${digits(line.values[t])}`).join(", ")}${unit}`;
+  const label = `Curves of ${plain(name)}, ${shape}: ${lines.map(line => plain(line.name)).join(", ")}. Arrow keys read the steps.`;
   const drawing = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "curves", role: "img", "aria-label": label, tabindex: 0,
     preserveAspectRatio: "none" });
   if (chosen !== null && chosen < n) drawing.append(svg("rect", { x: chosen * W / n, y: 0, width: W / n, height: H, class: "here" }));
@@ -149,7 +167,8 @@ export function curves({ name, shape, lines, column, chosen = null, unit = "", o
   for (const { values, colour } of lines) {
     const points = Array.from(values, (value, t) => `${x(t).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     drawing.append(svg("polyline", { points, class: "line", stroke: colour }));
-    if (n < 30) values.forEach((value, t) => drawing.append(svg("circle", { cx: x(t), cy: y(value), r: 2, fill: colour })));
+    const dots = Array.from(values, (value, t) => `M${x(t).toFixed(1)} ${y(value).toFixed(1)}h0`).join("");
+    if (n < 30) drawing.append(svg("path", { d: dots, class: "dots", stroke: colour }));
   }
   const readout = make("output", { className: "readout" });
   let at = Math.min(chosen ?? 0, n - 1);

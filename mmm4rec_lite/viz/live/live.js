@@ -34,7 +34,15 @@ const resting = user => compute(start(data, user));
 
 // --- drawing ---
 
+let mapping = 0;
+/** A moment after the rest: it takes a second pass, which nobody who draws a slider waits for. */
+function drawMapSoon() {
+  clearTimeout(mapping);
+  mapping = setTimeout(drawMap, 30);
+}
+
 function drawMap() {
+  clearTimeout(mapping);
   const { history, off, lost } = result.given, other = forward(model, history, off, lost, view.step);
   map.show({ trace: result.trace, other, layer: view.layer, step: view.step, open: view.block, title: result.titles[view.step] });
 }
@@ -84,18 +92,24 @@ function draw() {
   historyCards.show(result.state, result.gaps, view.step);
   drawSwitches();
   drawRanking();
-  drawMap();
   drawPanel();
+  drawMapSoon();
   explainLater();
   keep();
 }
 
 // --- doing ---
 
-let keeping = 0;
+let keeping = 0, written = location.hash;
+/** The state goes into the address, but never over one that the reader has just put there. */
 function keep() {
   clearTimeout(keeping);
-  keeping = setTimeout(() => history.replaceState(null, "", toHash(data, past.now, view)), 150);
+  keeping = setTimeout(() => location.hash === written && write(), 150);
+}
+
+function write() {
+  history.replaceState(null, "", toHash(data, past.now, view));
+  written = location.hash;
 }
 
 function edit(state, kind = null) {
@@ -141,6 +155,7 @@ function begin(user) {
 }
 
 function restore() {
+  written = location.hash;
   const found = location.hash.length > 1 && fromHash(data, location.hash, most);
   if (!found) {
     if (location.hash.length > 1) tell("The link holds no state of this page; it begins at the start.");
@@ -192,7 +207,7 @@ if (model.config.n_layers > 1) {
 $("undo").addEventListener("click", () => { past.undo(); draw(); tell("Undone."); });
 $("again").addEventListener("click", () => { begin(past.now.user); tell("As at the start."); });
 $("link").addEventListener("click", async () => {
-  history.replaceState(null, "", toHash(data, past.now, view));
+  write();
   await navigator.clipboard?.writeText(location.href).then(() => tell("The link is copied; it holds all you see."),
     () => tell("The link is in the address bar; it holds all you see."));
 });
@@ -203,7 +218,6 @@ document.addEventListener("keydown", event => {
     $("undo").click();
   }
 });
-new ResizeObserver(() => { if (result) drawMap(); }).observe($("map"));
 addEventListener("hashchange", restore);
 restore();
 

@@ -4,13 +4,14 @@ import { ARROWS, BLOCKS, blockOf, change } from "./blocks.js";
 import { make, percent, svg } from "./drawing.js";
 
 const WIDE = { width: 140, height: 84, across: 26, down: 24 }, TALL = { width: 130, height: 84, across: 12, down: 26 };
+const NARROW = 560; // pixels
 const LANES = ["text", "time", "pictures"];
 
 /** onopen(id): a block was chosen. */
 export function modelMap(root, { onopen }) {
   const canvas = svg("svg", { class: "map", role: "group", "aria-label": "The model: its blocks open" });
   root.replaceChildren(canvas);
-  let drawn = {}, tall = null;
+  let drawn = {}, tall = null, last = null;
 
   /** Places of the blocks, in rows from left to right or, on a narrow page, in columns from top to bottom. */
   function lay(narrow) {
@@ -19,7 +20,7 @@ export function modelMap(root, { onopen }) {
     const at = ({ lane, place }) => narrow
       ? { x: edge + lane * (width + across), y: head + place * (height + down) }
       : { x: edge + place * (width + across), y: head + lane * (height + down) };
-    const last = { lane: 2, place: 6 }, far = at(last);
+    const far = at({ lane: 2, place: 6 });
     canvas.setAttribute("viewBox", `0 0 ${far.x + width + edge} ${far.y + height + edge}`);
     canvas.replaceChildren(svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7,
       markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 L8 4 L0 8 z", class: "tip" }))));
@@ -69,8 +70,8 @@ export function modelMap(root, { onopen }) {
 
   /** trace: as it is; other: with an average item at `step`; open: the block whose panel is shown. */
   function show({ trace, other, layer, step, open, title }) {
-    const narrow = root.clientWidth < 560;
-    if (narrow !== tall) lay(narrow);
+    last = { trace, other, layer, step, open, title };
+    if (tall === null) lay(root.clientWidth < NARROW);
     for (const block of BLOCKS) {
       const { group, strip, width } = drawn[block.id], values = change(block, trace, other, layer), cell = width / values.length;
       const off = block.time && !trace.time;
@@ -92,6 +93,11 @@ export function modelMap(root, { onopen }) {
       path.classList.toggle("off", !trace.time && Boolean(blockOf(from).time || blockOf(to).time));
   }
 
+  new ResizeObserver(() => {
+    if (!last || root.clientWidth < NARROW === tall) return;
+    lay(root.clientWidth < NARROW);
+    show(last);
+  }).observe(root);
   return { show };
 }
 

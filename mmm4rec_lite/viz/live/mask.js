@@ -28,9 +28,7 @@ export function maskPanel(caption = "") {
     else life.replaceChildren("Half of the state is gone after ", make("b", {}, `${digits(result.half_life_steps)} steps`), " or ",
       make("b", {}, `${digits(days)} days`), ` (this history: ${told}).`);
     list.replaceChildren(...gaps.map((_, s) => line(s)));
-    const row = (cells, name = "td") => make("tr", {}, ...cells.map((cell, i) => make(i ? name : "th", {}, cell)));
-    table.replaceChildren(row(["read at", ...gaps.map((_, s) => `item ${s + 1}`)], "th"), ...result.mask.map((values, t) =>
-      row([`step ${t + 1}`, ...values.map((value, s) => s > t ? "" : percent(value).slice(0, -2))])));
+    tabulate();
     for (const source of new Set(history.pictures.filter(Boolean)))
       if (!loaded.has(source)) {
         const image = new Image();
@@ -40,6 +38,15 @@ export function maskPanel(caption = "") {
       }
     draw();
   };
+
+  /** The numbers as a table, as long as somebody looks at it. */
+  function tabulate() {
+    if (!numbers.open) return;
+    const { gaps, result } = panel, row = (cells, name = "td") => make("tr", {}, ...cells.map((cell, i) => make(i ? name : "th", {}, cell)));
+    table.replaceChildren(row(["read at", ...gaps.map((_, s) => `item ${s + 1}`)], "th"), ...result.mask.map((values, t) =>
+      row([`step ${t + 1}`, ...values.map((value, s) => s > t ? "" : percent(value).slice(0, -2))])));
+  }
+  numbers.addEventListener("toggle", tabulate);
 
   function line(s) {
     const { history, gaps, result, chosen } = panel, bars = make("div", { className: "bars" });
@@ -144,14 +151,15 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
     make("div", { className: "control" }, make("label", {}, time, " Time-aware: gaps count")),
     labelled("place", "One gap", make("select")), labelled("gap", "Its length", range(0, 18.5, 0.05)),
     labelled("scale", "All gaps, times", range(-3, 3, 0.05)), reset);
-  const right = make("section", {}, make("h2", {}, "What the last step still has"), panel.items,
-    make("details", {}, make("summary", {}, "All heads on this history"), make("div", { className: "wide" }, all)));
+  const everyHead = make("details", {}, make("summary", {}, "All heads on this history"), make("div", { className: "wide" }, all));
+  const right = make("section", {}, make("h2", {}, "What the last step still has"), panel.items, everyHead);
+  everyHead.addEventListener("toggle", () => everyHead.open && tabulate());
   root.classList.add("mask-explorer");
   root.replaceChildren(make("main", {}, left, make("section", {}, panel.mask), right));
   controls.history.append(...names.map((name, i) => new Option(name, i)));
   controls.head.append(...heads.map(({ name }, i) => new Option(name, i)));
   controls.history.value = first;
-  if (heads.length < 2) for (const part of [controls.head.closest(".control"), all.closest("details")]) part.hidden = true;
+  if (heads.length < 2) for (const part of [controls.head.closest(".control"), everyHead]) part.hidden = true;
 
   const gapsNow = () => state.gaps.map(gap => gap * state.scale);
   const head = () => state.heads[controls.head.value];
@@ -191,6 +199,11 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
     controls.gap.disabled = controls.place.disabled = gaps.length < 2;
     const h = +controls.head.value, result = numbers(head(), h, gaps);
     panel.show(state.history, gaps, result, place);
+    if (everyHead.open) tabulate(gaps, h, result);
+    onchange({ head: h, A, base, delta, time: time.checked, place, gap, scale: state.scale });
+  }
+
+  function tabulate(gaps = gapsNow(), h = +controls.head.value, result = numbers(head(), h, gaps)) {
     const cells = (values, tag, className) => make("tr", { className }, ...values.map((cell, i) => make(i ? tag : "th", {}, cell)));
     const titles = ["head", "A", "base step", "Δ", "half-life (steps)", "(days)"];
     all.replaceChildren(cells(titles, "th", ""), ...state.heads.map((one, i) => {
@@ -198,7 +211,6 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
       const told = [one.A, one.base, one.delta, steps, seconds / 86400].map(digits);
       return cells([one.name, ...told], "td", i === h ? "chosen" : "");
     }));
-    onchange({ head: h, A, base, delta, time: time.checked, place, gap, scale: state.scale });
   }
 
   const moves = {

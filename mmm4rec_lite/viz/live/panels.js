@@ -2,7 +2,7 @@
 
 import { scanOf, steps } from "./blocks.js";
 import { leftOver } from "./decay.js";
-import { curves, digits, figure, formula, heatMap, make, shade, span } from "./drawing.js";
+import { curves, digits, figure, formula, heatMap, make, pixels, span, term } from "./drawing.js";
 import { maskPanel } from "./mask.js";
 import { amplitude, masks, norm } from "./model.js";
 
@@ -88,7 +88,7 @@ function enhancedPanel(context, own) {
     const lines = [{ name: "D", values: cut(D), colour: "var(--soft)" }, { name: "D̂", values: cut(dHat), colour: COLOURS[1] },
       { name: `D̃^{${letter}}`, values: cut(signal[head]), colour: COLOURS[0] }];
     return [equations(context, [`D̃^{${letter}} = LN(g D + (1 − g) D̂),  g = σ(w D + b)`,
-      `g = ${digits(g)}: ${digits(g)} × ${digits(D[step])} + ${digits(1 - g)} × ${digits(dHat[step])}, normed: ${digits(signal[head][step])}`]),
+      `g = ${digits(g)}: ${digits(g)} × ${digits(D[step])} ${term((1 - g) * dHat[step])}, normed: ${digits(signal[head][step])}`]),
       curves({ name: `D̃^{${letter}}`, shape: `${trace.n} steps, head ${head + 1}`, lines, column: stepName(context), chosen: step })];
   };
   return [headChoice(context), ...draw("text", "t"), ...draw("image", "v")];
@@ -114,11 +114,8 @@ function filterPanel(context, { filter, text, image }) {
 // --- scans ---
 
 function miniature(mask, h, chosen, onhead) {
-  const n = mask.length, canvas = make("canvas", { width: n, height: n }), pen = canvas.getContext("2d");
-  mask.forEach((row, t) => row.slice(0, t + 1).forEach((value, s) => {
-    pen.fillStyle = shade(value);
-    pen.fillRect(s, t, 1, 1);
-  }));
+  const canvas = make("canvas");
+  pixels(canvas, mask, 0, 1, (t, s) => s > t);
   const button = make("button", { type: "button", className: "mini", onclick: () => onhead(h, true), aria: { pressed: chosen } },
     canvas, make("small", {}, `${h + 1}`));
   button.setAttribute("aria-label", `Decay mask of head ${h + 1}`);
@@ -137,7 +134,7 @@ function scanPanel(id) {
     const lines = [[cross ? "X, B, Δ of the texts; C of the pictures; ω: causal convolution, then SiLU (eq. 17)" : "X, B, C, Δ = ω(W_1 x + b_1),  ω: causal convolution, then SiLU (eq. 3, 4)",
       `ω makes ${digits(scan.before?.[t][h * model.config.head_dim] ?? NaN)} into X = ${digits(scan.X[t][h * model.config.head_dim])} in the head's first channel`],
       [D === undefined ? "Δ̂_t = softplus(Δ_t + b)  (eq. 6)" : "Δ̂_t = softplus(Δ_t D̂_t + b)  (eq. 6)",
-        `softplus(${digits(delta)}${D === undefined ? "" : ` × ${digits(D)}`} + ${digits(scan.bias[h])}) = ${digits(dt)}`],
+        `softplus(${digits(delta)}${D === undefined ? "" : ` × ${digits(D)}`} ${term(scan.bias[h])}) = ${digits(dt)}`],
       ["h_t = exp(A Δ̂_t) h_{t−1} + Δ̂_t x_t B_t^T  (eq. 7)", `exp(${digits(A)} × ${digits(dt)}) = ${digits(Math.exp(A * dt))} of the state stays`],
       ["M_{ts} = exp(A (Δ̂_{s+1} + … + Δ̂_t))  (eq. 8)", `the last step has M = ${digits(all[h][last][t])} of this item`]];
     if (cross) lines[0][1] = "";
@@ -180,7 +177,7 @@ function scoresPanel(context) {
   const { data, model, trace, parts, pick } = context, both = Array.from({ length: model.items }, (_, i) => parts[2 * i] + parts[2 * i + 1]);
   const order = [...both.keys()].sort((a, b) => both[b] - both[a]), place = order.indexOf(pick);
   const sum = model.config.fusion === "sum" ? "" : ", weighed by fusion weights";
-  const numbers = pick === null ? "" : `${data.items[pick].title}: ${digits(parts[2 * pick])} + ${digits(parts[2 * pick + 1])} = ${digits(both[pick])}, place ${place + 1} of ${order.length}`;
+  const numbers = pick === null ? "" : `${data.items[pick].title}: ${digits(parts[2 * pick])} ${term(parts[2 * pick + 1])} = ${digits(both[pick])}, place ${place + 1} of all ${order.length} items, those of the history among them`;
   const line = { name: "score", values: order.map(i => both[i]), colour: COLOURS[0] };
   const list = make("ul", { className: "equations" }, make("li", {}, formula(`score_i = (ê^t_i · y + ê^v_i · y) / τ,  τ = ${digits(model.config.temperature)}${sum}`),
     make("div", { className: "numbers" }, numbers)));

@@ -1,6 +1,6 @@
 /** The top ten, what rose and fell against the start, and why an item scores what it does. */
 
-import { bar, digits, make, shortened, signed, thumbnail, update } from "./drawing.js";
+import { bar, digits, make, shortened, signed, term, thumbnail, update } from "./drawing.js";
 import { scores } from "./model.js";
 
 const SHOWN = 10;
@@ -60,7 +60,7 @@ export function whyView(root, data) {
     if (item === null) return root.replaceChildren(make("p", { className: "note" }, "Point at a recommendation."));
     const [text, image] = [parts[2 * item], parts[2 * item + 1]], place = rank.get(item);
     const head = make("p", { className: "why-head" }, thumbnail(data.items[item]), make("strong", { dir: "auto" }, shortened(data.items[item].title, 90)),
-      make("span", {}, `${digits(text + image)} = ${digits(text)} text ${image < 0 ? "−" : "+"} ${digits(Math.abs(image))} picture`
+      make("span", {}, `${digits(text + image)} = ${digits(text)} text ${term(image)} picture`
         + (place ? `; place ${place} of ${order.length}` : "; in the history, so not ranked")));
     const nodes = [head];
     if (state.items.length < 2) nodes.push(make("p", { className: "note" }, "The history has this one item: there is nothing to leave out."));
@@ -72,8 +72,9 @@ export function whyView(root, data) {
   function table(item, state, found, parts, place, older) {
     const gains = found.map(row => row[item]), low = Math.min(0, ...gains), high = Math.max(1e-9, ...gains), whole = scores(parts);
     const lines = state.items.map((i, s) => {
-      const without = whole.map((value, k) => value - found[s][k]), left = [...older, ...state.items.filter((_, t) => t !== s)];
-      const then = ranked(without, left).rank.get(item), moved = place && then ? `place ${then}` : "";
+      const without = whole.map((value, k) => value - found[s][k]), left = new Set([...older, ...state.items.filter((_, t) => t !== s)]);
+      const then = 1 + without.reduce((above, value, k) => above + (value > without[item] && !left.has(k)), 0);
+      const moved = place ? `place ${then}` : "";
       return make("tr", {}, make("th", { scope: "row", dir: "auto" }, `${s + 1}. ${shortened(data.items[i].title, 40)}`),
         make("td", {}, bar(gains[s], low, high, gains[s] < 0 ? "minus" : "plus")), make("td", { className: "number" }, signed(gains[s])),
         make("td", { className: "number" }, moved));
