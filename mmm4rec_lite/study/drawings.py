@@ -279,7 +279,7 @@ def fusion() -> Drawing:
         d.arrow(text.top(), value.bottom(), kind="text")
         d.arrow(text.left(0.3), (x - 6, 489.2), (x - 6, 256), match.left(), kind="text")
         d.text(x - 17, 416, "+", "text") if s else None
-    query = d.box(150, 156, 390, 40, "C_4, from the current picture alone", "image", size=14)
+    query = d.box(150, 156, 390, 40, "C_4, from the current picture", "image", size=14)
     d.arrow((501, 110), (501, 156), kind="image")
     for x in places:
         d.arrow((x + 39, query.y + 40), (x + 39, 236), kind="image")

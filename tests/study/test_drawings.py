@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -74,3 +75,10 @@ def test_the_pencil_computes_what_the_library_does():
 def test_the_command_tells_what_it_wrote(tmp_path):
     result = CliRunner().invoke(app, ["drawings", "--out", str(tmp_path)])
     assert result.exit_code == 0 and result.stdout.split() == [str(tmp_path / f"{name}.svg") for name in DRAWINGS]
+
+
+def test_notebooks_show_the_drawings_as_they_are():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in nbformat.read(path, 4).cells:
+            if name := re.fullmatch(r"drawings\.(\w+)\(\)", cell.source.strip()):
+                assert cell.outputs[0]["data"]["image/svg+xml"] == DRAWINGS[name[1]]().svg(), path.name
