@@ -225,7 +225,7 @@ def features_table_command(
     if codes is None:
         made = m4r.features.read_table(table, name, item, ids, source)
     else:
-        frame = read_any(table)
+        frame = read_any(table, named=True)
         key, column = find_column(frame, "item", item, table.name), find_column(frame, "codes", codes, table.name)
         source = source or f"{table.name}, {codes}"
         made = m4r.features.codes_table(as_text(frame[key]), as_text(frame[column]), name, source)

@@ -27,8 +27,8 @@ OTHERS = {"id", "text", "domain", "price", "position"}  # that show a line to be
 
 
 def plain(name: object) -> str:
-    """A column's name as `NAMES` has it."""
-    return re.sub(r"[^a-z0-9]", "", str(name).lower())
+    """A column's name as `NAMES` has it, also that of a second column of one name (title.1)."""
+    return re.sub(r"\.\d+$|[^a-z0-9]", "", str(name).lower())
 
 
 def is_usual(name: object) -> bool:
@@ -38,8 +38,8 @@ def is_usual(name: object) -> bool:
 
 def usual_columns(table: pd.DataFrame, what: str, more: Sequence[str] = ()) -> list[str]:
     """The columns with a usual name (`NAMES`, then ``more``) for ``what``, the commonest name first."""
-    names = {plain(column): column for column in reversed(table.columns)}
-    return [names[name] for name in (*NAMES.get(what, what).split(), *more) if name in names]
+    names = [(plain(column), column) for column in table.columns]
+    return [column for name in (*NAMES.get(what, what).split(), *more) for own, column in names if own == name]
 
 
 def find_column(

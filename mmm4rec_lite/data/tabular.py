@@ -77,8 +77,9 @@ def import_tables(
     """
     refuse(time and order, "both a time and an order column: take one; the order is for data without times")
     form, span = dict(encoding=encoding, quotes=quotes, missing=missing), plausible_years(years)
+    texts = [column.strip() for column in (text.split(",") if isinstance(text, str) else text or ())]
     log = _Table(interactions, "interactions", form, user, item, time, order, rating)
-    goods = _Table(items, "items", form, items_id or item, title, domain, category, image)
+    goods = _Table(items, "items", form, items_id or item, title, *texts, domain, category, image)
     if item is not None and not (item in log.rows or item in goods.rows):
         there = f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
         raise InputError(f"neither {log.name} nor {goods.name} has a column {item!r} for the item; they have: {there}")
@@ -86,7 +87,7 @@ def import_tables(
     log.find(user=user, item=item if item in log.rows else None, **clock)
     goods.find(more=("id",), item=items_id or (item if item in goods.rows else None))
     goods.find(title=title)
-    goods.columns["text"] = _texts(goods, text)
+    goods.columns["text"] = _texts(goods, texts)
     if faults := log.lacks(*log.columns) + goods.lacks("item", "text"):
         raise InputError("; ".join(faults))
     if min_rating is not None:
@@ -265,10 +266,9 @@ def _clean(log, pair, form, years, min_rating):
     return log.keep(rows, once, "exact repeats of user, item and time"), times
 
 
-def _texts(goods, text):
+def _texts(goods, named):
     """The columns of the text: those that are said, or the usual ones; none where there is not even a title."""
-    if text:
-        named = map(str.strip, text.split(",")) if isinstance(text, str) else text
+    if named:
         return [find_column(goods.rows, "text", column, goods.name) for column in named]
     sorts = ("text", "title", "category", "brand", "description")
     usual = [find_column(goods.rows, what, None, goods.name, must=False) for what in sorts]

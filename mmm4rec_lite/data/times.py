@@ -87,6 +87,7 @@ def _number(values, where, years):
     """Every number by the unit, or the form of date, that puts it into the years; others by the commonest of them."""
     numbers, found, taken = pd.to_numeric(values, errors="coerce"), pd.Series(np.nan, values.index), {}
     readings = {"dates such as 20241231": _compact(values)}
+    readings[".NET ticks"] = numbers / 1e7 - 62_135_596_800  # before ns, whose first months of 1990 look alike
     readings |= {f"unix time in {unit}": numbers / factor for unit, factor in UNITS.items()}
     for name, seconds in readings.items():
         if (fits := found.isna() & within(seconds, years)).any():
@@ -100,7 +101,7 @@ def _number(values, where, years):
         few = f"{sum(taken.values())} of {len(values)} numbers are times of the years {years[0]} to {years[1]}"
         raise InputError(f"{where}: only {few}, such as {values.iloc[0]!r} is not; say --years FROM-TO, or {ASK[4:]}")
     common = max(taken, key=lambda name: taken[name])
-    found = found.fillna(readings["unix time in s" if common not in readings or "dates" in common else common])
+    found = found.fillna(readings["unix time in s" if common.startswith("dates") else common])
     return found, " and ".join(f"{name} ({n} values)" if taken.keys() - {name} else name for name, n in taken.items())
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ Device = str | torch.device
 ENCODERS = ("packaged", "siglip", "random")
 _VISION = dict(image_size=32, patch_size=16, width=64, head_width=32, layers=2)
 _TEXT = dict(context_length=16, vocab_size=49408, width=32, heads=2, layers=2)
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _PLACES = ("hf_model_name", "hf_tokenizer_name")
 # What a tokenizer makes of these tells two apart: case, accents, numbers, punctuation, padding, cutting.
 _PROBES = ["", "Toy Story (1995)", "L'ÉTÉ, 3rd cut & 2 more: naïve_ＣＤ 日本", "word " * 600]
@@ -134,8 +136,15 @@ def _from_folder(folder, name, device):
         raise InputError(f"{folder} is no open_clip folder: it lacks open_clip_config.json with a model_cfg") from error
     pickled = not list(folder.glob("*.safetensors"))
     refuse(pickled, f"{folder} holds no .safetensors weights: pickled weights are not read, convert them")
-    runs = "trust_remote_code" in text_config.get("tokenizer_kwargs", {})
-    refuse(runs, f"{config} asks for code to be run (trust_remote_code): remove that entry")
+    beside = [file.name for file in folder.iterdir() if file.suffix.lower() in PICKLED]
+    refuse(beside, f"{folder} holds pickled weights ({', '.join(beside)}), which open_clip may read: remove them")
+    named = [Path(str(text_config[key])) for key in _PLACES if key in text_config]
+    for file in chain.from_iterable(place.rglob("*.json") for place in (folder, *filter(Path.is_dir, named))):
+        told = ""
+        with suppress(ValueError, RecursionError, OSError):
+            told = json.dumps(json.loads(file.read_text(encoding="utf-8")))  # in one spelling
+        runs = [word for word in ("trust_remote_code", "auto_map") if f'"{word}"' in told]
+        refuse(runs, f"{file} asks for code to be run ({', '.join(runs)}): remove that entry")
     try:
         with offline():
             model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}")

@@ -91,7 +91,7 @@ def read_table(
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: not a readable parquet file ({first_line(error)})") from None
     else:
-        ids, vectors = _columns(read_any(path), item, path)
+        ids, vectors = _columns(read_any(path, named=True), item, path)
     finite = np.isfinite(vectors).all(axis=1) if vectors.ndim == 2 else np.ones(len(vectors), bool)
     refuse(not finite.any(), f"{path}: no row of finite numbers")
     n, rule = len(vectors), ", its rows in the order of the dataset's items.parquet" if kind == ".npy" else ""

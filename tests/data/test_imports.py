@@ -72,6 +72,11 @@ def test_two_pairs_that_join_equally_to_other_items_are_asked_about():
     assert taken(same) == ["Thing 0", "Thing 1"]
 
 
+def test_of_two_columns_of_one_name_the_one_that_joins_is_taken():
+    rows = pd.DataFrame([["u", "v0", "b0", T]], columns=["user", "item", "item", "time"])
+    assert taken(import_tables(rows, goods(["b0"]), k=1)) == ["Thing 0"]
+
+
 def test_columns_of_one_name_go_before_numbers_of_lines():
     shelf = pd.DataFrame({"id": range(4), "movie_id": [3, 2, 1, 9], "title": list("abcd")})
     rows = log([1, 2, 3]).rename(columns={"item": "movie_id"})
@@ -211,6 +216,10 @@ def test_zones(text, offset):
 def test_forms_may_be_mixed():
     found, name = seconds([T, "2023-11-14 22:13:20", "20231114", "14 Nov 2023", T * 1000])
     assert found.tolist() == [T, T, T - 80000, T - 80000, T] and name.count(" and ") == 4
+
+
+def test_ticks_of_windows_are_no_nanoseconds():
+    assert seconds([(T + 62_135_596_800) * 10**7])[0].tolist() == [T]
 
 
 @pytest.mark.parametrize("form, value", [("days", 19675.5), ("excel", 45244.5)])

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.data import load_dataset, open_sequences
 from mmm4rec_lite.data.reading import as_text, read_any
 from mmm4rec_lite.utils.errors import InputError
 
@@ -298,3 +298,21 @@ def test_dataset_json_of_any_nonsense(tmp_path, toy, text):
     put(tmp_path / "toy/dataset.json", text)
     with pytest.raises(InputError, match="dataset.json: expected"):
         load_dataset(tmp_path / "toy")
+
+
+@pytest.mark.parametrize("table", ["items", "interactions"])
+def test_tables_of_a_dataset_with_flipped_bytes(tmp_path, toy, table):
+    toy.save(tmp_path / "toy")
+    path, draw, faults = tmp_path / f"toy/{table}.parquet", np.random.default_rng(1), 0
+    whole = path.read_bytes()
+    for _ in range(40):
+        content = np.frombuffer(whole, np.uint8).copy()
+        content[draw.integers(0, len(content), 3)] = draw.integers(0, 256, 3)
+        path.write_bytes(content.tobytes())
+        for open_folder in (load_dataset, lambda folder: open_sequences(folder, tmp_path / "flat")):
+            try:
+                open_folder(tmp_path / "toy")
+            except InputError as error:
+                faults += 1
+                assert "\n" not in str(error)
+    assert faults > 20

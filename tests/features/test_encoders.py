@@ -74,12 +74,31 @@ def test_unsafe_or_broken_folders(tmp_path):
     with pytest.raises(InputError, match="holds no .safetensors weights"):
         load_encoder(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(InputError, match=r"pickled weights \(open_clip_pytorch_model.bin\), which open_clip may read"):
+        load_encoder(tmp_path)
+    (tmp_path / "open_clip_pytorch_model.bin").unlink()
     with pytest.raises(InputError, match="cannot be loaded by open_clip"):
         load_encoder(tmp_path)
     model["text_cfg"] = {"tokenizer_kwargs": {"trust_remote_code": True}}
     config.write_text(json.dumps({"model_cfg": model}))
     with pytest.raises(InputError, match="trust_remote_code"):
         load_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["config.json", "text/tokenizer_config.json", "../elsewhere/config.json"])
+@pytest.mark.parametrize("word", ["auto_map", "auto\\u005fmap", "trust_remote_code"])
+def test_folders_that_bring_code_are_refused_without_a_question(tmp_path, monkeypatch, place, word):
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    text = {"hf_tokenizer_name": str(tmp_path / "elsewhere") if ".." in place else "text"}
+    model = {"embed_dim": 32, "vision_cfg": {}, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model}))
+    save_file({"x": torch.zeros(1)}, folder / "open_clip_model.safetensors")
+    (folder / place).parent.mkdir(exist_ok=True)
+    (folder / place).write_text('{"x": {"' + word + '": {"AutoTokenizer": ["run.Me", null]}}}')
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    with pytest.raises(InputError, match="asks for code to be run .*: remove that entry"):
+        load_encoder(folder)
 
 
 @pytest.fixture

@@ -357,3 +357,9 @@ def test_image_codes_of_instruments_reach_a_model(small, random_features):
     given = goods.set_index("item_id")["image_codes"].str.count("<")[dataset.items["item"]]
     assert (catalogue.image[1:].count_nonzero(dim=1).tolist() == given.fillna(0).astype(int)).all()
     assert MMM4Rec.from_catalogue(small, catalogue).score(torch.zeros(1, small.d_model)).shape == (1, 4925)
+
+
+def test_columns_of_vectors_may_be_called_by_numbers(tmp_path):
+    pd.DataFrame({"item": ["x", "y"], "0": [1.5, 2], "1": [3, 4]}).to_csv(tmp_path / "a.csv", index=False)
+    table = read_table(tmp_path / "a.csv", "audio")
+    assert table.items == ["x", "y"] and table.vectors.tolist() == [[1.5, 3], [2, 4]]
