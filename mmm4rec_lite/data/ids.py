@@ -2,14 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.columns import plain
 from mmm4rec_lite.data.reading import as_text
-from mmm4rec_lite.utils.errors import InputError
 
 WIDE = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # full-width signs -> ASCII
 UNSEEN = " \t\r\n\xa0\u3000\u200b\u2060\ufeff"  # at an id's ends
@@ -22,8 +21,8 @@ def spelled(values: pd.Series) -> pd.Series:
     known = pd.Series(known, dtype=str)
     odd = ~known.map(str.isascii).astype(bool)
     if odd.any():
-        one = lambda name: unicodedata.normalize("NFC", name).translate(WIDE).strip(UNSEEN) or None
-        known = known.mask(odd, known[odd].map(one).astype(str).reindex(known.index))
+        one = lambda name: unicodedata.normalize("NFC", name).translate(WIDE).strip(UNSEEN) or np.nan
+        known = pd.Series(np.where(odd, known.map(one), known), dtype=str)
     dotted = known.str.contains(".", regex=False).fillna(False).astype(bool)
     if dotted.any() and known[dotted].str.fullmatch(r"\d+\.0+").all():
         known = known.mask(dotted, known.str.partition(".")[0])
@@ -53,9 +52,8 @@ def _key(name):
 class Pair:
     """A column of ids in the interactions and one in the items: how many interactions find their item by them."""
 
-    def __init__(self, log: pd.DataFrame, left: str, goods: pd.DataFrame, right: str):
-        self.left, self.right = left, right
-        self.ids, self.known = spelled(log[left]), spelled(goods[right])
+    def __init__(self, left: str, ids: pd.Series, right: str, known: pd.Series):
+        self.left, self.ids, self.right, self.known = left, ids, right, known
         first = self.known.drop_duplicates().dropna()
         self.at = np.append(first.index.to_numpy(), -1)[places(self.ids, pd.Index(first))]  # rows of the items
         self.count, self.rows = int((self.at >= 0).sum()), max(int(self.ids.notna().sum()), 1)
@@ -68,15 +66,8 @@ class Pair:
         return plain(self.left) == plain(self.right) and self.count >= ENOUGH * self.rows, self.count
 
 
-def join(
-    log: pd.DataFrame, goods: pd.DataFrame, left: Sequence[str], right: Sequence[str], names: tuple[str, str]
-) -> tuple[Pair, list[Pair]]:
-    """The pair of columns that join best, and the others by what they join; InputError where two join equally."""
-    pairs = [Pair(log, one, goods, other) for one in left for other in right]
-    pairs.sort(key=Pair.rank, reverse=True)
-    best = pairs[0]
-    for other in pairs[1:]:
-        if best.count and other.rank() == best.rank() and (other.at != best.at).any():
-            fault = f"{' and '.join(names)} join equally by {best} and by {other} interactions, and to other items"
-            raise InputError(f"{fault}; say --item COLUMN (of the interactions) and --items-id COLUMN (of the items)")
-    return best, pairs[1:]
+def pairs(log: pd.DataFrame, goods: pd.DataFrame, left: Iterable[str], right: Iterable[str]) -> list[Pair]:
+    """Every two of these columns, those that join best first."""
+    here, there = ({name: spelled(table[name]) for name in names} for table, names in ((log, left), (goods, right)))
+    found = [Pair(*one, *other) for one in here.items() for other in there.items()]
+    return sorted(found, key=Pair.rank, reverse=True)

@@ -38,14 +38,14 @@ def find_pictures(
     refuse(images is not None and not Path(images).is_dir(), f"{images}: there is no such folder of pictures")
     root = Path(beside if images is None else images).resolve()
     fault_of, notes = misplaced(root), dict.fromkeys((LOST, ADDRESS, UNREAD), 0)
-    found, held = pd.Series(None, ids.index, dtype=object), {}
+    paths, held = {}, {}
     for row, cell in cells.items():
         taken, reason = _take(cell, root, fault_of, name)
-        if isinstance(taken, bytes):
-            held[row] = taken
-        found[row] = taken if isinstance(taken, str) else None
+        if taken is not None:
+            (held if isinstance(taken, bytes) else paths)[row] = taken
         if reason:
             notes[reason] += 1
+    found = pd.Series(paths, dtype=object).reindex(ids.index)
     if images is not None:
         own, more = _named(root, ids, fault_of, name)
         found, notes = found.where(found.notna(), own), notes | more
@@ -115,10 +115,9 @@ def _named(root, ids, fault_of, name):
     at = places(ids, pd.Index(first))
     chosen = [known[first.index[place]] if place >= 0 else None for place in at]
     if outside := [file for file in chosen if file and fault_of(file)]:
-        raise InputError(
-            f"{name}: the picture {outside[0][:80]!r} does not lie below {root.name}, it is a link out of it"
-        )
-    others = [file for file in files if file not in set(known) and Path(file).stem in set(ids)]
+        raise InputError(f"{name}: the picture {outside[0][:80]!r} does not lie below {root.name}, it is a link")
+    names = set(ids)
+    others = [file for file in files if Path(file).suffix.lower() not in SUFFIXES and Path(file).stem in names]
     notes = {"pictures of no item": len(known) - int(stems.isin(first.iloc[at[at >= 0]]).sum())}
     if others:
         notes["files named by an item that are no picture of a known format"] = f"{len(others)}, such as {others[0]}"

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet
 
+from mmm4rec_lite.data.schema import read_parquet
 from mmm4rec_lite.data.separated import ATOMIC, DOUBLE, distinct, read_separated
 from mmm4rec_lite.utils.errors import InputError, refuse
 
@@ -179,7 +179,9 @@ def _read_jsonl(content, kind):
     for number, line in enumerate(io.BytesIO(content), 1):
         try:
             record = json.loads(line)
-            records += [{**(json.loads(_whole(json.dumps(record, ensure_ascii=False))) if b"\\u" in line else record)}]
+            records += [
+                {**(json.loads(_whole(json.dumps(record, ensure_ascii=False))) if b"\\ud" in line.lower() else record)}
+            ]
         except (TypeError, ValueError, RecursionError):
             if line.strip():
                 raise ValueError(f"line {number} is not one JSON object; expected one on each line") from None
@@ -198,7 +200,6 @@ def _compact(records):
 
 
 def _read_parquet(path):
-    table = pa.parquet.ParquetFile(path).read()
-    table.validate(full=True)  # bytes that are no text, for one
+    table = read_parquet(path)
     table = table.rename_columns(distinct(table.column_names))
     return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)

@@ -21,11 +21,16 @@ LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times mor
 def read_table(path: Path) -> pd.DataFrame:
     """A parquet file as a frame; InputError if it cannot be read."""
     try:
-        table = pa.parquet.ParquetFile(path).read()
-        table.validate(full=True)  # notices bytes that are no text
-        return table.to_pandas(ignore_metadata=True)
+        return read_parquet(path).to_pandas(ignore_metadata=True)
     except Exception as error:  # readers of damaged files raise anything
         raise _unreadable(path, error) from None
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """A parquet file whose bytes are what its types say; raises anything for a damaged one."""
+    table = pa.parquet.ParquetFile(path).read()
+    table.validate(full=True)
+    return table
 
 
 def read_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_string_dtype
 
 from mmm4rec_lite.data.columns import find_column, list_columns, usual_columns
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.data.ids import ENOUGH, Pair, join, spelled
+from mmm4rec_lite.data.ids import ENOUGH, pairs, spelled
 from mmm4rec_lite.data.item_pictures import find_pictures
 from mmm4rec_lite.data.markup import ENTITY, TAG, clean
 from mmm4rec_lite.data.reading import as_text, read_any
@@ -175,16 +176,15 @@ class _Table:
             return pd.Series(np.nan, index, dtype=str)
         out = as_text(self.rows.loc[index, column])
         if (odd := out.str.contains(f"{TAG}|{ENTITY}").fillna(False).astype(bool)).any():
-            out = out.mask(odd, out[odd].map(lambda text: clean(text, LONGEST) or None).astype(str).reindex(out.index))
+            cleaned = [clean(text, LONGEST) or np.nan for text in out[odd]]
+            out = pd.concat([out[~odd], pd.Series(cleaned, out[odd].index, dtype=str)]).reindex(index)
         return out
 
     def suspect(self, what, values):
         """Note the words that may stand for nothing."""
         if (odd := values.str.lower().isin(MISSING)).any():
-            told = (
-                f"{', '.join(values[odd].unique()[:3])}: {int(odd.sum())} (--missing WORD,WORD takes them for nothing)"
-            )
-            self.notes[f"{what}s that may stand for none, kept"] = told
+            told = f"{', '.join(values[odd].unique()[:3])}: {int(odd.sum())}"
+            self.notes[f"{what}s that may stand for none, kept"] = f"{told} (--missing takes them for nothing)"
 
     def report(self, kept, k, **otherwise):
         if k > 1:
@@ -201,7 +201,11 @@ def _join(log, goods, item, items_id):
     left = [item] if item in log.rows else usual_columns(log.rows, "item")
     right = usual_columns(goods.rows, "item", ("id",))
     right = [items_id] if items_id else [item] if item in goods.rows else right
-    best, others = join(log.rows, goods.rows, left, right, (log.name, goods.name))
+    best, *others = pairs(log.rows, goods.rows, left, right)
+    for other in others if best.count else ():
+        if other.rank() == best.rank() and (other.at != best.at).any():
+            fault = f"{log.name} and {goods.name} join equally by {best} and by {other} interactions, to other items"
+            raise InputError(f"{fault}; say --item COLUMN (of the interactions) and --items-id COLUMN (of the items)")
     log.columns["item"], goods.columns["item"] = best.left, best.right
     share = best.count / best.rows
     log.notes["joined with an item"] = f"{best.count} of {best.rows} ({share:.1%})"
@@ -209,13 +213,13 @@ def _join(log, goods, item, items_id):
     log.notes["other columns that join"] = "; ".join(others)
     known = best.known.reindex(best.at).set_axis(best.ids.index)
     if (odd := known.notna() & (known != best.ids)).any():
-        example = f"{best.ids[odd].iloc[0]} is {known[odd].iloc[0]}"
+        example = f"{best.ids[odd].iloc[0][:40]} is {known[odd].iloc[0][:40]}"
         log.notes["ids spelled otherwise than the items'"] = f"{int(odd.sum())} ({example})"
     if 0 < share < ENOUGH:
-        if not others:  # look at all columns
-            pairs = (Pair(log.rows, one, goods.rows, two) for one in log.rows for two in goods.rows)
-            pairs = sorted((pair for pair in pairs if pair.count > best.count), key=Pair.rank, reverse=True)
-            others = list(map(str, pairs[:5]))
+        if not others:  # among all columns, by some of the lines
+            some = log.rows.iloc[:: len(log.rows) // 10_000 + 1]
+            flat = ([name for name in one if is_string_dtype(one[name].dropna())] for one in (log.rows, goods.rows))
+            others = [str(p) for p in pairs(some, goods.rows, *flat) if p.count > share * p.rows][:5]
         told = (
             f"only {best.count} of {best.rows} interactions ({share:.0%}) join an item, by {best.left} = {best.right}"
         )
@@ -234,9 +238,8 @@ def _clean(log, pair, form, years, min_rating):
     for what in log.columns:
         rows = log.keep(rows, rows[what].notna(), f"no {what}")
     if min_rating is not None:
-        rows = log.keep(
-            rows, pd.to_numeric(rows["rating"], errors="coerce") >= min_rating, f"rating below {min_rating:g}"
-        )
+        enough = pd.to_numeric(rows["rating"], errors="coerce") >= min_rating
+        rows = log.keep(rows, enough, f"rating below {min_rating:g}")
     if timed := "time" in rows and len(rows):
         where = f"{log.name}, column {log.columns['time']!r}"
         at, log.notes["times"] = read_times(rows["time"], form, where, years)
