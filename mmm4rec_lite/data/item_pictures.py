@@ -38,13 +38,13 @@ def find_pictures(
     refuse(images is not None and not Path(images).is_dir(), f"{images}: there is no such folder of pictures")
     root = Path(beside if images is None else images).resolve()
     fault_of, notes = misplaced(root), dict.fromkeys((LOST, ADDRESS, UNREAD), 0)
-    paths, held = {}, {}
+    paths: dict[Any, str] = {}
+    held: dict[Any, bytes] = {}
     for row, cell in cells.items():
         taken, reason = _take(cell, root, fault_of, name)
-        if taken is not None:
-            (held if isinstance(taken, bytes) else paths)[row] = taken
-        if reason:
-            notes[reason] += 1
+        held |= {row: taken} if isinstance(taken, bytes) else {}
+        paths |= {row: taken} if isinstance(taken, str) else {}
+        notes |= {reason: notes[reason] + 1} if reason else {}
     found = pd.Series(paths, dtype=object).reindex(ids.index)
     if images is not None:
         own, more = _named(root, ids, fault_of, name)
@@ -61,8 +61,7 @@ def _take(cell, root, fault_of, name):
     reasons = set()
     for part in _parts(cell):
         if isinstance(part, bytes) or part[:5].lower() == "data:":
-            content = part if isinstance(part, bytes) else _data(part)
-            if picture_format(content):
+            if picture_format(content := part if isinstance(part, bytes) else _data(part)):
                 return content, ""
             reasons.add(UNREAD)
         elif re.match(ELSEWHERE, part):

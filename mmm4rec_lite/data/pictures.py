@@ -129,9 +129,7 @@ def _rgb(picture, image):
         return image.fromarray(grey).convert("RGB")
     if not picture.has_transparency_data:
         return picture.convert("RGB")
-    if picture.mode == "La":  # the only one without a way of its own
-        picture = picture.convert("LA")
-    picture = picture.convert("RGBA")
+    picture = (picture.convert("LA") if picture.mode == "La" else picture).convert("RGBA")
     white = image.new("RGB", picture.size, "white")
     white.paste(picture, mask=picture.getchannel("A"))
     return white

@@ -178,10 +178,8 @@ def _read_jsonl(content, kind):
     frames, records = [], []
     for number, line in enumerate(io.BytesIO(content), 1):
         try:
-            record = json.loads(line)
-            records += [
-                {**(json.loads(_whole(json.dumps(record, ensure_ascii=False))) if b"\\ud" in line.lower() else record)}
-            ]
+            record, halves = json.loads(line), b"\\ud" in line.lower()
+            records += [{**(json.loads(_whole(json.dumps(record, ensure_ascii=False))) if halves else record)}]
         except (TypeError, ValueError, RecursionError):
             if line.strip():
                 raise ValueError(f"line {number} is not one JSON object; expected one on each line") from None
@@ -201,5 +199,5 @@ def _compact(records):
 
 def _read_parquet(path):
     table = read_parquet(path)
-    table = table.rename_columns(distinct(table.column_names))
-    return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    names = distinct(table.column_names)
+    return table.rename_columns(names).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)

@@ -30,9 +30,8 @@ def read_separated(
         content, sep = content.replace(DOUBLE, ONE.encode()), ONE
     form = _quoting(content, sep, False if sep == ONE or kind in ATOMIC else quotes)
     head = content[: 2**20].decode("utf-8", "ignore")
-    lines = csv.reader(
-        io.StringIO(head), delimiter=" " if sep == r"\s+" else sep, skipinitialspace=sep == r"\s+", **form
-    )
+    one, blanks = (" ", True) if sep == r"\s+" else (sep, False)
+    lines = csv.reader(io.StringIO(head), delimiter=one, skipinitialspace=blanks, **form)
     first = [name.strip() for name in next(filter(any, lines), [])]
     if not first:
         raise ValueError("no column has a name or a value")

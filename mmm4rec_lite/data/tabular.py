@@ -220,9 +220,7 @@ def _join(log, goods, item, items_id):
             some = log.rows.iloc[:: len(log.rows) // 10_000 + 1]
             flat = ([name for name in one if is_string_dtype(one[name].dropna())] for one in (log.rows, goods.rows))
             others = [str(p) for p in pairs(some, goods.rows, *flat) if p.count > share * p.rows][:5]
-        told = (
-            f"only {best.count} of {best.rows} interactions ({share:.0%}) join an item, by {best.left} = {best.right}"
-        )
+        told = f"only {best.count} of {best.rows} lines ({share:.0%}) join an item, by {best.left} = {best.right}"
         told += f"; other columns that join: {'; '.join(others)}" if others else "; no other columns join more"
         log.notes["warning"] = f"{told} (--item COLUMN, --items-id COLUMN)"
         warnings.warn(f"{log.name}: {log.notes['warning']}", stacklevel=3)

@@ -94,9 +94,7 @@ def _number(values, where, years):
             found, taken[name] = found.where(~fits, seconds), int(fits.sum())
     if 2 * sum(taken.values()) < len(values):
         if numbers.max() < SMALL:
-            remedy = (
-                "if they only give an order, say --order COLUMN; of days, --time-format days or, a spreadsheet's, excel"
-            )
+            remedy = "for an order, say --order COLUMN; of days, --time-format days or, a spreadsheet's, excel"
             raise InputError(f"{where}: the numbers end at {numbers.max():g}, too small for times; {remedy}; {TAKEN}")
         few = f"{sum(taken.values())} of {len(values)} numbers are times of the years {years[0]} to {years[1]}"
         raise InputError(f"{where}: only {few}, such as {values.iloc[0]!r} is not; say --years FROM-TO, or {ASK[4:]}")
@@ -107,8 +105,7 @@ def _number(values, where, years):
 
 def _compact(values):
     """Seconds of 20241231, 202412312359 or 20241231235959, each if all of its length are such; NaN otherwise."""
-    found = pd.Series(np.nan, values.index)
-    length = values.str.len()
+    found, length = pd.Series(np.nan, values.index), values.str.len()
     for digits, pattern in STAMPS.items():
         if len(fit := values[(length == digits) & values.str.isdecimal()]):
             stamps = _stamps(fit, pattern)

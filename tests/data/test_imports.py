@@ -88,7 +88,7 @@ def test_few_that_join_are_warned_about_with_other_candidates():
     shelf = goods(["a", "b", "c", "d"])
     with pytest.warns(
         UserWarning,
-        match=r"only 1 of 4 interactions \(25%\) join an item, by item = item; other columns "
+        match=r"only 1 of 4 lines \(25%\) join an item, by item = item; other columns "
         r"that join: code = item: 4 of 4 \(--item COLUMN, --items-id COLUMN\)",
     ):
         dataset = import_tables(rows, shelf, k=1)
