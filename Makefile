@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Waiting threads sleep: mmm4rec_lite/study/cli/__init__.py says why.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: setup tour check quick test lab clean
+.PHONY: setup tour check quick test soak lab clean
 
 setup: .venv/ready
 
@@ -27,6 +27,10 @@ quick: setup
 
 test: check
 	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600
+
+# Attacks on everything that reads, computes and writes, 20 minutes; PARTS=inputs,readers,pictures,tensors,... for some
+soak: setup
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/soak.py $(if $(PARTS),--parts $(PARTS)) $(if $(SEED),--seed $(SEED))
 
 lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

@@ -82,6 +82,16 @@ class Explorer(ipywidgets.VBox):
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(file, "png", compress_level=1)
         return file.getvalue()
 
+    def close(self) -> None:
+        """Let go of all controls, and so of the figure, which Jupyter would keep as long as the kernel runs."""
+        parts: list[Any] = [self]
+        for part in parts:  # grows meanwhile
+            inner = [*getattr(part, "children", ()), getattr(part, "layout", None), getattr(part, "style", None)]
+            parts.extend(one for one in inner if one is not None)
+        for part in reversed(parts):
+            part.unobserve_all()
+            ipywidgets.Widget.close(part)
+
     def __repr__(self):
         return f"Explorer: {self.name} (its controls need a running kernel)"
 
