@@ -3,6 +3,7 @@
 import json
 import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pandas as pd
@@ -13,10 +14,12 @@ from mmm4rec_lite import runs, training
 from mmm4rec_lite.data import batch, leave_one_out, prefixes
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.evaluation import metrics, popularity, rank_model, rank_rows, recommend
+from mmm4rec_lite.kept import FILE
 from mmm4rec_lite.models.config import ModelConfig, Quirks, TrainConfig
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Protocol, Run, Task, initial_model, kept_ranks, load_run, pretrain, run, save
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.files import lock
 from mmm4rec_lite.utils.tensorfile import load_tensors, save_tensors
 
 MODELS = ["mmm4rec+id", "sasrec", "unisrec+id", "missrec"]
@@ -547,3 +550,50 @@ def test_a_pickle_by_another_name_is_refused_and_never_unpickled(write, kept, ta
     write({"model": Trap(tmp_path / "told")}, done.folder / "model.safetensors")
     refused(done, task, "is no model file or is damaged")
     assert not (tmp_path / "told").exists()
+
+
+def test_a_run_records_what_it_is_of(task, tmp_path):
+    run(task, "sasrec", out=tmp_path / "run", **HOW)
+    _, notes = load_tensors(tmp_path / "run" / FILE, "model", "")
+    assert notes["data"] == task.digest and "library" in notes and notes["record"]["threads"] == torch.get_num_threads()
+
+
+def test_links_out_of_a_run_folder_and_what_is_no_history_are_refused(task, tmp_path):
+    done = run(task, "sasrec", out=tmp_path / "run", **HOW)
+    history = tmp_path / "run" / "history.csv"
+    whole = history.read_bytes()
+    (tmp_path / "secret").write_text("root:x:0:0\n")
+    history.unlink()
+    history.symlink_to(tmp_path / "secret")
+    refused(done, task, "history.csv: a link out of its folder, which is not followed")
+    history.unlink()
+    for content in (b"root:x:0:0\n", b"epoch,note\n1,secret\n", b"", b"\xff\xfe" * 50):
+        history.write_bytes(content)
+        refused(done, task, "history.csv: no history of a run")
+    history.write_bytes(whole)
+    (tmp_path / "run" / FILE).rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / FILE).symlink_to(tmp_path / "elsewhere")
+    refused(done, task, "a link out of its folder")
+
+
+@pytest.mark.parametrize("model", ["sasrec", "mmm4rec", "vqrec", "missrec"])
+def test_a_config_of_a_giant_is_refused_before_memory_is_taken(task, tmp_path, model):
+    done = run(task, model, out=tmp_path / "run", **HOW)
+    tensors, notes = load_tensors(tmp_path / "run" / FILE, "model", "")
+    for name in ("d_model", "n_layers", "digits"):
+        if name in notes["config"]:
+            giant = notes | {"config": notes["config"] | {name: 2**24, "n_heads": 1}}
+            save_tensors(tmp_path / "run" / FILE, **{**giant, "tensors": tensors})
+            refused(done, task, "run")
+
+
+def test_features_of_zeros_are_said(task, tmp_path, capsys):
+    blank = replace(task.features, text=task.features.text * 0, image=task.features.image * 0)
+    run(Task(task.dataset, blank), "sasrec_t", out=tmp_path / "run", **HOW)
+    assert "it trains on zeros and can learn nothing of items" in capsys.readouterr().err
+
+
+def test_another_run_cannot_be_written_to_a_folder_in_use(task, tmp_path):
+    with lock(tmp_path / "run", "training", "another"), ThreadPoolExecutor(1) as threads:
+        with pytest.raises(InputError, match="run: process .* is training here; wait for it, or choose another"):
+            threads.submit(run, task, "sasrec", out=tmp_path / "run", **HOW).result()

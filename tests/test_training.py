@@ -11,9 +11,10 @@ from mmm4rec_lite.data.batches import batch_of_sequences, whole_sequences
 from mmm4rec_lite.evaluation import metrics, model_scorer, popularity, rank_rows
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.models.registry import get_model
-from mmm4rec_lite.training import TrainConfig, fit, parameter_groups
+from mmm4rec_lite.training import STATE, TrainConfig, fit, parameter_groups
 from mmm4rec_lite.utils import devices, tensorfile
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.tensorfile import load_tensors
 from tests.support import toy as make_toy
 from tests.support.models import QUIET, drawn, made
 
@@ -417,6 +418,61 @@ def test_a_diverged_loss_is_told_in_one_line(run, monkeypatch):
     monkeypatch.setattr(MMM4Rec, "losses", diverged)
     with pytest.raises(InputError, match="^training: the loss is not finite in epoch 1, step 0; lower lr [^\n]*$"):
         run()
+
+
+def test_weights_that_the_last_step_made_endless_are_named_and_not_kept(run, tmp_path, monkeypatch):
+    original, steps = torch.optim.NAdam.step, []
+
+    def step(self, *arguments):
+        original(self, *arguments)
+        steps.append(1)
+        if len(steps) == last:
+            self.param_groups[0]["params"][0].data.view(-1)[3] = torch.inf
+
+    last = 10**9
+    monkeypatch.setattr(torch.optim.NAdam, "step", step)
+    run(SHORT.replace(epochs=1))
+    last = 2 * len(steps)  # the very last one of two epochs
+    steps.clear()
+    told = rf"^training: \w+\S* is not finite in epoch 2, step {last // 2}, by its last step; lower lr [^\n]*$"
+    with pytest.raises(InputError, match=told):
+        run(SHORT.replace(epochs=2), folder=tmp_path)
+    state, notes = load_tensors(tmp_path / STATE, "training", "")
+    assert len(notes["history"]) == 1 and all(v.isfinite().all() for v in state.values() if v.is_floating_point())
+    monkeypatch.setattr(torch.optim.NAdam, "step", original)
+    assert len(run(SHORT.replace(epochs=2), folder=tmp_path)[1]) == 2  # and goes on
+
+
+def test_a_gradient_that_is_not_finite_is_told_apart_from_a_step(run, monkeypatch):
+    original, seen = MMM4Rec.losses, []
+
+    def losses(model, batch, stage):
+        terms, weight = original(model, batch, stage), next(model.parameters())
+        seen.append(1)
+        if len(seen) == 2:
+            weight.register_hook(lambda gradient: gradient * torch.inf)
+        return terms
+
+    monkeypatch.setattr(MMM4Rec, "losses", losses)
+    with pytest.raises(InputError, match="is not finite in epoch 1, step 2, its gradient first; lower lr"):
+        run()
+
+
+def test_ctrl_c_leaves_the_best_weights_and_says_how_to_go_on(run, whole, tmp_path, monkeypatch):
+    original, models = training._one_epoch, []
+
+    def stopped(model, *arguments):
+        models.append(model)
+        if arguments[4] == 2:
+            raise KeyboardInterrupt
+        return original(model, *arguments)
+
+    monkeypatch.setattr(training, "_one_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt, match="^training stopped in epoch 3; the same call goes on after epoch 2$"):
+        run(folder=tmp_path)
+    assert not models[-1].training and all(p.grad is None for p in models[-1].parameters())
+    monkeypatch.setattr(training, "_one_epoch", original)
+    assert same_weights(run(folder=tmp_path)[0], whole[0])
 
 
 # --- all positions at once ---
