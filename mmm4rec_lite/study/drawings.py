@@ -11,12 +11,12 @@ import torch
 from torch.nn.functional import silu, softplus
 
 from mmm4rec_lite.analysis.decay import left_over
+from mmm4rec_lite.data.synthetic import DAY, HOUR
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.drawings import Drawing
 
 MODALITIES = {"image": "image", "text": "text", "time": "time stamps", "fused": "both fused"}
-HOUR, DAY = 3600, 86400
 
 
 def model() -> Drawing:
@@ -278,7 +278,8 @@ def fusion() -> Drawing:
         d.arrow(mask.bottom(), value.top(), kind="time")
         d.arrow(text.top(), value.bottom(), kind="text")
         d.arrow(text.left(0.3), (x - 6, 489.2), (x - 6, 256), match.left(), kind="text")
-        d.text(x - 17, 416, "+", "text") if s else None
+        if s:
+            d.text(x - 17, 416, "+", "text")
     query = d.box(150, 156, 390, 40, "C_4, from the current picture", "image", size=14)
     d.arrow((501, 110), (501, 156), kind="image")
     for x in places:

@@ -5,7 +5,6 @@ SVG units; a drawing scales to the width that it is shown in.
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
@@ -87,11 +86,6 @@ class Drawing:
         if label:
             self.text(x + width / 2, y + height / 2 - 0.625 * size * label.count("\n"), label, **look)
         return Box(x, y, width, height)
-
-    def cells(self, x: float, y: float, side: float, rows: Sequence[Sequence[str]], **look: Any) -> list[list[Box]]:
-        """A table of square boxes, a label each; "" draws a faint box without a fill."""
-        place = lambda r, c, label: self.box(x + c * side, y + r * side, side, side, label, faint=not label, **look)
-        return [[place(r, c, label) for c, label in enumerate(row)] for r, row in enumerate(rows)]
 
     def arrow(self, *points: Point, kind: str = "plain", dashed: bool = False, head: bool = True) -> None:
         """A line through the points, with its head at the last one."""

@@ -8,10 +8,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from mmm4rec_lite.data.synthetic import DAY
 from mmm4rec_lite.models.blocks import StepSize
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.study.cli.commands import app
-from mmm4rec_lite.study.drawings import DAY, DRAWINGS, pencil, write_drawings
+from mmm4rec_lite.study.drawings import DRAWINGS, pencil, write_drawings
 
 ROOT = Path(__file__).parents[2]
 

@@ -55,7 +55,8 @@ def test_an_arrow_ends_where_it_is_told(drawing):
     assert (float(head[1]), float(head[2])) == (100, 50)
 
 
-def test_cells_are_a_table_and_empty_ones_have_no_fill(drawing):
-    cells = drawing.cells(10, 40, 20, [["1", ""], ["a", "1"]])
-    assert [[tuple(box[:2]) for box in row] for row in cells] == [[(10, 40), (30, 40)], [(10, 60), (30, 60)]]
+def test_a_faint_box_has_no_fill_and_a_shaded_one_its_colour(drawing):
+    drawing.box(10, 40, 20, 20, faint=True)
     assert drawing.svg().count('rx="5" fill="none"/>') == 1
+    drawing.box(40, 40, 20, 20, kind="time", shade=0.5)
+    assert 'class="solid-time" opacity="0.300"' in drawing.svg()
