@@ -150,9 +150,8 @@ def _watch(model, optimizer, totals, number, steps, config, thorough=True):
     Sums keep what once was not finite; ``thorough``: look at the weights, too, where the losses are finite.
     """
     lost = [name for name, value in totals.items() if not value.isfinite()]
-    if not (lost or thorough):
-        return
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and not finite(p.detach())]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad] if lost or thorough else []
+    named = [(name, p) for name, p in trained if not finite(p.detach())]
     if named or lost:
         name, parameter = named[0] if named else (lost[-1].removeprefix("loss_"), None)
         state = [v for v in optimizer.state.get(parameter, {}).values() if isinstance(v, Tensor)]

@@ -190,13 +190,9 @@ def _hidden(path):
 
 def _alive(pid):
     try:
-        if os.name == "posix":  # elsewhere asking with a signal would end it
-            os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        return os.name != "posix" or os.kill(pid, 0) is None  # elsewhere asking with a signal would end it
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
 
 
 def _exchange(new, folder):
