@@ -16,6 +16,7 @@ from mmm4rec_lite.models.config import METRICS
 from mmm4rec_lite.published import TARGETS
 from mmm4rec_lite.study import ch06_truncation as ch06
 from mmm4rec_lite.study import ch07_convergence as ch07
+from mmm4rec_lite.study import drawings
 from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL
 from mmm4rec_lite.study.protocol.results import listed, tidy
 from mmm4rec_lite.study.protocol.scale import SCALES
@@ -37,6 +38,7 @@ TABLES = {  # table -> its title, the experiment that measures it
     6: ("Items that have a picture", "table6"),
 }
 FORMS = {4: {"mmsrec": "MMSRec", "missrec+id": "MISSRec", FULL: "MMM4Rec"}, **COLUMNS}  # columns that are systems
+MADE = f"mmm4rec-lite {version('mmm4rec-lite')}, figures; published: arXiv 2506.02916v4 and the authors' logs"
 ABOUT = ["stage", "scale", "protocol", "d_model", "n_test_rows", "date"]
 
 
@@ -148,6 +150,10 @@ def write_figures(out: Path | str, runs: pd.DataFrame) -> pd.DataFrame:
     title = "Figure 2. Truncated histories (the paper: SASRec on Kindle, 97 % with 5 of 20 items)"
     drawn = ch06.plot_kept_curves(truncated, mark=(0.97, "the paper's"), title=title) if len(truncated) else None
     lines.append(_written(out, "figure2", title, drawn, truncated, [MEASURED if len(truncated) else NOT_RUN]))
+    for name, drawing in (("figure1", drawings.problems()), ("figure3", drawings.model())):  # drawn anew, as SVG alone
+        with atomic(out / f"{name}.svg") as temporary:
+            temporary.write_text(drawing.svg(), encoding="utf-8")
+        lines.append(dict(name=name, title=drawing.title, status="drawn anew", made_by=MADE))
     others = [name for name in runs.loc[runs["experiment"] == "figure4", "dataset"].unique() if name not in TARGETS]
     wanted = {f"figure{i}": name for i, name in enumerate(TARGETS, 4)} | {
         f"convergence-{name}": name for name in others
@@ -167,15 +173,14 @@ def write_figures(out: Path | str, runs: pd.DataFrame) -> pd.DataFrame:
 
 def _written(out, name, title, figure, frame, status):
     """Write one thing; its line of the index."""
-    made = f"mmm4rec-lite {version('mmm4rec-lite')}, figures; published: arXiv 2506.02916v4 and the authors' logs"
     if figure is not None:
-        about = dict(pdf=dict(Title=title, Subject=made, CreationDate=None), svg=dict(Title=title, Date=None))
-        about["svg"]["Description"] = made
+        about = dict(pdf=dict(Title=title, Subject=MADE, CreationDate=None), svg=dict(Title=title, Date=None))
+        about["svg"]["Description"] = MADE
         with plt.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
             for kind, notes in about.items():
                 with atomic(out / f"{name}.{kind}") as temporary:
                     figure.savefig(temporary, format=kind, metadata=notes)
     with atomic(out / f"{name}.csv") as temporary:
-        frame.assign(made_by=made).to_csv(temporary, index=False)
+        frame.assign(made_by=MADE).to_csv(temporary, index=False)
     counts = pd.Series(list(status)).value_counts()
-    return dict(name=name, title=title, status=", ".join(f"{n} {word}" for word, n in counts.items()), made_by=made)
+    return dict(name=name, title=title, status=", ".join(f"{n} {word}" for word, n in counts.items()), made_by=MADE)

@@ -46,7 +46,9 @@ def test_what_was_not_measured_has_no_number():
 def test_all_files_are_written_with_where_they_come_from(tmp_path):
     index = figures.write_figures(tmp_path, RUNS)
     assert {"table1", "table6", "figure2", "figure4", "figure8"} <= set(index["name"])
-    for name in index["name"]:
+    drawn = index.loc[index["status"] == "drawn anew", "name"]
+    assert list(drawn) == ["figure1", "figure3"] and all((tmp_path / f"{name}.svg").is_file() for name in drawn)
+    for name in set(index["name"]) - set(drawn):
         assert {p.suffix for p in tmp_path.glob(f"{name}.*")} == {".pdf", ".svg", ".csv"}, name
         assert "arXiv 2506.02916" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "made_by" in pd.read_csv(tmp_path / f"{name}.csv", nrows=1)
