@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU is asked, in under six minutes: its tests, two notebooks, epochs of Scientific's and Office's size by `fit`
-# (float32, bfloat16) and by a plain loop. Untried so far: no GPU was at hand. From the root: bash benchmarks/gpu.sh [OUT]
+# (float32, bfloat16) and by a plain loop. The tests and Scientific were run on an H200 once; the notebooks and Office are
+# untried. From the root: bash benchmarks/gpu.sh [OUT]
 # Each part has a limit of its own, so that a slow one costs no other; OUT (by default gpu/) gets a log per part.
 set -u
 OUT=${1:-gpu}

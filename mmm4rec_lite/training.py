@@ -6,6 +6,7 @@ Several processes each compute a share of every batch and add their gradients: t
 import math
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
 from mmm4rec_lite.models.fast import fast_denormals
 from mmm4rec_lite.utils import processes
+from mmm4rec_lite.utils.capture import CapturedStep
 from mmm4rec_lite.utils.devices import autocast, fabric
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
@@ -86,19 +88,23 @@ def fit(
     model.to(accelerator.device)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(model.frozen(config.stage)))
-    run, feed = _Run(model, sequences, rows, valid, config, folder), _Feed(model, sequences, rows, config)
+    run = _Run(model, sequences, rows, valid, config, folder)
+    feed = _Feed(model, sequences, rows, config, accelerator.device)
     told = "the processes differ in data, settings or start weights; seed each alike before it builds"
     refuse(not processes.alike(run.identity), f"training: {told}")
     torch.manual_seed(config.seed)
     groups, on_gpu = parameter_groups(model, config), accelerator.device.type == "cuda"
-    optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu)
+    recorded = config.captured and on_gpu
+    more = dict(capturable=True) if recorded else {}
+    optimizer = OPTIMIZERS[config.optimizer](groups, lr=config.lr, foreach=on_gpu, **more)
+    step = CapturedStep(lambda one: model.losses(one, config.stage), optimizer) if recorded else None
     writes = folder is not None and processes.rank() == 0  # for all
     with lock(folder or "", "training", run.identity) if writes else nullcontext(), run.left_well():
         run.resume(optimizer)
         while not run.finished:
             began = time.perf_counter()
             with fast_denormals():
-                losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress)
+                losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress, step)
             line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
             if valid is not None:
                 began = time.perf_counter()
@@ -108,10 +114,12 @@ def fit(
     return run.finish()
 
 
-def _one_epoch(model, optimizer, accelerator, feed, config, number, progress):
+def _one_epoch(model, optimizer, accelerator, feed, config, number, progress, step=None):
     with torch.no_grad(), processes.draws_alike(config.seed, number):
         model.begin_epoch(number, config.stage)
     model.train()
+    if step is not None:
+        step.renew()
     chunks = list(epoch(feed.rows, config.batch_size, config.seed, number))
     if config.rows_per_epoch is not None:
         chunks = chunks[: math.ceil(config.rows_per_epoch / config.batch_size)]
@@ -121,22 +129,25 @@ def _one_epoch(model, optimizer, accelerator, feed, config, number, progress):
     bar = tqdm(chunks, desc=f"epoch {number + 1}", leave=False, disable=not progress or processes.rank() > 0)
     for i, chunk in enumerate(bar):
         own = chunk[processes.rank() :: processes.count()]
-        with model.admitted(feed.batch(own)) as one, autocast(config.precision):
-            terms = model.losses(one.to(accelerator.device), config.stage)
+        taken = step is not None and len(own) == config.batch_size
+        with feed.admitted(model, own) as one, autocast(config.precision):
+            one = one.to(accelerator.device)
+            terms = step(one) if taken else model.losses(one, config.stage)
         loss = sum(terms.values())
         each = {f"loss_{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
         for name, value in {"loss": loss, **each}.items():  # added up on the device, which nobody waits for
             totals[name] = totals.get(name, 0) + value.detach().double() * feed.targets(own)
         if processes.count() == 1 and (i % 16 == 0 or loss.device.type == "cpu"):
             _watch(model, optimizer, totals, number, i, config, thorough=i % 16 == 0)
-        share, start = feed.targets(own) / feed.targets(chunk), i - i % config.accumulate
-        accelerator.backward(loss * share / min(config.accumulate, len(chunks) - start))
-        if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
-            processes.add_gradients(model)
-            if config.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            optimizer.zero_grad()
+        if not taken:
+            share, start = feed.targets(own) / feed.targets(chunk), i - i % config.accumulate
+            accelerator.backward(loss * share / min(config.accumulate, len(chunks) - start))
+            if (i + 1) % config.accumulate == 0 or i + 1 == len(chunks):
+                processes.add_gradients(model)
+                if config.clip is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+                optimizer.step()
+                optimizer.zero_grad()
         if i % 16 == 0:
             bar.set_postfix(loss=f"{loss.item():.3f}")
     sums = processes.total(torch.stack(list(totals.values())))
@@ -166,7 +177,12 @@ def _watch(model, optimizer, totals, number, steps, config, thorough=True):
 class _Feed:
     """What epochs are cut from: rows, or whole sequences where all their positions are supervised."""
 
-    def __init__(self, model, sequences, rows, config):
+    def __init__(self, model, sequences, rows, config, device):
+        self.device = device if config.supervise == "last_position" else torch.device("cpu")
+        flat = {name: getattr(sequences, name).to(self.device) for name in ("items", "times", "first")}
+        sequences = replace(sequences, **flat)  # so that batches are cut where they are read
+        known = (sequences.items >= 1) & (sequences.items < (model.rows or 2**62))
+        refuse(not known.all(), "items: ids must be those of the catalogue's rows, from 1 on")
         self.sequences, self.rows, self.window, self.told = sequences, rows, model.window, model.leaks_target_time
         self.counts = None
         if config.supervise == "all_positions":
@@ -177,8 +193,22 @@ class _Feed:
 
     def batch(self, rows):
         if self.counts is None:
-            return batch(self.sequences, rows, self.window, self.told)
+            return batch(self.sequences, rows.to(self.device), self.window, self.told)
         return batch_of_sequences(self.sequences, self.ends[rows], self.counts[rows], self.window)
+
+    @contextmanager
+    def admitted(self, model, rows):
+        """A batch, checked where it is cut; a device's own is not waited for: all of it was looked at before."""
+        cut = self.batch(rows)
+        if self.device.type == "cpu":
+            with model.admitted(cut) as one:
+                yield one
+            return
+        model.admits = True
+        try:
+            yield cut
+        finally:
+            model.admits = False
 
     def targets(self, rows):
         """How many there are in these rows."""

@@ -50,3 +50,14 @@ def test_inputs_may_lie_on_the_cpu(toy, toy_model, small):
     history = user_history(toy, user)
     assert len(recommend(model, toy, user, 3)) == 3
     assert analysis.decay_masks(model, *as_batch(toy, history, small.max_len))["layer 1, text"].is_cuda
+
+
+def test_a_captured_step_trains_as_the_ordinary_one(toy, small, random_features, tmp_path):
+    task, own = Task(toy, random_features(toy.items["item"])), as_changes(small.replace(dropout=0.0, time_dropout=0.0))
+    losses = {}
+    for captured in (False, True):
+        done = run(
+            task, out=tmp_path / str(captured), progress=False, epochs=3, batch_size=32, captured=captured, **own
+        )
+        losses[captured] = done.history["loss"].to_numpy()
+    assert losses[True] == pytest.approx(losses[False], rel=1e-3)

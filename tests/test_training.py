@@ -396,6 +396,12 @@ def test_settings_that_train_nothing_are_refused_in_one_line(name, value):
         TrainConfig(**{name: value})
 
 
+@pytest.mark.parametrize("more", [dict(accumulate=2), dict(clip=1.0), dict(supervise="all_positions")])
+def test_a_captured_step_refuses_what_it_cannot_record(more):
+    with pytest.raises(InputError, match="a captured step takes"):
+        TrainConfig(captured=True, **more)
+
+
 def test_a_run_folder_that_is_a_file_is_refused_before_training(run, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_one_epoch", no_epoch)
     (tmp_path / "notes").write_text("mine")

@@ -178,6 +178,7 @@ class TrainConfig(Settings):
     patience: int = 3  # epochs without a better metric before stopping
     metric: str = "ndcg@10"  # on the validation rows
     seed: int = 0  # of drop-out and of the rows' order; start weights are the caller's
+    captured: bool = False  # on a GPU: record the step as a CUDA graph and replay it (not every model can)
     precision: str = "32-true"  # or "bf16-mixed": products in bfloat16; weights, sums and ranks' scores in float32
 
     def __post_init__(self):
@@ -185,6 +186,10 @@ class TrainConfig(Settings):
         for name, known in choices.items():
             value = getattr(self, name)
             refuse(value not in known, f"training: {name} must be one of {', '.join(known)}, not {value!r}")
+        mixed = self.captured and (self.accumulate > 1 or self.clip is not None or self.precision != "32-true")
+        refuse(mixed, "training: a captured step takes no accumulate, clip or other precision")
+        whole = self.captured and self.supervise == "all_positions"
+        refuse(whole, "training: a captured step takes batches of one shape; supervise the last_position")
         single = self.stage == "pretrain" and self.batch_size < 2
         refuse(single, "training: pre-training's in-batch loss needs batch_size of 2 or more")
         least = dict(epochs=1, batch_size=1, rows_per_epoch=1, accumulate=1, patience=1, seed=0)

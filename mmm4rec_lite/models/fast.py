@@ -84,7 +84,7 @@ def by_length(
     embed: Callable[[Int[Tensor, "..."]], Tensor], encode: Callable[[Tensor, Any], Float[Tensor, "b d"]], batch: Any
 ) -> Float[Tensor, "B d"]:
     """``encode(embed(batch.items), batch)`` with each item embedded once and rows in ``parts``."""
-    known, where = batch.items.unique(return_inverse=True)
+    known, where = once(batch.items)
     vectors, placed = embed(known), replace(batch, items=where)
 
     def users(rows, width):
@@ -92,6 +92,13 @@ def by_length(
         return encode(F.embedding(part.items, vectors), part)
 
     return in_parts(users, batch.lengths, batch.items.shape[1])
+
+
+def once(ids: Int[Tensor, "*n"]) -> tuple[Int[Tensor, " m"], Int[Tensor, "*n"]]:
+    """Items, each once, and where the ids stand among them; all on a GPU, which would have to wait for their number."""
+    if ids.device.type == "cpu":
+        return ids.unique(return_inverse=True)
+    return ids.flatten(), torch.arange(ids.numel(), device=ids.device).view(ids.shape)
 
 
 def causal_conv(

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig
-from mmm4rec_lite.models.fast import Dropout, in_parts
+from mmm4rec_lite.models.fast import Dropout, in_parts, once
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, TransformerBlock, causal, through
 from mmm4rec_lite.models.losses import full_loss, in_batch
 from mmm4rec_lite.utils.errors import InputError, refuse
@@ -112,7 +112,7 @@ class ThreeStreams(Recommender):
 
     def start(self, batch: Batch) -> Streams:
         """Item vectors and positions."""
-        known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
+        known, where = once(batch.items)  # each item through the maps once
         x = F.embedding(where, self.vectors(known).flatten(1)).unflatten(-1, (3, -1))
         return x + self.positions.weight[: x.shape[1], None]
 
@@ -171,7 +171,7 @@ class ThreeStreams(Recommender):
 
     def history(self, batch: Batch) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"], Int[Tensor, " m"]]:
         """The batch's distinct items, and of every real step: where its item stands among them, its number."""
-        known, where = batch.items.unique(return_inverse=True)
+        known, where = once(batch.items)
         rows, steps = real(batch).nonzero(as_tuple=True)
         # released: the number of the row where the place among the batch's steps was meant
         return known, where.flatten()[rows] if self.config.misplaced_items else where[rows, steps], steps

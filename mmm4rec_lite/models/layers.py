@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, NextItem, init_bert, last_state
 from mmm4rec_lite.models.config import BaselineConfig, Config
-from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.fast import Dropout, once
 from mmm4rec_lite.utils.typing import Bool, Float, Int, Tensor
 
 
@@ -41,8 +41,8 @@ class FeatureAdapter(nn.Module):
     def forward(self, ids: Int[Tensor, "*n"] | None = None) -> Float[Tensor, "*n d"]:
         if ids is None or ids.dim() == 1:
             return self.linear(self.features if ids is None else self.features[ids])
-        distinct, where = ids.unique(return_inverse=True)  # each item of the histories through the map once
-        return F.embedding(where, self.linear(self.features[distinct]))
+        known, where = once(ids)  # each item of the histories through the map once
+        return F.embedding(where, self.linear(self.features[known]))
 
     def drop(self, lost: Bool[Tensor, " K"]) -> None:
         """Zeros for the features of some items, in a table of its own."""

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Recommender, Users, another_view, init_bert, last_state
 from mmm4rec_lite.models.config import STAGES, BaselineConfig
-from mmm4rec_lite.models.fast import Dropout, in_parts
+from mmm4rec_lite.models.fast import Dropout, in_parts, once
 from mmm4rec_lite.models.layers import FeatureAdapter, IdTable, k_means
 from mmm4rec_lite.models.losses import in_batch
 from mmm4rec_lite.utils.errors import refuse
@@ -122,7 +122,7 @@ class MISSRec(Recommender):
         L, all_padding = batch.items.shape[1], self.config.batch_penalty or images is not None  # which read padding
         padding = torch.arange(L, device=batch.items.device) >= batch.lengths.unsqueeze(1)
         if images is None and (augmented is None or not augmented.any()):
-            known, where = batch.items.unique(return_inverse=True)  # each item through the maps once
+            known, where = once(batch.items)  # each item through the maps once
             vectors = self.embed(known).sum(0)
         else:
             vectors = self.embed(batch.items, augmented).sum(0).flatten(0, 1)

@@ -16,7 +16,7 @@ from mmm4rec_lite.models import packed
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Modalities, Recommender, last_state
 from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, Signal, StepSize, TimeDifferences, TimeEnhancement
 from mmm4rec_lite.models.config import STAGES, ModelConfig
-from mmm4rec_lite.models.fast import Dropout
+from mmm4rec_lite.models.fast import Dropout, once
 from mmm4rec_lite.models.layers import FeedForward
 from mmm4rec_lite.models.losses import full_loss, in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
@@ -232,8 +232,8 @@ class MMM4Rec(Recommender):
         """What enters the layers; ``at``: which steps of both sequences (all; in a buffer as ``packed.py`` has it)."""
         wrong = self.config.query_time == (requests is None)
         refuse(wrong, "requests: a model with query_time needs the times of the requests, and no other may see them")
-        distinct, where = items[at].unique(return_inverse=True)  # each item through the adapters once
-        text, image = (F.embedding(where, table) for table in self.embed(distinct))
+        known, where = once(items[at])  # each item through the adapters once
+        text, image = (F.embedding(where, table) for table in self.embed(known))
         image, text = self.norm_image(self.dropout(image)), self.norm_text(self.dropout(text))  # draws: image first
         d_image = d_text = d_mask = None
         if times is not None and self.config.time and self.config.gap_vector:

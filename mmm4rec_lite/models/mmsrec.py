@@ -78,7 +78,7 @@ class MMSRec(Recommender):
 
         Nobody looks at padding, pictures that an item lacks, and what ``view`` leaves out; one thing has to be left.
         """
-        known, place = ids.unique(return_inverse=True)
+        known, place = fast.once(ids)
         tokens = [norm(features(known)) for features, norm in zip(self.features, self.feature_norms)]
         x, present = torch.stack(tokens, 1)[place], self.present[ids]  # LN(W_v IMG) and LN(W_t TXT)
         if masked is not None:

@@ -9,10 +9,12 @@ from mmm4rec_lite.utils.errors import refuse
 
 SMALL = TrainConfig()
 MATCHED = TrainConfig(optimizer="nadam", epochs=100, batch_size=256, lr=2e-3, weight_decay=0.0, patience=10)
+PRETRAINING = {"converged": dict(epochs=5)}  # which has no validation to end it
 PROTOCOLS = ("small", "matched", "paper")
 SCALES = {
     "quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
     "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10),
+    "converged": dict(epochs=200, batch_size=1024, patience=10),
     "full": {},
 }
 
@@ -67,4 +69,5 @@ class Protocol:
             refuse(not hasattr(config, name), f"{spec.name}: neither its config nor its training has {name!r}")
         config = config.replace(**of_config | (dict(spec.pretraining) if stage == "pretrain" else {}))
         own = {name: changes[name] for name in of_training}
-        return config, training.replace(**dict(stage=stage) | SCALES[self.scale] | own)
+        first = PRETRAINING.get(self.scale, {}) if stage == "pretrain" else {}
+        return config, training.replace(**dict(stage=stage) | SCALES[self.scale] | first | own)
