@@ -12,7 +12,7 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from mmm4rec_lite import published
-from mmm4rec_lite.study.protocol.evidence import Case, Evidence
+from mmm4rec_lite.study.protocol.evidence import Case, Evidence, together
 from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL, VARIANTS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import TITLES, Form, tidy
 from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, INKS, NOT_TESTED, verdict
@@ -43,7 +43,7 @@ class Claim:
             users = published.paper(1, dataset=self.below, column="users")["value"].iloc[0]
             runs = runs[runs["n_test_rows"] < users]
         evidence = Evidence(runs, pairs, self.pretrained)
-        return [case for arguments in self.cases for case in getattr(evidence, self.weigh)(*arguments)]
+        return together([case for arguments in self.cases for case in getattr(evidence, self.weigh)(*arguments)])
 
 
 WITH_ID, WITHOUT_ID = Form(FULL), Form("mmm4rec")

@@ -5,6 +5,7 @@ them the users' part is an upper bound from the means, m(1 - m) / users for each
 difference is then more often inconclusive, never less. Epochs, seconds and shares have seeds alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.significance import detectable, holm
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import PLACE, Form, display_name, stopped_early, with_columns
 from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, SUPPORTED, case_outcome
@@ -22,15 +24,50 @@ NDCG = "{:+.4f} +- {:.4f}"
 
 
 class Case(NamedTuple):
-    """One difference: where, its outcome, both in words; ``measured`` is the outcome if there were no obstacles."""
+    """One difference: where, in words, and what decides its outcome."""
 
     where: str
-    outcome: str
-    text: str
+    what: str
     difference: float
+    error: float  # its standard error
     seeds: int
-    measured: str = ""
+    margin: float = 0.0  # added to the difference first, where the claim allows a loss
     obstacles: tuple[str, ...] = ()
+    significant: bool | None = None  # together with others (``together``); None: by itself
+    decided: str = ""  # the outcome, where it comes from several differences
+
+    @property
+    def measured(self) -> str:
+        """The outcome if there were no obstacles."""
+        if self.significant is False and self.ratio == self.ratio:
+            return INCONCLUSIVE
+        return case_outcome(self.difference + self.margin, self.error)
+
+    @property
+    def outcome(self) -> str:
+        """In the words of ``verdict``."""
+        return self.decided or (NOT_TESTED if self.obstacles else self.measured)
+
+    @property
+    def ratio(self) -> float:
+        """Of the difference and its standard error."""
+        return (self.difference + self.margin) / self.error if self.error else float("nan")
+
+    @property
+    def text(self) -> str:
+        """All of it in words; of an inconclusive case also what it would have shown."""
+        if self.decided:
+            return f"{self.where}: {self.what}"
+        seen = self.outcome == INCONCLUSIVE and self.error == self.error
+        power = f"; {detectable(self.error):.2g} would have shown" if seen else ""
+        return f"{self.where}: {self.what} ({self.outcome}{power})"
+
+
+def together(cases: Sequence[Case]) -> list[Case]:
+    """The cases of a claim, each significant only if it is so among them all (``significance.holm``)."""
+    own = [i for i, case in enumerate(cases) if not case.decided and case.ratio == case.ratio]
+    passed = dict(zip(own, holm([cases[i].ratio for i in own])))
+    return [case._replace(significant=passed.get(i)) for i, case in enumerate(cases)]
 
 
 @dataclass(frozen=True)
@@ -57,17 +94,17 @@ class Evidence:
         experiment, (*rivals, form), cases = "table6" if table == 6 else "comparison", map(Form, COLUMNS[table]), []
         found = [case for rival in rivals for case in self.quality(experiment, form, rival)]
         for where in dict.fromkeys(case.where for case in found):
-            here = [case for case in found if case.where == where]
+            here = together([case for case in found if case.where == where])
             count = {word: sum(case.measured == word for case in here) for word in (SUPPORTED, CONTRADICTED)}
             outcomes = [case.outcome for case in here]
             whole = next((word for word in (CONTRADICTED, NOT_TESTED, INCONCLUSIVE) if word in outcomes), SUPPORTED)
             nearest = min(here, key=lambda case: case.difference)
-            text = (
-                f"{where}: better than {count[SUPPORTED]} of {len(here)} rivals, worse than {count[CONTRADICTED]} "
+            what = (
+                f"better than {count[SUPPORTED]} of {len(here)} rivals, worse than {count[CONTRADICTED]} "
                 f"({whole}); against the strongest, {nearest.text.removeprefix(f'{where}: ')}"
             )
             obstacles = tuple(dict.fromkeys(reason for case in here for reason in case.obstacles))
-            cases.append(nearest._replace(outcome=whole, text=text, obstacles=obstacles))
+            cases.append(nearest._replace(decided=whole, what=what, obstacles=obstacles))
         return cases
 
     def cost(self, column: str, form: Form, against: Form) -> list[Case]:
@@ -167,10 +204,8 @@ def _over_seeds(values):
 
 def _case(where, what, numbers, obstacles, form="{:+.3f} +- {:.3f} over seeds", margin=0.0):
     difference, error, seeds = numbers
-    obstacles = (ONE_SEED,) * (seeds < 2) + obstacles
-    measured, outcome = (case_outcome(difference + margin, error, "; ".join(why)) for why in ((), obstacles))
     told = form.format(difference, error) if seeds > 1 else form.split(" +-")[0].format(difference)
-    return Case(where, outcome, f"{where}: {what}, {told} ({outcome})", difference, seeds, measured, obstacles)
+    return Case(where, f"{what}, {told}", difference, error, seeds, margin, (ONE_SEED,) * (seeds < 2) + obstacles)
 
 
 def _lead(rows):
