@@ -41,6 +41,10 @@ from mmm4rec_lite.utils.typing import Int, Tensor
 SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
 
 
+class NotTrained(InputError):
+    """There is no such run, and none was to be made."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """What a model is trained for: a dataset, its items' features, and a split into rows to train, select and test on.
@@ -140,6 +144,7 @@ def run(
     pretrained: bool = False,
     seed: int = 0,
     progress: bool = True,
+    train: bool = True,
     **changes: Any,
 ) -> Run:
     """Build a model, train it, rank the test rows, and keep all that; what is kept already comes back at once.
@@ -152,6 +157,7 @@ def run(
     stage : "pretrain" as ``pretrain`` does; by default "finetune" where there is a start, else "scratch"
     start : a run of ``pretrain``, or its folder, to fine-tune
     pretrained : pre-train first, on the task's sources (S3-Rec: on its own training part)
+    train : False raises NotTrained where nothing is kept
     changes : fields of the model's config or of ``TrainConfig``
 
     Returns
@@ -183,7 +189,7 @@ def run(
         if sources is None:
             raise InputError(f"{model}: these data have no source domains")
         first = None if out is None else Path(out, "pretraining")
-        start = pretrain(sources, model, protocol, first, seed=seed, progress=progress, **changes)
+        start = pretrain(sources, model, protocol, first, seed=seed, progress=progress, train=train, **changes)
     config, training = protocol.settings(spec, stage, **changes)
     training = training.replace(seed=seed)
     weights, origin = (None, {}) if start is None else _weights_of(start, task, spec, config)
@@ -195,6 +201,8 @@ def run(
         print(f"note: {task.lacks(model)}; it trains on zeros and can learn nothing of items", file=sys.stderr)
     if (folder / FILE).is_file():
         return _kept(folder, run_id, task)
+    if not train:
+        raise NotTrained(f"{folder}: not trained yet")
     built, rows = _initial(task, spec, config, stage, seed, weights)
     with lock(folder, "training", run_id) if processes.rank() == 0 else nullcontext():
         processes.wait()

@@ -11,7 +11,8 @@ from mmm4rec_lite.utils.errors import InputError
 
 WHAT = "table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
 ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
-SCALE = "quick, longer (five times the epochs) or full; $MMM4REC_SCALE, or quick, by default."
+SCALE = "quick, longer (five times the epochs), converged or full; $MMM4REC_SCALE, or quick, by default."
+TUNED = "comparison: choose each system's lr, drop-out and width on validation; NAME-tuning.csv has how."
 BACKEND = "Of joblib: ray or dask for a cluster; this machine by default."
 KEEP = "Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."
 
@@ -60,7 +61,10 @@ def reproduce_command(
     protocol: Annotated[
         str, typer.Option("--protocol", "--setting", help="matched (one for all) or paper (each system's own).")
     ] = "matched",
+    tuned: Annotated[bool, typer.Option("--tuned", help=TUNED)] = False,
+    split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    kept: Annotated[bool, typer.Option("--kept", help="Train nothing; show what is finished so far.")] = False,
     backend: Annotated[str | None, typer.Option(help=BACKEND)] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
     out: Annotated[Path | None, typer.Option(help=KEEP)] = None,
@@ -74,12 +78,16 @@ def reproduce_command(
     from mmm4rec_lite.utils.files import atomic
 
     first = load_task(data, sources, features, augmented_text) if sources else None
-    task = load_task(data, domain, features, sources=first)
-    how = dict(seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs)
+    task = load_task(data, domain, features, sources=first, split=split)
+    how = dict(
+        seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept
+    )
+    how |= dict(tuned=True) if tuned else {}
     frame = reproduce(what, task, only=names(only) or None, **how)
     if out is not None:
-        tables = annotate_runs(what, frame, task), paired_differences(what, frame)
-        for path, table in zip((out, out.with_name(f"{out.stem}-pairs.csv")), tables):
+        beside = lambda end: out.with_name(f"{out.stem}-{end}.csv")
+        tables = {out: annotate_runs(what, frame, task), beside("pairs"): paired_differences(what, frame)}
+        for path, table in {**tables, beside("tuning"): frame.attrs.get("trials", ())}.items():
             if len(table):
                 with atomic(path) as temporary:
                     table.to_csv(temporary, index=False)

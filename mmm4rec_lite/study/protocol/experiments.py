@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 import torch
 
-from mmm4rec_lite.data import k_core, leave_one_out, statistics
+from mmm4rec_lite.data import k_core, statistics
 from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
-from mmm4rec_lite.models.registry import MODELS, get_model
+from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.published import paper
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
+from mmm4rec_lite.study.protocol.tuning import choices, first_stage, tune
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
 
@@ -54,12 +55,17 @@ def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
     return statistics.beside_paper([whole, *domains])
 
 
-def comparison(task: Task, systems: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
-    """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain."""
-    names = systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table])
-    frame = _sweep(task, names, **how)
+def comparison(task: Task, systems: Sequence[str] | None = None, tuned: bool = False, **how: Any) -> pd.DataFrame:
+    """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
+
+    ``tuned``: each system's lr, drop-out and width are those that ``tuning.tune`` chooses; attrs["trials"] has how.
+    """
+    names = list(systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table]))
+    trials = tune(task, names, **{name: value for name, value in how.items() if name != "seeds"}) if tuned else None
+    own = {} if trials is None else choices(trials)
+    frame = sweep(task, [(name, "", first_stage(name) | own.get(name, {})) for name in names], **how)
     out = pd.concat([_baselines(task), frame], ignore_index=True)
-    out.attrs.update(frame.attrs)
+    out.attrs.update(frame.attrs, **({} if trials is None else {"trials": trials}))
     return out
 
 
@@ -76,8 +82,8 @@ def full_modality(task: Task, **how: Any) -> pd.DataFrame:
 
 
 def _baselines(task):
-    rows, records = leave_one_out(task.dataset), []
-    data = dict(dataset=task.dataset.name, subset=task.subset, n_items=len(task.dataset.items))
+    rows, records = task.rows, []
+    data = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
     for name, score in zip(BASELINES, counting(rows).values()):
         kept, removed = (metrics(rank_rows(score, rows.sequences, rows.test, 1, seen)) for seen in (False, True))
         removed = {f"{metric}_filtered": value for metric, value in removed.items()}
@@ -87,8 +93,7 @@ def _baselines(task):
 
 
 def _sweep(task, systems, changes=None, **how):
-    first = lambda name: dict(pretrained=True) if get_model(name).own_domain else {}  # which needs no sources
-    return sweep(task, [(name, "", first(name) | (changes or {})) for name in systems], **how)
+    return sweep(task, [(name, "", first_stage(name) | (changes or {})) for name in systems], **how)
 
 
 def truncation(
@@ -156,7 +161,7 @@ class _Missing:
         catalogue, records = self.task.catalogue, []
         generator = torch.Generator().manual_seed(run.record["seed"])
         order = torch.rand(len(catalogue), generator=generator).argsort().argsort()
-        rows = leave_one_out(self.task.dataset)
+        rows = self.task.rows
         run.model.to(device())
         for share in self.shares:
             run.model.drop_images((order < round(share * len(catalogue))).to(device()))
@@ -195,6 +200,8 @@ def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: A
     choice = {"systems", "variants"} & set(signature(EXPERIMENTS[what]).parameters)
     if only and not choice:
         raise InputError(f"reproduce: {what} has no choice of rows; leave it out")
+    if how.get("tuned") and EXPERIMENTS[what] is not comparison:
+        raise InputError(f"reproduce: {what} has no choice of settings; tune the comparison")
     if what in ("table2", "table3"):
         only = only or list(COLUMNS[int(what[-1])])
     how |= {name: only for name in choice if only}

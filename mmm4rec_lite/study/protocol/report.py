@@ -22,8 +22,9 @@ Where a claim allows a loss ("less than 10 %"), that margin is added to the diff
 NDCG@10 has a part over users (the same ones, paired; where it says "at most", an upper bound) and a part over seeds;
 epochs, seconds and shares have seeds alone. Supported: every case. Partly supported: some; at most that, where systems
 of the claim are not built or not run, or data sets differ in more than what it is about. Contradicted: none supported,
-and at least one contradicted. Not tested: no case. No allowance is made for the number of cases, and a verdict is about
-these data, this scale and these stages, not about the paper's own runs.
+and at least one contradicted. Not tested: no case. Of several cases of a claim the largest has to pass a stricter bound
+(Holm), so that more cases do not make more chance findings. An inconclusive case says which true difference would have
+shown in four of five tries. A verdict is about these data, this scale and these stages, not about the paper's own runs.
 """
 SECTIONS = {
     "figure2": "latest interactions kept (Figure 2)",
@@ -32,6 +33,7 @@ SECTIONS = {
     "table6": "items with pictures alone (Table 6)",
     "time-benefit": "with and without the time branch",
     "longer": "trained five times as long",
+    "yardstick": "beside public replications",
 }
 
 
@@ -109,7 +111,18 @@ def _scales(runs):
         + (f' ("longer": {SCALES["longer"]["epochs"]} epochs of as many rows)' if longer else "")
         + f". {cuts} "
         "Systems that start slowly are held back more than those that start fast, so an order at this scale is an "
-        "order of early learning. No number here is comparable with a published one."
+        "order of early learning, and its numbers are not comparable with published ones."
+        + _converged(trained[trained["scale"] == "converged"])
+    )
+
+
+def _converged(trained):
+    if trained.empty:
+        return ""
+    return (
+        f" Converged scale: {len(trained)} runs trained until {SCALES['converged']['patience']} epochs had brought "
+        f"nothing on the validation rows, {stopped_early(trained).sum()} of them cut; in the comparison each system's "
+        "learning rate, drop-out and width were chosen on validation from the same grid (tuning.csv)."
     )
 
 

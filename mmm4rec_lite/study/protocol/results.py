@@ -25,11 +25,11 @@ from mmm4rec_lite.utils.files import workspace
 NAMES = [name for base, spec in MODELS.items() for name in (base, *([f"{base}+id"] if spec.ids else []))]
 TITLES = {name: get_model(name).title for name in NAMES} | BASELINES
 ALIASES = {"table2": "comparison", "table3": "comparison"}  # one experiment, called by either table
-PLACE = ["dataset", "subset", "protocol", "scale"]  # what a comparison is made within
+PLACE = ["dataset", "subset", "split", "protocol", "scale"]  # what a comparison is made within
 FORM = ["system", "variant", "max_len"]
 PAIRS = ["experiment", *PLACE, *FORM, *(f"against_{name}" for name in FORM)]
 PAIRS += ["ndcg@10", "seed_spread", "difference", "standard_error", "n_seeds"]
-TEXTS = dict(subset="all", variant="", against_variant="")  # what csv does not keep: empty texts
+TEXTS = dict(subset="all", split="leave_one_out", variant="", against_variant="")  # what csv does not keep: empty texts
 
 
 class Form(NamedTuple):
@@ -101,16 +101,6 @@ def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None
     return pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about)
 
 
-def ndcg_by_row(frame: pd.DataFrame) -> dict[Form, torch.Tensor]:
-    """NDCG@10 of every test row (form -> [seeds, R]) of runs kept on this machine, of the seeds that all forms have."""
-    rows = with_columns(frame, "run_id").dropna(subset="run_id").to_dict(orient="records")
-    kept = {(Form(*(row[name] for name in FORM)), row["seed"]): kept_ranks(row) for row in rows}
-    found = {key: known for key, known in kept.items() if known is not None}
-    forms, seeds = dict.fromkeys(form for form, _ in found), sorted({seed for _, seed in found})
-    seeds = [seed for seed in seeds if all((form, seed) in found for form in forms)]
-    return {form: torch.stack([ndcg_per_row(found[form, seed]) for seed in seeds]) for form in forms if seeds}
-
-
 def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[Form] | None = None) -> pd.DataFrame:
     """NDCG@10 of the runs of an experiment ``against`` some of them (those of ``AGAINST``), same users and seeds.
 
@@ -118,14 +108,29 @@ def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[F
     """
     experiment = ALIASES.get(experiment, experiment)
     wanted = AGAINST.get(experiment, ()) if against is None else against
-    scores, out = ndcg_by_row(frame) if wanted else {}, [pd.DataFrame(columns=PAIRS)]
+    scores, out = _ndcg_by_row(frame) if wanted else {}, []
     forms = pd.DataFrame(list(scores), columns=FORM)
-    values = dict(zip(forms.index.astype(str), scores.values()))
     for i in forms.index[np.logical_or.reduce([side.rows(forms) for side in wanted])] if scores else ():
-        table = forms.assign(**forms.loc[i].add_prefix("against_")).join(paired(values, str(i))).drop(index=i)
-        place = frame.dropna(subset="run_id").iloc[0][PLACE]
-        out.append(table.assign(experiment=experiment, n_seeds=len(values[str(i)]), **place))
-    return pd.concat(out[1:] or out, ignore_index=True)[PAIRS]
+        reference = Form(*forms.loc[i])
+        for form, own in scores.items():
+            seeds = sorted(own.keys() & scores[reference].keys())
+            if form != reference and seeds:
+                sides = dict(own=own, other=scores[reference])
+                both = {side: torch.stack([rows[seed] for seed in seeds]) for side, rows in sides.items()}
+                line = paired(both, "other").iloc[0].drop("form").to_dict()
+                names = form._asdict() | {f"against_{name}": value for name, value in reference._asdict().items()}
+                out.append({**names, **line, "n_seeds": len(seeds)})
+    place = frame.dropna(subset="run_id").iloc[0].reindex(PLACE) if out else {}
+    return pd.DataFrame(out).assign(experiment=experiment, **place).reindex(columns=PAIRS)
+
+
+def _ndcg_by_row(frame):
+    """NDCG@10 of every test row, form -> seed -> [R], of runs kept on this machine."""
+    found = {}
+    for row in with_columns(frame, "run_id").dropna(subset="run_id").to_dict(orient="records"):
+        if (ranks := kept_ranks(row)) is not None:
+            found.setdefault(Form(*(row[name] for name in FORM)), {})[row["seed"]] = ndcg_per_row(ranks)
+    return found
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
@@ -168,11 +173,14 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     needed = ("experiment", "dataset", "system", "seed", "ndcg@10")
     if lost := [name for name in needed if name not in runs]:
         raise InputError(f"the frame of runs has no column {lost[0]!r}; make it with results.annotate_runs")
-    same = ["experiment", "dataset", "subset", *FORM, "seed", "run_id", "missing_share", "epoch"]
+    same = ["experiment", "dataset", "subset", "split", *FORM, "seed", "run_id", "missing_share", "epoch"]
     runs = with_columns(runs[runs["ndcg@10"].notna()], *PLACE, *same, "stage")
-    runs = runs.assign(**{name: runs[name].astype(object).fillna(TEXTS[name]) for name in ("subset", "variant")})
+    runs = runs.assign(
+        **{name: runs[name].astype(object).fillna(TEXTS[name]) for name in ("subset", "split", "variant")}
+    )
     runs = runs.drop_duplicates(same)
     where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
+    where += runs["split"].map({"global_time": ", split by time"}).fillna("")
     where += ", " + runs["protocol"].astype(object).fillna("-") + ", " + runs["scale"].astype(object).fillna("-")
     return runs.assign(where=where, name=display_names(runs))
 

@@ -6,13 +6,14 @@ The whole catalogue is ranked, ties against the target; the user's history stays
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.runs import Protocol, Run, Task, run
+from mmm4rec_lite.runs import NotTrained, Protocol, Run, Task, run
 from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
@@ -29,6 +30,7 @@ def sweep(
     backend: str | None = None,
     jobs: int | None = None,
     reads: Callable[[Run], list[dict[str, Any]]] | None = None,
+    kept: bool = False,
 ) -> pd.DataFrame:
     """Records of many runs, a row per seed and wanted form; what is kept is read, so a killed sweep goes on.
 
@@ -36,13 +38,15 @@ def sweep(
 
     Parameters
     ----------
-    wanted: (system, variant, further arguments of ``run``); the variant is a name for what the arguments change, or "".
+    wanted: (system, variant, further arguments of ``run``, "width" for the protocol's); the variant is a name for what
+        they change, or "".
     protocol: "matched" at the scale of ``$MMM4REC_SCALE`` by default.
     backend, jobs: of joblib: this machine's processes by default, a thread per run; "ray" or "dask" name a cluster.
     reads: what to take from each run, its record by default; a function of a module, for other processes.
+    kept: train nothing, and read what is there.
     """
     protocol, wanted = protocol or Protocol("matched", scale()), list(wanted)
-    changes = lambda more: {name: value for name, value in more.items() if name != "pretrained"}
+    changes = lambda more: {name: value for name, value in more.items() if name not in ("pretrained", "width")}
     left = {(name, variant): why for name, variant, more in wanted if (why := task.lacks(name, **changes(more)))}
     forms = [(*form, more, seed) for seed in seeds for *form, more in wanted if tuple(form) not in left]
     jobs = jobs or (1 if device().type == "cuda" else os.cpu_count())
@@ -52,7 +56,7 @@ def sweep(
         returned = "list" if backend == "ray" else "generator"  # Ray hands all over at the end
         parallel = joblib.Parallel(n_jobs=jobs, return_as=returned)
         here = os.getpid() if backend is None else 0
-        found = parallel(joblib.delayed(_read)(here, task, protocol, reads or _record, *form) for form in forms)
+        found = parallel(joblib.delayed(_read)(here, task, protocol, reads or _record, kept, *form) for form in forms)
         bar = tqdm(found, total=len(forms), desc=task.dataset.name, leave=False)
         frame = pd.DataFrame([record for records in bar for record in records])
     frame.attrs["left_out"] = left
@@ -81,8 +85,13 @@ def _record(done):
     return [done.record]
 
 
-def _read(parent, task, protocol, reads, system, variant, more, seed):
+def _read(parent, task, protocol, reads, kept, system, variant, more, seed):
     if parent not in (0, os.getpid()):
         end_with(parent)
-    done = run(task, system, protocol, seed=seed, progress=False, **more)
+    protocol = replace(protocol, width=more.get("width", protocol.width))
+    more = {name: value for name, value in more.items() if name != "width"}
+    try:
+        done = run(task, system, protocol, seed=seed, progress=False, train=not kept, **more)
+    except NotTrained:
+        return []
     return [{**record, "variant": variant} for record in reads(done)]

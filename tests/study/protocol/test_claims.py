@@ -288,7 +288,7 @@ def test_markdown_keeps_bars_out_of_the_way():
     assert markdown(pd.DataFrame({"a": ["x|y"], "b": [1]})) == "| a | b |\n| --- | --- |\n| x\\|y | 1 |"
 
 
-def test_paired_differences_take_kept_runs_of_the_seeds_that_all_have(toy, random_features, monkeypatch, tmp_path):
+def test_paired_differences_take_kept_runs_of_the_seeds_that_both_have(toy, random_features, monkeypatch, tmp_path):
     from mmm4rec_lite.models.protocol import SCALES
     from mmm4rec_lite.study.protocol import experiments
 

@@ -1,0 +1,62 @@
+"""Learning rate, drop-out and width of each system, chosen on validation from one grid: the same budget for all.
+
+An untuned rival makes any model win. The grid has two levels of each factor and half of their combinations, so that
+every two levels of different factors meet; the seed of the choice is 0, and the test rows take no part in it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from mmm4rec_lite.models.registry import get_model
+from mmm4rec_lite.runs import Run, Task
+from mmm4rec_lite.study.protocol.runner import sweep
+
+Setting = Mapping[str, Any]  # lr, dropout, width
+GRID: tuple[Setting, ...] = (
+    dict(lr=1e-3, dropout=0.2, width=64),
+    dict(lr=1e-3, dropout=0.5, width=128),
+    dict(lr=4e-3, dropout=0.5, width=64),
+    dict(lr=4e-3, dropout=0.2, width=128),
+)
+FACTORS = tuple(GRID[0])
+
+
+def tune(task: Task, systems: Sequence[str], grid: Sequence[Setting] = GRID, **how: Any) -> pd.DataFrame:
+    """A row per system and setting: its lr, dropout, width, best validation NDCG@10 (valid), whether it is chosen.
+
+    ``how``: as of ``sweep``, less the seeds. Test metrics stand in no column.
+    """
+    wanted = [(name, setting_name(one), first_stage(name) | dict(one)) for name in systems for one in grid]
+    frame = sweep(task, wanted, **how | dict(seeds=(0,), reads=_validation))
+    if frame.empty:
+        return frame.assign(chosen=False)
+    frame["chosen"] = frame.index.isin(frame.groupby("system")["valid"].idxmax())
+    return frame
+
+
+def choices(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """system -> the setting chosen for it, as arguments of ``sweep``."""
+    own = trials[trials["chosen"]]
+    plain = lambda row: dict(lr=float(row["lr"]), dropout=float(row["dropout"]), width=int(row["width"]))
+    return {row["system"]: plain(row) for row in own.to_dict(orient="records")}
+
+
+def setting_name(setting: Setting) -> str:
+    """In words."""
+    return f"lr {setting['lr']:g}, drop-out {setting['dropout']:g}, width {setting['width']}"
+
+
+def first_stage(system: str) -> dict[str, Any]:
+    """What ``run`` takes for a system that pre-trains on its own domain, which needs no sources."""
+    return dict(pretrained=True) if get_model(system).own_domain else {}
+
+
+def _validation(run: Run) -> list[dict[str, Any]]:
+    about = "dataset subset split n_items system stage protocol scale seed device date run_id epochs best_epoch seconds"
+    config, lr = run.model.config, json.loads(run.record["changes"])["lr"]
+    own = {name: run.record[name] for name in about.split()}
+    best = run.history.loc[run.history["best"], "ndcg@10"].iloc[0]
+    return [own | dict(lr=lr, dropout=config.dropout, width=config.d_model, valid=float(best))]
