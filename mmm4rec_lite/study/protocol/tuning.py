@@ -24,12 +24,12 @@ GRID: tuple[Setting, ...] = (
 FACTORS = tuple(GRID[0])
 
 
-def tune(task: Task, systems: Sequence[str], grid: Sequence[Setting] = GRID, **how: Any) -> pd.DataFrame:
+def tune(task: Task, systems: Sequence[str], grid: Sequence[Setting] | None = None, **how: Any) -> pd.DataFrame:
     """A row per system and setting: its lr, dropout, width, best validation NDCG@10 (valid), whether it is chosen.
 
-    ``how``: as of ``sweep``, less the seeds. Test metrics stand in no column.
+    ``grid``: ``GRID`` by default; ``how``: as of ``sweep``, less the seeds. Test metrics stand in no column.
     """
-    wanted = [(name, setting_name(one), first_stage(name) | dict(one)) for name in systems for one in grid]
+    wanted = [(name, setting_name(one), first_stage(name) | dict(one)) for name in systems for one in grid or GRID]
     frame = sweep(task, wanted, **how | dict(seeds=(0,), reads=_validation))
     if frame.empty:
         return frame.assign(chosen=False)

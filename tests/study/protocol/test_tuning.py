@@ -19,7 +19,6 @@ def task(toy, random_features, monkeypatch, tmp_path):
     """The toy; trainings take two short epochs, the grid has a good setting and one that learns nothing."""
     monkeypatch.setitem(protocol.SCALES, "quick", dict(epochs=2, rows_per_epoch=256, batch_size=64, patience=2))
     monkeypatch.setattr(tuning, "GRID", GRID)
-    monkeypatch.setattr(tuning.tune, "__defaults__", (GRID,))
     monkeypatch.chdir(tmp_path)
     return Task(toy, random_features(toy.items["item"]))
 
