@@ -25,10 +25,11 @@ pytestmark = pytest.mark.browser
 # notebook -> the slider that is moved (its description). The notebook's first cell tagged "explorer" shows it, and
 # needs no other cells than the imports and the one tagged "parameters"
 EXPLORERS = {"03_decay_masks": "Decay rate A", "04_alignment_and_fusion": "period 1 (steps)"}
-WIDGETS = ("03_decay_masks",)  # which are drawn in the browser, without the kernel
+WIDGETS = ("03_decay_masks", "mask_of_a_model")  # which are drawn in the browser, without the kernel
 # the explorers that run a model stand in notebooks that train it first; here each has a notebook of its own, with an
 # untrained one over the demo store: the cell, and the button or slider that is moved
 WITH_MODEL = {
+    "mask_of_a_model": ("explorers.mask_explorer(store, model)", "Decay rate A"),
     "what_if": ("explorers.what_if(model, store)", "drop"),
     "modality_dial": ("explorers.modality_dial(model, store, features)", "history pictures (%)"),
 }

@@ -567,6 +567,23 @@ def test_a_history_and_a_catalogue_of_one(live):
 
 
 @pytest.mark.browser
+def test_one_purchase_of_one_item_in_a_shop_of_one(tab, trained, toy, tmp_path):
+    frame = toy.items.head(1)
+    bought = toy.interactions[toy.interactions["item"] == frame["item"].iloc[0]].head(1)
+    one = Dataset.from_frames("one", bought, frame, toy.folder, toy.info)
+    export.explain(trained, one, [bought["user"].iloc[0]], tmp_path / "one.html")
+    tab.goto((tmp_path / "one.html").as_uri())
+    tab.wait_for_selector(".card")
+    assert tab.locator(".card").count() == 1 and "No item is left" in tab.inner_text("#top")
+    for block in tab.evaluate("[...document.querySelectorAll('.block')].map(block => block.dataset.block)"):
+        tab.locator(f"[data-block={block}]").press("Enter")
+        assert "NaN" not in tab.inner_text("#panel") and "undefined" not in tab.inner_text("#panel")
+    for k in range(6):
+        tab.locator(".stops button").nth(k).click()
+        assert "cannot show it" in tab.inner_text(".stop")
+
+
+@pytest.mark.browser
 def test_a_catalogue_of_the_histories_alone_ranks_nothing(tab, trained, toy, tmp_path):
     """The items of the one user: all are in the history, so no item is left to recommend."""
     own = toy.interactions[toy.interactions["user"] == USERS[0]].tail(SIZES["max_len"])

@@ -5,13 +5,18 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from mmm4rec_lite.analysis import capture_scans
 from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.evaluation import as_batch, user_history
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.runs import Task, run
+from mmm4rec_lite.runs import Run, Task, run
 from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
@@ -102,6 +107,31 @@ def test_a_runs_page_has_its_heads_and_says_whose_they_are(toy, random_features,
     timeless = dataclasses.replace(done, model=MMM4Rec.from_catalogue(ModelConfig(time=False), task.catalogue))
     with pytest.raises(InputError, match="time=False"):
         write_page(tmp_path / "none.html", histories(toy, ["user07"]), timeless, toy)
+
+
+@pytest.mark.browser
+def test_a_runs_heads_in_the_page_are_the_models(tab, toy, toy_model, tmp_path):
+    """Every head of every scan, with the true gaps and with stretched ones."""
+    model = toy_model(ModelConfig(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8, n_layers=2))
+    record = dict(system="mmm4rec", dataset="toy", protocol="small", scale="none", seed=0, date="today")
+    none = torch.zeros(0, dtype=torch.long)
+    shown = histories(toy, ["user07"], 8)
+    path = write_page(tmp_path / "page.html", shown, Run(record, pd.DataFrame(), none, none, model, tmp_path), toy)
+    tab.goto(path.as_uri())
+    rows, times = user_history(toy, "user07").tail(8), lambda gaps: int(1e9) + np.cumsum(gaps)
+    for scale in (1, 30):
+        gaps = [scale * gap for gap in shown[0]["gaps"]]
+        found = tab.evaluate("gaps => mask.heads.map((_, k) => mask.scan(mask.data.histories[0], gaps, k))", gaps)
+        scans = capture_scans(model, *as_batch(toy, rows.assign(timestamp=times(gaps)), 8))
+        assert len(found) == 2 * 3 * model.config.n_heads
+        for k, ours in enumerate(found):
+            core, delta, D, _ = [*scans.values()][k // model.config.n_heads]
+            h = k % model.config.n_heads
+            np.testing.assert_allclose(ours["delta"], delta[0, :8, h], atol=1e-4)
+            np.testing.assert_allclose(ours["dHat"][:8], core.step(delta, D)[1][0, h, :8].detach(), atol=1e-4)
+    seen = tab.inner_text(".life")
+    tab.locator("[data-control=head]").press("End")
+    assert tab.inner_text(".life") != seen and "MMM4Rec, trained on toy" in tab.inner_text("#whose")
 
 
 @pytest.mark.parametrize("given, told", [([], "one or more histories"), ([ONE | {"gaps": [0]}], "two or more items")])

@@ -77,7 +77,8 @@ export function tourView(root, host) {
 
   function open(index) {
     host.onstop(index);
-    const stop = STOPS[index], usable = stop.needs(host.data, host.result().state, host.model);
+    const stop = STOPS[index], { state, order } = host.result();
+    const usable = order.length && stop.needs(host.data, state, host.model);
     const choices = stop.choices.map(choice => make("button", { type: "button", onclick: () => predict(index, choice), disabled: !usable }, choice));
     const unfit = make("p", { className: "note" }, "This history or model cannot show it: start again, or take another user.");
     body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
@@ -93,7 +94,7 @@ export function tourView(root, host) {
     done[index] = right;
     const next = STOPS[index + 1] && make("button", { type: "button", onclick: () => { host.restart(); open(index + 1); } }, "Start again and go on");
     body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
-      make("p", { className: right ? "right" : "wrong" }, `${right ? "As you said" : `You said: ${choice}`}. It is done above; the answer: `, make("strong", {}, holds), `. ${numbers}`),
+      make("p", { className: right ? "right" : "wrong" }, `${right ? "As you said" : `You said: ${choice}`}. It is done on the page; the answer: `, make("strong", {}, holds), `. ${numbers}`),
       make("p", { className: "choices" }, ...(next ? [next] : [make("button", { type: "button", onclick: () => { host.restart(); open(0); } }, "From the beginning")])));
     mark(index);
   }
