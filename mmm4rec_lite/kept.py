@@ -27,6 +27,10 @@ RECORD: dict[str, type] = {
 }
 
 
+class NotTrained(InputError):
+    """There is no such run, and none was to be made."""
+
+
 def read_run(folder: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(weights and ranks, notes) of a run's folder; InputError for what ``save`` did not write so."""
     file = inside(folder, FILE)

@@ -23,7 +23,7 @@ from mmm4rec_lite.data import Dataset, Split, global_time, leave_one_out, order_
 from mmm4rec_lite.data.dataset import category_table
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.kept import FILE, VERSION, read_history, read_run
+from mmm4rec_lite.kept import FILE, VERSION, NotTrained, read_history, read_run
 from mmm4rec_lite.models.base import Catalogue, Recommender, count_parameters
 from mmm4rec_lite.models.blocks import TimeDifferences
 from mmm4rec_lite.models.config import BaselineConfig, ModelConfig, Quirks, TrainConfig
@@ -39,10 +39,6 @@ from mmm4rec_lite.utils.tensorfile import Allocating, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
 
 SPLITS = {"leave_one_out": leave_one_out, "global_time": global_time}
-
-
-class NotTrained(InputError):
-    """There is no such run, and none was to be made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +214,7 @@ def run(
         record = dict(dataset=task.dataset.name, subset=task.subset, split=task.split, n_items=len(task.dataset.items))
         record |= dict(system=model, variant="", max_len=built.window, missing_share=0.0, stage=stage)
         record |= dict(protocol=protocol.name, scale=protocol.scale, seed=seed, run_id=run_id)
-        record |= dict(changes=json.dumps(changes, default=asdict))
+        record |= dict(changes=json.dumps(changes, default=asdict), date=f"{datetime.now(UTC):%Y-%m-%d}")
         for suffix, found in zip(("", "_filtered"), (ranks, filtered)):
             record |= {f"{name}{suffix}": value for name, value in metrics(found).items()} if len(found) else {}
         spent = history.filter(regex="^(train|valid)_seconds$").to_numpy().sum()
@@ -227,7 +223,6 @@ def run(
         record |= dict(pretraining_seconds=origin.get("seconds", 0.0), n_parameters=count_parameters(built))
         record |= dict(n_test_rows=len(rows.test), d_model=config.d_model, device=str(device()))
         record |= dict(threads=torch.get_num_threads(), machine=platform.machine(), torch=torch.__version__)
-        record |= dict(date=f"{datetime.now(UTC):%Y-%m-%d}")
         done = Run(record, history, ranks, filtered, built, folder)
         if processes.rank() == 0:
             save(done, task, training=asdict(training), start=origin.get("run_id"), data=task.digest, library=VERSION)

@@ -86,8 +86,10 @@ def test_no_file_is_longer_than_400_lines():
 def test_the_library_and_the_study_stay_compact():
     study, systems = sum(map(lines, STUDY.rglob("*.py"))), sum(map(lines, SYSTEMS))
     assert study <= 7_500
-    # 8,500 lines when the house was rebuilt; fast forms, several processes and memory maps took 300 more
-    assert sum(map(lines, LIBRARY.rglob("*.py"))) - study - systems <= 10_900  # checks of strangers' files among them
+    # 8,500 when the house was rebuilt; 300 for fast forms, several processes, memory maps; 2,400 for checks of files, locks,
+    assert (
+        sum(map(lines, LIBRARY.rglob("*.py"))) - study - systems <= 11_600
+    )  # pictures, the live page, drawings and reasons
 
 
 def test_a_compared_system_is_short():

@@ -13,7 +13,8 @@ import joblib
 import pandas as pd
 from tqdm.auto import tqdm
 
-from mmm4rec_lite.runs import NotTrained, Protocol, Run, Task, run
+from mmm4rec_lite.kept import NotTrained
+from mmm4rec_lite.runs import Protocol, Run, Task, run
 from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError
