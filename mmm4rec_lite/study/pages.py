@@ -16,7 +16,7 @@ from mmm4rec_lite.utils.files import workspace
 PATHS = {  # who reads -> what for, and the pages in order
     "A student": (
         "Learn the model: first by hand, then in code, then alive.",
-        "00_quickstart 02_ssd 12_from_an_empty_file 03_decay_masks 04_alignment_and_fusion exercise_1_duality "
+        "00_quickstart 02_ssd 12_from_an_empty_file 03_decay_masks 04_alignment_and_fusion live exercise_1_duality "
         "exercise_2_time_and_ranks glossary",
     ),
     "A teacher": (
@@ -52,7 +52,11 @@ def learning_paths(titles: Mapping[str, str]) -> str:
     """The ways through the pages that are there; ``titles``: page -> its title."""
     parts = []
     for who, (why, names) in PATHS.items():
-        steps = [f'<li><a href="{n}.html">{html.escape(titles[n])}</a></li>' for n in names.split() if n in titles]
+        steps = [
+            f'<li class="step"><a href="{n}.html">{html.escape(titles[n])}</a></li>'
+            for n in names.split()
+            if n in titles
+        ]
         if steps:
             parts.append(f"<section><h3>{who}</h3><p>{why}</p><ol>{''.join(steps)}</ol></section>")
     return "".join(parts)
