@@ -30,6 +30,8 @@ def readers(count: int, seed: int = 0) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as work:
         for number, case in enumerate(fuzz_readers.tables(seed, count)):
+            if report.late:
+                break
             _try(report, f"table {number}", lambda case=case: fuzz_readers.attempt(case, Path(work)))
     return report
 
@@ -68,6 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", default=",".join(PARTS), help="names, separated by commas")
     parser.add_argument("--share", type=float, default=1.0, help="of each part's count")
+    parser.add_argument("--seconds", type=float, default=150, help="a part ends then, however much is left")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -76,6 +79,7 @@ def main() -> int:
     wrong = []
     for name in asked.parts.split(","):
         part, count = PARTS[name]
+        Report.until = time.monotonic() + asked.seconds
         began, count = time.perf_counter(), max(1, round(count * asked.share))
         report = part(count, asked.seed)
         line = dict(part=name, tried=count, seed=asked.seed, wrong=len(report.wrong), **report.counts)

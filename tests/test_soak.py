@@ -14,7 +14,16 @@ SHARES = dict(readers=0.05, pictures=0.1, tensors=0.1, commands=0.03, kills=0.07
 @pytest.mark.slow
 @pytest.mark.parametrize("part", SHARES)  # test_inputs.py has the batches
 def test_a_part_of_the_soak_finds_nothing(part):
-    command = [sys.executable, ROOT / "benchmarks" / "soak.py", "--parts", part, "--share", str(SHARES[part])]
+    command = [
+        sys.executable,
+        ROOT / "benchmarks" / "soak.py",
+        "--parts",
+        part,
+        "--share",
+        str(SHARES[part]),
+        "--seconds",
+        "8",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3_000:]
     told = json.loads(done.stdout)

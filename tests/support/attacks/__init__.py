@@ -3,8 +3,10 @@
 A part is a function (count, seed) -> `Report`; a tenth of each runs in the tests.
 """
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 
 @dataclass
@@ -13,6 +15,14 @@ class Report:
 
     counts: Counter = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    until: ClassVar[float] = float("inf")  # when parts end, however much is left to try
+
+    @property
+    def late(self) -> bool:
+        """Whether the time is over; counted."""
+        over = time.monotonic() > self.until
+        self.counts["ended by the clock"] += over
+        return over
 
     def saw(self, what: str) -> None:
         """Count an outcome."""

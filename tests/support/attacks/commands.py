@@ -125,6 +125,8 @@ def attack(count: int, seed: int = 0) -> Report:
         folder.mkdir(parents=True)
         furnish(folder)
         for number in range(count):
+            if report.late:
+                break
             words = line(known, rng)
 
             def call(words=words):

@@ -139,6 +139,8 @@ def attack(count: int, seed: int = 0) -> Report:
     rng, report, models = np.random.default_rng(seed), Report(), systems()
     names = list(models)
     for number in range(count):
+        if report.late:
+            break
         name = names[number % len(names)]
         model, method = models[name], str(rng.choice(["users", "losses", "rank"]))
         stage = str(rng.choice(model.stages))

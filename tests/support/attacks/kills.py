@@ -98,6 +98,8 @@ def attack(count: int, seed: int = 0) -> Report:
             wanted, share, at = told(folder), count // len(JOBS), range(1, whole.events + 1)
             report.counts[f"{name}: file events"] = whole.events
             for event in at if len(at) <= share else sorted(rng.choice(list(at), share, replace=False).tolist()):
+                if report.late:
+                    break
                 _start(folder)
                 first = apart(job, folder, kill_at=event)
                 report.saw(f"{name}: killed" if first.code == -9 else f"{name}: ended before")

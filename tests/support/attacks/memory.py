@@ -116,6 +116,8 @@ def shuffled(count: int, seed: int = 0) -> Report:
     rng, report, steps = np.random.default_rng(seed), Report(), _steps()
     wanted = {name: step() for name, step in steps.items()}
     for number in range(count):
+        if report.late:
+            break
         for name in rng.permutation(list(steps)):
             torch.manual_seed(int(rng.integers(2**31)))  # what runs before leaves another state
             np.random.seed(int(rng.integers(2**31)))

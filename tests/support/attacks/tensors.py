@@ -136,6 +136,8 @@ def attack(count: int, seed: int = 0) -> Report:
         files = shop.furnish(Path(work))
         whole = {kind: file.read_bytes() for kind, file in files.items()}
         for number in range(count):
+            if report.late:
+                break
             kind = str(rng.choice(list(files)))
             path = files[kind]
             if way := rng.random() < 0.4:
