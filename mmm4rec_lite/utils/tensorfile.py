@@ -107,7 +107,7 @@ class Allocating(TorchFunctionMode):
 def parse(text: str | bytes) -> Any:
     """JSON from a stranger; ValueError for what is none, NaN and what nests too deep included."""
     try:
-        return json.loads(text, parse_constant={}.__getitem__)
+        return json.loads(text, parse_constant=dict[str, Any]().__getitem__)
     except (RecursionError, KeyError) as error:
         raise ValueError(f"nested too deep, or {first_line(error)} in place of a number") from None
 
