@@ -212,7 +212,7 @@ def lab(tmp_path_factory):
         )
     try:
         for _ in range(600):
-            if found := list(home.glob("runtime/jpserver-*.json")):
+            if found := [file for file in home.glob("runtime/jpserver-*.json") if file.stat().st_size]:
                 break
             assert server.poll() is None, (home / "log").read_text()[-2000:]
             time.sleep(0.1)
