@@ -19,11 +19,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import NAdam
+from torch.utils.flop_counter import FlopCounterMode
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.data.batches import batch, epoch
-from mmm4rec_lite.models.fast import fast_denormals
+from mmm4rec_lite.models.fast import fast_denormals, kept_memory
 from mmm4rec_lite.models.losses import full_loss
+from mmm4rec_lite.training import parameter_groups
 
 ROUNDS, ROWS = 6, 256
 
@@ -72,10 +74,11 @@ def compare(checkout, folder):
         "this library, plain form": lambda one: full_loss(plain, plain.plain_users(one), one.targets),
         "this library": lambda one: ours.losses(one, "scratch")["cross_entropy"],
     }
-    optimizers = [NAdam(model.parameters(), lr=1e-4, weight_decay=5e-3) for model in (theirs, plain, ours)]
+    optimizers = [NAdam(model.parameters(), lr=1e-4, weight_decay=5e-3) for model in (theirs, plain)]
+    optimizers.append(NAdam(parameter_groups(ours, m4r.TrainConfig()), lr=1e-4))
     wall, cpu = {name: [] for name in losses}, {name: [] for name in losses}
     chunks = list(epoch(rows.train, ROWS, 0, 0))[: ROUNDS + 1]
-    with fast_denormals():
+    with fast_denormals(), kept_memory():
         for model in (theirs, plain, ours):
             model.train()
         for chunk in chunks:
@@ -98,7 +101,27 @@ def compare(checkout, folder):
         ratios = [f"{v['the public code'] / v[name]:.1f}" for v in (least, spent)]
         cells = [f"{taken:.3f}", f"{statistics.median(wall[name][1:]):.3f}", f"{taken * steps:.0f}", *ratios]
         page.append(f"| {name} | {' | '.join(cells)} |")
-    return page
+    return [*page, "", roofline(losses["this library"], batch(rows.sequences, chunks[1], 20), least["this library"])]
+
+
+def roofline(loss, one, taken):
+    """What matrix products alone need, and how much of that rate a step of ``taken`` seconds reaches."""
+    with FlopCounterMode(display=False) as counter:
+        loss(one).backward()
+    work, rate = counter.get_total_flops(), max(map(gemm_rate, ((4386, 768, 256), (2048, 256, 1536), (2048, 256, 256))))
+    told = f"The step's matrix products are {work / 1e9:.1f} GFLOP; alone, the fastest of its shapes runs at"
+    return f"{told} {rate / 1e9:.0f} GFLOP/s: {work / rate:.3f} s, {work / rate / taken:.0%} of the step."
+
+
+def gemm_rate(shape, rounds=30):
+    """Operations a second, at best."""
+    rows, inner, columns = shape
+    x, W, best = torch.randn(rows, inner), torch.randn(columns, inner), float("inf")
+    for _ in range(rounds):
+        began = time.perf_counter()
+        F.linear(x, W)
+        best = min(best, time.perf_counter() - began)
+    return 2 * rows * inner * columns / best
 
 
 if __name__ == "__main__":

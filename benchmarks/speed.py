@@ -1,12 +1,14 @@
 """Seconds per epoch and per 1,000 users ranked, and peak memory, of every model: ``benchmarks/speed.md``.
 
-    OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/speed.py FOLDER...
+    OMP_PROC_BIND=true OMP_PLACES=cores python benchmarks/speed.py FOLDER... [--models NAMES] [--rectools PYTHON]
 
 FOLDER: a dataset folder (``mmm4rec-lite data ...``). Features are drawn, 384 numbers for texts and pictures each: a
 timing, no result. Protocol ``matched``: width 64, window 20, batches of 256 rows, one thread or as many as
-OMP_NUM_THREADS says. An epoch is the median of some steps times their number; "plain" is the same with every batch
-computed whole, padding and all. Each line has a process of its own, for its peak memory. The authors' public
-MMM4Rec beside ours: public_code.py.
+OMP_NUM_THREADS says. Seconds are those of the processor, which bear a busy machine. An epoch is the median of some
+steps times their number; "plain" is the same with every batch computed whole, padding and all. Each line has a process
+of its own, for its peak memory, and is kept with its date in ``results/speed.json``, from which the page is made: a
+call renews the lines that it is asked for. ``--curves``: a step by length and by number of items. ``--rectools``: also
+RecTools' SASRec, by an interpreter that has it, beside an epoch of ours. The authors' public MMM4Rec: public_code.py.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import multiprocessing
 import platform
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from datetime import date
 from pathlib import Path
@@ -26,14 +30,36 @@ import mmm4rec_lite as m4r
 from mmm4rec_lite.data.batches import batch, epoch
 from mmm4rec_lite.evaluation import rank_model
 from mmm4rec_lite.features import Features
-from mmm4rec_lite.models import fast
+from mmm4rec_lite.models import base, fast
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.runs import fit_gaps
 from mmm4rec_lite.training import OPTIMIZERS, parameter_groups
 
 PAGE, WIDTH, STEPS = Path(__file__).with_name("speed.md"), 384, 7
-USERS = 1_000
+STORE, USERS = PAGE.with_name("results") / "speed.json", 1_000
+HEAD = """# Speed
+
+Made by `python benchmarks/speed.py` from `results/speed.json`.
+Protocol `matched` (width 64, window 20), drawn features of 384 numbers, batches of 256 rows, from scratch.
+Plain: every batch computed whole, padding and all. An epoch is the median of seven steps times their number. Seconds
+are those of the processor (all threads added up)
+where a line does not say otherwise: other work on the machine stretches them less than the clock's. Compare lines of
+one date.
+
+Published: RecBole's own table has 17.78 s for an epoch of SASRec on MovieLens-1M with a window of 20, on its GPU.
+"""
+COLUMNS = {
+    "model": "{}",
+    "epoch (s)": "{:.1f}",
+    "plain (s)": "{:.1f}",
+    "plain / now": "{:.1f}",
+    "1,000 users ranked (s)": "{:.2f}",
+    "peak memory (MB)": "{:.0f}",
+    "plain (MB)": "{:.0f}",
+    "measured": "{}",
+}
+CURVES = ("sasrec", "mamba4rec", "mmm4rec")
 
 
 def drawn_task(folder):
@@ -64,19 +90,19 @@ def measure(folder, name, plain):
     model.begin_epoch(0, "scratch")
     optimizer = OPTIMIZERS[training.optimizer](parameter_groups(model, training), lr=training.lr)
     seconds = []
-    with fast.fast_denormals():
+    with fast.fast_denormals(), fast.kept_memory():
         model.train()
         for chunk in list(epoch(rows.train, training.batch_size, 0, 0))[: STEPS + 1]:
-            began = time.perf_counter()
+            began = time.process_time()
             sum(model.losses(batch(rows.sequences, chunk, model.window), "scratch").values()).backward()
             optimizer.step()
             optimizer.zero_grad()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.process_time() - began)
     trained = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     users = rows.test[:USERS]
-    began = time.perf_counter()
+    began = time.process_time()
     rank_model(model, rows.sequences, users)
-    ranked = (time.perf_counter() - began) * USERS / len(users)
+    ranked = (time.process_time() - began) * USERS / len(users)
     steps = -(-len(rows.train) // training.batch_size)
     return dict(epoch=statistics.median(seconds[1:]) * steps, rank=ranked, peak_mb=trained, rows=len(rows.train))
 
@@ -105,37 +131,114 @@ def alone(*given):
     return found
 
 
+def all_positions(folder):
+    """Seconds of an epoch of our SASRec with the loss at every position, as RecTools has it."""
+    task, spec = drawn_task(folder), m4r.get_model("sasrec")
+    training = m4r.TrainConfig(batch_size=128, supervise="all_positions")
+    seconds = []
+    for epochs in (1, 2):
+        model = spec.build(spec.sized(64, 20, n_heads=1), task.catalogue)
+        began = time.process_time()
+        m4r.fit(model, task.rows.sequences, task.rows.train, training.replace(epochs=epochs), progress=False)
+        seconds.append(time.process_time() - began)
+    return seconds[1] - seconds[0]
+
+
+def beside_rectools(folder, python):
+    """A line: an epoch of RecTools' SASRec and of ours."""
+    with tempfile.TemporaryDirectory() as place:
+        file, script = Path(place, "interactions.csv"), Path(__file__).with_name("rectools_sasrec.py")
+        m4r.load_dataset(folder).interactions[["user", "item", "timestamp"]].to_csv(file, index=False)
+        said = subprocess.run([python, script, file], check=True, capture_output=True, text=True, cwd=place).stdout
+    return dict(theirs=json.loads(said.splitlines()[-1])["epoch"], ours=all_positions(folder))
+
+
+def curves():
+    """Milliseconds of a training step of 64 rows by window and by number of items, all windows full."""
+    sizes = [(L, 4_000) for L in (10, 20, 50, 100)] + [(20, K) for K in (1_000, 16_000, 64_000)]
+    return [dict(steps=L, items=K, **{name: step_of(name, L, K) for name in CURVES}) for L, K in sizes]
+
+
+def step_of(name, window, items, rows=64):
+    """Milliseconds, at best of four."""
+    draw = torch.nn.functional.normalize(torch.randn(2, items + 1, 64), dim=-1)
+    spec = m4r.get_model(name)
+    model = spec.build(spec.sized(64, window), base.Catalogue(*draw, torch.ones(items + 1, dtype=torch.bool)))
+    optimizer, seconds = OPTIMIZERS["nadam"](parameter_groups(model, m4r.TrainConfig()), lr=1e-4), []
+    histories = torch.randint(1, items + 1, (rows, window))
+    times = 3600 * torch.arange(window).expand(rows, window)
+    one = base.Batch(histories, torch.full((rows,), window), times, histories[:, 0], times[:, -1])
+    for _ in range(5):
+        began = time.process_time()
+        sum(model.losses(one, "scratch").values()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.process_time() - began)
+    return 1000 * min(seconds[1:])
+
+
+def table(columns, rows):
+    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
+
+
+def write_page(store):
+    """``speed.md`` from all lines."""
+    page = [HEAD]
+    for name, data in store["data"].items():
+        page += [f"## {name}, {data['rows']:,} training rows\n"]
+        values = [
+            (model, v["epoch"], v["plain"], v["plain"] / v["epoch"], v["rank"], v["peak"], v["plain_peak"], v["when"])
+            for model, v in data["lines"].items()
+        ]
+        page += [*table(list(COLUMNS), [[f.format(v) for f, v in zip(COLUMNS.values(), row)] for row in values]), ""]
+    if store["rectools"]:
+        page += [
+            "## Beside RecTools 0.19\n",
+            "SASRec, width 64, window 20, 2 blocks of one head, 128 sequences a batch,",
+        ]
+        page += ['the loss at every position (`supervise="all_positions"`); RecTools in a process of its own.\n']
+        rows = [
+            [name, f"{v['theirs']:.1f}", f"{v['ours']:.1f}", f"{v['theirs'] / v['ours']:.1f}", v["when"]]
+            for name, v in store["rectools"].items()
+        ]
+        page += [*table(["data", "RecTools epoch (s)", "ours (s)", "RecTools / ours", "measured"], rows), ""]
+    if store["curves"]:
+        page += ["## By length and by catalogue\n", "Milliseconds of a training step of 64 full windows, width 64.\n"]
+        rows = [
+            [f"{v['steps']}", f"{v['items']:,}", *(f"{v[n]:.0f}" for n in CURVES)] for v in store["curves"]["lines"]
+        ]
+        page += [*table(["window", "items", *CURVES], rows), "", f"Measured: {store['curves']['when']}.", ""]
+    PAGE.write_text("\n".join(page), encoding="utf-8")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--rectools", metavar="PYTHON", help="an interpreter that has rectools[torch]")
+    parser.add_argument("--curves", action="store_true", help="cost by length and by number of items")
     given = parser.parse_args()
-    machine = f"{torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__}, {date.today()}"
-    page = [
-        "# Speed\n",
-        f"Made by `python benchmarks/speed.py` ({machine}).",
-        "Protocol `matched` (width 64, window 20), drawn features of 384 numbers, batches of 256 rows, from scratch.",
-        "Plain: every batch computed whole, padding and all. An epoch is the median of seven steps times their number.",
-        "A shared machine: compare lines of one table, not tables of different days.\n",
-    ]
+    when = f"{date.today()}, {torch.get_num_threads()} threads of {platform.machine()}, torch {torch.__version__}"
+    store = json.loads(STORE.read_text()) if STORE.exists() else {"data": {}, "rectools": {}, "curves": {}}
+
+    def keep(what, name, line):
+        what[name] = {**line, "when": when}
+        print(json.dumps({name: line}), flush=True)
+        STORE.write_text(json.dumps(store, indent=1), encoding="utf-8")
+        write_page(store)
+
     for folder in given.folders:
-        lines = []
-        for name in given.models.split(","):
+        for name in filter(None, given.models.split(",")):
             now, before = alone(folder, name, False), alone(folder, name, True)
             if now and before:
-                lines.append((name, now, before))
-                print(json.dumps(dict(data=folder.name, model=name, now=now, plain=before)), flush=True)
-        if lines:
-            page += [f"## {folder.name}, {lines[0][1]['rows']:,} training rows\n"]
-            columns = "epoch (s) | plain (s) | plain / now | 1,000 users ranked (s) | peak memory (MB) | plain (MB)"
-            page += [f"| model | {columns} |"]
-            page += ["| --- | --- | --- | --- | --- | --- | --- |"]
-            for name, now, before in lines:
-                cells = [f"{now['epoch']:.1f}", f"{before['epoch']:.1f}", f"{before['epoch'] / now['epoch']:.1f}"]
-                cells += [f"{now['rank']:.2f}", f"{now['peak_mb']:.0f}", f"{before['peak_mb']:.0f}"]
-                page.append(f"| {name} | {' | '.join(cells)} |")
-            page.append("")
-    PAGE.write_text("\n".join(page), encoding="utf-8")
+                data = store["data"].setdefault(folder.name, dict(rows=now["rows"], lines={}))
+                line = dict(epoch=now["epoch"], plain=before["epoch"], rank=now["rank"])
+                keep(data["lines"], name, line | dict(peak=now["peak_mb"], plain_peak=before["peak_mb"]))
+        if given.rectools:
+            keep(store["rectools"], folder.name, beside_rectools(folder, given.rectools))
+    if given.curves:
+        keep(store, "curves", dict(lines=curves()))
+    write_page(store)
 
 
 if __name__ == "__main__":

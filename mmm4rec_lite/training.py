@@ -21,7 +21,7 @@ from mmm4rec_lite.data.batches import batch_of_sequences, whole_sequences
 from mmm4rec_lite.evaluation import metrics, rank_model
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.config import TrainConfig
-from mmm4rec_lite.models.fast import fast_denormals
+from mmm4rec_lite.models.fast import fast_denormals, kept_memory
 from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.capture import CapturedStep
 from mmm4rec_lite.utils.devices import autocast, fabric
@@ -43,6 +43,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     """The optimiser's groups, without what is frozen.
 
     No decay for norms, biases, A (a matrix in Mamba-1), D, the time branch and the gap vectors, unless ``decay_all``.
+    What is small and many steps together (``foreach``), which large tensors on a CPU are the slower for.
     """
     decayed, free, gaps = [], [], []
     for name, p in model.named_parameters():
@@ -54,9 +55,9 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
             decayed.append(p)
         else:
             free.append(p)
-    groups = [dict(params=decayed, weight_decay=config.weight_decay), dict(params=free, weight_decay=0.0)]
+    groups = [dict(params=decayed, weight_decay=config.weight_decay), dict(params=free, weight_decay=0.0, foreach=True)]
     decay = config.weight_decay if config.decay_all else 0.0
-    groups.append(dict(params=gaps, weight_decay=decay, lr=config.lr * GAP_VECTOR_LR))
+    groups.append(dict(params=gaps, weight_decay=decay, lr=config.lr * GAP_VECTOR_LR, foreach=True))
     return [g for g in groups if g["params"]]
 
 
@@ -103,7 +104,7 @@ def fit(
         run.resume(optimizer)
         while not run.finished:
             began = time.perf_counter()
-            with fast_denormals():
+            with fast_denormals(), kept_memory():
                 losses = _one_epoch(model, optimizer, accelerator, feed, config, run.epoch, progress, step)
             line = {"epoch": run.epoch + 1, **losses, "train_seconds": time.perf_counter() - began}
             if valid is not None:

@@ -3,12 +3,15 @@
 ``groups`` says how steps lie in a buffer [T, ...]: for each group how many rows, and how many steps each of them has.
 """
 
+import ctypes
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
@@ -18,6 +21,24 @@ from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Groups = list[tuple[int, int]]
 Rows = Any  # which of a batch: indices, or a slice
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Freed memory stays with the process in here: glibc hands back large blocks, and new ones come page by page."""
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+    for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+        libc.mallopt(threshold, 2**30)
+    try:
+        yield
+    finally:
+        for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            libc.mallopt(threshold, 2**17)  # as at the start
+        libc.malloc_trim(0)
 
 
 @contextmanager
@@ -31,12 +52,35 @@ def fast_denormals() -> Iterator[None]:
 
 
 class Dropout(nn.Dropout):
-    """Drop-out by comparison of uniform numbers: on a CPU four times as fast as torch's own draws."""
+    """Drop-out by 16 random bits a number: on a CPU many times as fast as torch's own draws, whose seed they take."""
 
     def forward(self, x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         if not self.training or self.p == 0 or x.device.type != "cpu":
             return super().forward(x)
-        return x * torch.empty_like(x).uniform_().ge_(self.p).mul_(1 / (1 - self.p))
+        source = np.random.SFC64(int(torch.randint(2**62, ())))
+        bits = torch.from_numpy(source.random_raw(-(-x.numel() // 4)).view(np.int16))[: x.numel()].view(x.shape)
+        return x * (bits >= round((self.p - 0.5) * 2**16)).to(x.dtype).mul_(1 / (1 - self.p))
+
+
+def unit(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+    """``F.normalize(x, dim=-1)`` in half as many passes over x, both ways."""
+    return _Unit.apply(x)
+
+
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-12)
+        unit = x / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        unit, length = ctx.saved_tensors
+        along = (grad * unit).sum(-1, keepdim=True)
+        return torch.addcmul(grad, unit, along, value=-1).div_(length)
 
 
 def group(lengths: Int[Tensor, " B"], widths: Sequence[int]) -> tuple[Int[Tensor, " B"], Groups]:

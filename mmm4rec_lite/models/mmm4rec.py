@@ -16,9 +16,9 @@ from mmm4rec_lite.models import packed
 from mmm4rec_lite.models.base import Batch, Catalogue, Losses, Modalities, Recommender, last_state
 from mmm4rec_lite.models.blocks import CausalConv, FourierFilter, Signal, StepSize, TimeDifferences, TimeEnhancement
 from mmm4rec_lite.models.config import STAGES, ModelConfig
-from mmm4rec_lite.models.fast import Dropout, once
+from mmm4rec_lite.models.fast import Dropout, once, unit
 from mmm4rec_lite.models.layers import FeedForward
-from mmm4rec_lite.models.losses import full_loss, in_batch_loss
+from mmm4rec_lite.models.losses import in_batch_loss
 from mmm4rec_lite.models.ssd import ssd
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.tensorfile import finite
@@ -160,6 +160,7 @@ class MMM4Rec(Recommender):
     stages = STAGES
     item_specific = ("bias_image", "bias_text")
     reset_on_transfer = ("fusion", "request_image", "request_text")
+    _all: Modalities | None = None  # all items' vectors, within a step
 
     def __init__(self, config: ModelConfig, image_features: Float[Tensor, "K V"], text_features: Float[Tensor, "K T"]):
         super().__init__()
@@ -195,6 +196,8 @@ class MMM4Rec(Recommender):
 
     def embed(self, items: Int[Tensor, "..."] | slice) -> Modalities:
         """Item vectors [..., N] before any norm (eq. 2 and the item bias)."""
+        if self._all is not None:
+            return Modalities(*(v if isinstance(items, slice) else F.embedding(items, v) for v in self._all))
         image, text = self.adapter_image(self.image_features[items]), self.adapter_text(self.text_features[items])
         if self.config.item_bias:
             image, text = image + self.bias_image[items], text + self.bias_text[items]
@@ -276,7 +279,7 @@ class MMM4Rec(Recommender):
     def candidates(self, items: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n N"]:
         """Eq. 20's sum over tau, each modality's vector at unit length, as released: neither wins by its length."""
         rows = slice(None) if items is None else items
-        text, image = (F.normalize(v, dim=-1) for v in self.embed(rows))
+        text, image = map(unit, self.embed(rows))
         if self.config.fusion != "sum":
             weights = self.fusion if self.config.fusion == "shared" else self.fusion[rows]
             text, image = (w.unsqueeze(-1) * v for w, v in zip(weights.softmax(-1).unbind(-1), (text, image)))
@@ -288,8 +291,13 @@ class MMM4Rec(Recommender):
 
     def losses(self, batch: Batch, stage: str) -> Losses:
         """Eq. 21 (the batch's targets as candidates) in pre-training, eq. 22 (the whole catalogue) elsewhere."""
-        loss = in_batch_loss if stage == "pretrain" else full_loss
-        return {"cross_entropy": loss(self, *self.supervised(batch))}
+        if stage == "pretrain":
+            return {"cross_entropy": in_batch_loss(self, *self.supervised(batch))}
+        self._all = self.embed(slice(None))  # through the adapters once, for histories and as candidates
+        try:
+            return super().losses(batch, stage)
+        finally:
+            self._all = None
 
 
 def initialise(model: Recommender) -> None:

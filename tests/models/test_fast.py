@@ -27,6 +27,22 @@ def test_the_convolution_is_torchs_and_so_are_its_gradients(double):
     torch.testing.assert_close(ours, theirs)
 
 
+def test_unit_vectors_are_torchs_and_so_are_their_gradients(double):
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 4)
+    x[0, 0] = 0
+    x.requires_grad_()
+    ours, theirs = fast.unit(x), F.normalize(x, dim=-1)
+    torch.testing.assert_close(ours, theirs)
+    grad = torch.randn_like(x)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, grad)[0] for y in (ours, theirs)))
+
+
+def test_kept_memory_changes_nothing_but_the_allocator():
+    with fast.kept_memory():
+        assert torch.ones(2**23).sum() == 2**23
+
+
 def test_drop_out_keeps_the_mean_and_the_share():
     torch.manual_seed(0)
     drop, ones = Dropout(0.4), torch.ones(200, 500, requires_grad=True)
