@@ -31,13 +31,12 @@ def kept_memory() -> Iterator[None]:
         yield
         return
     M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-    for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-        libc.mallopt(threshold, 2**30)
+    set_both = lambda trim, mmap: (libc.mallopt(M_TRIM_THRESHOLD, trim), libc.mallopt(M_MMAP_THRESHOLD, mmap))
+    set_both(2**30, 2**30)
     try:
         yield
     finally:
-        for threshold in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-            libc.mallopt(threshold, 2**17)  # as at the start
+        set_both(2**26, 2**25)  # as high as glibc itself raises them
         libc.malloc_trim(0)
 
 
