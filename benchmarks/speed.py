@@ -43,9 +43,8 @@ HEAD = """# Speed
 Made by `python benchmarks/speed.py` from `results/speed.json`.
 Protocol `matched` (width 64, window 20), drawn features of 384 numbers, batches of 256 rows, from scratch.
 Plain: every batch computed whole, padding and all. An epoch is the median of seven steps times their number. Seconds
-are those of the processor (all threads added up)
-where a line does not say otherwise: other work on the machine stretches them less than the clock's. Compare lines of
-one date.
+are those of the processor (all threads added up) where a line does not say otherwise: other work on the machine
+stretches them less than the clock's. Compare lines of one date.
 
 Published: RecBole's own table has 17.78 s for an epoch of SASRec on MovieLens-1M with a window of 20, on its GPU.
 """
