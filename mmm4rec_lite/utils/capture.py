@@ -23,7 +23,9 @@ class CapturedStep:
 
     def renew(self) -> None:
         """Forget the graph; the next step records another."""
-        self.graph = self.static = self.terms = None
+        self.graph: Any = None
+        self.static: Any = None
+        self.terms: dict[str, torch.Tensor] = {}
 
     def __call__(self, batch: Any) -> dict[str, torch.Tensor]:
         """Take one step; the terms of the loss are overwritten by the next."""
@@ -52,6 +54,6 @@ class CapturedStep:
     def _step(self, batch):
         self.optimizer.zero_grad()
         terms = self.losses(batch)
-        sum(terms.values()).backward()
+        torch.stack([*terms.values()]).sum().backward()
         self.optimizer.step()
         return {name: term.detach() for name, term in terms.items()}
