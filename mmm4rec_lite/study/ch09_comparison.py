@@ -18,7 +18,7 @@ from mmm4rec_lite.models.registry import get_model, list_models
 from mmm4rec_lite.runs import Protocol, Task, run
 from mmm4rec_lite.significance import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
-from mmm4rec_lite.study.protocol.results import display_name, stopped_early, tidy
+from mmm4rec_lite.study.protocol.results import display_name, stopped_early, tidy, with_columns
 from mmm4rec_lite.utils.files import workspace
 from mmm4rec_lite.viz.explorers.explorer import Explorer
 from mmm4rec_lite.viz.explorers.explorer import choice as drop_down
@@ -131,12 +131,18 @@ def _runs_of(runs, experiment="comparison", baselines=False):
 def leaderboard(runs: pd.DataFrame, experiment: str = "comparison") -> pd.DataFrame:
     """Systems and counting baselines, best first within a dataset.
 
-    Columns: dataset, system, name, reads, ndcg@10 (mean over seeds), least, most, n_seeds, place (none for baselines).
+    Columns: dataset, system, name, ndcg@10 (mean over seeds), least, most, n_seeds, reads, scales (of the dataset),
+    place (none for baselines).
     """
-    by = _runs_of(runs, experiment, baselines=True).groupby(["dataset", "system", "name"], sort=False)["ndcg@10"]
+    own = _runs_of(runs, experiment, baselines=True)
+    by = own.groupby(["dataset", "system", "name"], sort=False)["ndcg@10"]
     names = {"mean": "ndcg@10", "min": "least", "max": "most", "size": "n_seeds"}
     table = by.agg(list(names)).rename(columns=names).reset_index()
     table["reads"] = table["system"].map(reads)
+    scales = (
+        with_columns(own, "scale").groupby("dataset")["scale"].agg(lambda names: ", ".join(names.dropna().unique()))
+    )
+    table["scales"] = table["dataset"].map(scales)
     trained = table[table["reads"] != COUNTS]
     table["place"] = trained.groupby("dataset")["ndcg@10"].rank(ascending=False, method="min")
     parts = [part.sort_values("ndcg@10", ascending=False) for _, part in table.groupby("dataset", sort=False)]
@@ -258,7 +264,8 @@ def plot_leaderboard(table: pd.DataFrame, title: str = "") -> Figure:
         axis.set_yticks(range(len(own)), own["name"], fontsize=8)
         axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
         seeds = " to ".join(str(n) for n in sorted({own["n_seeds"].min(), own["n_seeds"].max()}))
-        axis.set_title(f"{name}, {'one seed' if seeds == '1' else f'{seeds} seeds'}", fontsize=10, loc="left")
+        told = f"{name}, {rows['scales'].iloc[0]}, {'one seed' if seeds == '1' else f'{seeds} seeds'}"
+        axis.set_title(told.replace(", , ", ", "), fontsize=10, loc="left")
     _legend(figure, table["reads"], baselines=True)
     return captioned(figure, title, 10)
 

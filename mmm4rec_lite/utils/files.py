@@ -51,6 +51,7 @@ def workspace(*parts: str) -> Path:
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a hidden temporary path beside ``path``: it takes ``path``'s place on success, and goes on failure."""
     path = Path(path)
+    refuse(path.exists() and not path.is_file(), f"{path}: a folder or no ordinary file; give the path of a file")
     with writing(path, REFUSED):
         temporary = _hidden(path)
         temporary.touch(exist_ok=False)

@@ -12,8 +12,9 @@ import pandas as pd
 from pandas.io.formats.style import Styler
 
 from mmm4rec_lite import published
+from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.study.protocol.evidence import Case, Evidence, together
-from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL, VARIANTS, WITHOUT_PRETRAINING
+from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS, FULL, VARIANTS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import TITLES, Form, tidy
 from mmm4rec_lite.study.protocol.verdict import INCONCLUSIVE, INKS, NOT_TESTED, verdict
 from mmm4rec_lite.utils.errors import InputError
@@ -168,11 +169,17 @@ def _lacking(claim, runs):
         parts.append(f"no runs of {', '.join(unrun)}")
     if unseen := [name for name in claim.data if name not in set(runs["dataset"])]:
         parts.append(f"no runs on {', '.join(unseen)}")
-    if claim.pretrained and "finetune" not in set(runs["stage"]):
+    if claim.pretrained and "finetune" not in set(_elsewhere(runs)["stage"]):
         parts.append("no run was pre-trained")
     return "; ".join(parts)
 
 
 def _stages(runs):
     names = {"scratch": "from scratch", "finetune": "pre-trained"}
-    return " and ".join(names.get(stage, stage) for stage in runs["stage"].dropna().unique())
+    return " and ".join(names.get(stage, stage) for stage in _elsewhere(runs)["stage"].dropna().unique())
+
+
+def _elsewhere(runs):
+    """Without the systems whose first stage is on the data themselves (S3-Rec), which transfer nothing."""
+    own = [name for name in runs["system"].unique() if name not in BASELINES and get_model(name).own_domain]
+    return runs[~runs["system"].isin(own)]

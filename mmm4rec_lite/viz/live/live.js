@@ -176,7 +176,8 @@ function restore() {
 const { about } = data, told = (value, digits = 2) => typeof value === "number" ? value.toFixed(digits) : value;
 $("whose").append(...[
   make("strong", {}, `${about.system === "mmm4rec+id" ? "MMM4Rec with item ids" : "MMM4Rec"}, trained on ${about.dataset}`),
-  ` (preset ${about.protocol}, trained at ${about.scale} scale, seed ${about.seed}, ${about.date}). `,
+  ` (preset ${about.protocol}, ${about.scale === "full" ? "" : `cut short: ${about.scale} scale, `}${about.epochs ? `${about.epochs} epochs, ` : ""}`
+    + `seed ${about.seed}, ${about.date}). `,
   about.ndcg === null || about.ndcg === undefined ? "Pre-trained only; not tested. "
     : `NDCG@10 ${told(about.ndcg, 3)} and Recall@10 ${told(about.recall, 3)} on its ${about.n_test_rows} test histories, among ${about.items} items. `,
   about.kept < about.items ? `This page holds ${about.kept} of the ${about.items} items and ranks those alone. ` : "",

@@ -63,6 +63,7 @@ export function whyView(root, data) {
       make("span", {}, `${digits(text + image)} = ${digits(text)} text ${term(image)} picture`
         + (place ? `; place ${place} of ${order.length}` : "; in the history, so not ranked")));
     const nodes = [head];
+    if (data.about.system.endsWith("+id")) nodes.push(make("p", { className: "note" }, "The item's own learned vector is in both parts, so a part is not nothing where its text or picture is missing."));
     if (state.items.length < 2) nodes.push(make("p", { className: "note" }, "The history has this one item: there is nothing to leave out."));
     else if (!found) nodes.push(make("p", { className: "note" }, "Leaving each past item out …"));
     else nodes.push(table(item, state, found, parts, place, older));

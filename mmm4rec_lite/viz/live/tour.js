@@ -50,13 +50,13 @@ const STOPS = [
       return [choice, `It was ${digits(a)} and is ${digits(b)}. The item's own learned vector, if it has one, stays, and so does its text.`];
     } },
   { title: "No memory", question: "The states forget everything at every step. How many of the latest items can still change the recommendation?",
-    choices: ["none but the last", "a few", "all of them"], open: "fusion", needs: (data, state) => state.items.length > 1,
+    choices: ["none but the last", "a few", "most or all of them"], open: "fusion", needs: (data, state) => state.items.length > 1,
     act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "memory"])] }),
     answer: (before, after, model) => {
       const { history, off, lost } = after.given, n = history.items.length, { user } = after.trace;
       const change = step => norm(user.map((value, c) => value - forward(model, history, off, lost, step).user[c])) / norm(user);
       const reach = history.items.map((_, step) => change(step) > 1e-6), some = reach.filter(Boolean).length;
-      const choice = some === 1 ? "none but the last" : some === n ? "all of them" : "a few";
+      const choice = some === 1 ? "none but the last" : 2 * some > n ? "most or all of them" : "a few";
       return [choice, `${some} of ${n}. Without states only convolutions look back, ${model.config.d_conv - 1} steps each, two in a row; `
         + "the time branch, where it is on, sees the gaps of the whole window."];
     } },
