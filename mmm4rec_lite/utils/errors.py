@@ -11,6 +11,9 @@ class InputError(ValueError):
     mmm4rec_lite.utils.errors.InputError: shop: no such dataset folder
     """
 
+    def __init__(self, why: str):
+        super().__init__(" ".join(why.splitlines()))  # names from strangers' files may hold line ends
+
 
 def refuse(wrong: object, why: str) -> None:
     """`InputError` where something is ``wrong``."""
