@@ -325,11 +325,13 @@ def load_run(folder: Path | str, task: Task) -> Run:
         quirks = {"quirks": Quirks(**values["quirks"])} if "quirks" in values else {}
         config = type(spec.config)(**values | quirks)
     except (TypeError, ValueError) as error:
-        told = f"its config is not this library's ({first_line(error)})"
-        raise InputError(f"{file}: {told}; train again with this version") from None
+        raise InputError(f"{file}: no config of this library ({first_line(error)}); train again with it") from None
     ranks, filtered = (tensors.pop(name) for name in ("ranks", "ranks_filtered"))
     known = sum(v.numel() for v in (*tensors.values(), task.catalogue.text, task.catalogue.image))
-    with Allocating(4 * known + 2**24, f"{file}: its config is of a larger model than its weights; train again"):
+    told = f"{file}: its config is of a larger model than its weights; train again"
+    large = any(isinstance(value, int) and value > known + 2**20 for value in values.values())
+    refuse(large or values.get("n_layers", 0) > len(tensors), told)
+    with Allocating(4 * known + 2**24, told):
         model = spec.build(config, task.catalogue)
     own, n_rows = model.state_dict(), len(task.catalogue)
     fresh = {k for k, v in own.items() if v.dim() > 1 and len(v) == n_rows and k.startswith(model.reset_on_transfer)}
@@ -366,14 +368,12 @@ def _weights_of(start, task, spec, config):
     tensors, notes = read_run(folder)
     task.features.require_encoder(notes["encoder"]["fingerprint"], notes["encoder"]["name"])
     if spec.own_domain and (notes["catalogue"], notes["record"].get("split")) != (_catalogue(task), task.split):
-        told = f"{spec.name} goes on where it was pre-trained, on the same items and split"
-        raise InputError(f"{folder}: pre-trained on others; {told}")
+        raise InputError(f"{folder}: pre-trained on others; {spec.name} goes on on the same items and split")
     free, asked, known = {*spec.pretraining, spec.ids}, asdict(config), notes["config"]
     differ = {name for name in asked.keys() | known if asked.get(name) != known.get(name)} - free
     if differ or notes["model"].removesuffix("+id") != spec.name.removesuffix("+id"):
         told = f"other sizes or switches than asked for here ({', '.join(sorted(differ)) or notes['model']})"
-        advice = "use the same model, preset and changes in both stages"
-        raise InputError(f"{folder}: pre-trained as another model, or with {told}; {advice}")
+        raise InputError(f"{folder}: pre-trained as another model, or with {told}; take the same in both stages")
     return tensors, notes["record"]
 
 
