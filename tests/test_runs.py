@@ -288,7 +288,7 @@ def test_s3rec_pre_trains_on_its_own_training_part_and_keeps_every_weight(task, 
 def test_s3rec_goes_on_nowhere_else(task, untrained, tmp_path, change):
     start = pretrain(task, "s3rec", out=tmp_path / "first", **HOW)
     other = task.sources if "dataset" in change else replace(task, **change)
-    with pytest.raises(InputError, match="first: pre-trained on others; s3rec goes on where it was pre-trained"):
+    with pytest.raises(InputError, match="first: pre-trained on others; s3rec goes on on the same items"):
         run(other, "s3rec", out=tmp_path / "second", start=start, **HOW)
     assert not (tmp_path / "second").exists()
 
@@ -398,8 +398,8 @@ def test_data_without_times_feed_a_model_that_reads_none(task):
 def test_a_start_that_does_not_fit_is_refused_before_anything_is_written(source, task, random_features, tmp_path, toy):
     others = random_features(toy.items["item"], fingerprint="e" * 16)
     for of, name, changes, told in (
-        (task, "mmm4rec+id", dict(d_state=8), r"d_state\); use the same model, preset"),
-        (task, "mmm4rec+id", dict(temperature=0.5), r"temperature\); use the same"),
+        (task, "mmm4rec+id", dict(d_state=8), r"d_state\); take the same in both stages"),
+        (task, "mmm4rec+id", dict(temperature=0.5), r"temperature\); take the same"),
         (task, "unisrec", {}, "pre-trained as another model"),
         (replace(task, features=random_features(["x0"])), "mmm4rec", {}, "features of other items"),
         (replace(task, features=others), "mmm4rec", {}, "cannot be mixed"),
