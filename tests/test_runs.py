@@ -369,7 +369,7 @@ def test_matched_gives_all_models_one_size_and_a_scale_cuts_training():
 def test_what_is_not_known_is_refused_in_one_line(task, tmp_path):
     for call, told in {
         lambda: Protocol("other"): "protocol: 'other' is not known; one of small, matched, paper",
-        lambda: Protocol(scale="huge"): "scale: 'huge' is not known; one of quick, longer, full",
+        lambda: Protocol(scale="huge"): "scale: 'huge' is not known; one of quick, longer, converged, full",
         lambda: replace(task, split="random"): "split: 'random' is not known; one of leave_one_out, global_time",
         lambda: replace(timeless(task), split="global_time"): "toy-mugs has no times, only an order; split it by",
         lambda: run(task, "sasrec", colour=1): "sasrec: neither its config nor its training has 'colour'",

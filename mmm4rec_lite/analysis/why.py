@@ -72,7 +72,7 @@ def reasons(
     >>> task = m4r.Task(toy, rows)
     >>> model = m4r.build_model("mmm4rec", task.catalogue, m4r.ModelConfig())  # untrained
     >>> found = reasons(model, task, "user00")
-    >>> found.rank, round(found.history["share"].abs().sum(), 3)
+    >>> found.rank, round(float(found.history["share"].abs().sum()), 3)
     (1, 1.0)
     """
     dataset, past = task.dataset, user_history(task.dataset, user, hide)

@@ -13,7 +13,7 @@ from tests.support.rows import rows_of
 
 K, HOUR = 12, 3600
 CONFIG = HM4SRConfig(d_model=8, d_ff=16, max_len=8, dropout=0.0)
-ROWS = rows_of([1, 2, 3, 4, 5, 6, 7], [8, 9, 1], [5], gap=HOUR)
+ROWS = rows_of([1, 2, 3, 4, 5, 6, 7], [8, 9, 10], [5], gap=HOUR)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def made(**changes):
 
 
 def test_gaps_are_none_at_the_start_and_into_padding():
-    assert gaps(ROWS).tolist()[1] == [0, HOUR, 0, 0, 0, 0, 0, 0]  # from 8 h to 9 h, back to 1 h, into padding
+    assert gaps(ROWS).tolist()[1] == [0, HOUR, HOUR, 0, 0, 0, 0, 0]  # from 8 h over 9 h to 10 h, into padding
     assert real(ROWS).sum(1).tolist() == [7, 3, 1]
 
 
