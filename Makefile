@@ -26,7 +26,7 @@ quick: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not browser"
 
 test: check
-	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600
+	$(BIN)/python -m pytest tests notebooks --nbval-lax --nbval-cell-timeout=600 -n 2 --dist loadfile
 
 # Attacks on everything that reads, computes and writes, 20 minutes; PARTS=inputs,readers,pictures,tensors,... for some
 soak: setup
