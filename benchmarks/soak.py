@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/soak.py [--parts inputs,tensors] [--share 0.1] [--seed 0]
 
-``make soak`` runs all (`make soak PARTS=readers` some). It prints a JSON line per part: what was tried, what came of
-it, seconds; and ends with 1 where a traceback, a loss, a silent wrong or a leak was found, after saying each.
+``make soak`` runs all (`make soak PARTS=readers` some). It prints a JSON line per part: what was asked for and tried,
+what came of it, seconds; and ends with 1 where a traceback, a loss, a silent wrong or a leak was found, after saying
+each.
 """
 
 import argparse
@@ -42,6 +43,8 @@ def pictures(count: int, seed: int = 0) -> Report:
 
     report = Report()
     for number, content in enumerate(fuzz_readers.pictures(seed, count)):
+        if report.late:
+            break
         _try(report, f"picture {number}", lambda content=content: fuzz_readers.attempt_picture(content))
     return report
 
@@ -82,7 +85,7 @@ def main() -> int:
         Report.until = time.monotonic() + asked.seconds
         began, count = time.perf_counter(), max(1, round(count * asked.share))
         report = part(count, asked.seed)
-        line = dict(part=name, tried=count, seed=asked.seed, wrong=len(report.wrong), **report.counts)
+        line = dict(part=name, of=count, tried=report.tried, seed=asked.seed, wrong=len(report.wrong), **report.counts)
         print(json.dumps(line | dict(seconds=round(time.perf_counter() - began))), flush=True)
         print(*report.wrong[:20], sep="\n", end="\n" if report.wrong else "", file=sys.stderr)
         wrong += report.wrong

@@ -34,7 +34,7 @@ from mmm4rec_lite.utils import processes
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
-from mmm4rec_lite.utils.files import atomic, lock, workspace
+from mmm4rec_lite.utils.files import atomic, lock, sweep, workspace
 from mmm4rec_lite.utils.tensorfile import Allocating, save_tensors
 from mmm4rec_lite.utils.typing import Int, Tensor
 
@@ -232,9 +232,9 @@ def run(
 
 def _kept(folder, run_id, task):
     """The run that a folder holds, once it is known to be the one that is asked for."""
-    if read_run(folder)[1]["record"].get("run_id") != run_id:
-        told = "holds another run (data, settings, start or device differ)"
-        raise InputError(f"{folder}: {told}; choose another folder or delete this one")
+    sweep(folder.parent)
+    told = "holds another run (data, settings, start or device differ); choose another folder or delete this one"
+    refuse(read_run(folder)[1]["record"].get("run_id") != run_id, f"{folder}: {told}")
     return load_run(folder, task)
 
 

@@ -1,4 +1,5 @@
-"""A tenth of what ``make soak`` tries, seeded; each part in a process of its own, where nothing checks types."""
+"""Three to ten per cent of what ``make soak`` tries, seeded, or what eight seconds allow; each part in a process of its
+own, where nothing checks types."""
 
 import json
 import subprocess

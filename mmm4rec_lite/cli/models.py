@@ -27,7 +27,9 @@ from mmm4rec_lite.utils.errors import refuse
 DEFAULT = "mmm4rec+id"
 Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
 Preset = Annotated[str, typer.Option("--preset", help="small (two cores), matched, or paper (published sizes).")]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1, help="At most so many epochs.")]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="At most so many epochs; on top, those that only prepare (VQRec).")
+]
 Split = Annotated[str, typer.Option("--split", help="leave_one_out or global_time.")]
 Run = Annotated[Path, typer.Argument(help="A run folder of `finetune`, or of `pretrain`, for zero-shot use.")]
 

@@ -13,7 +13,7 @@ from mmm4rec_lite.data.pictures import PictureError, open_picture, picture_path
 from mmm4rec_lite.features.store import Features, load_features
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.utils.errors import InputError, first_line, refuse
-from mmm4rec_lite.utils.files import lock
+from mmm4rec_lite.utils.files import lock, sweep
 from mmm4rec_lite.utils.optional import extra
 
 PART = 256  # items encoded between two writes
@@ -82,6 +82,7 @@ def extract(
     items = _items(dataset, bad_images, progress)
     key_of = lambda chosen: digest([[encoder.fingerprint, missing, bad_images], [item.digest for item in chosen]])
     source = key_of(items)
+    sweep(path.parent)
     if before := _kept(path, source):
         return before
 

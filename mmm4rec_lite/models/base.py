@@ -278,7 +278,7 @@ class NextItem(Recommender):
         self.config, self.items, self.encoder, self.rows = config, items, encoder, rows
 
     def users(self, batch: Batch) -> Users:
-        if getattr(self.encoder, "reads_padding", False) or batch.items.device.type != "cpu":
+        if getattr(self.encoder, "reads_padding", False):
             return self.encoder(self.items(batch.items), batch)
         return by_length(self.items, self.encoder, batch)
 

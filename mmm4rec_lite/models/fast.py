@@ -126,7 +126,9 @@ def in_parts(compute: Callable[[Rows, int], Any], lengths: Int[Tensor, " B"], wi
 def by_length(
     embed: Callable[[Int[Tensor, "..."]], Tensor], encode: Callable[[Tensor, Any], Float[Tensor, "b d"]], batch: Any
 ) -> Float[Tensor, "B d"]:
-    """``encode(embed(batch.items), batch)`` with each item embedded once and rows in ``parts``."""
+    """``encode(embed(batch.items), batch)`` with each item embedded once and rows in ``parts``; whole on a GPU."""
+    if batch.items.device.type != "cpu":
+        return encode(embed(batch.items.flatten()).unflatten(0, batch.items.shape), batch)
     known, where = once(batch.items)
     vectors, placed = embed(known), replace(batch, items=where)
 

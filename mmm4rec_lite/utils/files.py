@@ -32,7 +32,7 @@ LEFT = re.compile(rf"\.(?P<name>.+)\.{HOST}-(?P<pid>\d+)-[0-9a-f]{{8}}(?P<old>\.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 REFUSED = (*FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST)
 _held: set[tuple[Path, int, int]] = set()  # locks, and the process and thread that took each
-_sweeps: dict[Path, float] = {}  # folder -> when it may be looked through again
+_sweeps: dict[tuple[int, Path], float] = {}  # process and folder -> when it may be looked through again
 
 
 def cache_dir(*parts: str) -> Path:
@@ -122,7 +122,7 @@ def sweep(folder: Path | str) -> None:
     Not again before a hundred times as long has passed as it took: a folder of many files is seldom looked through.
     """
     folder, began = Path(folder), time.monotonic()
-    if began < _sweeps.get(folder, 0):
+    if began < _sweeps.get((os.getpid(), folder), 0):
         return
     with suppress(OSError):
         for name in [entry.name for entry in os.scandir(folder) if entry.name.startswith(".")]:
@@ -138,7 +138,7 @@ def sweep(folder: Path | str) -> None:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-    _sweeps[folder] = time.monotonic() + 100 * (time.monotonic() - began)
+    _sweeps[os.getpid(), folder] = time.monotonic() + 100 * (time.monotonic() - began)
 
 
 @contextmanager

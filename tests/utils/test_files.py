@@ -88,7 +88,7 @@ def test_a_folder_that_a_dead_process_took_away_comes_back(tmp_path):
 
 def test_a_folder_of_many_files_is_seldom_looked_through(tmp_path):
     sweep(tmp_path)
-    files._sweeps[tmp_path] = time.monotonic() + 9
+    files._sweeps[os.getpid(), tmp_path] = time.monotonic() + 9
     (tmp_path / f".f.{HOST}-{dead()}-0123abcd").touch()
     sweep(tmp_path)
     assert len(os.listdir(tmp_path)) == 1

@@ -21,7 +21,6 @@ GRID: tuple[Setting, ...] = (
     dict(lr=4e-3, dropout=0.5, width=64),
     dict(lr=4e-3, dropout=0.2, width=128),
 )
-FACTORS = tuple(GRID[0])
 
 
 def tune(task: Task, systems: Sequence[str], grid: Sequence[Setting] | None = None, **how: Any) -> pd.DataFrame:

@@ -66,6 +66,7 @@ def attack(count: int, seed: int = 0) -> Report:
             grown = growth(way, max(times, 5), 5)
             report.counts[f"{what}: MB more"] = round(grown)
             report.counts[what] = max(times, 5)
+            report.tried += max(times, 5)
             if grown > MOST:
                 report.fault(f"{what}: {grown:.0f} MB more after {times}")
     return report
