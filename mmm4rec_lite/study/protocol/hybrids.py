@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from mmm4rec_lite.data import leave_one_out
 from mmm4rec_lite.evaluation import ndcg_per_row, rank_model
 from mmm4rec_lite.models.base import Catalogue, NextItem, init_bert
 from mmm4rec_lite.models.bsarec import BSAEncoder
@@ -62,7 +61,7 @@ def hybrid(sequence: str, items: str, catalogue: Catalogue, protocol: Protocol) 
         refuse(name not in known, f"hybrid: {name!r} is not known; one of {', '.join(known)}")
     system, encoder = BLOCKS[sequence]
     config, _ = protocol.settings(get_model(system), "scratch")
-    model = NextItem(config, ITEMS[items](catalogue, config.d_model), encoder(config))
+    model = NextItem(config, ITEMS[items](catalogue, config.d_model), encoder(config), len(catalogue))
     return start(model) if system == "tim4rec" else init_bert(model)
 
 
@@ -73,7 +72,7 @@ def measure(
 
     Columns: sequence, items, then those of ``significance.paired``. ``training``: fields of ``TrainConfig``.
     """
-    rows, scores = leave_one_out(task.dataset), {}
+    rows, scores = task.rows, {}
     forms = list(product(BLOCKS, ITEMS)) if forms is None else forms
     for form in forms:
         _, config = protocol.settings(get_model(BLOCKS[form[0]][0]), "scratch", **training)
