@@ -7,9 +7,10 @@ import typer
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli import models, reasons
-from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Out, load_task, names
+from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Out, load_task
 from mmm4rec_lite.cli.data import data_app, features_command, features_table_command
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.names import names
 
 ABOUT = "MMM4Rec, readable: data, features, pre-training, fine-tuning, evaluation, recommendations."
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=ABOUT)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import mmm4rec_lite as m4r
+from mmm4rec_lite.utils.names import names
 
 Dataset = Annotated[Path, typer.Option("--data", help="A dataset folder (see `data`).")]
 Domains = Annotated[str, typer.Option("--domain", help="Domains of it, separated by commas; all by default.")]
@@ -35,11 +36,6 @@ def launch(devices: int, nodes: int) -> bool:
     from mmm4rec_lite.utils.devices import fabric
 
     return fabric(devices, nodes).global_rank == 0
-
-
-def names(words: str) -> list[str]:
-    """The names in an option's text, which commas separate."""
-    return [name.strip() for name in words.split(",")] if words else []
 
 
 def load_task(folder: Path, domains: str, features: Path, augmented_text: Path | None = None, **more: Any) -> Any:

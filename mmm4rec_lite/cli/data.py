@@ -11,8 +11,9 @@ import typer
 from typer.core import TyperCommand
 
 import mmm4rec_lite as m4r
-from mmm4rec_lite.cli.common import Dataset, Devices, Json, Nodes, Out, Posters, Seed, names, show
+from mmm4rec_lite.cli.common import Dataset, Devices, Json, Nodes, Out, Posters, Seed, show
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.names import names
 
 Ties = Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")]
 TEXT = "What the text is made of: also description, features, main_category."
@@ -46,7 +47,7 @@ def data_amazon(
 
     folders = {name: out / name if union or len(categories) > 1 else out for name in map(domain, categories)}
     refuse(union in folders, f"--union {union}: a domain of it has this name; take another")
-    chosen = tuple(field.strip() for field in fields.split(","))
+    chosen = tuple(names(fields))
     for name, folder in folders.items():
         save_with_urls(*amazon(name, raw, chosen, progress=not as_json), folder)
         if images:
@@ -95,7 +96,7 @@ def data_import(
     user: Annotated[str | None, typer.Option(help="Column of users. (Usual names of all columns are known.)")] = None,
     item: Annotated[str | None, typer.Option(help="Column of items' ids, of either table or both.")] = None,
     items_id: Annotated[str | None, typer.Option(help="Column of ids in the items' table, if not --item.")] = None,
-    time: Annotated[str | None, typer.Option(help="Column of times.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of times; DATE,CLOCK where they are apart.")] = None,
     time_format: Annotated[
         str | None, typer.Option(help="s, ms, us, ns, days, excel, iso or '%d/%m/%Y %H:%M'.")
     ] = None,

@@ -71,3 +71,24 @@ def pairs(log: pd.DataFrame, goods: pd.DataFrame, left: Iterable[str], right: It
     here, there = ({name: spelled(table[name]) for name in names} for table, names in ((log, left), (goods, right)))
     found = [Pair(*one, *other) for one in here.items() for other in there.items()]
     return sorted(found, key=Pair.rank, reverse=True)
+
+
+def candidates(log: pd.DataFrame, goods: pd.DataFrame, than: Pair) -> list[str]:
+    """The columns, of any name, by which more of the interactions join ``than`` by a pair, best first; in words."""
+    some, part = log.iloc[:: len(log) // 5_000 + 1], goods.iloc[:: len(goods) // 5_000 + 1]
+    short = {name: as_text(part[name]).dropna() for name in part}
+    ids = [name for name, text in short.items() if text.nunique() > len(part) / 10 and text.str.len().median() < 100]
+    here, there = ({name: _keys(table[name]) for name in names} for table, names in ((some, list(some)), (goods, ids)))
+    known = {name: pd.Index(keys.dropna().unique()) for name, keys in there.items()}
+    joined = {
+        (a, b): float((known[b].get_indexer(here[a].dropna()) >= 0).sum()) / len(some) for a in here for b in known
+    }
+    joined.pop((than.left, than.right), None)
+    best = [
+        pair for pair in sorted(joined, key=joined.__getitem__, reverse=True) if joined[pair] > than.count / than.rows
+    ]
+    return [f"{left} = {right} ({joined[left, right]:.0%})" for left, right in best[:5]]
+
+
+def _keys(values):
+    return spelled(values).map(lambda name: _key(name[:100]), na_action="ignore")

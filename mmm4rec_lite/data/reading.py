@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mmm4rec_lite.data.schema import read_parquet
-from mmm4rec_lite.data.separated import ATOMIC, DOUBLE, distinct, read_separated
+from mmm4rec_lite.data.separated import ATOMIC, DOUBLE, Told, distinct, read_separated
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 KINDS = (".csv", ".tsv", ".txt", ".dat", *ATOMIC, ".jsonl", ".ndjson", ".json", ".parquet")
@@ -71,7 +71,7 @@ def as_text(values: pd.Series) -> pd.Series:
             cells = cells.cast(cells.type.value_type)
         if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
             cells = pd.to_datetime(cells.to_pandas(), utc=True).astype(str).replace("NaT", np.nan)
-        elif pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type):
+        elif pa.types.is_nested(cells.type) or pa.types.is_binary(cells.type) or pa.types.is_duration(cells.type):
             cells = [_cell(value) for value in cells.to_pylist()]
         else:
             if pa.types.is_floating(cells.type):
@@ -147,6 +147,8 @@ def _read_file(path, kind, encoding, form):
         return _read_jsonl(content, kind) if "js" in kind else read_separated(content, kind, **form)
     except InputError:
         raise
+    except Told as error:
+        raise InputError(f"{path}: {error}") from None
     except FAULTS as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "check the file or export it again"

@@ -17,6 +17,10 @@ DOUBLE, ONE = b"::", "\x1f"  # MovieLens' separator, and what stands in for it
 SAY = "say --quotes none where quotes belong to the text, or --quotes csv where they hold a value together"
 
 
+class Told(ValueError):
+    """What is wrong with a table, in which line, and what to do."""
+
+
 def read_separated(
     content: bytes, kind: str, quotes: bool | None = None, missing: Sequence[str] = (), named: bool | None = None
 ) -> pd.DataFrame:
@@ -24,15 +28,15 @@ def read_separated(
     if not content.strip():
         raise ValueError("the file is empty")
     own = re.match(rb"sep=(.)\r?\n", content)  # a spreadsheet's first line
-    content = content[own.end() :] if own else content
+    content = b"\n" + content[own.end() :] if own else content  # lines keep their numbers
     sep = own[1].decode("latin-1") if own else _separator(content, kind)
     if sep == DOUBLE.decode():
         content, sep = content.replace(DOUBLE, ONE.encode()), ONE
     form = _quoting(content, sep, False if sep == ONE or kind in ATOMIC else quotes)
     head = content[: 2**20].decode("utf-8", "ignore")
     one, blanks = (" ", True) if sep == r"\s+" else (sep, False)
-    lines = csv.reader(io.StringIO(head), delimiter=one, skipinitialspace=blanks, **form)
-    first = [name.strip() for name in next(filter(any, lines), [])]
+    lines = lambda text: csv.reader(io.StringIO(text, newline=""), delimiter=one, skipinitialspace=blanks, **form)
+    first = [name.strip() for name in next(filter(any, lines(head)), [])]
     if not first:
         raise ValueError("no column has a name or a value")
     atomic = kind in ATOMIC or all(re.search(TYPE, name) for name in first)
@@ -43,13 +47,33 @@ def read_separated(
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # lines longer than the header
         options = dict(sep=sep, dtype=str, keep_default_na=False, na_values=["", "\\N", *missing], index_col=False)
-        table = pd.read_csv(io.BytesIO(content), header=0 if named else None, **options, **form)
+        try:
+            table = pd.read_csv(io.BytesIO(content), header=0 if named else None, **options, **form)
+        except (pd.errors.ParserError, pd.errors.ParserWarning):
+            raise _uneven(lines(content.decode()), sep.replace(ONE, "::"), named) from None
     names = [re.sub(TYPE, "", name) if atomic else name for name in first]
     table.columns = distinct(names if named else range(1, table.shape[1] + 1))
     words = [name for name, full in zip(table, first) if atomic and full.endswith("_seq")]
     state = "none" if not named else "known" if known else "unsure"
     table.attrs = {"names": state, "sequences": words, "movielens": sep == ONE}
     return table
+
+
+def _uneven(lines, sep, named):
+    """What to say of the first line with more values than the first of all, or else of a quote that never closes."""
+    top, longer, start = None, None, 1
+    for line in lines:
+        place, start = start, lines.line_num + 1
+        top = top or (any(line) and (place, len(line)))
+        if top and len(line) > top[1] and (longer is None or any(line[top[1] :])):
+            longer = (place, line)
+            if any(line[top[1] :]):
+                break
+    if longer is None:
+        return Told(f"the quote that opens in line {place} is not closed; {SAY}")
+    told = f"line {longer[0]} has {len(longer[1])} values ({' '.join(sep.join(longer[1]).split())[:60]!r})"
+    top = f"line {top[0]} {'names' if named else 'has'} {top[1]}"
+    return Told(f"{told}, {top}; put values that hold {sep!r} in quotes, and remove lines above the columns' names")
 
 
 def distinct(names: Iterable[object]) -> list[str]:
@@ -96,7 +120,11 @@ def _quoting(content, sep, quotes):
         if sep == "\t" and (broken or len(widths) == 1):
             return plain
         if broken or (len(widths) == 1 and widths != {0}):
-            example = f", such as {broken[0].decode('utf-8', 'replace')!r}" if broken else ""
-            told = "quotes that open a value and do not close it" if broken else "quotes over several whole lines"
-            raise ValueError(f"it has {told}{example}: {SAY}")
+            told = "it has quotes over several whole lines"
+            if broken:
+                kept = re.sub(pattern, lambda value: b"\n" * value[0].count(b"\n"), content)
+                line = kept[: kept.index(broken[0])].count(b"\n") + 1
+                told = f"line {line} has a quote that opens a value and does not close it"
+                told += f" ({broken[0].decode('utf-8', 'replace')!r})"
+            raise Told(f"{told}; {SAY}")
     return {} if broken else options

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_string_dtype
 
+from mmm4rec_lite.data.apart import columns_of_time, join_times
 from mmm4rec_lite.data.columns import find_column, list_columns, usual_columns
 from mmm4rec_lite.data.dataset import Dataset, k_core
-from mmm4rec_lite.data.ids import ENOUGH, pairs, spelled
+from mmm4rec_lite.data.ids import ENOUGH, candidates, pairs, spelled
 from mmm4rec_lite.data.item_pictures import find_pictures
 from mmm4rec_lite.data.markup import ENTITY, TAG, clean
 from mmm4rec_lite.data.reading import as_text, read_any
 from mmm4rec_lite.data.times import plausible_years, read_times, within
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.names import names
 
 ORDER_ONLY = "order only"
 HINTS = {"text": "--title COLUMN or --text COLUMN,COLUMN"}  # where more is to be said than --<what> COLUMN
@@ -60,8 +61,9 @@ def import_tables(
     name : of the dataset; also the domain where there is no domain column
     k : the k-core; 1 keeps every user and item, also items that nobody took
     user, item, time, title, domain, category, image, rating : column names, or numbers from 1 where the first line
-        names none; None finds the usual ones (`columns.NAMES`), of ids the pair that joins best; several categories
-        have "|", ",", ";" or ">" between; images are relative to ``images``, or to the items' table
+        names none; None finds the usual ones (`columns.NAMES`), of ids the pair that joins best; a time may be
+        "DATE,CLOCK", two columns; several categories have "|", ",", ";" or ">" between; images are relative to
+        ``images``, or to the items' table
     items_id : the column of ids in the items' table where it is not ``item``
     text : columns that make the text (list, or str with commas); None: text, or title, category, brand, description
     order : for data without times (`order_only`): a column of numbers, or ``"file"`` for the order of the lines
@@ -78,14 +80,20 @@ def import_tables(
     """
     refuse(time and order, "both a time and an order column: take one; the order is for data without times")
     form, span = dict(encoding=encoding, quotes=quotes, missing=missing), plausible_years(years)
-    texts = [column.strip() for column in (text.split(",") if isinstance(text, str) else text or ())]
-    log = _Table(interactions, "interactions", form, user, item, time, order, rating)
+    texts = names(text) if isinstance(text, str) else list(text or ())
+    log = _Table(interactions, "interactions", form, user, item, *names(time or ""), order, rating)
     goods = _Table(items, "items", form, items_id or item, title, *texts, domain, category, image)
     if item is not None and not (item in log.rows or item in goods.rows):
         there = f"{list_columns(log.rows)}; and: {list_columns(goods.rows)}"
         raise InputError(f"neither {log.name} nor {goods.name} has a column {item!r} for the item; they have: {there}")
-    clock = {"time": time} if order is None else {} if order == "file" else {"order": order}
+    apart = names(time) if time and time not in log.rows else [time]
+    clock = {"time": apart[0]} if order is None else {} if order == "file" else {"order": order}
     log.find(user=user, item=item if item in log.rows else None, **clock)
+    if at := log.columns.get("time"):
+        parts = apart if time else columns_of_time(log.rows, at)
+        log.columns["time"] = (
+            [find_column(log.rows, "time", part, log.name) for part in parts] if parts[1:] else parts[0]
+        )
     goods.find(more=("id",), item=items_id or (item if item in goods.rows else None))
     goods.find(title=title)
     goods.columns["text"] = _texts(goods, texts)
@@ -141,6 +149,7 @@ class _Table:
         path = Path(word if isinstance(source, pd.DataFrame) else source)
         self.name, self.folder, self.rows = path.name, path.parent, read_any(source, **form)
         self.columns, self.dropped, self.notes = {}, {}, {}
+        self.hints = HINTS | ({"item": "--items-id COLUMN"} if word == "items" else {})
         numbers = [name for name in wanted if name and name.isdecimal() and name not in self.rows]
         if numbers and self.rows.attrs.get("names") == "unsure":
             self.rows = read_any(source, **form, named=False)
@@ -157,11 +166,14 @@ class _Table:
         """What to say, if anything, of wanted columns that neither were given nor could be recognised."""
         lost = [what for what in wanted if not self.columns[what]]
         lacking = " and no ".join(lost).replace("text", "title and no text")
-        say = ", ".join(HINTS.get(what, f"--{what} COLUMN") for what in lost)
+        say = ", ".join(self.hints.get(what, f"--{what} COLUMN") for what in lost)
         there = list_columns(self.rows)
         if self.named == "none":
             there += f" (its first line names no columns: {', '.join(map(str, self.rows.iloc[0]))[:80]})"
-        if self.named == "unsure":
+            say = say.replace("COLUMN", "NUMBER")
+        elif self.named == "unsure" and self.rows.shape[1] == 1:
+            there += " (one column: its lines hold no separator that is known, or not the same number of words)"
+        elif self.named == "unsure":
             say += "; if its first line names no columns, say them as numbers from 1"
         return [f"{self.name}: no {lacking} column was recognised among: {there}; say {say}"] if lost else []
 
@@ -209,27 +221,33 @@ def _join(log, goods, item, items_id):
     log.columns["item"], goods.columns["item"] = best.left, best.right
     share = best.count / best.rows
     log.notes["joined with an item"] = f"{best.count} of {best.rows} ({share:.1%})"
-    others = [str(other) for other in others if other.count]
-    log.notes["other columns that join"] = "; ".join(others)
+    log.notes["other columns that join"] = "; ".join(str(other) for other in others if other.count)
     known = best.known.reindex(best.at).set_axis(best.ids.index)
     if (odd := known.notna() & (known != best.ids)).any():
         example = f"{best.ids[odd].iloc[0][:40]} is {known[odd].iloc[0][:40]}"
         log.notes["ids spelled otherwise than the items'"] = f"{int(odd.sum())} ({example})"
-    if 0 < share < ENOUGH:
-        if not others:  # among all columns, by some of the lines
-            some = log.rows.iloc[:: len(log.rows) // 10_000 + 1]
-            flat = ([name for name in one if is_string_dtype(one[name].dropna())] for one in (log.rows, goods.rows))
-            others = [str(p) for p in pairs(some, goods.rows, *flat) if p.count > share * p.rows][:5]
-        told = f"only {best.count} of {best.rows} lines ({share:.0%}) join an item, by {best.left} = {best.right}"
+    if share < ENOUGH and best.ids.notna().any():
+        left_out = np.hstack([log.columns[what] for what in ("user", "time", "order") if log.columns.get(what)])
+        others = candidates(log.rows.drop(columns=left_out), goods.rows, best)
+        told = f"{best.count} of {best.rows} lines ({share:.0%}) join an item, by {best.left} = {best.right}"
         told += f"; other columns that join: {'; '.join(others)}" if others else "; no other columns join more"
-        log.notes["warning"] = f"{told} (--item COLUMN, --items-id COLUMN)"
-        warnings.warn(f"{log.name}: {log.notes['warning']}", stacklevel=3)
+        told += " (--item COLUMN, --items-id COLUMN)"
+        if not best.count:
+            example = f"{best.ids.dropna().iloc[0][:40]!r} is not among {best.known.dropna().iloc[:3].tolist()}"
+            raise InputError(f"{log.name}: nothing is left, {told}; {example[:200]}")
+        log.notes["warning"] = f"only {told}"
+        warnings.warn(f"{log.name}: only {told}", stacklevel=3)
     return best
 
 
 def _clean(log, pair, form, years, min_rating):
     """Rows [user, item, timestamp], and what their times are."""
-    rows = {what: as_text(log.rows[column]) for what, column in log.columns.items() if what not in ("user", "item")}
+    at = np.atleast_1d(log.columns.get("time") or []).tolist()
+    where = f"{log.name}, column {' + '.join(map(repr, at))}"
+    rows = {
+        what: as_text(log.rows[column]) for what, column in log.columns.items() if what not in ("user", "item", "time")
+    }
+    rows |= {"time": join_times(log.rows, at, where, "%" in (form or ""))} if at else {}
     rows = pd.DataFrame({"user": spelled(log.rows[log.columns["user"]]), "item": pair.ids, **rows})
     log.suspect("user", rows["user"])
     rows["found"] = pair.known.reindex(pair.at).to_numpy()
@@ -239,7 +257,6 @@ def _clean(log, pair, form, years, min_rating):
         enough = pd.to_numeric(rows["rating"], errors="coerce") >= min_rating
         rows = log.keep(rows, enough, f"rating below {min_rating:g}")
     if timed := "time" in rows and len(rows):
-        where = f"{log.name}, column {log.columns['time']!r}"
         at, log.notes["times"] = read_times(rows["time"], form, where, years)
         rows = log.keep(rows.assign(at=at), at.notna(), "unreadable time")
         fits, span = within(rows["at"], years), f"the years {years[0]} to {years[1]}"

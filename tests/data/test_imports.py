@@ -89,13 +89,30 @@ def test_few_that_join_are_warned_about_with_other_candidates():
     with pytest.warns(
         UserWarning,
         match=r"only 1 of 4 lines \(25%\) join an item, by item = item; other columns "
-        r"that join: code = item: 4 of 4 \(--item COLUMN, --items-id COLUMN\)",
+        r"that join: code = item \(100%\) \(--item COLUMN, --items-id COLUMN\)",
     ):
         dataset = import_tables(rows, shelf, k=1)
     assert len(dataset.interactions) == 1 and any("  warning: only 1 of 4" in line for line in report(dataset))
     with warnings.catch_warnings(action="error"):
         import_tables(log(["a", "b", "c", "d", "x"]), shelf, k=1)  # 80 %
         import_tables(log(["a", None, None]), shelf, k=1)  # lines without an id are no failed joins
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.6])
+@pytest.mark.parametrize("typed", [str, int])
+def test_other_columns_that_join_are_named_whatever_their_names(share, typed):
+    """With their shares, at none joined, too; also beside usual ones that join."""
+    ids, count = [typed(n) for n in range(10, 20)], int(share * 10)
+    rows = log([typed(n + 100) for n in range(10)], mark=ids[:count] + [None] * (10 - count), ref=ids)
+    shelf = goods([f"x{n}" for n in range(10)], asin=ids, nr=[f"0{n}" for n in ids], text=["long " * 30] * 10, kind="k")
+    rows["item"] = ids[:count] + rows["item"].tolist()[count:]
+    words = r"other columns that join: ref = asin \(100%\); ref = nr \(100%\)"
+    with (
+        pytest.warns(UserWarning, match=words)
+        if share
+        else pytest.raises(InputError, match=f"nothing is left.*{words}")
+    ):
+        import_tables(rows, shelf, k=1)
 
 
 def test_the_warning_goes_to_standard_error(tmp_path):
@@ -316,13 +333,17 @@ def test_columns_without_names_are_numbers(tmp_path):
     (tmp_path / "goods.csv").write_text("x,Cup\ny,Mug\n")
     (tmp_path / "named.csv").write_text("item,title\nx,Cup\ny,Mug\n")
     with pytest.raises(
-        InputError, match=r"1, 2, 3, 4 \(its first line names no columns: u, x, 5, 17.*say --user COLUMN"
+        InputError, match=r"1, 2, 3, 4 \(its first line names no columns: u, x, 5, 17.*say --user NUMBER, --item NUMBER"
     ):
         import_tables(tmp_path / "log.csv", tmp_path / "named.csv", k=1)
     columns = dict(user="1", item="2", time="4")
     assert taken(import_tables(tmp_path / "log.csv", tmp_path / "named.csv", k=1, **columns)) == ["Cup", "Mug"]
     with pytest.raises(InputError, match="if its first line names no columns, say them as numbers from 1"):
         import_tables(tmp_path / "log.csv", tmp_path / "goods.csv", k=1, user="1", time="4")
+    with pytest.raises(InputError, match=r"goods.csv: no item .*among: x, Cup; say --items-id COLUMN, --title COLUMN"):
+        import_tables(tmp_path / "log.csv", tmp_path / "goods.csv", k=1, user="1", time="4")
+    with pytest.raises(InputError, match=r"join an item, by 2 = 2; other columns that join: 2 = 1 \(100%\)"):
+        import_tables(tmp_path / "log.csv", tmp_path / "goods.csv", k=1, **columns, title="2")
     both = import_tables(tmp_path / "log.csv", tmp_path / "goods.csv", k=1, **columns, items_id="1", title="2")
     assert taken(both) == ["Cup", "Mug"] and len(both.items) == 2
 

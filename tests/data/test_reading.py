@@ -94,13 +94,13 @@ def test_quotes_of_csv_that_do_not_close_are_asked_about(tmp_path, sep):
     text = lines(sep, ("item", "title", "kind"), [[str(n), one, "k"] for n, one in enumerate(TITLES)])
     path = put(tmp_path / "a.csv", text)
     with pytest.raises(
-        InputError, match="a.csv: cannot be read as csv .*--quotes none where quotes belong to the text"
+        InputError, match=r"a.csv: line 4 has a quote that opens .*--quotes none where quotes belong to"
     ):
         read_any(path)
     assert read_any(path, quotes=False)["title"].tolist() == TITLES
     swallowed = lines(sep, ("item", "title", "kind"), [["1", '"One', "k"], ["2", 'Two"', "k"], ["3", "Three", "k"]])
     path = put(tmp_path / "b.csv", swallowed)
-    with pytest.raises(InputError, match="quotes over several whole lines: say --quotes none"):
+    with pytest.raises(InputError, match="quotes over several whole lines; say --quotes none"):
         read_any(path)
     assert len(read_any(path, quotes=False)) == 3 and len(read_any(path, quotes=True)) == 2
 
@@ -269,12 +269,25 @@ def test_one_json_array(tmp_path):
         ("a.csv", "\n \n", "the file is empty"),
         ("a.csv", "user,item\n", "no rows"),
         ("a.jsonl", "\n", "no rows"),
+        ("a.csv", "# notes\nuser,item\nx,1\n", r"line 2 has 2 values .*, line 1 names 1; .*remove lines above"),
+        ("a.csv", '"a\nb",item\nx,1\n"y\n",2,3\n', r"line 4 has 3 values \('y ,2,3'\), line 1 names 2; put values"),
+        ("a.tsv", "user\titem\nx\t1\nx\t1\t2\n", r"line 3 has 3 values \('x 1 2'\), line 1 names 2; .*hold '\\t' in"),
+        ("a.csv", "sep=;\nuser;item\nx;1\nx;1;2;3\n", "line 4 has 4 values .*, line 2 names 2"),
+        ("a.csv", "x,1\nx,1\nx,1,,\n", "line 3 has 4 values .*, line 1 has 2; put values that hold ',' in quotes"),
+        ("a.dat", "1::2\n1::2::3\n", r"line 2 has 3 values \('1::2::3'\), line 1 has 2; put values that hold '::'"),
     ],
 )
 def test_faults_take_one_line(tmp_path, name, content, fault):
     with pytest.raises(InputError, match=fault) as caught:
         read_any(put(tmp_path / name, content))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600 + len(str(tmp_path))
+
+
+def test_a_quote_that_never_closes_is_told_with_its_line(tmp_path):
+    path = put(tmp_path / "a.csv", 'item,title\n1,"One\nand"\n2,"Two\n3,Three\n')
+    for quotes, fault in ((None, "line 4 has a quote that opens"), (True, "quote that opens in line 4 is not closed")):
+        with pytest.raises(InputError, match=f"{fault}.*; say --quotes none"):
+            read_any(path, quotes=quotes)
 
 
 def test_parquet_with_flipped_bytes(tmp_path):

@@ -457,9 +457,9 @@ def test_pictures_by_id_and_by_column(pictures, tmp_path):
     [
         ("log.csv", "", "cannot be read as csv|first line"),
         ("log.csv", "user,item,time\n", "no rows"),
-        ("log.csv", "user,item,time\na,x,1,2\n", "cannot be read as csv .*Length of header.*export it again"),
-        ("log.csv", "user,item,time\na,x,1\na,x,1,2\n", "cannot be read as csv .*line 3, saw 4.*export it again"),
-        ("log.csv", 'user,item,time\na,"x,1\n', "cannot be read as csv"),
+        ("log.csv", "user,item,time\na,x,1,2\n", "log.csv: line 2 has 4 values .*, line 1 names 3; put values"),
+        ("log.csv", "user,item,time\na,x,1\na,x,1,2\n", "log.csv: line 3 has 4 values .*, line 1 names 3; put values"),
+        ("log.csv", 'user,item,time\na,"x,1\n', "line 2 has a quote that opens a value and does not close it"),
         ("log.csv", b"user,item,time\n\xff\xfe,x,1\n", "cannot be read as csv .*utf-8.*; save it as UTF-8, or say"),
         (
             "log.csv",
@@ -517,7 +517,7 @@ def test_wrong_options(options, fault):
             pd.DataFrame({"n": ["x"], "price": [3]}),
             "interactions: no user and no time column .*: q, item, z; "
             "say --user COLUMN, --time COLUMN; .*--order file .*; "
-            "items: no item and no title and no text column .*: n, price; say --item COLUMN, --title COLUMN or --text",
+            "items: no item and no title and no text column .*: n, price; say --items-id COLUMN, --title COLUMN or",
         ),
         (
             rows(("a", "x", T)),
@@ -527,7 +527,8 @@ def test_wrong_options(options, fault):
         (
             rows(("a", "x", T)),
             items("y"),
-            r"nothing is left of 1 interactions \(item not among the items: 1\); check the",
+            r"nothing is left, 0 of 1 lines \(0%\) join an item, by item = item; no other columns join more "
+            r"\(--item COLUMN, --items-id COLUMN\); 'x' is not among \['y'\]",
         ),
         (rows((None, "x", T)), items("x"), r"nothing is left of 1 interactions \(no user: 1\)"),
         (rows(("a", "x", T)), items("x", image="/etc/passwd"), "'/etc/passwd' does not lie below"),

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import Domains, Json, load_task, names
+from mmm4rec_lite.cli.common import Domains, Json, load_task
 from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.names import names
 
 
 def audit_command(
@@ -26,7 +27,7 @@ def audit_command(
 
     refuse((data is None) != (features is None), "audit: --data and --features go together")
     refuse(out is not None and out.is_dir(), f"{out}: a folder; --out wants a file")
-    wanted, where = chosen([name for name in names(only) if name]), None  # before data are fetched
+    wanted, where = chosen(names(only)), None  # before data are fetched
     if set(wanted) & ON_DATA.keys():
         task = options = None
         if data is not None and features is not None:

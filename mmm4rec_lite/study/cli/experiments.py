@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, load_task, names, show
+from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, load_task, show
 from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.names import names
 
 WHAT = "table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
 ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
