@@ -28,7 +28,7 @@ app.command("compare")(reasons.compare_command)
 @app.command("explorer")
 def explorer_command(
     data: Dataset,
-    user: Annotated[list[str] | None, typer.Option(help="A user; again for more. Default: the demo store's.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="A user; again for more. Four by default.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="A run's own heads in place of invented ones; with --features.")
     ] = None,
@@ -37,15 +37,15 @@ def explorer_command(
     out: Out = Path("decay_mask.html"),
 ) -> None:
     """The decay-mask explorer over your users' histories as one HTML file, for any browser, without Python."""
-    from mmm4rec_lite.viz.explorers.page import SHOWN, histories, write_page
+    from mmm4rec_lite.viz.explorers.page import histories, write_page
 
     refuse((run is None) != (features is None), "explorer: --run and --features go together")
     if run is None or features is None:
-        print(write_page(out, histories(m4r.load_dataset(data), user or SHOWN)))
+        print(write_page(out, histories(m4r.load_dataset(data), user)))
         return
     task = load_task(data, domain, features)
     done = m4r.load_run(run, task)
-    print(write_page(out, histories(task.dataset, user or SHOWN, done.model.window), done, task.dataset))
+    print(write_page(out, histories(task.dataset, user, done.model.window), done, task.dataset))
 
 
 @app.command("explain")

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from mmm4rec_lite.data.ids import places, spelled
-from mmm4rec_lite.data.pictures import FORMATS, misplaced, picture_format
-from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.data.pictures import FORMATS, head_fault, misplaced, picture_format
+from mmm4rec_lite.utils.errors import InputError, reasons, refuse
 
 SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 WEB, ELSEWHERE = r"(?:[a-zA-Z][\w+.-]+:)?//|www\.", r"[a-zA-Z]:[\\/]|\\\\|file:"
 UNREAD, ADDRESS = "pictures in the image column that cannot be read", "web addresses in the image column, not fetched"
+BROKEN, OTHERS = "picture files that cannot be read", "files named by an item that are no picture of a known format"
 LOST = "pictures that the image column names and that are not there"
 
 
@@ -37,7 +38,8 @@ def find_pictures(
     """
     refuse(images is not None and not Path(images).is_dir(), f"{images}: there is no such folder of pictures")
     root = Path(beside if images is None else images).resolve()
-    fault_of, notes = misplaced(root), dict.fromkeys((LOST, ADDRESS, UNREAD), 0)
+    fault_of = misplaced(root)
+    notes: dict[str, Any] = dict.fromkeys((LOST, ADDRESS, UNREAD), 0)
     paths: dict[Any, str] = {}
     held: dict[Any, bytes] = {}
     for row, cell in cells.items():
@@ -49,9 +51,14 @@ def find_pictures(
     if images is not None:
         own, more = _named(root, ids, fault_of, name)
         found, notes = found.where(found.notna(), own), notes | more
+    faults = {path: fault for path in found.dropna().unique() if (fault := head_fault(root / path))}
+    if faults:
+        notes[BROKEN] = reasons(faults)
+        found = found.mask(found.isin(faults))
     if images is not None and found.isna().all() and not held:
         wanted = "files named <item id>.jpg (png, webp...), or an image column with paths relative to this folder"
-        raise InputError(f"{images}: no picture of any item; expected {wanted}")
+        there = "; ".join(f"{note}: {notes[note]}" for note in (BROKEN, OTHERS) if note in notes)
+        raise InputError(f"{images}: no picture of any item; expected {wanted}{there and f' ({there})'}")
     found = found.astype(object).map(lambda path: path and f"{root.name}/{path}", na_action="ignore").astype(object)
     return (*(_written(root, found, held) if held else (found.where(found.notna(), None), root.parent)), notes)
 
@@ -119,7 +126,7 @@ def _named(root, ids, fault_of, name):
     others = [file for file in files if Path(file).suffix.lower() not in SUFFIXES and Path(file).stem in names]
     notes = {"pictures of no item": len(known) - int(stems.isin(first.iloc[at[at >= 0]]).sum())}
     if others:
-        notes["files named by an item that are no picture of a known format"] = f"{len(others)}, such as {others[0]}"
+        notes[OTHERS] = f"{len(others)}, such as {others[0]}"
     return pd.Series(chosen, ids.index, dtype=object), notes
 
 

@@ -60,6 +60,15 @@ def picture_format(content: bytes) -> str | None:
     return None
 
 
+def head_fault(path: Path | str) -> str:
+    """Why a file cannot be taken as a picture as far as its first bytes tell, "" where they tell nothing."""
+    try:
+        _decode(path, whole=False)
+    except PictureError as error:
+        return error.fault.removeprefix("cannot be read: ")
+    return ""
+
+
 def picture_path(path: Path | str, folder: Path | str | None = None) -> Path:
     """Where a picture file lies, links resolved; InputError unless it is a file, and one below ``folder``."""
     if fault := misplaced(folder)(path):
@@ -89,8 +98,8 @@ def misplaced(folder: Path | str | None) -> Callable[[Path | str], str]:
     return fault
 
 
-def _decode(source):
-    """(the picture in RGB, its format)."""
+def _decode(source, whole=True):
+    """(the picture in RGB, or what is known before it is decoded; its format)."""
     with extra("data"):
         from PIL import Image, ImageOps, UnidentifiedImageError
     Image.init()
@@ -104,6 +113,8 @@ def _decode(source):
                 (short, long), name = sorted(picture.size), "JPEG" if picture.format == "MPO" else picture.format
                 refuse(short * long > PIXELS, f"{picture.width} x {picture.height} pixels, the most are {PIXELS:,}")
                 refuse(long > LONGEST * short, f"{picture.width} x {picture.height} pixels, too long for its width")
+                if not whole:
+                    return picture, name
                 picture.load()
                 with suppress(Exception):  # damaged EXIF turns nothing
                     ImageOps.exif_transpose(picture, in_place=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite.models.base import Catalogue
-from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.errors import InputError, reasons, refuse
 from mmm4rec_lite.utils.tensorfile import TEXTS, finite, load_tensors, pack, save_tensors
 from mmm4rec_lite.utils.typing import Bool, Float, Tensor
 
@@ -47,11 +47,10 @@ class Features:
         sizes = f"text {self.text.shape[1]}, image {self.image.shape[1]}, {int(self.has_image.sum())} pictures"
         return f"Features of {len(self.items)} items by encoder {self.encoder['name']!r}: {sizes}{bad}"
 
-    def bad_images_line(self, most: int = 5) -> str:
-        """How many pictures could not be read, and the first items they belong to."""
-        first = ", ".join(map(repr, list(self.bad_images)[:most]))
-        more = ", ..." if len(self.bad_images) > most else ""
-        return f"{len(self.bad_images)} pictures that cannot be read count as missing (items {first}{more})"
+    def bad_images_line(self) -> str:
+        """How many pictures could not be read, and of each of the commonest reasons how many and the first item."""
+        faults = {f"item {item!r}": reason.removeprefix("cannot be read: ") for item, reason in self.bad_images.items()}
+        return f"{len(faults)} pictures cannot be read and count as missing ({reasons(faults)})"
 
     def save(self, path: Path | str) -> None:
         """Write the file ``path``: whole or not at all."""

@@ -1,4 +1,7 @@
-"""The one error that users see."""
+"""The one error that users see, and faults in words."""
+
+import re
+from collections.abc import Mapping
 
 
 class InputError(ValueError):
@@ -24,3 +27,18 @@ def refuse(wrong: object, why: str) -> None:
 def first_line(error: Exception) -> str:
     """The first line of another error's message, cut, or else its kind."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+
+
+def reasons(faults: Mapping[str, str], most: int = 5) -> str:
+    """Of each of the commonest reasons, but for numbers in them, how often and an example; ``faults``: name -> reason.
+
+    Examples
+    --------
+    >>> reasons({"a": "3 bytes too many", "b": "no picture", "c": "7 bytes too many"})
+    '2, such as a: 3 bytes too many; 1, such as b: no picture'
+    """
+    kinds: dict[str, list[str]] = {}
+    for name, reason in faults.items():
+        kinds.setdefault(re.sub(r"\d[\d,]*", "N", reason), []).append(f"such as {name}: {reason}")
+    shown = sorted(kinds.values(), key=len, reverse=True)
+    return "; ".join([f"{len(kind)}, {kind[0]}" for kind in shown[:most]] + ["..."] * (len(shown) > most))

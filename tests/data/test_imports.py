@@ -457,6 +457,30 @@ def test_links_out_of_the_folder_are_refused(tmp_path, through):
         import_tables(log(["x"]), shelf, images=tmp_path / "pics", k=1)
 
 
+def test_files_that_are_no_pictures_are_counted_and_named_with_their_reasons(tmp_path, monkeypatch):
+    jpeg, folder = io.BytesIO(), tmp_path / "pics"
+    Image.effect_noise((64, 64), 90).convert("RGB").save(jpeg, "JPEG")
+    contents = [png(), jpeg.getvalue(), b"\0\0\0\x18ftypheic" + bytes(90), b"", b"<html>", b"%!PS-Adobe-3.0 EPSF-3.0\n"]
+    folder.mkdir()
+    for number, content in enumerate(contents):
+        (folder / f"i{number}.jpg").write_bytes(content)
+    (folder / "i6.heic").write_bytes(contents[2])
+    Image.new("1", (9_000, 9_000)).save(folder / "i7.png")
+    ids = [f"i{number}" for number in range(8)]
+    known = {"files named by an item that are no picture of a known format": "1, such as i6.heic"}
+    for how in (dict(images=folder), dict(image="image", images=folder)):
+        column = {"image": [f"i{n}.jpg" for n in range(6)] + [None, "i7.png"]} if "image" in how else {}
+        notes = import_tables(log(ids), goods(ids, **column), k=1, **how).info["import"]["items"]["notes"]
+        assert notes["with a picture"] == 2 and known.items() <= notes.items()
+        told = notes["picture files that cannot be read"]
+        assert told.startswith("4, such as i2.jpg: no picture of a known format (JPEG, ")
+        assert "; 1, such as i7.png: 9000 x 9000 pixels, the most are 50,000,000" in told
+    with pytest.raises(
+        InputError, match=r"no picture of any item; .* \(picture files that cannot be read: 1, such as i3"
+    ):
+        import_tables(log(["i3"]), goods(["i3"]), k=1, images=folder)
+
+
 def test_files_named_by_items_in_other_spellings_and_kinds(tmp_path):
     names = {
         "001.jpg": "JPEG",

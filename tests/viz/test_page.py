@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from mmm4rec_lite.analysis import capture_scans
-from mmm4rec_lite.data import load_dataset
+from mmm4rec_lite.data import Dataset, load_dataset
 from mmm4rec_lite.evaluation import as_batch, user_history
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
@@ -20,6 +20,8 @@ from mmm4rec_lite.runs import Run, Task, run
 from mmm4rec_lite.study.cli.commands import app
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.viz.explorers.page import MAX_ITEMS, SHOWN, histories, write_page
+from mmm4rec_lite.viz.live.export import first_users
+from tests.support import toy as make_toy
 
 ROOT = Path(__file__).parents[2]
 STORE = ROOT / "data_samples" / "store"
@@ -39,6 +41,16 @@ def test_the_committed_page_is_what_the_command_writes(tmp_path):
         "write it anew: mmm4rec-lite explorer --data data_samples/store --out notebooks/decay_mask.html"
     )
     assert len(written) < 200_000
+
+
+def test_other_data_show_some_of_their_own_users(tmp_path, toy):
+    result = CliRunner().invoke(app, ["explorer", "--data", str(make_toy.FOLDER), "--out", str(tmp_path / "page.html")])
+    assert result.exit_code == 0, result.output
+    assert [one["name"].partition(":")[0] for one in histories(toy)] == first_users(toy, 4)
+    single = toy.interactions.drop_duplicates("user").iloc[:9]
+    two = toy.interactions[toy.interactions["user"] == toy.interactions["user"].iloc[-1]].tail(2)
+    few = Dataset.from_frames("few", pd.concat([single, two]), toy.items.assign(image=None), None, {})
+    assert first_users(few) == [two["user"].iloc[0]]  # who has a gap to move
 
 
 def test_nothing_on_the_page_comes_from_elsewhere(store, tmp_path):

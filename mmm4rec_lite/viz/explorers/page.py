@@ -13,7 +13,7 @@ from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Run
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.viz.live import assets
-from mmm4rec_lite.viz.live.export import check_shown, model_data, picture
+from mmm4rec_lite.viz.live.export import check_shown, first_users, model_data, picture
 
 SHOWN = ["scarves-u00036", "lamps-u00020", "bags-u00008", "cushions-u00010"]  # users of data_samples/store
 # within the start values of a fresh model (``model.initialise``), but for the first one's delta
@@ -36,9 +36,10 @@ def history(dataset: Dataset, user: str, most: int = MAX_ITEMS) -> dict[str, Any
     return about | dict(items=own["item"].tolist(), demo="store" in dataset.info)
 
 
-def histories(dataset: Dataset, users: Iterable[str] = SHOWN, most: int = MAX_ITEMS) -> list[dict[str, Any]]:
-    """``history`` of several."""
-    return [history(dataset, user, most) for user in users]
+def histories(dataset: Dataset, users: Iterable[str] | None = None, most: int = MAX_ITEMS) -> list[dict[str, Any]]:
+    """``history`` of several; None: of the demo store's in `SHOWN`, of other data the first with enough items."""
+    demo = [user for user in SHOWN if dataset.interactions["user"].eq(user).any()]
+    return [history(dataset, user, most) for user in users or demo or first_users(dataset, 4)]
 
 
 def write_page(

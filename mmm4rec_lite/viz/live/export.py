@@ -154,9 +154,8 @@ def picture(folder: Path | None, image: Any) -> str | None:
 
 
 def first_users(dataset: Dataset, count: int = 6) -> list[str]:
-    """Users to show where none are named: the first of those with five interactions or more."""
+    """Users to show where none are named: the first of those with five interactions or more, or else two, or one."""
     counts = dataset.interactions["user"].value_counts(sort=False)
-    users = [*counts.index[counts >= 5][:count]] or [*counts.index[:count]]
-    if not users:
-        raise InputError(f"{dataset.name} has no users")
-    return users
+    refuse(counts.empty, f"{dataset.name} has no users")
+    least = next(least for least in (5, 2, 1) if counts.max() >= least)
+    return list(counts.index[counts >= least][:count])
