@@ -145,7 +145,7 @@ def systems_command(as_json: Json = False) -> None:
     terms = lambda of: (" ".join(of[stage]) for stage in ("scratch", "pretrain") if stage in of)
     table["losses"] = ["; pretrain: ".join(dict.fromkeys(terms(losses))) for losses in table["losses"]]
     print(table[["name", "modalities", "stages", "at 64", "at 256", "paper"]].to_string(index=False))
-    print("[id]: with a learned vector per item too, as NAME+id\n")
+    print("[id]: with a learned vector per item too, as NAME+id. Parameters: at two widths, features of 768 numbers.\n")
     print(table[["name", "losses", "exact"]].to_string(index=False))
     print("\nquirks: what released code does, off by default; docs/systems.md says what each is")
     for name, quirks in table.loc[table["quirks"] != "", ["name", "quirks"]].itertuples(index=False):

@@ -6,7 +6,7 @@ Asked of the demo store without item tables, of rhythms planted by hand, and of 
 import textwrap
 from collections.abc import Iterable
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from mmm4rec_lite.data.synthetic import DAY, HOUR, StoreConfig, make_store
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.models.config import ModelConfig, Quirks
-from mmm4rec_lite.models.mmm4rec import MMM4Rec
+from mmm4rec_lite.models.mmm4rec import MMM4Rec, TiCoSSD
 from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.study.shop import DOMAIN, NO_ID, scale, world
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
@@ -289,6 +289,44 @@ def reach_table(models: Models, seed: int = 0) -> pd.DataFrame:
         field = analysis.receptive_field(layer.ticossd, seen["text"], seen["image"], seen["d_fused"])
         parts.append(field.assign(when=when))
     return pd.concat(parts, ignore_index=True)
+
+
+def picture_table(models: Models, seed: int = 0) -> pd.DataFrame:
+    """The same before the alignment: how far M's last step moves if one picture vector that enters TiSSD is another
+    user's; when, back, moved."""
+    lines, one = [], world(seed).histories(full=True)
+    for when, model in models.items():
+        fused = lambda model=model: analysis.activations(model, one)[0]["fused"][:, -1]
+        before = fused()
+        for back in range(model.config.max_len):
+
+            def exchange(_, given, step=-1 - back):
+                image = given[0].image.clone()
+                image[:, step] = image[:, step].roll(1, 0)
+                return given[0]._replace(image=image), *given[1:]
+
+            hook = model.layers[0].register_forward_pre_hook(exchange)
+            lines.append((when, back, analysis.relative_change(before, fused())))
+            hook.remove()
+    return pd.DataFrame(lines, columns=["when", "back", "moved"])
+
+
+@torch.no_grad()
+def query_and_gate(models: Models, seed: int = 0) -> pd.DataFrame:
+    """How far M's last step moves if the current P^v is another user's in one place alone: when, place, moved."""
+    lines, one = [], world(seed).histories(full=True)
+    for when, model in models.items():
+        seen, block = analysis.activations(model, one)[0], cast(TiCoSSD, model.layers[0].ticossd)
+        other = seen["image"].clone()
+        other[:, -1] = other[:, -1].roll(1, 0)
+        fused = lambda seen=seen, block=block: block(seen["text"], seen["image"], seen["d_fused"])[:, -1]
+        before = fused()
+        places = {"query C": (block.project_c, other), "gate": (block.project_z, other + seen["text"])}
+        for place, (part, given) in places.items():
+            hook = part.register_forward_pre_hook(lambda *_, given=given: (given,))
+            lines.append((when, place, analysis.relative_change(before, fused())))
+            hook.remove()
+    return pd.DataFrame(lines, columns=["when", "place", "moved"])
 
 
 @styled

@@ -222,7 +222,8 @@ def _exported(title, notebook):
         if cell.cell_type == "markdown":
             cell.source = _NOTEBOOK_LINK.sub(r"](\1.html", _CODE_OR_MATHS.sub(_mathml, cell.source))
     body, _ = _exporter().from_notebook_node(notebook, {"metadata": {"name": title}})
-    return re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
+    body = re.sub(r'<script src="">\s*</script>', "", body)  # what the three empty addresses leave behind
+    return body.replace("<p><strong>Figure ", "<p class='caption'><strong>Figure ")
 
 
 def _has_slides(notebook):

@@ -22,6 +22,7 @@ Names = Sequence[str]
 Numbers = Iterable[Any]  # a row of them: a list, a tensor, a Series
 Shares = Mapping[str, Float[Tensor, " L"]]  # of L items, 0 to 1, by name
 CARD, EDGE = "#eef1f5", "#b8c0cc"  # an item without a picture; around every item
+HELD = "share of what is held\nafter the last step"  # what weights are where nothing else is said
 
 
 def load_picture(folder: Folder, image: Any, edge: int | None = None) -> Image.Image | None:
@@ -87,13 +88,15 @@ def strips(rows: Frames, folder: Folder = None, marked: Collection[str] = (), ti
 
 
 @gridless
-def weight_strip(items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Folder = None, title: str = "") -> Figure:
-    """A history's items, oldest first, each under its weights and over the gap before it (``gaps``: seconds)."""
+def weight_strip(
+    items: pd.DataFrame, weights: Shares, gaps: Numbers, folder: Folder = None, title: str = "", label: str = HELD
+) -> Figure:
+    """A history's items, oldest first, each under its weights (``label``) and over the gap before it, in seconds."""
     figure = empty_figure(max(0.95 * len(items), 4) + 1.8, 3.3)
     grid = figure.add_gridspec(2, len(items), height_ratios=(1.4, 1))
     axis = figure.add_subplot(grid[0, :])
     grouped_bars(axis, weights)
-    axis.set(xlim=(-0.5, len(items) - 0.5), xticks=[], ylabel="share of what is held\nafter the last step")
+    axis.set(xlim=(-0.5, len(items) - 0.5), xticks=[], ylabel=label)
     legend_beside(axis)
     for place, (row, gap) in enumerate(zip(items.itertuples(), gaps)):
         below = f"{span(gap)} later" if place else "first"

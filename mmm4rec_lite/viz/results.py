@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from mmm4rec_lite.significance import STANDARD_ERRORS, significant
+from mmm4rec_lite.significance import STANDARD_ERRORS, holm, significant
 from mmm4rec_lite.viz import style
 from mmm4rec_lite.viz.items import Names
 from mmm4rec_lite.viz.style import COLOURS, captioned, empty_figure, legend_beside, panel, panel_row, styled
@@ -145,11 +145,17 @@ def metric_bars(table: pd.DataFrame, metric: str = "ndcg@10", title: str = "") -
 
 
 @styled
-def differences(table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "") -> Figure:
-    """Paired differences in NDCG@10 (``significance.paired``), rows named by ``label``, grey where not significant."""
+def differences(
+    table: pd.DataFrame, label: str = "form", reference: str = "no difference", title: str = "", strict: bool = False
+) -> Figure:
+    """Paired differences in NDCG@10 (``significance.paired``), rows named by ``label``, grey where not significant;
+    ``strict``: where not so among all rows together (Holm), and with one seed."""
     table = table[table["standard_error"] > 0]
     figure, axis = panel(7, 1.2 + 0.34 * len(table))
     sure = significant(table["difference"], table["standard_error"])
+    if strict:
+        ratios = table["difference"] / table["standard_error"]
+        sure = table.get("seed_spread", ratios).notna() & np.array(holm(ratios.tolist()))
     for colour, chosen in ((COLOURS[7], ~sure), (COLOURS[0], sure)):
         rows, places = table[chosen], np.flatnonzero(chosen)
         error = STANDARD_ERRORS * rows["standard_error"]

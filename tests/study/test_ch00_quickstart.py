@@ -14,7 +14,7 @@ def test_the_middling_head_has_half_of_its_history_left():
 
 def test_longer_gaps_change_what_is_left_at_the_last_step(toy, toy_model, small):
     model, history = toy_model(small), as_batch(toy, user_history(toy, toy.interactions["user"].iloc[0]), 8)
-    masks, left = ch00.alignment_masks(model, history), ch00.left_by_gaps(model, history)
+    masks, left = ch00.layer_masks(model, history), ch00.left_by_gaps(model, history)
     n = int(history[1])
     assert masks.shape == (model.config.n_heads, n, n) and list(left) == ["real gaps", "all at once", "a month apart"]
     assert left["real gaps"].tolist() == pytest.approx(masks[:, -1].mean(0).tolist())

@@ -135,6 +135,19 @@ def test_reach_bars_tell_an_exact_zero_from_a_small_number():
     assert left.get_xlim()[0] > left.get_xlim()[1]  # the last step on the right
 
 
+@pytest.mark.slow
+def test_a_past_picture_moves_m_where_a_past_vector_at_the_fusion_does_not():
+    models = {"fresh": ch04.fresh()}
+    at_fusion, at_entry = ch04.reach_table(models).query("stream == 'image'"), ch04.picture_table(models)
+    assert at_entry["back"].tolist() == at_fusion["back"].tolist() == list(range(models["fresh"].config.max_len))
+    far = at_fusion["back"].to_numpy() > 3
+    assert (at_fusion["moved"][far] == 0).all() and (at_entry["moved"][far] > 1e-4).all()
+    assert at_entry["moved"].iloc[0] > 10 * at_entry["moved"].iloc[-1]
+    parts = ch04.query_and_gate(models)
+    assert parts["place"].tolist() == ["query C", "gate"] and (parts["moved"] > 0).all()
+    assert not any(part._forward_pre_hooks for part in models["fresh"].modules())
+
+
 def test_score_bars_show_both_parts_and_their_sum():
     table = pd.DataFrame({"item": ["A", "B"], "text": [2.0, 1.0], "image": [0.5, -1.0], "score": [2.5, 0.0]})
     (axis,) = drawn(ch04.plot_score_bars(table))

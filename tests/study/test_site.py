@@ -306,6 +306,7 @@ def test_a_figure_with_its_own_caption_gets_no_second_one_and_drawings_have_word
     nbformat.write(new_notebook(cells=cells), tmp_path / "01.ipynb")
     site.render([tmp_path / "01.ipynb"], tmp_path / "site")
     page = (tmp_path / "site" / "01.html").read_text(encoding="utf-8")
+    assert "<p class='caption'><strong>Figure 1.</strong> What is drawn." in page
     assert re.findall("<figcaption>(.*?)</figcaption>", page) == ["Figure 1. Loss"]
     assert '<img alt="A &amp; B" src="data:image/svg+xml;base64,' in page
 

@@ -223,3 +223,13 @@ def test_a_figure_says_in_words_what_it_shows():
     assert data["text/plain"] == told and "x: epoch" in told and "$" not in told and "\n" not in told
     mask = viz.mask_map(torch.eye(3), LABELS, "head 1")._repr_mimebundle_()[0]["text/plain"]
     assert "head 1; x: past item s (grey: the future); y: read at step t" in mask
+
+
+def test_strict_differences_are_blue_only_where_significant_among_all_rows_and_over_seeds():
+    table = pd.DataFrame({"form": list("abcde"), "difference": [0.022, 0.04, 0, -0.01, 0], "standard_error": 0.01})
+    blue = lambda rows, strict: (
+        drawn(viz.differences(rows, strict=strict))[0].containers[1].lines[0].get_xdata().tolist()
+    )
+    assert blue(table, False) == [0.022, 0.04] and blue(table, True) == [0.04]
+    assert blue(table.assign(seed_spread=0.001), True) == [0.04]
+    assert blue(table.assign(seed_spread=float("nan")), True) == []  # one seed

@@ -152,7 +152,11 @@ def _dataset(dataset, rows):
         lines.append((mean["ndcg@10"], line))
     lines = [line for _, line in sorted(lines, key=lambda pair: -pair[0])]
     table = pd.DataFrame(lines).drop(columns=["seconds per step"] * (not timed) + ["NDCG@10, published"] * (not beside))
-    note = "Mean over seeds +- their standard deviation; best first. Parameters: without per-item tables."
+    note = (
+        "Mean over seeds +- their standard deviation; best first. Parameters: without per-item tables, with the "
+        "features and the window of these runs (`mmm4rec-lite systems` counts with features of 768 numbers and each "
+        "system's published window)."
+    )
     if beside:
         note += (
             " Published: the paper's Tables 2 and 3, of other features, another split, other training and, "
