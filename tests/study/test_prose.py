@@ -152,6 +152,15 @@ def test_every_figure_has_a_caption_that_states_its_scale(notebook):
     assert without_caption(notebook) == []
 
 
+def test_a_scale_says_measured_or_not_on_what_data_and_of_how_many_seeds(notebook):
+    kind = re.compile("measured|stored|published|data alone|a diagram|made-up|random|a formula|bars published")
+    data = re.compile("MovieLens|store|rug shop|stationer|Instruments|Amazon|this machine|Figure 3")
+    for scale in re.findall(r"\*Scale: ([^*]+)\.\*", markdown(notebook)):
+        assert kind.match(scale), scale
+        if scale.startswith(("measured", "stored", "data")):
+            assert data.search(scale) and re.search(r"seeds?\b|no training|two runs|by hand", scale), scale
+
+
 def test_figures_are_numbered(notebook):
     numbers = re.findall(r"^\*\*Figure (\d+)\.\*\*", markdown(notebook), re.MULTILINE)
     assert list(map(int, numbers)) == list(range(1, len(numbers) + 1))
