@@ -281,7 +281,7 @@ def _legend(figure, kinds, baselines=False):
 @styled
 def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
     """Test NDCG@10 by seconds of training (log scale); a frame of ``cost``. No system left of the line is better."""
-    figure, drawn = panels(table, "dataset", 1.2, 4.6, each=3.8, size=10, sharey=False)
+    figure, drawn = panels(table, "dataset", 1.2, 5.6, each=3.8, size=10, sharey=False)
     for axis, _, rows in drawn:
         rows = rows.sort_values("seconds")
         front = rows[rows["ndcg@10"] >= rows["ndcg@10"].cummax()]
@@ -302,7 +302,7 @@ def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
     for axis, _, rows in drawn:
         x, y = rows["seconds"].tolist(), rows["ndcg@10"].tolist()
         texts = [axis.text(a, b, name, fontsize=6.5) for a, b, name in zip(x, y, rows["name"])]
-        adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.9), arrowprops=arrows)
+        adjust_text(texts, x, y, ax=axis, expand=(1.25, 1.6), force_text=(0.3, 0.6), arrowprops=arrows)
     return figure
 
 

@@ -5,9 +5,11 @@ import math
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from mmm4rec_lite.models.blocks import FourierFilter
 from mmm4rec_lite.study import ch04_alignment_and_fusion as ch04
+from mmm4rec_lite.viz.style import COLOURS
 from tests.support.figures import drawn
 from tests.support.figures import legend as words
 
@@ -131,6 +133,11 @@ def test_reach_bars_tell_an_exact_zero_from_a_small_number():
     )
     left, right = drawn(ch04.plot_reach_bars(table))
     assert [text.get_text() for text in left.texts] == ["70", "0.2", "50", "0"]
+    bars = [to_hex(container[0].get_facecolor()) for container in right.containers]
+    assert sorted(bars) == sorted(map(to_hex, COLOURS[:2]))
+    assert [to_hex(handle.get_facecolor()) for handle in right.get_legend().legend_handles] == [
+        *map(to_hex, COLOURS[:2])
+    ]
     assert words(right) == ["text", "image"] and "%" in left.get_ylabel() and "steps" in left.get_xlabel()
     assert left.get_xlim()[0] > left.get_xlim()[1]  # the last step on the right
 

@@ -123,6 +123,11 @@ def test_the_linter_has_nothing_to_say(tmp_path):
     assert [line for line in told.splitlines() if wanted.search(line)] == []
 
 
+def test_the_readme_prints_no_metric():
+    """Metrics stand where their scale, seeds and errors stand, too: in the chapters and in docs/results.md."""
+    assert re.findall(r"(?<![\w/])0?\.\d{3}\b|\+-", (ROOT / "README.md").read_text(encoding="utf-8")) == []
+
+
 # --- figures ---
 
 

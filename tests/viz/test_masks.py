@@ -31,6 +31,15 @@ def test_mask_difference_shows_both_and_what_changed():
     assert names[0] == "Red desk lamp  1" and len(names[1]) < 30
 
 
+def test_the_future_has_another_colour_than_what_is_forgotten():
+    mask = MASK.clone()
+    mask[1:, 0] = 0
+    image = drawn(viz.mask_map(mask, LABELS))[0].images[0]
+    colours = image.cmap(image.norm(image.get_array()))
+    assert image.get_array().mask[0, 1] and not image.get_array().mask[1, 0]
+    assert tuple(colours[0, 1]) != tuple(colours[1, 0])
+
+
 @pytest.mark.parametrize("gaps", [None, [0, 60, 86400 * 45]])
 def test_a_picture_mask_has_every_item_along_both_axes(gaps, tmp_path):
     Image.new("RGB", (8, 4), "red").save(tmp_path / "a.png")
