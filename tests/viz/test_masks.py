@@ -34,7 +34,7 @@ def test_mask_difference_shows_both_and_what_changed():
 def test_the_future_has_another_colour_than_what_is_forgotten():
     mask = MASK.clone()
     mask[1:, 0] = 0
-    image = drawn(viz.mask_map(mask, LABELS))[0].images[0]
+    image = drawn(viz.mask_map(mask, LABELS, "one head"))[0].images[0]
     colours = image.cmap(image.norm(image.get_array()))
     assert image.get_array().mask[0, 1] and not image.get_array().mask[1, 0]
     assert tuple(colours[0, 1]) != tuple(colours[1, 0])
