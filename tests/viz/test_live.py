@@ -169,7 +169,7 @@ def test_pictures_and_items_can_be_left_out_and_the_message_says_so(trained, toy
     path = tmp_path / "small.html"
     told = export.explain(trained, toy, USERS[:1], path, items=30, images=False)
     data = embedded(path)
-    assert "1 users, 30 of 60 items" in told and "--items" in told
+    assert "1 user, 30 of 60 items" in told and "--items" in told
     assert len(data["items"]) == 30 and not any(item["picture"] for item in data["items"])
     own = set(toy.interactions.loc[toy.interactions["user"] == USERS[0], "item"])
     assert own <= {item["id"] for item in data["items"]}
@@ -213,7 +213,7 @@ def test_the_command_writes_the_page(trained, task, tmp_path):
     out = tmp_path / "page.html"
     result = CliRunner().invoke(app, ["explain", str(trained.folder), *given, "--users", "user07", "--out", str(out)])
     assert result.exit_code == 0, result.output
-    assert f"{out}: 1 users, 60 of 60 items" in result.output and out.stat().st_size < 1_000_000
+    assert f"{out}: 1 user, 60 of 60 items" in result.output and out.stat().st_size < 1_000_000
 
 
 def test_the_committed_page_is_made_of_todays_modules(tmp_path):
@@ -462,7 +462,89 @@ def test_why_tells_parts_and_contributions_of_what_is_pointed_at(live, trained, 
 
 
 @pytest.mark.browser
-def test_a_link_holds_what_one_sees_and_a_wrong_one_begins_at_the_start(live, file):
+def test_pointing_at_an_item_lights_up_its_way_and_opens_its_numbers(live):
+    """In the drawing; before the item itself there is only what its pause does to the time branch."""
+    way = live.locator(".way button")
+    filled = lambda block: live.evaluate(
+        "block => [...document.querySelectorAll(`[data-block=${block}] .cell`)].map(cell => +cell.style.fillOpacity)",
+        block,
+    )
+    for t, name in ((1, "hover"), (3, "focus")):
+        getattr(way.nth(t), name)()
+        assert way.nth(t).get_attribute("aria-pressed") == "true"
+        assert [value > 0 for value in filled("text")] == [s == t for s in range(way.count())]
+        assert max(filled("ssd_text")[:t]) < filled("ssd_text")[t] and filled("scores")[0]
+        assert f"step {t + 1}:" in live.inner_text("#panel .equations")
+        assert live.locator(".card").nth(t).get_attribute("aria-current") == "true"
+    live.keyboard.press("ArrowRight")
+    assert way.nth(4).evaluate("face => face === document.activeElement") and live.evaluate("mmm4rec.view.step") == 4
+    live.locator(".card").nth(0).press("Delete")
+    assert way.count() == live.locator(".card").count()
+
+
+@pytest.mark.browser
+def test_what_fell_out_of_the_ten_is_named_with_its_places(live):
+    first = live.evaluate("mmm4rec.result().order.slice(0, 10)")
+    assert "Fell out" not in live.inner_text("#top")
+    live.locator("#switches [data-control=images]").press("Space")
+    order, names = live.evaluate("[mmm4rec.result().order, mmm4rec.data.items.map(item => item.title)]")
+    told = [f"{names[i]} (was {first.index(i) + 1}, now {order.index(i) + 1})" for i in first if i not in order[:10]]
+    assert told and live.inner_text("#top").endswith(f"Fell out of the ten: {'; '.join(told)}.")
+    assert live.inner_text("#moved").startswith(f"{len(told)} of ten ")
+
+
+@pytest.mark.browser
+def test_sliders_say_their_values_in_words_and_one_is_no_plural(live):
+    live.locator(".card").nth(2).click()
+    gap, scale = (live.locator(f"[data-control={name}]") for name in ("gap", "scale"))
+    spoken = {0: "0 seconds", 1: "1 second", 60: "1 minute", 5400: "1.5 hours", 86400: "1 day", 2 * 86400: "2 days"}
+    for seconds, words in (spoken | {365 * 86400: "1 year"}).items():
+        live.evaluate(
+            """seconds => { const state = mmm4rec.state();
+          mmm4rec.edit({ ...state, gaps: state.gaps.map((gap, t) => t === 2 ? seconds : gap) }); }""",
+            seconds,
+        )
+        assert gap.get_attribute("aria-valuetext") == words
+        assert f"{words} after the one before" in live.locator(".card").nth(2).get_attribute("aria-label")
+    assert "+ 1 year" in live.locator(".card").nth(2).inner_text().splitlines()
+    assert scale.get_attribute("aria-valuetext") == "times 1"
+    live.locator(".card").nth(0).click()
+    assert gap.get_attribute("aria-valuetext") == "none" and gap.is_disabled()
+
+
+@pytest.mark.browser
+def test_the_drawings_words_can_be_read_at_every_width(live):
+    for width in (360, 400, 700, 1000, 1280, 1920):
+        live.set_viewport_size({"width": width, "height": 800})
+        live.wait_for_timeout(150)
+        found = live.evaluate("""() => {
+          const words = [...document.querySelectorAll(".map text")], map = document.querySelector(".map");
+          const scale = map.getScreenCTM().a, within = word => {
+            const box = word.closest(".block")?.querySelector(".box").getBoundingClientRect();
+            return !box || word.getBoundingClientRect().right < box.right;
+          };
+          const size = word => scale * parseFloat(getComputedStyle(word).fontSize);
+          return [Math.min(...words.map(size)), words.every(within)];
+        }""")
+        assert found[0] >= 9.5 and found[1], (width, found)
+
+
+@pytest.mark.browser
+def test_whose_numbers_they_are_is_said_wherever_one_looks_and_on_paper(live, trained):
+    told = f"full scale, seed 0, {trained.record['date']}"
+    for width in (400, 1280):
+        live.set_viewport_size({"width": width, "height": 800})
+        live.locator("footer").scroll_into_view_if_needed()
+        live.wait_for_timeout(100)
+        assert live.inner_text("#model") == f"MMM4Rec + ID, toy, {told}"
+        box = live.locator("#model").bounding_box()
+        assert 0 <= box["y"] < 150 and live.evaluate("scrollY") > 800
+    live.emulate_media(media="print")
+    assert live.is_visible("#whose") and told in live.inner_text("#whose") and not live.is_visible("#tour")
+
+
+@pytest.mark.browser
+def test_a_link_holds_what_one_sees_in_another_window_too(live, file):
     live.select_option("#user", "1")
     live.locator(".card").nth(1).press("Delete")
     live.locator("#switches [data-control=time]").press("Space")
@@ -478,15 +560,58 @@ def test_a_link_holds_what_one_sees_and_a_wrong_one_begins_at_the_start(live, fi
     live.wait_for_selector(".top li")
     assert [live.inner_text(part) for part in ("#history", "#top", "#why strong", "#panel h3")] == seen
     assert live.is_enabled("#undo") and not live.is_checked("[data-control=time]")
+    assert live.inner_text("#said") == ""
+    other = live.context.browser.new_page()
+    other.goto(address)
+    other.wait_for_selector(".top li")
+    assert [other.inner_text(part) for part in ("#history", "#top", "#why strong", "#panel h3")] == seen
+    other.close()
     live.click("#again")
     assert live.is_checked("[data-control=time]") and not live.is_enabled("#undo")
-    live.select_option("#user", "0")
-    first = titles(live)
-    for wrong in ("#u=99", "#u=0&i=1.2&g=0", "#u=0&i=9999&g=0", "#u=0&off=nothing", "#<script>alert(1)</script>"):
-        live.click("#again")
-        live.goto(file.as_uri() + wrong)
-        live.get_by_text("The link holds no state of this page").wait_for()
-        assert titles(live) == first
+
+
+FAULTS = {  # what stands behind #, without the page's mark -> what is said of it
+    "u=99": "is damaged: the user cannot be read",
+    "u=0&i=1.2&g=0": "is damaged: the items, the gaps cannot be read",
+    "u=0&i=9999&g=0": "is damaged: the items cannot be read",
+    "u=0&i=1.x&g=0.-5": "is damaged: the items, the gaps cannot be read",
+    "u=0&off=nothing&x=0": "is damaged: the parts switched off, the length of all gaps cannot be read",
+    "u=0&nt=1..2&ni=": "is damaged: the texts taken away, the pictures taken away cannot be read",
+    "b=none&l=1&s=99&h=99&r=60&stop=6": "is damaged: the open block, the layer, the chosen item, the head, the "
+    "recommendation, the question cannot be read",
+    "u=0&<script>=1": 'is damaged: "<script>" cannot be read',
+}
+
+
+@pytest.mark.browser
+def test_a_link_that_cannot_be_read_says_why_and_the_page_is_at_its_start(live, file, trained, toy, tmp_path):
+    first, mark = titles(live), live.evaluate("mmm4rec.fingerprint(mmm4rec.data)")
+    faults = {f"{part}&p={mark}": told for part, told in FAULTS.items()}
+    short = "is cut short, or not of this page"
+    faults |= dict.fromkeys(("u=0", f"u=0&p={mark[:-1]}", "foo", "%E0%A4%A", "<img src=x onerror=alert(1)>"), short)
+    other = dataclasses.replace(trained, model=copy.deepcopy(trained.model))
+    with torch.no_grad():
+        other.model.norm_text.weight[0] += 1e-3
+    for name, (done, users, items) in dict(
+        weights=(other, USERS, 60), users=(trained, USERS[::-1], 60), items=(trained, USERS, 50)
+    ).items():
+        export.explain(done, toy, users, tmp_path / "other.html", items)
+        found = mark_of(live, tmp_path / "other.html")
+        assert found != mark, name
+        faults[f"u=0&p={found}"] = "was made for another page, with other weights, users or items"
+    for wrong, told in faults.items():
+        live.goto("about:blank")
+        live.goto(f"{file.as_uri()}#{wrong}")
+        live.wait_for_selector(".top li")
+        assert live.inner_text("#said") == f"The link in the address {told}. The page is at its start.", wrong
+        assert titles(live) == first and not live.is_enabled("#undo")
+    export.explain(trained, toy, USERS, tmp_path / "plain.html", images=False)  # the same state without pictures
+    assert mark_of(live, tmp_path / "plain.html") == mark
+
+
+def mark_of(page, path):
+    """The mark of another page."""
+    return page.evaluate("data => mmm4rec.fingerprint(data)", embedded(path))
 
 
 @pytest.mark.browser

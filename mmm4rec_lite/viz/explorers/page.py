@@ -31,8 +31,10 @@ def history(dataset: Dataset, user: str, most: int = MAX_ITEMS) -> dict[str, Any
     """What is shown of a user: titles, gaps (seconds), pictures (None or ``data:``) of the latest ``most`` items."""
     own = user_history(dataset, user).tail(most)
     gaps = own["timestamp"].diff().fillna(0).clip(lower=0).astype(int).tolist()
-    about = dict(name=f"{user}: {len(own)} items in {sum(gaps) / 86_400:.3g} days", titles=own["title"].tolist())
-    about |= dict(gaps=gaps, pictures=[picture(dataset.folder, image) for image in own["image"]])
+    days = f"{sum(gaps) / 86_400:.3g}"
+    name = f"{user}: {len(own)} items in {days} day{'s' * (days != '1')}"
+    pictures = [picture(dataset.folder, image) for image in own["image"]]
+    about = dict(name=name, titles=own["title"].tolist(), gaps=gaps, pictures=pictures)
     return about | dict(items=own["item"].tolist(), demo="store" in dataset.info)
 
 

@@ -3,12 +3,12 @@
 /** lane: 0 text, 1 time, 2 pictures; place: from left to right; time: only there where times are read. */
 export const BLOCKS = [
   { id: "text", lane: 0, place: 0, title: "Text vectors", equation: "2", out: (trace, { streams }) => streams.text,
-    about: "Each item's text has been encoded once; a learned linear map Ψ makes a short vector of it, and a LayerNorm gives "
-      + "all of them one size. Items that tell the same get the same vector here." },
+    about: "Each item's text has been encoded once, by a frozen encoder (f); a learned linear map Ψ makes a short vector of it. "
+      + "A model with item ids adds a learned vector E of the item's own. LayerNorm (LN) gives all of them one size." },
   { id: "gap", lane: 1, place: 0, time: true, title: "Gap signal D", equation: "5", out: (trace, { streams }) => steps(streams.dText),
     about: "The pause before each item as a number without unit: 0 is a usual pause, 2 a very long one. The first item has none." },
   { id: "image", lane: 2, place: 0, title: "Picture vectors", equation: "2", out: (trace, { streams }) => streams.image,
-    about: "The same for the pictures, by a map of their own. An item without a picture gets what the map makes of nothing." },
+    about: "The same for the pictures, by a map of their own. An item without a picture gets what the map makes of zeros." },
   { id: "ssd_text", lane: 0, place: 1, title: "TiSSD, text", equation: "3 to 8", out: (trace, { text }) => text.out,
     about: "A state space block: each head carries a state along the history, shrinks it by how long the step is, takes the "
       + "new item in, and reads it. The decay mask below is all that time does to the past." },
@@ -43,6 +43,9 @@ export const ARROWS = [["text", "ssd_text"], ["image", "ssd_image"], ["gap", "sc
   ["ssd_text", "align_text"], ["ssd_image", "align_image"], ["scale", "enhanced"], ["enhanced", "filter"], ["filter", "fusion"],
   ["align_text", "fusion"], ["align_image", "fusion"], ["align_text", "fused"], ["align_image", "fused"], ["fusion", "fused"],
   ["fused", "scores"]];
+
+/** "equation 2", "equations 3 to 8". */
+export const equationOf = ({ equation }) => `equation${/\D/.test(equation) ? "s" : ""} ${equation}`;
 
 export const blockOf = id => BLOCKS.find(block => block.id === id);
 

@@ -56,10 +56,16 @@ export const term = x => `${x < 0 ? "−" : "+"} ${digits(Math.abs(x))}`;
 
 export const signed = x => (x > 0 ? "+" : "") + digits(x);
 
-export function span(seconds) {
-  for (const [size, unit] of [[31536000, "years"], [86400, "days"], [3600, "h"], [60, "min"]])
-    if (seconds >= size) return `${+(seconds / size).toFixed(seconds < 10 * size ? 1 : 0)} ${unit}`;
-  return `${Math.round(seconds)} s`;
+/** A number of things: 1 item, 2 items. */
+export const count = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
+const UNITS = [[31536000, "year"], [86400, "day"], [3600, "hour", "h"], [60, "minute", "min"], [1, "second", "s"]];
+
+/** Seconds in the unit that a reader would use; `spoken`: without signs, for a screen reader. */
+export function span(seconds, spoken = false) {
+  const [size, word, sign] = UNITS.find(([least]) => seconds >= least) ?? UNITS[4];
+  const n = +(seconds / size).toFixed(size > 1 && seconds < 10 * size ? 1 : 0);
+  return sign && !spoken ? `${n} ${sign}` : count(n, word);
 }
 
 export const shortened = (text, most) => text.length > most ? `${[...text].slice(0, most - 1).join("")}…` : text;

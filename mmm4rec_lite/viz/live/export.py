@@ -104,11 +104,9 @@ def explain(
     data["items"] = [dict(id=item, title=title, picture=image) for item, title, image in names]
     _check_size(data)
     _write(path, data)
-    counts = (
-        f"{len(histories)} users, {len(rows)} of {len(dataset.items)} items, {path.stat().st_size / MEGABYTE:.1f} MB"
-    )
-    left = len(rows) < len(dataset.items)
-    return f"{path}: {counts}" + ("; the others are not ranked on the page (--items takes more)" if left else "")
+    left = "; the others are not ranked on the page (--items takes more)" if len(rows) < len(dataset.items) else ""
+    counts = f"{len(histories)} user{'s' * (len(histories) > 1)}, {len(rows)} of {len(dataset.items)} items"
+    return f"{path}: {counts}, {path.stat().st_size / MEGABYTE:.1f} MB{left}"
 
 
 def rewrite(page: Path | str, to: Path | str | None = None) -> Path:

@@ -9,30 +9,32 @@ const FOUND = 8;
     say it aloud; why(item): ask for an item's score. */
 export function historyView(root, data, { most, timed, edit, choose, close, tell, why }) {
   const cards = make("ol", { className: "cards", aria: { label: "History, oldest first" } });
-  const tools = make("div", { className: "tools" }), output = make("span", { className: "value" });
+  const tools = make("div", { className: "tools" }), value = () => make("span", { className: "value", aria: { hidden: "true" } }), output = value();
   const gap = make("input", { type: "range", min: 0, max: 19, step: 0.05, data: { control: "gap" } });
-  const scaleOutput = make("span", { className: "value" }), scale = make("input", { type: "range", min: -3, max: 3, step: 0.05, data: { control: "scale" } });
+  const scaleOutput = value(), scale = make("input", { type: "range", min: -3, max: 3, step: 0.05, data: { control: "scale" } });
   const search = make("input", { type: "search", data: { control: "search" }, placeholder: "part of a title" });
   const found = make("ul", { className: "found" });
   let now = null, step = 0;
   const gapLabel = make("label", { className: "slider" }, make("span", { className: "gap-name" }), output, gap);
-  const scaleLabel = make("label", { className: "slider" }, "All gaps, times ", scaleOutput, scale);
+  const scaleLabel = make("label", { className: "slider" }, "All gaps ", scaleOutput, scale);
   root.append(cards, tools, ...(timed ? [gapLabel, scaleLabel] : []), make("label", { className: "slider" }, "Add an item at the end ", search), found);
 
   const titleOf = t => data.items[now.items[t]].title;
 
   function move(from, to) {
     if (to < 0 || to >= now.items.length || to === from) return;
+    const said = `${titleOf(from)} is now item ${to + 1} of ${now.items.length}`;
     choose(to);
-    tell(`${titleOf(from)} is now item ${to + 1} of ${now.items.length}`);
     edit(moved(now, from, to));
+    tell(said);
     cards.children[to]?.firstChild.focus();
   }
 
   function remove(place) {
     if (now.items.length < 2) return tell("A history needs one item at least; add another before this one goes.");
-    tell(`${titleOf(place)} is removed`);
+    const said = `${titleOf(place)} is removed`;
     edit(removed(now, place));
+    tell(said);
     cards.children[Math.min(place, now.items.length - 1)]?.firstChild.focus();
   }
 
@@ -58,7 +60,7 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
       text: now.lost.text.includes(i) || now.off.includes("texts") };
     const title = make("span", { className: "name", dir: "auto" }, gone.text ? make("s", {}, item.title) : item.title);
     const words = t ? `+ ${span(gaps[t])}` : "first";
-    const label = `Item ${t + 1} of ${now.items.length}: ${item.title}, ${t ? `${span(gaps[t])} after the one before` : "the first"}`
+    const label = `Item ${t + 1} of ${now.items.length}: ${item.title}, ${t ? `${span(gaps[t], true)} after the one before` : "the first"}`
       + `${gone.image && item.picture ? ", picture taken away" : item.picture ? "" : ", has no picture"}${gone.text ? ", text taken away" : ""}`;
     const there = cards.children[t];
     if (there?.label === label) {
@@ -130,8 +132,8 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
 
   function add(i) {
     const full = now.items.length === most;
-    tell(`${data.items[i].title} is added${full ? `; the model sees ${most} items, so the oldest has left` : ""}`);
     edit(addedItem(now, i, most));
+    tell(`${data.items[i].title} is added${full ? `; the model sees ${most} items, so the oldest has left` : ""}`);
     choose(now.items.length - 1);
   }
 
@@ -149,12 +151,12 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
     if (focused >= 0) cards.children[Math.min(focused, state.items.length - 1)].firstChild.focus({ preventScroll: true });
     toolbar();
     gapLabel.firstChild.textContent = step ? `Gap before item ${step + 1} ` : "The first item has no gap ";
-    const words = step ? span(gaps[step]) : "";
-    for (const [slider, out, value, text] of [[gap, output, Math.log1p(gaps[step]), words],
-      [scale, scaleOutput, Math.log10(state.scale), `× ${+state.scale.toPrecision(3)}`]]) {
-      slider.value = value;
+    const factor = +state.scale.toPrecision(3), words = spoken => step ? span(gaps[step], spoken) : "";
+    for (const [slider, out, at, text, spoken] of [[gap, output, Math.log1p(gaps[step]), words(), words(true) || "none"],
+      [scale, scaleOutput, Math.log10(state.scale), `× ${factor}`, `times ${factor}`]]) {
+      slider.value = at;
       out.textContent = text;
-      slider.setAttribute("aria-valuetext", text || "none");
+      slider.setAttribute("aria-valuetext", spoken);
     }
     gap.disabled = !step;
     scale.disabled = state.items.length < 2;

@@ -1,19 +1,19 @@
 /** The page: one state, one pass through the model, and everything drawn anew from both. */
 
-import { BLOCKS, blockOf } from "./blocks.js";
-import { $, make, shortened } from "./drawing.js";
+import { BLOCKS, blockOf, equationOf } from "./blocks.js";
+import { $, count, make, shortened } from "./drawing.js";
 import { historyView } from "./history.js";
-import { mapLegend, modelMap } from "./map.js";
+import { mapLegend, modelMap, wayStrip } from "./map.js";
 import { build, contribution, contributions, embed, forward, masks, scoreParts, scores } from "./model.js";
 import { panelOf } from "./panels.js";
 import { ranked, rankingView, whyView } from "./ranking.js";
-import { fromHash, given, Past, scaledGaps, start, switched, SWITCHES, toHash } from "./state.js";
+import { fingerprint, fromHash, given, Past, scaledGaps, start, switched, SWITCHES, toHash } from "./state.js";
 import { tourView } from "./tour.js";
 import { SCANS } from "./trained.js";
 
 const data = JSON.parse($("data").textContent), model = build(data);
-const view = { block: "ssd_text", layer: 0, step: 0, head: 0, pick: null, stop: null };
-const most = model.config.max_len;
+const rest = { block: "ssd_text", layer: 0, step: 0, head: 0, pick: null, stop: null }, view = { ...rest };
+const most = model.config.max_len, mark = fingerprint(data);
 let past, before, result;
 
 // --- one pass ---
@@ -29,6 +29,11 @@ function compute(state) {
 }
 
 const seen = state => [...state.items, ...data.histories[state.user].older];
+
+function showItems() {
+  historyCards.show(result.state, result.gaps, view.step);
+  way.show(result.state, view.step);
+}
 
 const resting = user => compute(start(data, user));
 
@@ -53,7 +58,7 @@ function drawPanel() {
   const context = { data, model, state, gaps, trace, parts, layer: view.layer, step: view.step, head: view.head, pick: view.pick,
     onhead: (head, now) => { view.head = head; if (now) { drawPanel(); keep(); } } };
   const layers = model.config.n_layers > 1 ? [make("p", { className: "note" }, `Layer ${view.layer + 1} of ${model.config.n_layers}`)] : [];
-  root.replaceChildren(make("h3", {}, `${block.title} `, make("small", {}, `equation ${block.equation}`)), make("p", {}, block.about),
+  root.replaceChildren(make("h3", {}, `${block.title} `, make("small", {}, equationOf(block))), make("p", {}, block.about),
     ...layers, ...panelOf(view.block, context));
   if (focused) root.querySelector("select")?.focus();
 }
@@ -64,7 +69,7 @@ function drawWhy() {
 }
 
 function drawRanking() {
-  ranking.show({ order: result.order, parts: result.parts, before: before.rank, picked: view.pick });
+  ranking.show({ order: result.order, rank: result.rank, parts: result.parts, before: before.rank, picked: view.pick });
   drawWhy();
 }
 
@@ -81,7 +86,7 @@ function drawSwitches() {
   $("undo").disabled = !past.canUndo;
   $("user").value = result.state.user;
   const rising = result.order.slice(0, 10).filter(i => (before.rank.get(i) ?? Infinity) > 10).length;
-  $("moved").textContent = past.now === past.states[0] && !rising ? "As at the start." : `${rising} of ten are new against the start.`;
+  $("moved").textContent = past.now === past.states[0] && !rising ? "As at the start." : `${rising} of ten ${rising === 1 ? "is" : "are"} new against the start.`;
 }
 
 /** Everything from the state: the numbers, then all views. */
@@ -89,7 +94,7 @@ function draw() {
   result = compute(past.now);
   view.step = Math.min(view.step, result.state.items.length - 1);
   if (view.pick === null || (!result.rank.has(view.pick) && !result.state.items.includes(view.pick))) view.pick = result.order[0] ?? null;
-  historyCards.show(result.state, result.gaps, view.step);
+  showItems();
   drawSwitches();
   drawRanking();
   drawPanel();
@@ -108,19 +113,20 @@ function keep() {
 }
 
 function write() {
-  history.replaceState(null, "", toHash(data, past.now, view));
+  history.replaceState(null, "", toHash(data, past.now, view, mark));
   written = location.hash;
 }
 
 function edit(state, kind = null) {
   past.push(state, kind);
+  tell("");
   draw();
 }
 
 function choose(step) {
   if (step === view.step || !result) return;
   view.step = step;
-  historyCards.show(result.state, result.gaps, step);
+  showItems();
   drawMap();
   drawPanel();
   keep();
@@ -154,43 +160,44 @@ function begin(user) {
   draw();
 }
 
+/** The state that the address holds; the start where it holds none, or one that cannot be read. */
 function restore() {
+  const limits = { mark, most, blocks: BLOCKS.map(block => block.id), layers: model.config.n_layers, heads: model.heads, stops: tour.count };
+  const { state, view: shown, fault } = location.hash.length > 1 ? fromHash(data, location.hash, limits) : {};
   written = location.hash;
-  const found = location.hash.length > 1 && fromHash(data, location.hash, most);
-  if (!found) {
-    if (location.hash.length > 1) tell("The link holds no state of this page; it begins at the start.");
-    return begin(0);
-  }
-  before = resting(found.state.user);
+  Object.assign(view, rest);
+  tell(fault ? `The link in the address ${fault}. The page is at its start.` : "");
+  if (!state) return begin(0);
+  before = resting(state.user);
   past = new Past(before.state);
-  if (JSON.stringify(found.state) !== JSON.stringify(before.state)) past.push(found.state);
-  const { block, layer, step, head, pick: picked, stop } = found.view;
-  Object.assign(view, { block: BLOCKS.some(one => one.id === block) ? block : "ssd_text", layer: Math.min(layer ?? 0, model.config.n_layers - 1),
-    step: step ?? Math.max(found.state.items.length - 3, 0), head: Math.min(head ?? 0, model.heads - 1), pick: picked, stop });
+  if (JSON.stringify(state) !== JSON.stringify(before.state)) past.push(state);
+  view.step = Math.max(state.items.length - 3, 0);
+  for (const [key, value] of Object.entries(shown)) if (value !== null) view[key] = value;
   draw();
-  tour.open(stop);
+  tour.open(view.stop);
 }
 
 // --- the page's parts ---
 
-const { about } = data, told = (value, digits = 2) => typeof value === "number" ? value.toFixed(digits) : value;
-$("whose").append(...[
-  make("strong", {}, `${about.system === "mmm4rec+id" ? "MMM4Rec with item ids" : "MMM4Rec"}, trained on ${about.dataset}`),
-  ` (preset ${about.protocol}, ${about.scale === "full" ? "" : `cut short: ${about.scale} scale, `}${about.epochs ? `${about.epochs} epochs, ` : ""}`
-    + `seed ${about.seed}, ${about.date}). `,
+const { about } = data, told = value => typeof value === "number" ? value.toFixed(3) : value;
+const name = about.system === "mmm4rec+id" ? "MMM4Rec + ID" : "MMM4Rec";
+const trainedHow = `${about.scale === "full" ? "full scale" : `cut short to ${about.scale} scale`}, seed ${about.seed}, ${about.date}`;
+$("model").textContent = `${name}, ${about.dataset}, ${trainedHow}`;
+$("whose").append(...[make("strong", {}, `${name}${about.system === "mmm4rec+id" ? " (with item ids)" : ""}, trained on ${about.dataset}`),
+  ` (preset ${about.protocol}, ${about.epochs ? `${count(about.epochs, "epoch")}, ` : ""}${trainedHow}). `,
   about.ndcg === null || about.ndcg === undefined ? "Pre-trained only; not tested. "
-    : `NDCG@10 ${told(about.ndcg, 3)} and Recall@10 ${told(about.recall, 3)} on its ${about.n_test_rows} test histories, among ${about.items} items. `,
+    : `NDCG@10 ${told(about.ndcg)} and Recall@10 ${told(about.recall)} on its test histories (${about.n_test_rows}), among ${count(about.items, "item")}. `,
   about.kept < about.items ? `This page holds ${about.kept} of the ${about.items} items and ranks those alone. ` : "",
   about.made_up ? "The shop is made up, and some of its pictures and names are wrong on purpose. " : ""]);
 document.title = `MMM4Rec alive: ${about.dataset}`;
 const historyCards = historyView($("history"), data, { most, timed: model.config.time, edit, choose, close: () => past.close(), tell, why: pick });
-const ranking = rankingView($("top"), data, { onpick: pick }), why = whyView($("why"), data);
-const map = modelMap($("map"), { onopen: openBlock });
+const ranking = rankingView($("top"), data, { onpick: pick }), why = whyView($("why"), data, model.config.item_bias);
+const way = wayStrip($("way"), data, { choose }), map = modelMap($("map"), { onopen: openBlock });
 const tour = tourView($("tour"), { model, data, result: () => result, pick, restart: () => begin(past.now.user),
   apply: (state, block) => { view.block = block; edit(state); }, onstop: index => { view.stop = index; keep(); } });
 $("map").after(mapLegend());
 
-$("user").append(...data.histories.map(({ user, items }, i) => new Option(`${shortened(user, 40)} (${items.length} items)`, i)));
+$("user").append(...data.histories.map(({ user, items }, i) => new Option(`${shortened(user, 40)} (${count(items.length, "item")})`, i)));
 $("user").addEventListener("input", event => begin(+event.target.value));
 for (const [name, label] of Object.entries(SWITCHES)) {
   const { config } = model, impossible = !config.time && ["time", "adaptive", "learnable"].includes(name)
@@ -224,4 +231,4 @@ restore();
 
 /** For the console, and for tests: the model to play with. */
 globalThis.mmm4rec = { data, model, build, embed, forward, masks, scoreParts, scores, contributions, SCANS,
-  state: () => past.now, result: () => result, view, draw, edit, start };
+  state: () => past.now, result: () => result, view, draw, edit, start, fingerprint };

@@ -1,10 +1,10 @@
 /** The model's drawing: blocks that open, arrows between them, and in each block the way of the item pointed at. */
 
-import { ARROWS, BLOCKS, blockOf, change } from "./blocks.js";
-import { make, percent, svg } from "./drawing.js";
+import { ARROWS, BLOCKS, blockOf, change, equationOf } from "./blocks.js";
+import { make, percent, svg, thumbnail } from "./drawing.js";
 
-const WIDE = { width: 140, height: 84, across: 26, down: 24 }, TALL = { width: 130, height: 84, across: 12, down: 26 };
-const NARROW = 560; // pixels
+const WIDE = { width: 140, height: 84, across: 26, down: 24 }, TALL = { width: 104, height: 102, across: 10, down: 26 };
+const NARROW = 900; // pixels; below, the drawing goes from top to bottom, in the width of a telephone
 const LANES = ["text", "time", "pictures"];
 
 /** onopen(id): a block was chosen. */
@@ -21,6 +21,7 @@ export function modelMap(root, { onopen }) {
       ? { x: edge + lane * (width + across), y: head + place * (height + down) }
       : { x: edge + place * (width + across), y: head + lane * (height + down) };
     const far = at({ lane: 2, place: 6 });
+    canvas.classList.toggle("tall", narrow);
     canvas.setAttribute("viewBox", `0 0 ${far.x + width + edge} ${far.y + height + edge}`);
     canvas.replaceChildren(svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7,
       markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 L8 4 L0 8 z", class: "tip" }))));
@@ -54,10 +55,12 @@ export function modelMap(root, { onopen }) {
   }
 
   function box(block, { x, y }, width, height) {
-    const group = svg("g", { class: "block", tabindex: 0, role: "button", "data-block": block.id, transform: `translate(${x} ${y})` });
+    const group = svg("g", { class: "block", tabindex: 0, role: "button", "aria-controls": "panel", "data-block": block.id, transform: `translate(${x} ${y})` });
     const strip = svg("g", { transform: `translate(8 ${height - 28})` });
-    group.append(svg("rect", { width, height, rx: 6, class: "box" }), svg("text", { x: 8, y: 20, class: "title" }, block.title),
-      svg("text", { x: 8, y: 37, class: "equation" }, `eq. ${block.equation}`), strip);
+    const lines = tall ? block.title.split(/ (?=\S{4})/) : [block.title];
+    group.append(svg("rect", { width, height, rx: 6, class: "box" }),
+      ...lines.map((line, k) => svg("text", { x: 8, y: 20 + 16 * k, class: "title" }, line)),
+      svg("text", { x: 8, y: 21 + 16 * lines.length, class: "equation" }, `eq. ${block.equation}`), strip);
     const open = () => onopen(block.id);
     group.addEventListener("click", open);
     group.addEventListener("keydown", event => {
@@ -87,7 +90,7 @@ export function modelMap(root, { onopen }) {
       const most = Math.max(0, ...values), at = values.indexOf(most);
       const told = off ? "switched off" : block.id === "scores" ? `without ${title} the user's vector changes by ${percent(most)}`
         : most ? `item ${step + 1} changes it by up to ${percent(most)}, at step ${at + 1}` : `item ${step + 1} does not reach it`;
-      group.setAttribute("aria-label", `${block.title}, equation ${block.equation}: ${told}`);
+      group.setAttribute("aria-label", `${block.title}, ${equationOf(block)}: ${told}`);
     }
     for (const { path, from, to } of drawn.arrows)
       path.classList.toggle("off", !trace.time && Boolean(blockOf(from).time || blockOf(to).time));
@@ -101,6 +104,37 @@ export function modelMap(root, { onopen }) {
   return { show };
 }
 
+/** The history above the drawing: who points at an item sees its way through the blocks below. */
+export function wayStrip(root, data, { choose }) {
+  const list = make("div", { className: "way", aria: { role: "group", label: "Point at an item: its way through the model" } });
+  let shown = "";
+  root.append(make("p", { className: "note" }, "Point at an item: its way through the blocks lights up. Choose a block: it opens below."), list);
+
+  function button(item, lost, t) {
+    const face = make("button", { type: "button", title: item.title, aria: { label: `Item ${t + 1}: ${item.title}` } }, thumbnail(item, lost), make("small", {}, `${t + 1}`));
+    for (const event of ["pointerenter", "focus", "click"]) face.addEventListener(event, () => choose(t));
+    face.addEventListener("keydown", event => {
+      const to = list.children[t + ({ ArrowLeft: -1, ArrowRight: 1 }[event.key] ?? NaN)];
+      if (to) event.preventDefault();
+      to?.focus();
+    });
+    return face;
+  }
+
+  /** One of the items is reached by Tab, the others by arrow keys. */
+  function show({ items, lost, off }, step) {
+    const gone = items.map(i => lost.image.includes(i) || off.includes("images")), key = JSON.stringify([items, gone]);
+    if (key !== shown) list.replaceChildren(...items.map((i, t) => button(data.items[i], gone[t], t)));
+    shown = key;
+    [...list.children].forEach((face, t) => {
+      face.setAttribute("aria-pressed", t === step);
+      face.tabIndex = t === step ? 0 : -1;
+    });
+  }
+
+  return { show };
+}
+
 export const mapLegend = () => make("p", { className: "note" },
   "A block's cells are the steps of the history, oldest first; the framed one is the chosen item. ", make("i", { className: "lit-key" }),
-  " Filled: these numbers would be others if an average item, after an average pause, stood in the chosen one's place.");
+  " Filled: what would change if an average item, after an average pause, stood in its place; the stronger the colour, the more.");

@@ -2,7 +2,7 @@
     with controls. Pages and notebooks share it; several may stand on one page. */
 
 import { explore, inverseSoftplus, leftOver, softplus } from "./decay.js";
-import { digits, make, percent, ramp, shade, span, thumbnail } from "./drawing.js";
+import { count, digits, make, percent, ramp, shade, span, thumbnail } from "./drawing.js";
 
 const total = values => values.reduce((a, b) => a + b, 0);
 
@@ -23,7 +23,7 @@ export function maskPanel(caption = "") {
 
   panel.show = (history, gaps, result, chosen) => {
     Object.assign(panel, { history, gaps, result, chosen });
-    const days = result.half_life_seconds / 86400, told = `${gaps.length} items in ${span(total(gaps.slice(1)))}`;
+    const days = result.half_life_seconds / 86400, told = `${count(gaps.length, "item")} in ${span(total(gaps.slice(1)))}`;
     if (gaps.length < 2) life.replaceChildren("A history of one item: nothing has faded yet.");
     else life.replaceChildren("Half of the state is gone after ", make("b", {}, `${digits(result.half_life_steps)} steps`), " or ",
       make("b", {}, `${digits(days)} days`), ` (this history: ${told}).`);
@@ -137,7 +137,7 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
   const labelled = (key, text, control) => {
     controls[key] = control;
     control.dataset.control = key;
-    outputs[key] = make("span", { className: "value" });
+    outputs[key] = make("span", { className: "value", aria: { hidden: "true" } });
     return make("div", { className: "control" }, make("label", {}, text, " ", outputs[key], control));
   };
   const range = (min, max, step) => make("input", { type: "range", min, max, step });
@@ -147,10 +147,10 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
   const left = make("section", { className: "turn" }, make("h2", {}, "Turn"),
     labelled("history", "History", make("select")), labelled("head", "Head", make("select")),
     labelled("A", "Decay rate A", range(-1.3, 1.3, 0.05)), labelled("base", "Base step", range(-3, 0.3, 0.05)),
-    labelled("delta", scan ? "The items' Δ, times" : "Gap scale Δ", range(-4, 6, 0.1)),
+    labelled("delta", scan ? "Factor on the items' Δ" : "Gap scale Δ", range(-4, 6, 0.1)),
     make("div", { className: "control" }, make("label", {}, time, " Time-aware: gaps count")),
     labelled("place", "One gap", make("select")), labelled("gap", "Its length", range(0, 18.5, 0.05)),
-    labelled("scale", "All gaps, times", range(-3, 3, 0.05)), reset);
+    labelled("scale", "All gaps", range(-3, 3, 0.05)), reset);
   const everyHead = make("details", {}, make("summary", {}, "All heads on this history"), make("div", { className: "wide" }, all));
   const right = make("section", {}, make("h2", {}, "What the last step still has"), panel.items, everyHead);
   everyHead.addEventListener("toggle", () => everyHead.open && tabulate());
@@ -180,12 +180,12 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
   }
 
   /** A slider to a value, with wider ends where it needs them; not while it is drawn itself. */
-  function set(key, at, text) {
+  function set(key, at, text, spoken = text) {
     const slider = controls[key];
     if (at < +slider.min) slider.min = at;
     if (at > +slider.max) slider.max = at;
     slider.value = at;
-    slider.setAttribute("aria-valuetext", text);
+    slider.setAttribute("aria-valuetext", spoken);
     outputs[key].textContent = text;
   }
 
@@ -194,8 +194,8 @@ export function maskExplorer(root, { names, heads, logMean, logStd, scan, first 
     set("A", Math.log10(-A), digits(A));
     set("base", Math.log10(base), digits(base));
     set("delta", delta, digits(delta));
-    set("gap", Math.log1p(gap), span(gap));
-    set("scale", Math.log10(state.scale), digits(state.scale));
+    set("gap", Math.log1p(gap), span(gap), span(gap, true));
+    set("scale", Math.log10(state.scale), `× ${digits(state.scale)}`, `times ${digits(state.scale)}`);
     controls.gap.disabled = controls.place.disabled = gaps.length < 2;
     const h = +controls.head.value, result = numbers(head(), h, gaps);
     panel.show(state.history, gaps, result, place);

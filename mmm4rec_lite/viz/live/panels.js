@@ -2,7 +2,7 @@
 
 import { scanOf, steps } from "./blocks.js";
 import { leftOver } from "./decay.js";
-import { curves, digits, figure, formula, heatMap, make, pixels, span, term } from "./drawing.js";
+import { count, curves, digits, figure, formula, heatMap, make, pixels, span, term } from "./drawing.js";
 import { maskPanel } from "./mask.js";
 import { amplitude, masks, norm } from "./model.js";
 
@@ -23,8 +23,8 @@ const stepName = ({ data, state }) => t => `step ${t + 1} (${data.items[state.it
 
 /** Rows over steps as a heat map whose columns are the steps. */
 function sequence(context, name, rows, row = channel, sign = true) {
-  const values = columns(rows), high = largest(rows), letter = row === headName ? "heads" : "channels";
-  return heatMap({ values, name, shape: `${values.length} ${letter} × ${rows.length} steps`, row, column: stepName(context),
+  const values = columns(rows), high = largest(rows), letter = row === headName ? "head" : "channel";
+  return heatMap({ values, name, shape: `${count(values.length, letter)} × ${count(rows.length, "step")}`, row, column: stepName(context),
     high, low: sign ? -high : 0, chosen: context.step, onpoint: (r, t) => row === headName && context.onhead(r, false) });
 }
 
@@ -46,6 +46,8 @@ function headChoice({ model, head, onhead }) {
 
 // --- items and signals ---
 
+const ONE_SIGNAL = () => make("p", { className: "note" }, "Shared weights read the same gaps for texts and pictures, so both have this one signal.");
+
 function vectors(kind, letter) {
   return (context, { streams }) => {
     const { trace, step, model, layer } = context, first = layer === 0;
@@ -60,11 +62,11 @@ function vectors(kind, letter) {
 function gapPanel(context, { streams }) {
   const { model, gaps, step, trace, layer } = context, { tensors, config } = model, D = streams.dText[context.head];
   const line = { name: "D", values: Array.from(D.slice(0, trace.n)), colour: COLOURS[0] };
-  const drawing = curves({ name: "D", shape: `${trace.n} steps of ${config.max_len}`, lines: [line], column: stepName(context), chosen: step });
+  const drawing = curves({ name: "D", shape: `${count(trace.n, "step")} of ${config.max_len}`, lines: [line], column: stepName(context), chosen: step });
   if (layer) return [equations(context, ["D: what layer " + layer + " hands on (eq. 9)", `D = ${digits(D[step])}`]), drawing];
   if (config.gaps !== "log") return [equations(context, ["D = LN(gaps in seconds)", `gap ${span(gaps[step])}, D = ${digits(D[step])}`]), drawing];
   const [mean, std] = ["log_mean", "log_std"].map(name => digits(tensors[`times.${name}`].data[0]));
-  const numbers = step ? `(log(1 + ${gaps[step]} s) − ${mean}) / ${std} = ${digits(D[step])}   (${span(gaps[step])})` : "0: nothing came before";
+  const numbers = step ? `(log(1 + ${gaps[step].toLocaleString("en")} s) − ${mean}) / ${std} = ${digits(D[step])}   (${span(gaps[step])})` : "0: nothing came before";
   return [equations(context, ["D_t = (log(1 + gap_t) − μ) / σ,  D_1 = 0", numbers]), drawing];
 }
 
@@ -89,26 +91,29 @@ function enhancedPanel(context, own) {
       { name: `D̃^{${letter}}`, values: cut(signal[head]), colour: COLOURS[0] }];
     return [equations(context, [`D̃^{${letter}} = LN(g D + (1 − g) D̂),  g = σ(w D + b)`,
       `g = ${digits(g)}: ${digits(g)} × ${digits(D[step])} ${term((1 - g) * dHat[step])}, normed: ${digits(signal[head][step])}`]),
-      curves({ name: `D̃^{${letter}}`, shape: `${trace.n} steps, head ${head + 1}`, lines, column: stepName(context), chosen: step })];
+      curves({ name: `D̃^{${letter}}`, shape: `${count(trace.n, "step")}, head ${head + 1}`, lines, column: stepName(context), chosen: step })];
   };
-  return [headChoice(context), ...draw("text", "t"), ...draw("image", "v")];
+  return [headChoice(context), ...draw("text", "t"), ...(context.model.config.shared ? [ONE_SIGNAL()] : draw("image", "v"))];
 }
 
 function filterPanel(context, { filter, text, image }) {
   const { step, head, trace, model } = context, { given, gain, fused, signal } = filter[head], bins = given.text.real.length;
-  const bin = k => k ? `${k} waves per window (every ${digits(model.config.max_len / k)} steps)` : "the mean (0 waves)";
-  const lines = [{ name: "texts", values: amplitude(given.text), colour: COLOURS[0] }, { name: "pictures", values: amplitude(given.image), colour: COLOURS[1] },
-    { name: "fused", values: amplitude(fused), colour: COLOURS[2] }];
+  const bin = k => k ? `${count(k, "wave")} per window (every ${digits(model.config.max_len / k)} steps)` : "the mean (0 waves)";
+  /** A curve per modality; one where both have the same signal. */
+  const perKind = (a, b) => model.config.shared ? [{ name: "texts = pictures", values: a, colour: COLOURS[0] }]
+    : [{ name: "texts", values: a, colour: COLOURS[0] }, { name: "pictures", values: b, colour: COLOURS[1] }];
+  const lines = [...perKind(amplitude(given.text), amplitude(given.image)), { name: "fused", values: amplitude(fused), colour: COLOURS[2] }];
   const gains = Object.entries(gain).map(([kind, K], i) => ({ name: kind === "text" ? "K^t" : "K^v", values: amplitude(K), colour: COLOURS[i] }));
   const cut = values => Array.from(values.slice(0, trace.n));
-  const time = [{ name: "texts in", values: cut(text.enhanced.signal[head]), colour: COLOURS[0] },
-    { name: "pictures in", values: cut(image.enhanced.signal[head]), colour: COLOURS[1] }, { name: "out", values: cut(signal), colour: COLOURS[2] }];
-  return [headChoice(context), equations(context, ["S^t = F(D̃^t),  S^v = F(D̃^v)"], ["K^t = δ(S^t),  K^v = δ(S^v): what is loud or soft"],
-    ["out = F^{-1}(δ(K^t S^t + K^v S^v))", `in ${digits(time[0].values[step])} and ${digits(time[1].values[step])}, out ${digits(signal[step])}`]),
-    curves({ name: "amplitudes |S|", shape: `${bins} bins, head ${head + 1}`, lines, column: bin }),
-    gains.length ? curves({ name: "gains |K|", shape: `${bins} bins, head ${head + 1}`, lines: gains, column: bin })
+  const [fromText, fromImage] = [text, image].map(scan => scan.enhanced.signal[head]);
+  const time = [...perKind(cut(fromText), cut(fromImage)), { name: "out", values: cut(signal), colour: COLOURS[2] }];
+  return [headChoice(context), equations(context, ["S^t = F(D̃^t),  S^v = F(D̃^v);  F: Fourier transform over the window"],
+    ["K^t = δ(S^t),  K^v = δ(S^v): the gains;  δ: learned linear maps of complex numbers"],
+    ["out = F^{-1}(δ(K^t S^t + K^v S^v))", `in ${digits(fromText[step])} and ${digits(fromImage[step])}, out ${digits(signal[step])}`]),
+    curves({ name: "amplitudes |S|", shape: `${count(bins, "bin")}, head ${head + 1}`, lines, column: bin }),
+    gains.length ? curves({ name: "gains |K|", shape: `${count(bins, "bin")}, head ${head + 1}`, lines: gains, column: bin })
       : make("p", { className: "note" }, "The adaptive filters are off: every rhythm passes as it is."),
-    curves({ name: "in and out over the history", shape: `${trace.n} steps, head ${head + 1}`, lines: time, column: stepName(context), chosen: step })];
+    ...(model.config.shared ? [ONE_SIGNAL()] : []), curves({ name: "in and out over the history", shape: `${count(trace.n, "step")}, head ${head + 1}`, lines: time, column: stepName(context), chosen: step })];
 }
 
 // --- scans ---
@@ -143,13 +148,13 @@ function scanPanel(id) {
     const read = C.map(c => B.map(b => c.reduce((total, value, k) => total + value * b[k], 0))), high = largest(read);
     const minis = make("div", { className: "minis", aria: { role: "group", label: "Decay masks of all heads" } },
       ...all.map((mask, k) => miniature(mask, k, k === h, onhead)));
-    const wide = { H: model.heads, n: trace.n };
+    const square = `${count(trace.n, "step")} × ${count(trace.n, "item")}`;
     return [equations(context, ...lines),
-      figure("M", `${wide.H} heads × ${wide.n} steps × ${wide.n} items; choose one`, minis),
+      figure("M", `${count(model.heads, "head")} × ${square}; choose one`, minis),
       make("div", { className: "mask-both" }, panel.mask, panel.items),
       perHead(context, "Δ̂", columns(scan.dt).map(row => Float64Array.from(row)), false),
       heatMap({ values: read.map((row, r) => row.map((value, c) => c > r ? 0 : value)), name: "C B^T", low: -high, high, tall: 150,
-        shape: `${trace.n} steps × ${trace.n} items, head ${h + 1}`, row: r => `read at step ${r + 1}`, column: stepName(context), chosen: step }),
+        shape: `${square}, head ${h + 1}`, row: r => `read at step ${r + 1}`, column: stepName(context), chosen: step }),
       sequence(context, "X", scan.X), sequence(context, cross ? "M^f, the block's output" : "y, the block's output", scan.out)];
   };
 }
@@ -177,11 +182,11 @@ function scoresPanel(context) {
   const { data, model, trace, parts, pick } = context, both = Array.from({ length: model.items }, (_, i) => parts[2 * i] + parts[2 * i + 1]);
   const order = [...both.keys()].sort((a, b) => both[b] - both[a]), place = order.indexOf(pick);
   const sum = model.config.fusion === "sum" ? "" : ", weighed by fusion weights";
-  const numbers = pick === null ? "" : `${data.items[pick].title}: ${digits(parts[2 * pick])} ${term(parts[2 * pick + 1])} = ${digits(both[pick])}, place ${place + 1} of all ${order.length} items, those of the history among them`;
+  const numbers = pick === null ? "" : `${data.items[pick].title}: ${digits(parts[2 * pick])} ${term(parts[2 * pick + 1])} = ${digits(both[pick])}, place ${place + 1} of ${count(order.length, "item")}, those of the history among them`;
   const line = { name: "score", values: order.map(i => both[i]), colour: COLOURS[0] };
   const list = make("ul", { className: "equations" }, make("li", {}, formula(`score_i = (ê^t_i · y + ê^v_i · y) / τ,  τ = ${digits(model.config.temperature)}${sum}`),
     make("div", { className: "numbers" }, numbers)));
-  return [list, curves({ name: "scores of all items, best first", shape: `${order.length} items`, lines: [line],
+  return [list, curves({ name: "scores of all items, best first", shape: count(order.length, "item"), lines: [line],
     column: k => `place ${k + 1}, ${data.items[order[k]].title}`, chosen: place < 0 ? null : place }),
     heatMap({ values: [Array.from(trace.user)], name: "y, the user's vector", shape: `${trace.user.length} channels`, row: () => "user",
       column: c => channel(c), high: largest([trace.user]), low: -largest([trace.user]), tall: 30 })];

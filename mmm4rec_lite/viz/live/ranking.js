@@ -14,8 +14,9 @@ export function ranked(values, history) {
 /** onpick(item): the reader points at a recommendation. */
 export function rankingView(root, data, { onpick }) {
   const list = make("ol", { className: "top" });
+  const fallen = make("p", { className: "note" });
   const empty = make("p", { className: "note" }, "No item is left to recommend: all of this page are in the history.");
-  root.append(make("p", { className: "keys", aria: { hidden: "true" } }, make("i", { className: "text-part" }), "text", make("i", { className: "image-part" }), "picture"), list, empty);
+  root.append(make("p", { className: "keys", aria: { hidden: "true" } }, make("i", { className: "text-part" }), "text", make("i", { className: "image-part" }), "picture"), list, fallen, empty);
 
   function movement(item, place, before) {
     const was = before.get(item);
@@ -24,8 +25,16 @@ export function rankingView(root, data, { onpick }) {
     return [`was ${was}`, was > place ? `▲ ${was - place}` : `▼ ${place - was}`, was > place ? "up" : "down"];
   }
 
-  /** order: items, best first; before: ranks at the start; picked: the item that is explained. */
-  function show({ order, parts, before, picked }) {
+  /** Which of the ten at the start are none of the ten now. */
+  function out(rank, before) {
+    const gone = [...before].slice(0, SHOWN).filter(([i]) => !(rank.get(i) <= SHOWN));
+    const told = ([i, was]) => `${shortened(data.items[i].title, 40)} (was ${was}, ${rank.has(i) ? `now ${rank.get(i)}` : "now in the history"})`;
+    return gone.length ? `Fell out of the ten: ${gone.map(told).join("; ")}.` : "";
+  }
+
+  /** order: items, best first; rank: their places, before: those at the start; picked: the item that is explained. */
+  function show({ order, rank, parts, before, picked }) {
+    fallen.textContent = out(rank, before);
     const top = order.slice(0, SHOWN), at = (i, m) => parts[2 * i + m], focused = list.contains(document.activeElement)
       ? [...list.children].findIndex(line => line.contains(document.activeElement)) : -1;
     const high = Math.max(1e-9, ...top.flatMap(i => [at(i, 0), at(i, 1), at(i, 0) + at(i, 1)]));
@@ -54,8 +63,9 @@ export function rankingView(root, data, { onpick }) {
   return { show };
 }
 
-/** Why an item scores what it does: its parts, and each past item's contribution where they are known. */
-export function whyView(root, data) {
+/** Why an item scores what it does: its parts, and each past item's contribution where they are known.
+    withIds: the model has learned vectors per item. */
+export function whyView(root, data, withIds) {
   function show({ item, state, parts, found, order, rank, older }) {
     if (item === null) return root.replaceChildren(make("p", { className: "note" }, "Point at a recommendation."));
     const [text, image] = [parts[2 * item], parts[2 * item + 1]], place = rank.get(item);
@@ -63,7 +73,8 @@ export function whyView(root, data) {
       make("span", {}, `${digits(text + image)} = ${digits(text)} text ${term(image)} picture`
         + (place ? `; place ${place} of ${order.length}` : "; in the history, so not ranked")));
     const nodes = [head];
-    if (data.about.system.endsWith("+id")) nodes.push(make("p", { className: "note" }, "The item's own learned vector is in both parts, so a part is not nothing where its text or picture is missing."));
+    if (withIds) nodes.push(make("p", { className: "note" }, "This model has item ids: each item has two learned vectors, one added to its text vector, one to "
+      + "its picture vector (E in eq. 2). So the id is in both parts, also where an item has no text or picture."));
     if (state.items.length < 2) nodes.push(make("p", { className: "note" }, "The history has this one item: there is nothing to leave out."));
     else if (!found) nodes.push(make("p", { className: "note" }, "Leaving each past item out …"));
     else nodes.push(table(item, state, found, parts, place, older));

@@ -85,37 +85,53 @@ export class Past {
 // --- a link that holds the state ---
 
 const numbers = list => list.join(".");
+const PARTS = { u: "the user", i: "the items", g: "the gaps", x: "the length of all gaps", nt: "the texts taken away",
+  ni: "the pictures taken away", off: "the parts switched off", b: "the open block", l: "the layer", s: "the chosen item",
+  h: "the head", r: "the recommendation", stop: "the question", p: "the page" };
 
-/** The part of an address behind #. `view`: what is open and pointed at. */
-export function toHash(data, state, view) {
+/** Eight letters for the weights, users and items of a page (FNV-1a): a link says for which page it was made. */
+export function fingerprint({ config, tensors, histories, items }) {
+  const text = JSON.stringify([config, tensors, histories, items.map(item => item.id)]);
+  let hash = 0x811c9dc5;
+  for (let k = 0; k < text.length; k++) hash = Math.imul(hash ^ text.charCodeAt(k), 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, "0");
+}
+
+/** The part of an address behind #. `view`: what is open and pointed at; `mark`: the page's fingerprint. It comes last, so
+    a link that was cut short lacks it. */
+export function toHash(data, state, view, mark) {
   const parts = { u: state.user }, own = start(data, state.user), same = key => numbers(state[key]) === numbers(own[key]);
   if (!same("items") || !same("gaps")) Object.assign(parts, { i: numbers(state.items), g: numbers(state.gaps) });
   if (state.scale !== 1) parts.x = state.scale;
   for (const [key, list] of [["nt", state.lost.text], ["ni", state.lost.image], ["off", state.off]]) if (list.length) parts[key] = numbers(list);
   for (const [key, value] of Object.entries({ b: view.block, l: view.layer, s: view.step, h: view.head, r: view.pick, stop: view.stop }))
     if (value !== null && value !== undefined) parts[key] = value;
-  return `#${new URLSearchParams(parts)}`;
+  return `#${new URLSearchParams({ ...parts, p: mark })}`;
 }
 
-/** The state and view of such an address; null where it is not one of this page. */
-export function fromHash(data, hash, most) {
-  const parts = new URLSearchParams(hash.replace(/^#/, "")), whole = (text, end) => /^\d+$/.test(text ?? "") && +text < end;
-  if (!whole(parts.get("u"), data.histories.length)) return null;
-  const list = (key, fits) => {
-    const values = (parts.get(key) ?? "").split(".").filter(Boolean);
-    return values.every(fits) ? values : null;
+/** The { state, view } of such an address, or { fault }: what of it cannot be read. limits: what the page has, { mark, most,
+    blocks, layers, heads, stops }. */
+export function fromHash(data, hash, { mark, most, blocks, layers, heads, stops }) {
+  const parts = new URLSearchParams(hash.replace(/^#/, "")), page = parts.get("p");
+  if (page !== mark) return { fault: /^[0-9a-f]{8}$/.test(page) ? "was made for another page, with other weights, users or items" : "is cut short, or not of this page" };
+  const wrong = new Set([...parts.keys()].filter(key => !Object.hasOwn(PARTS, key)).map(key => `"${key}"`));
+  const one = (key, fits) => {
+    const text = parts.get(key);
+    if (text === null || fits(text)) return text;
+    wrong.add(PARTS[key]);
+    return null;
   };
-  const rows = key => list(key, text => whole(text, data.items.length))?.map(Number), own = start(data, +parts.get("u"));
-  const lost = { text: rows("nt"), image: rows("ni") }, off = list("off", name => Object.hasOwn(SWITCHES, name));
-  const items = parts.has("i") ? rows("i") : own.items;
-  const gaps = parts.has("g") ? list("g", text => whole(text, LONGEST + 1))?.map(Number) : own.gaps;
-  const scale = parts.has("x") ? +parts.get("x") : 1;
-  const sound = items?.length && items.length === gaps?.length && items.length <= most && lost.text && lost.image && off
-    && scale >= 1e-3 && scale <= 1e3;
-  if (!sound) return null;
-  const number = (key, end) => whole(parts.get(key), end) ? +parts.get(key) : null;
-  const view = { block: parts.get("b"), layer: number("l", 99), step: number("s", items.length), head: number("h", 999),
-    pick: number("r", data.items.length), stop: number("stop", 99) };
+  const below = end => text => /^\d+$/.test(text) && +text < end, row = below(data.items.length);
+  const list = (key, fits) => one(key, text => text.split(".").every(fits))?.split(".");
+  const number = (key, end) => one(key, below(end)) && +parts.get(key);
+  const own = start(data, number("u", data.histories.length) ?? 0);
+  const items = list("i", row)?.map(Number) ?? own.items, gaps = list("g", below(LONGEST + 1))?.map(Number) ?? own.gaps;
+  const lost = { text: list("nt", row)?.map(Number) ?? [], image: list("ni", row)?.map(Number) ?? [] };
+  const off = list("off", name => Object.hasOwn(SWITCHES, name)) ?? [], scale = +(one("x", text => +text >= 1e-3 && +text <= 1e3) ?? 1);
+  const view = { block: one("b", id => blocks.includes(id)), layer: number("l", layers), step: number("s", items.length),
+    head: number("h", heads), pick: number("r", data.items.length), stop: number("stop", stops) };
+  if (!wrong.size && (items.length !== gaps.length || items.length > most)) wrong.add(PARTS.i).add(PARTS.g);
+  if (wrong.size) return { fault: `is damaged: ${[...wrong].join(", ")} cannot be read` };
   gaps[0] = 0;
   return { state: { ...own, items, gaps, scale, lost, off }, view };
 }

@@ -1,6 +1,6 @@
 /** Six stops with a question each: predict, do it on the page, and read the answer off this very model. */
 
-import { digits, make, percent, shortened } from "./drawing.js";
+import { count, digits, make, percent, shortened } from "./drawing.js";
 import { leftOver } from "./decay.js";
 import { forward, norm } from "./model.js";
 import { DAY, moved, scaledGaps, withGap, withLost } from "./state.js";
@@ -25,7 +25,7 @@ const STOPS = [
     needs: (data, state) => state.items.length > 1, open: "fused", act: ({ state }) => moved(state, state.items.length - 1, state.items.length - 2),
     answer: (before, after) => {
       const stay = overlap(before.order, after.order);
-      return [level(stay / 10), `${stay} of 10 stay. The order matters as far as the convolutions and the decay tell recent from old.`];
+      return [level(stay / 10), `${stay} of 10. The convolutions and the decay are what tells recent from old in this model.`];
     } },
   { title: "A long absence", question: "The longest gap becomes two years. What does the last step still have of the items before it?",
     choices: ["more of them", "about as much", "less of them"], needs: (data, state, model) => model.config.time && state.items.length > 1, open: "ssd_text",
@@ -39,7 +39,7 @@ const STOPS = [
     needs: (data, state, model) => model.config.time, open: "scale", act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "time"])] }),
     answer: (before, after) => {
       const stay = overlap(before.order, after.order);
-      return [level(stay / 10), `${stay} of 10 stay. This model was trained with time; one trained without would have learned to do without.`];
+      return [level(stay / 10), `${stay} of 10. This model was trained with time; one trained without it would have other weights.`];
     } },
   { title: "A picture less", question: "The latest item loses its picture. What happens to the picture's part of the first recommendation's score?",
     choices: ["it rises", "it hardly moves", "it falls"], open: "image", needs: (data, state) => data.items[state.items[state.items.length - 1]].picture
@@ -47,18 +47,18 @@ const STOPS = [
     answer: (before, after) => {
       const first = before.order[0], [a, b] = [before, after].map(({ parts }) => parts[2 * first + 1]), change = b - a;
       const choice = Math.abs(change) < 0.02 * Math.max(Math.abs(a), 0.1) ? "it hardly moves" : change > 0 ? "it rises" : "it falls";
-      return [choice, `It was ${digits(a)} and is ${digits(b)}. The item's own learned vector, if it has one, stays, and so does its text.`];
+      return [choice, `It was ${digits(a)} and is ${digits(b)}. Its text stays, and so do its own learned vectors where the model has item ids.`];
     } },
-  { title: "No memory", question: "The states forget everything at every step. How many of the latest items can still change the recommendation?",
-    choices: ["none but the last", "a few", "most or all of them"], open: "fusion", needs: (data, state) => state.items.length > 1,
+  { title: "No memory", question: "The states forget everything at every step. How many of the latest items still reach the recommendation by what they are, "
+      + "their text and picture?", choices: ["the last alone", "some of the latest", "all of them"], open: "fusion", needs: (data, state) => state.items.length > 1,
     act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "memory"])] }),
     answer: (before, after, model) => {
-      const { history, off, lost } = after.given, n = history.items.length, { user } = after.trace;
-      const change = step => norm(user.map((value, c) => value - forward(model, history, off, lost, step).user[c])) / norm(user);
-      const reach = history.items.map((_, step) => change(step) > 1e-6), some = reach.filter(Boolean).length;
-      const choice = some === 1 ? "none but the last" : 2 * some > n ? "most or all of them" : "a few";
-      return [choice, `${some} of ${n}. Without states only convolutions look back, ${model.config.d_conv - 1} steps each, two in a row; `
-        + "the time branch, where it is on, sees the gaps of the whole window."];
+      const { history, off, lost } = after.given, n = history.items.length, timeless = new Set([...off, "time"]);
+      const userWith = step => forward(model, history, timeless, lost, step).user, user = userWith(null);
+      const reach = history.items.map((_, step) => norm(userWith(step).map((value, c) => value - user[c])) > 1e-6 * norm(user));
+      const some = reach.filter(Boolean).length, choice = some === 1 ? "the last alone" : some === n ? "all of them" : "some of the latest";
+      return [choice, `${some} of ${n}. Without states only the convolutions look back, ${count(model.config.d_conv - 1, "step")} in TiSSD and as many in TiCoSSD. `
+        + (model.config.time && !off.has("time") ? "Of the others only the pauses still count, through the time branch." : "")];
     } },
   { title: "Who carries it", question: "Which past item adds most to the first recommendation's score?", open: "scores",
     choices: ["the latest", "one of the middle", "the oldest"], needs: (data, state) => state.items.length > 2, act: () => null,
