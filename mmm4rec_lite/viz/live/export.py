@@ -62,7 +62,7 @@ def model_data(model: MMM4Rec, rows: Sequence[int]) -> dict[str, Any]:
 def chosen_items(dataset: Dataset, histories: Sequence[pd.DataFrame], most: int) -> list[int]:
     """Rows of the items that a page holds, in the catalogue's order: those of the histories, then the most frequent."""
     own = dict.fromkeys(item for history in histories for item in history["item"])
-    told = f"the histories have {len(own)} items alone, --items allows {most}; take fewer users or more items"
+    told = f"the histories hold {len(own)} items, --items allows {most}; take fewer users or more items"
     refuse(len(own) > most, f"explain: {told}")
     often = dataset.interactions["item"].value_counts(sort=True).index
     rest = [item for item in [*often, *dataset.items["item"]] if item not in own]

@@ -11,23 +11,24 @@ const LANES = ["text", "time", "pictures"];
 export function modelMap(root, { onopen }) {
   const canvas = svg("svg", { class: "map", role: "group", "aria-label": "The model: its blocks open" });
   root.replaceChildren(canvas);
+  const paper = matchMedia("print"), narrow = () => paper.matches || root.clientWidth < NARROW;
   let drawn = {}, tall = null, last = null;
 
   /** Places of the blocks, in rows from left to right or, on a narrow page, in columns from top to bottom. */
-  function lay(narrow) {
-    tall = narrow;
-    const { width, height, across, down } = narrow ? TALL : WIDE, edge = 4, head = 20;
-    const at = ({ lane, place }) => narrow
+  function lay(isTall) {
+    tall = isTall;
+    const { width, height, across, down } = tall ? TALL : WIDE, edge = 4, head = 20;
+    const at = ({ lane, place }) => tall
       ? { x: edge + lane * (width + across), y: head + place * (height + down) }
       : { x: edge + place * (width + across), y: head + lane * (height + down) };
     const far = at({ lane: 2, place: 6 });
-    canvas.classList.toggle("tall", narrow);
+    canvas.classList.toggle("tall", tall);
     canvas.setAttribute("viewBox", `0 0 ${far.x + width + edge} ${far.y + height + edge}`);
     canvas.replaceChildren(svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7,
       markerHeight: 7, orient: "auto" }, svg("path", { d: "M0 0 L8 4 L0 8 z", class: "tip" }))));
     LANES.forEach((name, lane) => {
       const { x, y } = at({ lane, place: 0 });
-      canvas.append(svg("text", { x: narrow ? x + width / 2 : x, y: y - 6, class: "lane", "text-anchor": narrow ? "middle" : "start" }, name));
+      canvas.append(svg("text", { x: tall ? x + width / 2 : x, y: y - 6, class: "lane", "text-anchor": tall ? "middle" : "start" }, name));
     });
     drawn = { arrows: ARROWS.map(([from, to]) => arrow(at(blockOf(from)), at(blockOf(to)), width, height, from, to)) };
     canvas.append(...drawn.arrows.map(one => one.path));
@@ -74,7 +75,7 @@ export function modelMap(root, { onopen }) {
   /** trace: as it is; other: with an average item at `step`; open: the block whose panel is shown. */
   function show({ trace, other, layer, step, open, title }) {
     last = { trace, other, layer, step, open, title };
-    if (tall === null) lay(root.clientWidth < NARROW);
+    if (tall === null) lay(narrow());
     for (const block of BLOCKS) {
       const { group, strip, width } = drawn[block.id], values = change(block, trace, other, layer), cell = width / values.length;
       const off = block.time && !trace.time;
@@ -96,11 +97,13 @@ export function modelMap(root, { onopen }) {
       path.classList.toggle("off", !trace.time && Boolean(blockOf(from).time || blockOf(to).time));
   }
 
-  new ResizeObserver(() => {
-    if (!last || root.clientWidth < NARROW === tall) return;
-    lay(root.clientWidth < NARROW);
+  function turn() {
+    if (!last || narrow() === tall) return;
+    lay(narrow());
     show(last);
-  }).observe(root);
+  }
+  new ResizeObserver(turn).observe(root);
+  paper.addEventListener("change", turn);
   return { show };
 }
 

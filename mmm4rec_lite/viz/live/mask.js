@@ -124,7 +124,7 @@ export function maskPanel(caption = "") {
   });
   canvas.addEventListener("focus", () => spot.setAttribute("aria-live", "polite"));
   new ResizeObserver(draw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", draw);
   return panel;
 }
 

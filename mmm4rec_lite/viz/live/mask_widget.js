@@ -12,6 +12,8 @@ function render({ model, el }) {
     scan: found.scan && ((...given) => found.scan(...given)), first: get("users").indexOf(get("user")),
     onhistory: index => { model.set("user", get("users")[index]); model.save_changes(); },
     onchange: values => { model.set("values", values); model.save_changes(); } });
+  for (const control of root.querySelectorAll("input, select, button, canvas, summary"))
+    control.dataset.lmSuppressShortcuts = "true"; // its keys are its own, not JupyterLab's: arrows move the slider, not the cell
   model.on("change:history", () => { found = own(); explorer.show(get("history")); });
   explorer.show(get("history"));
 }
