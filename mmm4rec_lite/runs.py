@@ -98,14 +98,13 @@ class Task:
         tables = [table for name, table in vars(self.catalogue).items() if table is not None and name != "categories"]
         return digest(rows, list(self.dataset.items["item"]), self.split, *tables)
 
-    def lacks(self, model: str, **changes: Any) -> str:
+    def lacks(self, model: str, zeros: bool = False, **changes: Any) -> str:
         """What a model with these changes of its config reads and these data do not have, in one line; "" if nothing.
 
-        A model trains without texts or images all the same, on zeros (not without categories); a comparison leaves it
-        out.
+        ``zeros``: they stand for texts and images, where the model can do without; a comparison leaves it out.
         """
         without = ("time",) if changes.get("time") is False else ()
-        return missing_inputs(get_model(model), (*self.inputs, *without))
+        return missing_inputs(get_model(model), (*self.inputs, *without), zeros)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,10 +175,9 @@ def run(
     spec, protocol = get_model(model), protocol or Protocol()
     stage = stage or ("finetune" if pretrained or start is not None else "scratch")
     refuse(stage not in spec.stages, f"{model}: this model has no pre-training")
-    blind = "time" in spec.reads and changes.get("time") is not False and "time" not in task.inputs
-    if blind or ("category" in spec.reads and "category" not in task.inputs):
-        way = "train with time=False, or " if blind and hasattr(spec.config, "time") else ""
-        raise InputError(f"{task.dataset.name}: {task.lacks(model)}; {way}take another model")
+    if lacks := task.lacks(model, zeros=True, **changes):
+        blind = "time" in spec.reads and "time" not in task.inputs and hasattr(spec.config, "time")
+        raise InputError(f"{task.dataset.name}: {lacks}; {'train with time=False, or ' * blind}take another model")
     if pretrained:
         sources = task if spec.own_domain else task.sources
         if sources is None:

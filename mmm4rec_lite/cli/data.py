@@ -112,6 +112,7 @@ def data_import(
     encoding: Annotated[str | None, typer.Option(help="Of text that is not UTF-8: latin-1, cp1252...")] = None,
     quotes: Annotated[str | None, typer.Option(help="none: belong to the text; csv: hold a value together.")] = None,
     missing: Annotated[str, typer.Option(help="Words that stand for nothing, commas between: NULL,NA.")] = "",
+    need_text: Annotated[bool, typer.Option("--need-text", help="Leave out items without text.")] = False,
     as_json: Json = False,
 ) -> None:
     """Your own tables as a dataset folder, with a report of what was dropped and why."""
@@ -123,7 +124,7 @@ def data_import(
     form: dict[str, Any] = dict(
         time_format=time_format, years=years, min_rating=min_rating, encoding=encoding, missing=names(missing)
     )
-    form |= dict(quotes=None if quotes is None else quotes == "csv")
+    form |= dict(need_text=need_text, quotes=None if quotes is None else quotes == "csv")
     with warnings.catch_warnings(action="ignore"):  # the report has them
         dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, **columns, **form)
     dataset.save(out)
@@ -132,6 +133,25 @@ def data_import(
     if not as_json:
         print(*report(dataset), "", sep="\n")
     show(m4r.data.dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})
+
+
+@data_app.command("union")
+def data_union(
+    folders: Annotated[list[Path], typer.Argument(help="Dataset folders; their names must differ.")],
+    out: Out,
+    k: Annotated[int, typer.Option(min=1, help="First the k-core of each; 1 takes all.")] = 1,
+    share: Annotated[float, typer.Option(help="Of the users of each, drawn by --seed.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the draw of users.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Dataset folders as one, with their domains, users kept apart; an item id that two have becomes NAME/ID."""
+    from mmm4rec_lite.data.dataset import apart, k_core, some_users
+
+    parts = [m4r.load_dataset(folder) for folder in folders]
+    parts = [k_core(part, k) if k > 1 else part for part in parts]
+    parts = [some_users(part, share, seed) if share != 1 else part for part in parts]
+    m4r.data.union(apart(parts), out.absolute().name).save(out)
+    data_table([out], as_json)
 
 
 class _StoreCommand(TyperCommand):

@@ -172,7 +172,8 @@ def k_core(dataset: Dataset, k: int = 5) -> Dataset:
     refuse(not keep.any(), f"{dataset.name}: nothing is left of its {k}-core; take a smaller k or more interactions")
     interactions, items = dataset.interactions[keep], dataset.items
     items = items[items["item"].isin(interactions["item"].unique())]
-    return replace(dataset, interactions=interactions.reset_index(drop=True), items=items.reset_index(drop=True))
+    interactions, items = interactions.reset_index(drop=True), items.reset_index(drop=True)
+    return replace(dataset, interactions=interactions, items=items, info=dataset.info | {"core": k})
 
 
 def augmented_text(dataset: Dataset, share: float = 0.15, seed: int = 0) -> Dataset:
@@ -191,6 +192,25 @@ def category_table(items: pd.DataFrame, most: int = 500) -> Bool[Tensor, "K C"] 
     table = np.zeros((len(items) + 1, len(names)), dtype=bool)
     table[one.index[place >= 0] + 1, place[place >= 0]] = True
     return torch.from_numpy(table) if len(names) else None
+
+
+def apart(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The datasets with ids that a union can hold: an item id that two share becomes ``<dataset name>/<item>``."""
+    ids = pd.concat([dataset.items["item"] for dataset in datasets])
+    shared = ids[ids.duplicated()].unique()
+    own = lambda ids, name: ids.mask(ids.isin(shared), name + "/" + ids)
+    named = lambda frame, name: frame.assign(item=own(frame["item"], name))
+    return [replace(d, items=named(d.items, d.name), interactions=named(d.interactions, d.name)) for d in datasets]
+
+
+def some_users(dataset: Dataset, share: float, seed: int = 0) -> Dataset:
+    """A share (0 to 1) of the users, drawn by ``seed``, and the items that they took; no k-core any more."""
+    refuse(not 0 < share <= 1, f"share: {share} of the users; take a number above 0, 1 at most")
+    users = dataset.interactions["user"].unique()
+    drawn = np.random.default_rng(seed).permutation(users)[: max(round(share * len(users)), 1)]
+    rows = dataset.interactions[dataset.interactions["user"].isin(drawn)].reset_index(drop=True)
+    items = dataset.items[dataset.items["item"].isin(rows["item"].unique())].reset_index(drop=True)
+    return replace(dataset, interactions=rows, items=items, info=dataset.info | {"core": 1, "share of users": share})
 
 
 def union(datasets: Sequence[Dataset], name: str) -> Dataset:

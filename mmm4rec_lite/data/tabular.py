@@ -51,6 +51,7 @@ def import_tables(
     encoding: str | None = None,
     quotes: bool | None = None,
     missing: Sequence[str] = (),
+    need_text: bool = False,
 ) -> Dataset:
     """A `Dataset` from two tables, with a report in its ``info["import"]``; InputError says what to name or mend.
 
@@ -71,6 +72,7 @@ def import_tables(
     years : "FROM-TO": times of others are dropped; None: 1990 to next year
     min_rating : interactions with a lower rating, or none, are dropped
     encoding, quotes, missing : of text files, as `reading.read_any` has them
+    need_text : items without text are left out, and what was done with them
 
     Examples
     --------
@@ -104,6 +106,9 @@ def import_tables(
     goods.find(domain=domain, category=category, image=image)
     pair = _join(log, goods, item, items_id)
     shelf = _shelf(goods, pair.known, name)
+    if need_text:
+        shelf = goods.keep(shelf, shelf["text"] != "", "without text")
+        pair.known = pair.known[pair.known.isin(shelf["item"])]
     cells = goods.rows.loc[shelf.index, goods.columns["image"]].dropna() if goods.columns["image"] else pd.Series()
     shelf["image"], folder, seen = find_pictures(goods.name, goods.folder, cells, shelf["item"], images)
     goods.notes.update(seen)

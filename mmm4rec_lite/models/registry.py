@@ -48,6 +48,7 @@ class ModelSpec:
     pretrained_by: TrainConfig | None = None  # None: pre-trained as trained
     own_domain: bool = False  # it pre-trains on the training part of its own domain and keeps all weights
     exact: str = "equal to the authors' class, 1e-9"  # users, scores and losses in float64: tests/support/goldens
+    needs: tuple[str, ...] = ("time", "category")  # of what it reads, what zeros cannot stand for
     unread: tuple[str, ...] = ()  # of the config's switches for released behaviour
 
     def sized(self, width: int, window: int | None = None, **changes: Any) -> Config:
@@ -119,6 +120,7 @@ _RECBOLE, _UNISREC, _COPY = (f"equal to {whose} class, 1e-9" for whose in _WHOSE
 _S3_MORE: dict[str, Any] = dict(pretrained_by=_ADAM_1024.replace(epochs=300), own_domain=True, exact=_UNISREC)
 _TIM: dict[str, Any] = dict(unread=("pad_item", "copies_compete", "filter_bias_twice", "no_image_ffn"))
 _FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
+_PICTURED: dict[str, Any] = dict(needs=("image",))
 _SPECS = (
     ModelSpec("sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, _KANG, exact=_RECBOLE),
     ModelSpec("sasrec_t", "SASRec_T", _TEXT, sasrec_t, _WIDE, _SASREC_T, _OWN),
@@ -136,7 +138,9 @@ _SPECS = (
     ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
     ModelSpec("vqrec", "VQRec", _TEXT, VQRec, _VQ, _VQREC, _CODES, STAGES, pretrained_by=_VQ_FIRST),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
-    ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER),
+    ModelSpec(
+        "missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER, **_PICTURED
+    ),
     ModelSpec(
         "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND, _FIRST
     ),
@@ -180,9 +184,13 @@ def build_model(name: str, catalogue: Catalogue, config: Config | None = None) -
     return spec.build(spec.config if config is None else config, catalogue)
 
 
-def missing_inputs(spec: ModelSpec, available: Collection[str]) -> str:
-    """Why data with what is ``available`` of ``ModelSpec.reads`` cannot feed the model; "" where they can."""
-    lost = [name for name in spec.reads if name not in ("id", *available)]
+def missing_inputs(spec: ModelSpec, available: Collection[str], zeros: bool = False) -> str:
+    """Why data with what is ``available`` of ``ModelSpec.reads`` cannot feed the model; "" where they can.
+
+    ``zeros``: they may stand for what is not among ``ModelSpec.needs``.
+    """
+    wanted = set(spec.needs if zeros else spec.reads)
+    lost = [name for name in spec.reads if name in wanted and name not in ("id", *available)]
     return f"{spec.name} reads {', '.join(spec.reads)}; these data have no {' and no '.join(lost)}" if lost else ""
 
 

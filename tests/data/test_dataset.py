@@ -2,12 +2,15 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from mmm4rec_lite.cli import app
 from mmm4rec_lite.data import (
     Dataset,
     augmented_text,
@@ -24,7 +27,7 @@ from mmm4rec_lite.data import (
     tie_share,
     union,
 )
-from mmm4rec_lite.data.dataset import category_table
+from mmm4rec_lite.data.dataset import apart, category_table, some_users
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -165,6 +168,44 @@ def test_union_refuses_shared_items_and_names():
         union([make("a"), make("a", prefix="j")], "both")
     with pytest.raises(InputError, match="got: none"):
         union([], "none")
+
+
+def test_apart_names_the_items_that_two_share_after_their_dataset():
+    a, b = make("a"), make("b", seed=1)
+    b = replace(b, items=pd.concat([b.items, b.items.tail(1).assign(item="only")], ignore_index=True))
+    both = union(apart([a, b]), "both")
+    assert {"a/i0", "b/i0", "only"} <= set(both.items["item"]) and "i0" not in set(both.items["item"])
+    for part in (a, b):
+        rows = both.interactions[both.interactions["user"].str.startswith(part.name + "/")]
+        assert rows["item"].tolist() == (part.name + "/" + part.interactions["item"]).tolist()
+    one, other = make("a"), make("b", prefix="j")
+    assert all(new.items.equals(old.items) for old, new in zip((one, other), apart([one, other])))
+
+
+def test_some_users_are_whole_and_drawn_by_seed():
+    whole = make()
+    part, again, other = some_users(whole, 0.25), some_users(whole, 0.25), some_users(whole, 0.25, seed=1)
+    users = set(part.interactions["user"])
+    assert len(users) == round(0.25 * whole.interactions["user"].nunique())
+    assert part.interactions.equals(again.interactions) and users != set(other.interactions["user"])
+    mine = whole.interactions[whole.interactions["user"].isin(users)].reset_index(drop=True)
+    assert part.interactions.equals(mine) and set(part.items["item"]) == set(mine["item"])
+    assert part.select("x").interactions["item"].isin(part.items["item"]).all()  # no core of it is asked
+    for share in (0, 1.5):
+        with pytest.raises(InputError, match="of the users; take a number above 0"):
+            some_users(whole, share)
+
+
+def test_union_command_makes_a_folder_of_several(tmp_path):
+    names = ("a", "b")
+    for seed, name in enumerate(names):
+        make(name, seed=seed).save(tmp_path / name)
+    call = ["data", "union", *(str(tmp_path / name) for name in names), "--share", "0.5", "--k", "2"]
+    done = CliRunner().invoke(app, [*call, "--out", str(tmp_path / "both")], catch_exceptions=False)
+    both = load_dataset(tmp_path / "both")
+    assert not done.exit_code and both.name == "both" and both.domains == ["x", "y"]
+    assert {user.partition("/")[0] for user in both.interactions["user"]} == set(names)
+    assert both.info["parts"]["a"]["share of users"] == 0.5
 
 
 def test_statistics():

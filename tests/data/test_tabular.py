@@ -569,3 +569,14 @@ def test_amazon_2018(name, options, counts, times):
     dataset = import_tables(folder / "interactions.csv.gz", folder / "items.csv.gz", k=1, name=name, **options)
     assert (dataset.interactions["user"].nunique(), len(dataset.items), len(dataset.interactions)) == counts
     assert dataset.info["times"] == times and not dropped(dataset) and not dropped(dataset, "items")
+
+
+def test_items_without_text_are_left_out_where_text_is_needed():
+    log = pd.DataFrame({"user": list("aabb"), "item": [1, 2, 1, 3], "timestamp": [10**9, 10**9 + 1] * 2})
+    goods = pd.DataFrame({"item": [1, 2, 3], "title": ["Cup", None, " "]})
+    assert len(import_tables(log, goods, k=1).interactions) == 4
+    part = import_tables(log, goods, k=1, need_text=True)
+    assert part.items["item"].tolist() == ["1"] and len(part.interactions) == 2
+    told = part.info["import"]
+    assert told["items"]["dropped"]["without text"] == 2
+    assert told["interactions"]["dropped"]["item not among the items"] == 2

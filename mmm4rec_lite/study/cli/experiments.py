@@ -10,10 +10,11 @@ from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.names import names
 
-WHAT = "table1 .. table6, comparison (2 and 3), figure2, figure4, missing-modality, time-benefit."
+WHAT = "table1..6, comparison (2 and 3), figure2, figure4, transfer, missing-modality, modality-worth, time-benefit."
 ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
 SCALE = "quick, longer (five times the epochs), converged or full; $MMM4REC_SCALE, or quick, by default."
-TUNED = "comparison: choose each system's lr, drop-out and width on validation; NAME-tuning.csv has how."
+ZEROS = "Take models in that read texts or pictures which these data lack, as the paper's on Kindle."
+TUNED = "Choose each system's lr, drop-out and width on validation first; NAME-tuning.csv has how."
 BACKEND = "Of joblib: ray or dask for a cluster; this machine by default."
 KEEP = "Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."
 
@@ -65,6 +66,7 @@ def reproduce_command(
     tuned: Annotated[bool, typer.Option("--tuned", help=TUNED)] = False,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    zeros: Annotated[bool, typer.Option("--zeros", help=ZEROS)] = False,
     kept: Annotated[bool, typer.Option("--kept", help="Train nothing; show what is finished so far.")] = False,
     backend: Annotated[str | None, typer.Option(help=BACKEND)] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
@@ -83,7 +85,7 @@ def reproduce_command(
     how = dict(
         seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept
     )
-    how |= dict(tuned=True) if tuned else {}
+    how |= {name: True for name, on in dict(tuned=tuned, zeros=zeros).items() if on}
     frame = reproduce(what, task, only=names(only) or None, **how)
     if out is not None:
         beside = lambda end: out.with_name(f"{out.stem}-{end}.csv")

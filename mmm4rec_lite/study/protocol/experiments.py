@@ -14,14 +14,15 @@ import torch
 
 from mmm4rec_lite.data import k_core, statistics
 from mmm4rec_lite.evaluation import counting, metrics, rank_model, rank_rows
-from mmm4rec_lite.models.registry import MODELS
+from mmm4rec_lite.models.registry import MODELS, get_model
 from mmm4rec_lite.published import paper
 from mmm4rec_lite.runs import Run, Task
+from mmm4rec_lite.study.protocol.modality import modality_worth
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
-from mmm4rec_lite.study.protocol.tuning import choices, first_stage, tune
+from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, settings, usual_form
 from mmm4rec_lite.utils.devices import device
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 FULL = "mmm4rec+id"  # the model of Tables 2, 4 and 5
 BASELINES = {"popularity": "popularity", "markov_chain": "Markov chain"}
@@ -36,7 +37,7 @@ COLUMNS = {  # table -> the systems built here, in its order, and its names of t
 }
 VARIANTS: dict[str, dict[str, Any]] = {  # Table 5's rows ("" is the whole model) but for w/o PT, which needs sources
     "": {},
-    "w/o Time": dict(time=False),
+    WITHOUT_TIME: dict(time=False),
     "w/o Shared": dict(shared=False),
     "w/o LF": dict(learnable_filter=False),
     "w/o AF": dict(adaptive_filter=False),
@@ -61,11 +62,18 @@ def comparison(task: Task, systems: Sequence[str] | None = None, tuned: bool = F
     ``tuned``: each system's lr, drop-out and width are those that ``tuning.tune`` chooses; attrs["trials"] has how.
     """
     names = list(systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table]))
-    trials = tune(task, names, **{name: value for name, value in how.items() if name != "seeds"}) if tuned else None
-    own = {} if trials is None else choices(trials)
-    frame = sweep(task, [(name, "", first_stage(name) | own.get(name, {})) for name in names], **how)
+    own, trials = settings(task, names, tuned, how)
+    frame = sweep(
+        task,
+        [
+            (name, variant, changes | own.get(name, {}))
+            for name in names
+            for variant, changes in [usual_form(task, name)]
+        ],
+        **how,
+    )
     out = pd.concat([_baselines(task), frame], ignore_index=True)
-    out.attrs.update(frame.attrs, **({} if trials is None else {"trials": trials}))
+    out.attrs.update(frame.attrs, **trials)
     return out
 
 
@@ -93,7 +101,8 @@ def _baselines(task):
 
 
 def _sweep(task, systems, changes=None, **how):
-    return sweep(task, [(name, "", first_stage(name) | (changes or {})) for name in systems], **how)
+    forms = [(name, *usual_form(task, name)) for name in systems]
+    return sweep(task, [(name, variant, own | (changes or {})) for name, variant, own in forms], **how)
 
 
 def truncation(
@@ -122,6 +131,27 @@ def _pretraining(task):
 def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
     """Figures 4 to 8: validation metrics by epoch and by seconds of training, a row per epoch."""
     return _sweep(task, systems, _pretraining(task), reads=_epochs, **how)
+
+
+def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: bool = False, **how: Any) -> pd.DataFrame:
+    """What pre-training is worth: each system fine-tuned (""), from scratch ("w/o PT"), and what has no such stage.
+
+    ``tuned``: as of ``comparison``, chosen from scratch, so that both have the same.
+    """
+    names = list(systems)
+    own, trials = settings(task, names, tuned, how)
+    wanted = []
+    for name in names:
+        variant, changes = usual_form(task, name)
+        changes, spec = changes | own.get(name, {}), get_model(name)
+        if "pretrain" in spec.stages and not spec.own_domain:
+            refuse(task.sources is None, f"transfer: {name} needs source domains to pre-train on; say --sources")
+            wanted += [(name, variant, changes | dict(pretrained=True))]
+            variant = f"{variant}, {WITHOUT_PRETRAINING}" if variant else WITHOUT_PRETRAINING
+        wanted += [(name, variant, changes)]
+    frame = sweep(task, wanted, **how)
+    frame.attrs.update(trials)
+    return frame
 
 
 def _epochs(run: Run) -> list[dict[str, Any]]:
@@ -172,7 +202,7 @@ class _Missing:
 
 def time_benefit(task: Task, systems: Iterable[str] = (FULL, "tim4rec"), **how: Any) -> pd.DataFrame:
     """When time-awareness pays: each system with and without its time branch, beside the gaps of the data."""
-    forms = {"": {}, "w/o Time": dict(time=False)}
+    forms = {"": {}, WITHOUT_TIME: dict(time=False)}
     frame = sweep(task, [(name, *form) for name in systems for form in forms.items()], **how)
     gaps = statistics.gap_statistics([task.dataset]).iloc[0].drop("dataset").to_dict() if len(frame) else {}
     return frame.assign(**gaps)
@@ -188,7 +218,9 @@ EXPERIMENTS = {
     "figure4": convergence,
     "table5": ablation,
     "table6": full_modality,
+    "transfer": transfer,
     "missing-modality": missing_modality,
+    "modality-worth": modality_worth,
     "time-benefit": time_benefit,
 }
 
@@ -200,7 +232,7 @@ def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: A
     choice = {"systems", "variants"} & set(signature(EXPERIMENTS[what]).parameters)
     if only and not choice:
         raise InputError(f"reproduce: {what} has no choice of rows; leave it out")
-    if how.get("tuned") and EXPERIMENTS[what] is not comparison:
+    if how.get("tuned") and "tuned" not in signature(EXPERIMENTS[what]).parameters:
         raise InputError(f"reproduce: {what} has no choice of settings; tune the comparison")
     if what in ("table2", "table3"):
         only = only or list(COLUMNS[int(what[-1])])

@@ -32,6 +32,7 @@ def sweep(
     jobs: int | None = None,
     reads: Callable[[Run], list[dict[str, Any]]] | None = None,
     kept: bool = False,
+    zeros: bool = False,
 ) -> pd.DataFrame:
     """Records of many runs, a row per seed and wanted form; what is kept is read, so a killed sweep goes on.
 
@@ -45,10 +46,12 @@ def sweep(
     backend, jobs: of joblib: this machine's processes by default, a thread per run; "ray" or "dask" name a cluster.
     reads: what to take from each run, its record by default; a function of a module, for other processes.
     kept: train nothing, and read what is there.
+    zeros: take models in whose texts or pictures these data lack, as with the paper's Kindle domain.
     """
     protocol, wanted = protocol or Protocol("matched", scale()), list(wanted)
     changes = lambda more: {name: value for name, value in more.items() if name not in ("pretrained", "width")}
-    left = {(name, variant): why for name, variant, more in wanted if (why := task.lacks(name, **changes(more)))}
+    why = lambda name, more: task.lacks(name, zeros, **changes(more))
+    left = {(name, variant): told for name, variant, more in wanted if (told := why(name, more))}
     forms = [(*form, more, seed) for seed in seeds for *form, more in wanted if tuple(form) not in left]
     jobs = jobs or (1 if device().type == "cuda" else os.cpu_count())
     if backend is not None:

@@ -15,6 +15,7 @@ from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
 
 Setting = Mapping[str, Any]  # lr, dropout, width
+WITHOUT_TIME = "w/o Time"
 GRID: tuple[Setting, ...] = (
     dict(lr=1e-3, dropout=0.2, width=64),
     dict(lr=1e-3, dropout=0.5, width=128),
@@ -28,7 +29,7 @@ def tune(task: Task, systems: Sequence[str], grid: Sequence[Setting] | None = No
 
     ``grid``: ``GRID`` by default; ``how``: as of ``sweep``, less the seeds. Test metrics stand in no column.
     """
-    wanted = [(name, setting_name(one), first_stage(name) | dict(one)) for name in systems for one in grid or GRID]
+    wanted = [(n, setting_name(one), usual_form(task, n)[1] | dict(one)) for n in systems for one in grid or GRID]
     frame = sweep(task, wanted, **how | dict(seeds=(0,), reads=_validation))
     if frame.empty:
         return frame.assign(chosen=False)
@@ -48,9 +49,22 @@ def setting_name(setting: Setting) -> str:
     return f"lr {setting['lr']:g}, drop-out {setting['dropout']:g}, width {setting['width']}"
 
 
-def first_stage(system: str) -> dict[str, Any]:
-    """What ``run`` takes for a system that pre-trains on its own domain, which needs no sources."""
-    return dict(pretrained=True) if get_model(system).own_domain else {}
+def settings(
+    task: Task, systems: Sequence[str], tuned: bool, how: Mapping[str, Any]
+) -> tuple[dict[str, dict[str, Any]], dict[str, pd.DataFrame]]:
+    """What to change of each system's settings, and the trials by which that was chosen as ``attrs`` of a frame."""
+    if not tuned:
+        return {}, {}
+    trials = tune(task, systems, **{name: value for name, value in how.items() if name not in ("seeds", "reads")})
+    return choices(trials), {"trials": trials}
+
+
+def usual_form(task: Task, system: str) -> tuple[str, dict[str, Any]]:
+    """(variant, what ``run`` takes): pre-trained on its own domain where it is, without time where there are none."""
+    spec = get_model(system)
+    first = dict(pretrained=True) if spec.own_domain else {}
+    timeless = "time" in spec.reads and "time" not in task.inputs and hasattr(spec.config, "time")
+    return (WITHOUT_TIME, first | dict(time=False)) if timeless else ("", first)
 
 
 def _validation(run: Run) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.models import protocol
 from mmm4rec_lite.models.registry import build_model
 from mmm4rec_lite.runs import Protocol, Task, run
-from mmm4rec_lite.study.protocol import experiments
+from mmm4rec_lite.study.protocol import experiments, modality
 from mmm4rec_lite.study.protocol.results import paired_differences, summary
 from mmm4rec_lite.utils.errors import InputError
 
@@ -47,12 +47,34 @@ def test_a_comparison_has_the_floor_and_every_system_of_its_table(task):
     assert len(table) == len(frame) and (table["recall@50"] >= table["recall@10"]).all()
 
 
-def test_data_without_times_leave_the_systems_that_read_them_out_with_the_reason(toy, random_features):
+def test_data_without_times_compare_systems_without_their_time_branch_or_leave_them_out(toy, random_features):
     plain = replace(toy, info={**toy.info, "times": ORDER_ONLY})
     assert order_only(plain)
-    frame = experiments.comparison(Task(plain, random_features(plain.items["item"])), ["sasrec", "tim4rec"], **HOW)
-    assert "tim4rec" not in set(frame["system"])
-    assert frame.attrs["left_out"] == {("tim4rec", ""): "tim4rec reads id, time; these data have no time"}
+    wanted = ["sasrec", "tim4rec", "hm4sr"]
+    frame = experiments.comparison(Task(plain, random_features(plain.items["item"])), wanted, **HOW)
+    assert [*zip(frame["system"], frame["variant"])][2:] == [("sasrec", ""), ("tim4rec", "w/o Time")]
+    assert list(frame.attrs["left_out"]) == [("hm4sr", "")]
+    assert frame.attrs["left_out"]["hm4sr", ""].endswith("these data have no time")
+
+
+def test_data_without_pictures_feed_zeros_where_that_is_asked(toy, random_features):
+    rows = random_features(toy.items["item"])
+    bare = Task(toy, modality.without(rows, "image"))
+    asked = lambda **how: experiments.comparison(bare, ["mmm4rec", "missrec"], **HOW, **how)
+    none, some = asked(), asked(zeros=True)
+    assert {name for name, _ in none.attrs["left_out"]} == {"mmm4rec", "missrec"}
+    assert some["system"].iloc[-1] == "mmm4rec" and [*some.attrs["left_out"]] == [("missrec", "")]
+
+
+def test_a_transfer_has_each_system_pre_trained_and_from_scratch(toy, random_features):
+    rows = random_features(toy.items["item"])
+    with pytest.raises(InputError, match="transfer: zesrec needs source domains"):
+        experiments.transfer(Task(toy, rows), ["zesrec"], **HOW)
+    task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
+    frame = experiments.reproduce("transfer", task, only=["sasrec", "zesrec"], **HOW)
+    forms = frame[["system", "variant", "stage"]].to_numpy().tolist()
+    assert forms == [["sasrec", "", "scratch"], ["zesrec", "", "finetune"], ["zesrec", "w/o PT", "scratch"]]
+    assert (paired_differences("transfer", frame)["against_variant"] == "").all()
 
 
 def test_a_model_that_pre_trains_on_its_own_domain_does_so_in_a_comparison(task):
