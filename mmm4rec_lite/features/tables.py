@@ -76,15 +76,16 @@ def read_table(
 ) -> FeatureTable:
     """The `FeatureTable` of a modality ``name`` in a file of vectors. Nothing is unpickled.
 
-    ``path``: .npz (arrays ``items``, of text or numbers, and ``vectors`` [I, D]), .npy (an array [I, D] whose rows
-    follow ``items``), .parquet, or csv, tsv and jsonl (also .gz): a column ``item`` of ids (None finds the usual
-    names), and columns of numbers or one of lists. ``source``: what made the vectors; None: the file's name.
+    ``path``: .npz (arrays ``items`` or ``item_id``, of text or numbers, and ``vectors`` or one called as the modality
+    [I, D]), .npy (an array [I, D] whose rows follow ``items``), .parquet, or csv, tsv and jsonl (also .gz): a column
+    ``item`` of ids (None finds the usual names), and columns of numbers or one of lists. ``source``: what made the
+    vectors; None: the file's name.
     """
     path = Path(path)
     refuse(not path.is_file(), f"{path}: there is no such file")
     kind = path.suffix.lower()
     if kind in (".npy", ".npz"):
-        ids, vectors = _numpy(path, items)
+        ids, vectors = _numpy(path, items, name)
     elif kind == ".parquet":
         try:
             ids, vectors = _columns(pd.read_parquet(path, engine="pyarrow"), item, path)
@@ -139,19 +140,21 @@ def with_table(features: Features, modality: str, table: FeatureTable) -> Featur
     return replace(features, **changes)
 
 
-def _numpy(path, items):
+def _numpy(path, items, name):
     """Ids and vectors of a .npy or .npz file."""
     try:
         content = np.load(path, allow_pickle=False)
         bare = isinstance(content, np.ndarray)
-        arrays = {"vectors": content} if bare else {k: content[k] for k in ("items", "vectors") if k in content}
+        wanted = {"items": ("items", "item_id", "item"), "vectors": ("vectors", name)}
+        found = {} if bare else {what: [k for k in known if k in content][:1] for what, known in wanted.items()}
+        arrays = {"vectors": content} if bare else {what: content[k] for what, keys in found.items() for k in keys}
     except Exception as error:  # numpy, zipfile and zlib raise many kinds for a damaged file
         told = f"cannot be read as arrays of numbers and text ({first_line(error)}); pickled objects are not read"
         raise InputError(f"{path}: {told}") from None
     if bare and items is None:
         raise InputError(f"{path}: a bare array names no items; give their ids, or an .npz of items and vectors")
     if not bare and len(arrays) < 2:
-        raise InputError(f"{path}: expected the arrays items and vectors, it has: {', '.join(content)}")
+        raise InputError(f"{path}: expected the arrays items and vectors (or {name}), it has: {', '.join(content)}")
     ids, vectors = items if bare else as_text(pd.Series(arrays["items"].tolist())), arrays["vectors"]
     refuse(vectors.dtype.kind not in "fiub", f"{path}: its vectors are of type {vectors.dtype}; expected numbers")
     return list(ids), vectors.astype(np.float32)

@@ -241,6 +241,14 @@ class Evil:
         return os.mkdir, ("executed",)
 
 
+def test_an_npz_of_several_modalities_gives_the_one_that_is_named(tmp_path):
+    both = dict(image=np.ones((2, 3), np.float32), text=np.zeros((2, 4), np.float32))
+    np.savez(tmp_path / "t.npz", item_id=["a", "b"], **both)
+    table = read_table(tmp_path / "t.npz", "image")
+    assert list(table.items) == ["a", "b"] and table.vectors.tolist() == both["image"].tolist()
+    assert read_table(tmp_path / "t.npz", "text").vectors.shape == (2, 4)
+
+
 @pytest.mark.parametrize("kind", [".npy", ".npz"])
 def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -256,7 +264,7 @@ def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
     [
         (lambda path: None, "there is no such file"),
         (lambda path: path.write_bytes(b"\x93NUMPY and so on"), "cannot be read as arrays"),
-        (lambda path: np.savez(path, ids=[1], vectors=[[1.0]]), "expected the arrays items and vectors, it has: ids"),
+        (lambda path: np.savez(path, ids=[1], vectors=[[1.0]]), "expected the arrays items and vectors \\(or audio\\), it has: ids"),
         (lambda path: np.savez(path, items=["a"], vectors=["x"]), "vectors are of type <U1; expected numbers"),
         (lambda path: np.savez(path, items=["a", "b"], vectors=[1.0, 2.0]), "vector for each of 2 items.*shape .2."),
         (lambda path: np.savez(path, items=["a"], vectors=[[1.0], [2.0]]), "2 vectors for 1 items"),
