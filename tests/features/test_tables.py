@@ -264,7 +264,10 @@ def test_pickles_are_not_opened(tmp_path, kind, monkeypatch):
     [
         (lambda path: None, "there is no such file"),
         (lambda path: path.write_bytes(b"\x93NUMPY and so on"), "cannot be read as arrays"),
-        (lambda path: np.savez(path, ids=[1], vectors=[[1.0]]), "expected the arrays items and vectors \\(or audio\\), it has: ids"),
+        (
+            lambda path: np.savez(path, ids=[1], vectors=[[1.0]]),
+            "expected the arrays items and vectors \\(or audio\\), it has: ids",
+        ),
         (lambda path: np.savez(path, items=["a"], vectors=["x"]), "vectors are of type <U1; expected numbers"),
         (lambda path: np.savez(path, items=["a", "b"], vectors=[1.0, 2.0]), "vector for each of 2 items.*shape .2."),
         (lambda path: np.savez(path, items=["a"], vectors=[[1.0], [2.0]]), "2 vectors for 1 items"),

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+import mmm4rec_lite as m4r
 from mmm4rec_lite.cli.common import AugmentedText, Dataset, Domains, FeatureFile, Json, load_task, show
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.names import names
 
-WHAT = "table1..6, comparison (2 and 3), figure2, figure4, transfer, missing-modality, modality-worth, time-benefit."
+WHAT = (
+    "table1..6, comparison (2, 3), figure2, figure4, transfer, missing-modality, modality-worth, orders, time-benefit"
+)
 ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
 SCALE = "quick, longer (five times the epochs), converged or full; $MMM4REC_SCALE, or quick, by default."
 ZEROS = "Take models in that read texts or pictures which these data lack, as the paper's on Kindle."
@@ -67,6 +70,7 @@ def reproduce_command(
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     zeros: Annotated[bool, typer.Option("--zeros", help=ZEROS)] = False,
+    beside: Annotated[Path | None, typer.Option(help="orders: the same interactions in another order.")] = None,
     kept: Annotated[bool, typer.Option("--kept", help="Train nothing; show what is finished so far.")] = False,
     backend: Annotated[str | None, typer.Option(help=BACKEND)] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time.")] = None,
@@ -86,11 +90,12 @@ def reproduce_command(
         seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept
     )
     how |= {name: True for name, on in dict(tuned=tuned, zeros=zeros).items() if on}
+    how |= {} if beside is None else dict(beside=m4r.load_dataset(beside))
     frame = reproduce(what, task, only=names(only) or None, **how)
     if out is not None:
-        beside = lambda end: out.with_name(f"{out.stem}-{end}.csv")
-        tables = {out: annotate_runs(what, frame, task), beside("pairs"): paired_differences(what, frame)}
-        for path, table in {**tables, beside("tuning"): frame.attrs.get("trials", ())}.items():
+        named = lambda end: out.with_name(f"{out.stem}-{end}.csv")
+        tables = {out: annotate_runs(what, frame, task), named("pairs"): paired_differences(what, frame)}
+        for path, table in {**tables, named("tuning"): frame.attrs.get("trials", ())}.items():
             if len(table):
                 with atomic(path) as temporary:
                     table.to_csv(temporary, index=False)

@@ -18,6 +18,7 @@ from mmm4rec_lite.models.registry import MODELS, get_model
 from mmm4rec_lite.published import paper
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.modality import modality_worth
+from mmm4rec_lite.study.protocol.orders import two_orders
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
 from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, settings, usual_form
@@ -221,6 +222,7 @@ EXPERIMENTS = {
     "transfer": transfer,
     "missing-modality": missing_modality,
     "modality-worth": modality_worth,
+    "orders": two_orders,
     "time-benefit": time_benefit,
 }
 
@@ -232,8 +234,9 @@ def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: A
     choice = {"systems", "variants"} & set(signature(EXPERIMENTS[what]).parameters)
     if only and not choice:
         raise InputError(f"reproduce: {what} has no choice of rows; leave it out")
-    if how.get("tuned") and "tuned" not in signature(EXPERIMENTS[what]).parameters:
-        raise InputError(f"reproduce: {what} has no choice of settings; tune the comparison")
+    for name, other in dict(tuned="tune the comparison", beside="orders has a use for it").items():
+        if how.get(name) and name not in signature(EXPERIMENTS[what]).parameters:
+            raise InputError(f"reproduce: {what} takes no --{name}; {other}")
     if what in ("table2", "table3"):
         only = only or list(COLUMNS[int(what[-1])])
     how |= {name: only for name in choice if only}

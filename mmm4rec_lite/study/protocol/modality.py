@@ -4,7 +4,7 @@ A system that does as well on noise as on pictures has not used the pictures; on
 texts has used that there are two inputs, not what is in the second (arXiv 2508.05377 asks this of many systems).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ READERS = ("mmsrec", "missrec", "mmm4rec")  # of text and pictures
 def without(rows: Features, modality: str) -> Features:
     """No item has it: zeros, and for pictures also ``has_image``."""
     has = torch.zeros_like(rows.has_image) if modality == "image" else rows.has_image
-    return replace(rows, has_image=has, **{modality: torch.zeros_like(getattr(rows, modality))})
+    return _with(rows, modality, torch.zeros_like(getattr(rows, modality)), has)
 
 
 def noise(rows: Features, modality: str, seed: int = 0) -> Features:
@@ -32,7 +32,7 @@ def noise(rows: Features, modality: str, seed: int = 0) -> Features:
     table = getattr(rows, modality)
     own = table[rows.has_image] if modality == "image" else table
     drawn = alike(own, len(table), seed)
-    return replace(rows, **{modality: torch.where(rows.has_image[:, None], drawn, 0) if modality == "image" else drawn})
+    return _with(rows, modality, torch.where(rows.has_image[:, None], drawn, 0) if modality == "image" else drawn)
 
 
 def alike(table: Float[Tensor, "I D"], count: int, seed: int = 0) -> Float[Tensor, "R D"]:
@@ -44,10 +44,12 @@ def alike(table: Float[Tensor, "I D"], count: int, seed: int = 0) -> Float[Tenso
 def copied(rows: Features, modality: str) -> Features:
     """The other modality's vectors in its place, of every item that has it."""
     other = {"image": rows.text, "text": rows.image}[modality]
-    return replace(rows, **{modality: torch.where(rows.has_image[:, None], other, 0)})
+    return _with(rows, modality, torch.where(rows.has_image[:, None], other, 0))
 
 
-FORMS = {  # variant -> what is done to the features, and to which modality
+FORMS: dict[
+    str, tuple[Callable[..., Features], str] | None
+] = {  # variant -> what is done to the features, and to which modality
     "": None,
     "no pictures": (without, "image"),
     "pictures are noise": (noise, "image"),
@@ -75,3 +77,7 @@ def modality_worth(task: Task, systems: Iterable[str] = READERS, tuned: bool = F
     left = {form: why for frame in frames for form, why in frame.attrs.get("left_out", {}).items()}
     out.attrs.update(trials, left_out=left)
     return out
+
+
+def _with(rows, modality, table, has_image=None):
+    return replace(rows, has_image=rows.has_image if has_image is None else has_image, **{modality: table})

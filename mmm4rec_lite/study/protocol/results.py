@@ -20,6 +20,7 @@ from mmm4rec_lite.runs import Task, kept_ranks
 from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS
 from mmm4rec_lite.study.protocol.modality import READERS
+from mmm4rec_lite.study.protocol.orders import COMPARED
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
@@ -52,6 +53,7 @@ AGAINST = {  # experiment -> the forms with which its others are compared
     "table5": [Form(FULL)],
     "table6": [Form("mmm4rec")],
     "transfer": [Form(name) for name in ("sasrec", "unisrec", "mmm4rec", FULL)],
+    "orders": [Form(name) for name in COMPARED],
     "modality-worth": [Form(name) for name in READERS],
     "time-benefit": [Form(name, "w/o Time") for name in (FULL, "tim4rec")],
 }

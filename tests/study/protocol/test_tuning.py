@@ -44,7 +44,7 @@ def test_a_tuned_comparison_trains_every_seed_with_the_choice_and_a_later_call_r
 
 
 def test_only_the_comparison_is_tuned(task):
-    with pytest.raises(InputError, match="table5 has no choice of settings"):
+    with pytest.raises(InputError, match="table5 takes no --tuned"):
         experiments.reproduce("table5", task, tuned=True)
 
 
