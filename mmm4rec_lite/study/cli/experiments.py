@@ -60,6 +60,8 @@ def reproduce_command(
     features: FeatureFile,
     domain: Domains = "",
     sources: Annotated[str, typer.Option(help="Domains to pre-train on, commas between; none: from scratch.")] = "",
+    source_data: Annotated[Path | None, typer.Option(help="Another dataset folder to pre-train on.")] = None,
+    source_features: Annotated[Path | None, typer.Option(help="Its feature file, by the same encoder.")] = None,
     augmented_text: AugmentedText = None,
     only: Annotated[str, typer.Option(help=ONLY)] = "",
     scale: Annotated[str | None, typer.Option(help=SCALE)] = None,
@@ -84,7 +86,8 @@ def reproduce_command(
     from mmm4rec_lite.study.protocol.scale import scale as asked
     from mmm4rec_lite.utils.files import atomic
 
-    first = load_task(data, sources, features, augmented_text) if sources else None
+    own = source_data or data, sources, source_features or features
+    first = load_task(*own, augmented_text) if sources or source_data else None
     task = load_task(data, domain, features, sources=first, split=split)
     how = dict(
         seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept

@@ -135,7 +135,7 @@ def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -
 
 
 def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: bool = False, **how: Any) -> pd.DataFrame:
-    """What pre-training is worth: each system fine-tuned (""), from scratch ("w/o PT"), and what has no such stage.
+    """What pre-training is worth: each system fine-tuned, from scratch ("w/o PT"), and those without such a stage.
 
     ``tuned``: as of ``comparison``, chosen from scratch, so that both have the same.
     """
@@ -144,11 +144,12 @@ def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: bool = Fa
     wanted = []
     for name in names:
         variant, changes = usual_form(task, name)
-        changes, spec = changes | own.get(name, {}), get_model(name)
+        changes, spec, join = changes | own.get(name, {}), get_model(name), f"{variant}, " if variant else ""
         if "pretrain" in spec.stages and not spec.own_domain:
             refuse(task.sources is None, f"transfer: {name} needs source domains to pre-train on; say --sources")
-            wanted += [(name, variant, changes | dict(pretrained=True))]
-            variant = f"{variant}, {WITHOUT_PRETRAINING}" if variant else WITHOUT_PRETRAINING
+            first = f"pre-trained on {task.sources.dataset.name}" if task.sources else ""
+            wanted += [(name, join + first, changes | dict(pretrained=True))]
+            variant = join + WITHOUT_PRETRAINING
         wanted += [(name, variant, changes)]
     frame = sweep(task, wanted, **how)
     frame.attrs.update(trials)

@@ -18,7 +18,7 @@ from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.models.registry import MODELS, get_model
 from mmm4rec_lite.runs import Task, kept_ranks
 from mmm4rec_lite.significance import paired
-from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS
+from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.modality import READERS
 from mmm4rec_lite.study.protocol.orders import COMPARED
 from mmm4rec_lite.utils.errors import InputError
@@ -52,7 +52,7 @@ AGAINST = {  # experiment -> the forms with which its others are compared
     "figure2": [Form(name, max_len=max(WINDOWS)) for name in ("sasrec", FULL)],
     "table5": [Form(FULL)],
     "table6": [Form("mmm4rec")],
-    "transfer": [Form(name) for name in ("sasrec", "unisrec", "mmm4rec", FULL)],
+    "transfer": [Form(name, WITHOUT_PRETRAINING) for name, spec in MODELS.items() if "pretrain" in spec.stages],
     "orders": [Form(name) for name in COMPARED],
     "modality-worth": [Form(name) for name in READERS],
     "time-benefit": [Form(name, "w/o Time") for name in (FULL, "tim4rec")],

@@ -73,8 +73,13 @@ def test_a_transfer_has_each_system_pre_trained_and_from_scratch(toy, random_fea
     task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
     frame = experiments.reproduce("transfer", task, only=["sasrec", "zesrec"], **HOW)
     forms = frame[["system", "variant", "stage"]].to_numpy().tolist()
-    assert forms == [["sasrec", "", "scratch"], ["zesrec", "", "finetune"], ["zesrec", "w/o PT", "scratch"]]
-    assert (paired_differences("transfer", frame)["against_variant"] == "").all()
+    assert forms == [
+        ["sasrec", "", "scratch"],
+        ["zesrec", "pre-trained on toy-lamps", "finetune"],
+        ["zesrec", "w/o PT", "scratch"],
+    ]
+    assert frame["sources"].tolist() == ["", "toy-lamps", ""]
+    assert set(paired_differences("transfer", frame)["against_variant"]) == {"w/o PT"}
 
 
 def test_a_model_that_pre_trains_on_its_own_domain_does_so_in_a_comparison(task):
