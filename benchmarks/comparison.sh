@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The whole comparison, as in benchmarks/results/comparison.md: data, features, every experiment, the page.
 # usage, in the project's folder: bash benchmarks/comparison.sh TABLES WORK [PART...]
-#   PART: data, quick (two and a half hours), converged (each system half an hour to two on two cores; minutes on a GPU),
-#   page; all of them by default.
-#   TABLES has movielens-100k-posters/images, amazon-2018-scientific and amazon-2018-instruments (interactions.csv.gz,
-#   items.csv.gz each); WORK takes what is made. What is there is kept, so a killed call goes on.
+#   PART: data, quick, converged, clip, timed, sources, transfer, page; all of them by default, in this order.
+#   TABLES has a folder per data set, named as below (interactions.csv.gz and items.csv.gz in each); WORK takes what is
+#   made. What is there is kept, so a killed call goes on. Of two cores: quick needs two and a half hours, the others a
+#   night or more, in steps of one system (half an hour to two; minutes on a GPU), each with a bar and the time left.
 set -euo pipefail
 tables=$1 work=$2 parts=${*:3}
 wanted() { [ -z "$parts" ] || [[ " $parts " == *" $1 "* ]]; }
@@ -14,38 +14,92 @@ cd "$(dirname "$0")/.."
 
 got() { [ -e "$work/$1" ]; }
 features() { mmm4rec-lite features --data "$work/$1" --encoder packaged --out "$work/$2" "${@:3}"; }
-
+import() {         # NAME FOLDER [OPTIONS]
+  got "$1" || mmm4rec-lite data import "$tables/$2"/interactions.csv.gz "$tables/$2"/items.csv.gz --out "$work/$1" "${@:3}"
+}
+vectors() {        # NAME MODALITY TABLE [OPTIONS]: in place of what the encoder made
+  mmm4rec-lite features-table "$tables/$3" --data "$work/$1" --name "$2" --replace "$work/$1-encoded.safetensors" \
+    --out "$work/$1-encoded.safetensors" "${@:4}"
+}
 if wanted data; then
   got movielens || mmm4rec-lite data movielens --out "$work/movielens" --posters "$tables/movielens-100k-posters/images"
-  for name in scientific instruments; do
-    got $name || mmm4rec-lite data import "$tables/amazon-2018-$name/interactions.csv.gz" \
-      "$tables/amazon-2018-$name/items.csv.gz" --k 1 --out "$work/$name" $([ $name = instruments ] || echo --order position)
+  import scientific amazon-2018-scientific --k 1 --order position
+  import scientific-clip amazon-2018-scientific-clip --k 1 --order position
+  import instruments amazon-2018-instruments --k 1
+  import instruments-titled amazon-2018-instruments-full --need-text
+  import movielens-1m movielens-1m-posters --images "$tables/movielens-1m-posters"
+  for name in movielens scientific instruments-titled movielens-1m; do features $name $name.safetensors; done
+  for name in instruments scientific-clip; do
+    got $name.safetensors || features $name $name-encoded.safetensors
   done
-  features movielens movielens.safetensors
-  features scientific scientific.safetensors
-  features instruments instruments-text.safetensors
-  got instruments.safetensors || mmm4rec-lite features-table "$tables/amazon-2018-instruments/items.csv.gz" \
-    --data "$work/instruments" --codes image_codes --name image --replace "$work/instruments-text.safetensors" \
-    --out "$work/instruments.safetensors"
+  if ! got instruments.safetensors; then
+    vectors instruments image amazon-2018-instruments/items.csv.gz --codes image_codes
+    mv "$work/instruments-encoded.safetensors" "$work/instruments.safetensors"
+  fi
+  if ! got scientific-clip.safetensors; then
+    for kind in image text; do vectors scientific-clip $kind amazon-2018-scientific-clip/clip_features.npz; done
+    mv "$work/scientific-clip-encoded.safetensors" "$work/scientific-clip.safetensors"
+  fi
 fi
 
-reproduce() {      # NAME EXPERIMENT[-NOTE] [OPTIONS]
-  mmm4rec-lite reproduce "${2%-longer}" --data "$work/${1%%-*}" --features "$work/${1%%-*}.safetensors" "${@:3}" \
+reproduce() {      # NAME EXPERIMENT[+NOTE] [OPTIONS]
+  mmm4rec-lite reproduce "${2%%+*}" --data "$work/$1" --features "$work/$1.safetensors" "${@:3}" \
     --out "$work/frames/$1-$2.csv"
+}
+tuned() {          # NAME EXPERIMENT[+NOTE] SYSTEMS [OPTIONS]: one system after the other, then all beside each other
+  for system in $3; do reproduce "$1" "$2" --tuned --scale converged --only "$system" "${@:4}"; done
+  reproduce "$1" "$2" --tuned --scale converged --only "${3// /,}" --kept "${@:4}"
 }
 if wanted quick; then
   for name in movielens instruments; do reproduce $name comparison; done
-  reproduce movielens comparison-longer --only mmsrec --scale longer --seeds 1
+  reproduce movielens comparison+longer --only mmsrec --scale longer --seeds 1
   for what in figure2 table4 figure4 table5 missing-modality; do reproduce movielens $what; done
   reproduce instruments table4
   reproduce instruments time-benefit --only mmm4rec+id
-  reproduce movielens-thriller table5 --domain thriller --sources drama,comedy,action --only "MMM4Rec,w/o PT"
+  reproduce movielens table5+thriller --domain thriller --sources drama,comedy,action --only "MMM4Rec,w/o PT"
 fi
-if wanted converged; then  # one system after the other, so that each part is short; then all of them beside each other
-  systems="sasrec sasrec_t bsarec mamba4rec mamba4rec_t zesrec unisrec unisrec+id vqrec fdsa s3rec"
-  for system in $systems; do
-    reproduce scientific comparison --tuned --scale converged --only "$system"
+texts="sasrec sasrec_t bsarec mamba4rec mamba4rec_t zesrec unisrec unisrec+id vqrec fdsa s3rec"
+if wanted converged; then tuned scientific comparison "$texts"; fi
+if wanted clip; then
+  tuned scientific-clip comparison "$texts mmsrec missrec missrec+id mmm4rec mmm4rec+id m3rec"
+  tuned scientific-clip orders "sasrec sasrec_t mamba4rec unisrec mmm4rec" --beside "$work/scientific"
+  tuned scientific-clip modality-worth "mmm4rec missrec mmsrec"
+fi
+if wanted timed; then
+  for name in instruments-titled movielens-1m; do
+    for split in leave_one_out global_time; do
+      tuned $name comparison+$split "$texts tim4rec tim4rec_t mmm4rec mmm4rec+id" --zeros --split $split
+    done
   done
-  reproduce scientific comparison --tuned --scale converged --only "${systems// /,}" --kept
 fi
-if wanted page; then mmm4rec-lite report "$work"/frames/*.csv --out benchmarks/results/comparison.md; fi
+
+domains="games=2018-games electronics=2014-electronics-sample books=2014-books-sample health=2014-health \
+  clothing=2014-clothing toys=2014-toys"
+if wanted sources; then
+  for pair in $domains; do import "${pair%%=*}" "amazon-${pair#*=}" --need-text; done
+  folders=$(for pair in $domains; do echo "$work/${pair%%=*}"; done)
+  for part in 1 4 16; do
+    # shellcheck disable=SC2086
+    got sources_$part || mmm4rec-lite data union $folders --share "$(python3 -c "print(1 / $part)")" \
+      --out "$work/sources_$part"
+    features sources_$part sources_$part.safetensors
+    features sources_$part sources_$part-less.safetensors --augmented-text
+  done
+fi
+if wanted transfer; then
+  import food-com food-com --need-text
+  features food-com food-com.safetensors
+  for name in scientific instruments-titled food-com; do
+    for part in 16 4 1; do
+      tuned $name transfer+$part "sasrec unisrec unisrec+id vqrec zesrec mmsrec mmm4rec mmm4rec+id" --zeros \
+        --source-data "$work/sources_$part" --source-features "$work/sources_$part.safetensors" \
+        --augmented-text "$work/sources_$part-less.safetensors"
+    done
+  done
+fi
+if wanted page; then
+  frames=("$work"/frames/*.csv)
+  awk "FNR > 1 || NR == 1" "$work"/frames/*-tuning.csv > benchmarks/results/tuning.csv
+  for one in "${!frames[@]}"; do case ${frames[one]} in *-tuning.csv) unset "frames[one]";; esac; done
+  mmm4rec-lite report "${frames[@]}" --out benchmarks/results/comparison.md
+fi
