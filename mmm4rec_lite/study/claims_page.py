@@ -57,10 +57,6 @@ def printed(claim: Claim) -> str:
         return f"{row.replace('_', ' ')}, five datasets: " + ", ".join(f"{k} {v.min():g} to {v.max():g}" for k, v in by)
     if claim.weigh == "lead":
         return f"Table 6: {_against_best(6)[0]}; Table 3: {_against_best(3)[-1]}"
-    if claim.needs:
-        cells = {table: published.paper(table, row="ndcg@10").groupby("column")["value"].mean() for table in (2, 3)}
-        means = [f"{name} {v[name]:.4f} (Table {t})" for name in claim.needs for t, v in cells.items() if name in v]
-        return "mean NDCG@10 over five datasets: " + ", ".join(means)
     return _pair("table5", Form(FULL), Form(FULL, "2L"), claim.data) if claim.place == T5 else IN_WORDS
 
 

@@ -7,6 +7,7 @@ measured, or on data that differ in more than what it is about, is at most partl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -31,7 +32,7 @@ class Claim:
     place: str  # in the paper
     weigh: str = ""  # a method of ``Evidence``
     cases: Sequence[tuple] = ()  # the arguments of each of its calls
-    needs: tuple = ()  # titles of the systems it is about
+    whole: bool = False  # it is about all systems of its cases, also where some were not run
     table: int | None = None  # or: all that this table of the paper has
     data: tuple = ()  # datasets it is about
     pretrained: bool = False  # it is about pre-trained models
@@ -54,7 +55,11 @@ MAMBA = [("comparison", Form(a + end), Form("sasrec" + end)) for a in ("mamba4re
 EPOCHS, SECONDS = ([(column, WITH_ID, rival) for rival in DEAR] for column in ("best_epoch", "seconds_per_step"))
 LAYERS = [("table5", WITH_ID, Form(FULL, "2L"))]
 ABLATIONS = [WITHOUT_PRETRAINING, *(name for name in VARIANTS if name.startswith("w/o"))]
-T23, T4 = "section 4.2, Tables 2 and 3", "section 4.3, Table 4"
+TEXTS = [("comparison", Form(a), Form(b)) for a in ("unisrec", "vqrec") for b in ("fdsa", "s3rec", "zesrec")]
+NEWER = [("comparison", Form("missrec"), Form(name)) for name in ("m3rec", "hm4sr", "athwe")]
+CODES = [("comparison", Form("vqrec"), Form("missrec")), ("comparison", WITHOUT_ID, Form("vqrec"), KEEPS)]
+ALL: dict[str, Any] = dict(whole=True, pretrained=True)
+S42, T23, T4 = "section 4.2", "section 4.2, Tables 2 and 3", "section 4.3, Table 4"
 T5, T6 = "section 4.4, Table 5", "appendix C, Table 6"
 
 CLAIMS = (
@@ -100,19 +105,9 @@ CLAIMS = (
         "robustness",
         [(WITHOUT_ID, Form(name)) for name in ("mmsrec", "missrec")],
     ),
-    Claim(
-        "UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec",
-        "section 4.2",
-        needs=("UniSRec", "VQRec", "FDSA", "S3-Rec", "ZESRec"),
-        pretrained=True,
-    ),
-    Claim(
-        "M3Rec, HM4SR and ATHWE lag behind transferable systems",
-        "section 4.2",
-        needs=("M3Rec", "HM4SR", "ATHWE", "MISSRec"),
-        pretrained=True,
-    ),
-    Claim("MISSRec without ids falls behind VQRec, MMM4Rec does not", "section 4.2", needs=("VQRec", "MISSRec")),
+    Claim("UniSRec and VQRec, pre-trained, outperform FDSA, S3-Rec and ZESRec", S42, "quality", TEXTS, **ALL),
+    Claim("M3Rec, HM4SR and ATHWE lag behind the transferable MISSRec", S42, "quality", NEWER, **ALL),
+    Claim("MISSRec without ids falls behind VQRec, MMM4Rec does not", S42, "quality", CODES, **ALL),
     Claim("The same holds on Pantry, Arts and Office", "Tables 2 to 5", data=("pantry", "arts", "office")),
     Claim(
         "Pre-training on Food, CDs, Kindle, Movies and Home is what makes transfer effective",
@@ -157,7 +152,8 @@ def claims_about(runs: pd.DataFrame, pairs: pd.DataFrame | None, *places: str) -
 def _lacking(claim, runs):
     """Of the systems, datasets and stages that a claim is about, those without runs; "" where none lacks."""
     have, known = set(runs["system"].map(TITLES)), set(TITLES.values())
-    needs = claim.needs
+    forms = [form for case in claim.cases if claim.whole for form in case if isinstance(form, Form)]
+    needs = [*dict.fromkeys(get_model(form.system).title for form in forms)]
     if claim.table:
         named = published.paper(claim.table)["column"].unique()
         built = {title: TITLES[name] for name, title in COLUMNS[claim.table].items()}
