@@ -308,9 +308,9 @@ def test_unsuitable_features_are_told_in_one_line(failed, tmp_path, source, targ
 
 def test_unsuitable_domains_users_and_names_are_told_in_one_line(failed, tmp_path, features, source, target):
     use, out = ["--data", TOY, "--features", features[0]], ["--out", tmp_path / "run"]
-    for domain in ("spoons", "lamps,spoons", ",", "lamps,"):
+    for domain in ("spoons", "lamps,spoons"):
         assert "has no domain '" in failed("pretrain", *use, *out, "--domain", domain)
-    assert "different names" in failed("pretrain", *use, *out, "--domain", "lamps,lamps")
+    assert "',' names nothing" in failed("pretrain", *use, *out, "--domain", ",")
     rare = copy(tmp_path / "rare", items=lambda items: items.assign(domain=["rare", *items["domain"][1:]]))
     line = failed("pretrain", "--data", rare, "--features", features[0], *out, "--domain", "rare")
     assert "toy-rare: nothing is left of its 5-core" in line
