@@ -36,7 +36,7 @@ RIDDLES = {  # what was found, and the field's words for it
     r"\bTouch it\b": "Try it yourself",
     r"\bthe (?:rude|fair) way\b|\breasons? (?:is|are) at hand\b": "say which",
     r"\b(?:wakes?|awake)\b": "has an effect",
-    r"\bspeaks? up\b": "supports",
+    r"\bspeaks? (?:up|for)\b|\bmakes? nothing of\b|\bfor no reason\b": "supports; has no effect; by chance",
     r"\bwhoever\b": "anybody who; any item that",
     r"\bmakes hundredths\b|\bthe words beside\b": "numbers can differ by about 0.01",
     r"\bfull[- ]size\b": "say width, epochs, users, seeds",

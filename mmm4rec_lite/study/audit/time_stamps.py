@@ -52,7 +52,7 @@ def time_leak(bench: Bench) -> Finding:
         f"and {seen(rows.train):.1%} of the training rows. Changing it alone moves user vectors by "
         f"{moves['published']} as published, and by {moves['revived']} with the time branch revived. What the true "
         f"time is worth in NDCG@10, against another user's delay: {told}. A leak, "
-        + (f"and used ({', '.join(used)})" if used else "but one that these models make nothing of")
+        + (f"and used ({', '.join(used)})" if used else "but without effect on these models")
     )
     verdict = CONTRADICTED if seen(rows.test) > 0 else SUPPORTED
     claim = "Leave-one-out: nothing of what is to be predicted is in the input (section 3.1)"
@@ -126,7 +126,7 @@ def same_day_order(bench: Bench) -> Finding:
     noisy = (
         f"Runs on chance orders spread by {spread.loc['order by chance', 'ndcg@10']:.4f}, on the file's by "
         f"{spread.loc['order of the file', 'ndcg@10']:.4f} ({len(bench.seeds)} seeds), so two runs differ by "
-        f"some {noise:.4f} for no reason; of Table 5's {len(ablation)} differences in NDCG@10 (w/o PT apart, one "
+        f"some {noise:.4f} by chance alone; of Table 5's {len(ablation)} differences in NDCG@10 (w/o PT apart, one "
         f"run each, {ablation.min():.4f} to {ablation.max():.4f}) {above} are larger than twice that"
     )
     evidence += noisy if several else "One seed tells no spread"
