@@ -449,6 +449,50 @@ def test_every_block_opens_with_its_tensors_and_equation(live):
 
 
 @pytest.mark.browser
+def test_an_exercise_by_keyboard_alone_never_loses_the_focus(live):
+    """From the first stop of Tab on; what is focused stays in sight and is what a reader expects."""
+    keys, said = live.keyboard.press, lambda: live.inner_text("#said")
+    focused = lambda: live.evaluate(
+        "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+    )
+
+    def to(name, key="Tab"):
+        """Press Tab until something of this name is focused."""
+        for _ in range(120):
+            keys(key)
+            if focused().startswith(name):
+                return
+        raise AssertionError(f"{name} is not reached")
+
+    to("Item 1 of")
+    keys("ArrowRight")
+    keys("Alt+ArrowRight")
+    assert focused().startswith("Item 3 of") and said().endswith(f"is now item 3 of {live.locator('.card').count()}")
+    to("later")
+    while live.is_enabled(".tools [data-control=later]"):
+        keys("Enter")
+    assert focused() == "← earlier"  # the other one ends here
+    to("1. Order")
+    keys("Enter")
+    assert focused() == "1. Order"
+    to("all ten")
+    keys("Enter")
+    assert focused() == "Start again and go on" and live.is_enabled("#undo")
+    keys("Enter")
+    assert focused() == "more of them" and not live.is_enabled("#undo")
+    to("TiSSD, text")
+    keys("Enter")
+    to("Decay mask of head 2")
+    keys("Enter")
+    assert focused() == "Decay mask of head 2" and "Decay mask of head 2" in live.inner_text("#panel h4")
+    to("The mask in numbers")
+    keys("Enter")
+    live.locator(".mask-map tr").first.wait_for()
+    live.locator("#switches [data-control=time]").press("Space")
+    live.locator(".mask-map tr").first.wait_for()  # what was opened stays open
+
+
+@pytest.mark.browser
 def test_why_tells_parts_and_contributions_of_what_is_pointed_at(live, trained, toy):
     live.locator(".top button").nth(3).focus()
     live.wait_for_selector(".why-table")

@@ -19,23 +19,23 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
   const scaleLabel = make("label", { className: "slider" }, "All gaps ", scaleOutput, scale);
   root.append(cards, tools, ...(timed ? [gapLabel, scaleLabel] : []), make("label", { className: "slider" }, "Add an item at the end ", search), found);
 
-  const titleOf = t => data.items[now.items[t]].title;
+  const titleOf = t => data.items[now.items[t]].title, onCard = () => cards.contains(document.activeElement);
 
   function move(from, to) {
     if (to < 0 || to >= now.items.length || to === from) return;
-    const said = `${titleOf(from)} is now item ${to + 1} of ${now.items.length}`;
+    const said = `${titleOf(from)} is now item ${to + 1} of ${now.items.length}`, byCard = onCard();
     choose(to);
     edit(moved(now, from, to));
     tell(said);
-    cards.children[to]?.firstChild.focus();
+    if (byCard) cards.children[to].firstChild.focus();
   }
 
   function remove(place) {
     if (now.items.length < 2) return tell("A history needs one item at least; add another before this one goes.");
-    const said = `${titleOf(place)} is removed`;
+    const said = `${titleOf(place)} is removed`, byCard = onCard();
     edit(removed(now, place));
     tell(said);
-    cards.children[Math.min(place, now.items.length - 1)]?.firstChild.focus();
+    if (byCard) cards.children[Math.min(place, now.items.length - 1)].firstChild.focus();
   }
 
   const button = (text, control, onclick, pressed) => make("button", { type: "button", onclick, data: { control },
@@ -51,7 +51,7 @@ export function historyView(root, data, { most, timed, edit, choose, close, tell
       button(lost("text") ? "text back" : "take the text away", "text", () => edit(withLost(now, "text", i)), lost("text")));
     tools.querySelector("[data-control=earlier]").disabled = step === 0;
     tools.querySelector("[data-control=later]").disabled = step === now.items.length - 1;
-    if (focused) tools.querySelector(`[data-control=${focused}]`)?.focus();
+    if (focused) (tools.querySelector(`[data-control=${focused}]:enabled`) ?? tools.querySelector("button:enabled")).focus();
   }
 
   /** The card of a place; the one that is there already, if it says the same. */

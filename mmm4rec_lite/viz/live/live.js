@@ -54,13 +54,14 @@ function drawMap() {
 
 function drawPanel() {
   const block = blockOf(view.block), { trace, state, gaps, parts } = result, root = $("panel"), box = document.activeElement;
-  const focused = root.contains(box) && box.tagName === "SELECT";
+  const focused = root.contains(box) && (box.matches(".mini") ? `.mini:nth-child(${view.head + 1})` : box.tagName), opened = root.querySelector("details")?.open;
   const context = { data, model, state, gaps, trace, parts, layer: view.layer, step: view.step, head: view.head, pick: view.pick,
     onhead: (head, now) => { view.head = head; if (now) { drawPanel(); keep(); } } };
   const layers = model.config.n_layers > 1 ? [make("p", { className: "note" }, `Layer ${view.layer + 1} of ${model.config.n_layers}`)] : [];
   root.replaceChildren(make("h3", {}, `${block.title} `, make("small", {}, equationOf(block))), make("p", {}, block.about),
     ...layers, ...panelOf(view.block, context));
-  if (focused) root.querySelector("select")?.focus();
+  if (focused) root.querySelector(focused)?.focus();
+  if (opened) for (const numbers of root.querySelectorAll("details")) numbers.open = true;
 }
 
 function drawWhy() {

@@ -71,7 +71,8 @@ const STOPS = [
 
 /** host: { model, data, result(), apply(state, block), pick(item), onstop(index) }. */
 export function tourView(root, host) {
-  const line = make("ol", { className: "stops" }), body = make("div", { className: "stop", aria: { live: "polite" } });
+  const buttons = STOPS.map((stop, i) => make("button", { type: "button", onclick: () => open(i) }));
+  const line = make("ol", { className: "stops" }, ...buttons.map(button => make("li", {}, button))), body = make("div", { className: "stop", aria: { live: "polite" } });
   const done = STOPS.map(() => null);
   root.append(line, body);
 
@@ -81,8 +82,14 @@ export function tourView(root, host) {
     const usable = order.length && stop.needs(host.data, state, host.model);
     const choices = stop.choices.map(choice => make("button", { type: "button", onclick: () => predict(index, choice), disabled: !usable }, choice));
     const unfit = make("p", { className: "note" }, "This history or model cannot show it: start again, or take another user.");
-    body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
-      usable ? make("p", { className: "choices" }, "Your prediction: ", ...choices) : unfit);
+    fill(stop, index, usable ? make("p", { className: "choices" }, "Your prediction: ", ...choices) : unfit);
+  }
+
+  /** The question, and what is below it; a focus that was in there goes to the first button. */
+  function fill(stop, index, ...below) {
+    const focused = body.contains(document.activeElement);
+    body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question), ...below);
+    if (focused) body.querySelector("button:enabled")?.focus({ preventScroll: true });
     mark(index);
   }
 
@@ -92,17 +99,18 @@ export function tourView(root, host) {
     if (stop.open === "scores") host.pick(before.order[0]);
     const [holds, numbers] = stop.answer(before, host.result(), host.model), right = holds === choice;
     done[index] = right;
-    const next = STOPS[index + 1] && make("button", { type: "button", onclick: () => { host.restart(); open(index + 1); } }, "Start again and go on");
-    body.replaceChildren(make("p", {}, make("strong", {}, `${index + 1}. ${stop.title}. `), stop.question),
-      make("p", { className: right ? "right" : "wrong" }, `${right ? "As you said" : `You said: ${choice}`}. It is done on the page; the answer: `, make("strong", {}, holds), `. ${numbers}`),
-      make("p", { className: "choices" }, ...(next ? [next] : [make("button", { type: "button", onclick: () => { host.restart(); open(0); } }, "From the beginning")])));
-    mark(index);
+    const last = index + 1 === STOPS.length, next = make("button", { type: "button", onclick: () => { host.restart(); open(last ? 0 : index + 1); } },
+      last ? "From the beginning" : "Start again and go on");
+    fill(stop, index, make("p", { className: right ? "right" : "wrong" }, `${right ? "As you said" : `You said: ${choice}`}. It is done on the page; the answer: `, make("strong", {}, holds), `. ${numbers}`),
+      make("p", { className: "choices" }, next));
   }
 
   function mark(index) {
-    line.replaceChildren(...STOPS.map((stop, i) => make("li", {}, make("button", { type: "button", onclick: () => open(i),
-      className: done[i] === null ? "" : done[i] ? "right" : "wrong", aria: { current: i === index ? "step" : "false" } },
-    `${i + 1}. ${stop.title}${done[i] === null ? "" : done[i] ? " ✓" : " ✗"}`))));
+    buttons.forEach((button, i) => {
+      const [className, sign] = done[i] === null ? ["", ""] : done[i] ? ["right", " ✓"] : ["wrong", " ✗"];
+      Object.assign(button, { className, textContent: `${i + 1}. ${STOPS[i].title}${sign}` });
+      button.setAttribute("aria-current", i === index ? "step" : "false");
+    });
   }
 
   mark(null);
