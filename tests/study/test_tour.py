@@ -1,5 +1,7 @@
 """The tour: a site at once from stored outputs, then page by page from this machine; it goes on after a kill."""
 
+import json
+import re
 import subprocess
 import sys
 
@@ -7,8 +9,12 @@ import nbformat
 import pytest
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from mmm4rec_lite.runs import Task, run
 from mmm4rec_lite.study import site, tour
+from mmm4rec_lite.study.protocol import presets
 from mmm4rec_lite.utils.errors import InputError
+
+QUICKSTART = tour._quickstart
 
 
 @pytest.fixture
@@ -62,6 +68,26 @@ def test_killed_and_called_again_it_goes_on(project, monkeypatch):
     monkeypatch.setattr(site, "execute", lambda path: runs.append(path.stem) or nbformat.read(path, 4))
     tour.tour()
     assert began == [{"one": True, "two": False}] and runs == ["two"]
+
+
+def test_the_page_of_the_model_that_it_trained_is_written_and_stands_in_the_site(
+    project, toy, random_features, monkeypatch
+):
+    """The quickstart on the toy's mugs, one epoch, in place of the films."""
+    rows, target = random_features(toy.items["item"]), toy.select("mugs")
+    sizes = dict(d_model=16, d_ff=16, d_state=4, head_dim=8, max_len=8)
+    done = run(Task(target, rows), "mmm4rec+id", out=project / "run", epochs=1, progress=False, **sizes)
+    stand_ins = dict(
+        dataset=lambda: toy, features=lambda films: rows, pretrained=lambda films, rows: done, TARGET="mugs"
+    )
+    stand_ins |= dict(finetuned=lambda *given: done, comparison=lambda *given: done.history)
+    for name, value in stand_ins.items():
+        monkeypatch.setattr(presets, name, value)
+    monkeypatch.setattr(tour, "_quickstart", QUICKSTART)
+    tour.tour()
+    page = (project / "site" / "live_films.html").read_text(encoding="utf-8")
+    assert json.loads(re.search(r'id="data">(.*?)</script>', page)[1])["about"]["date"] == done.record["date"]
+    assert 'href="live_films.html"' in (project / "site" / "index.html").read_text(encoding="utf-8")
 
 
 def test_without_notebooks_it_says_so_and_makes_nothing(tmp_path, monkeypatch):

@@ -143,6 +143,7 @@ def test_a_runs_heads_in_the_page_are_the_models(tab, toy, toy_model, tmp_path):
             np.testing.assert_allclose(ours["dHat"][:8], core.step(delta, D)[1][0, h, :8].detach(), atol=1e-4)
     seen = tab.inner_text(".life")
     tab.locator("[data-control=head]").press("End")
+    assert tab.locator(".trained").first.is_visible() and not tab.locator(".invented").first.is_visible()
     assert tab.inner_text(".life") != seen and "MMM4Rec, trained on toy" in tab.inner_text("#whose")
 
 
