@@ -588,6 +588,16 @@ def test_whose_numbers_they_are_is_said_wherever_one_looks_and_on_paper(live, tr
 
 
 @pytest.mark.browser
+def test_where_the_item_ids_stand_is_said_of_a_model_that_has_them(live, trained, toy, tmp_path):
+    assert "one added to its text vector, one to its picture vector" in live.inner_text("#why")
+    plain = dataclasses.replace(trained, model=drawn(len(toy.items) + 1, item_bias=False))
+    export.explain(plain, toy, USERS, tmp_path / "plain.html")
+    live.goto((tmp_path / "plain.html").as_uri())
+    live.wait_for_selector(".why-table")
+    assert "item ids" not in live.inner_text("#why")
+
+
+@pytest.mark.browser
 def test_a_link_holds_what_one_sees_in_another_window_too(live, file):
     live.select_option("#user", "1")
     live.locator(".card").nth(1).press("Delete")

@@ -10,29 +10,29 @@ export const BLOCKS = [
   { id: "image", lane: 2, place: 0, title: "Picture vectors", equation: "2", out: (trace, { streams }) => streams.image,
     about: "The same for the pictures, by a map of their own. An item without a picture gets what the map makes of zeros." },
   { id: "ssd_text", lane: 0, place: 1, title: "TiSSD, text", equation: "3 to 8", out: (trace, { text }) => text.out,
-    about: "A state space block: each head carries a state along the history, shrinks it by how long the step is, takes the "
-      + "new item in, and reads it. The decay mask below is all that time does to the past." },
+    about: "A state space block: each head carries a state along the history. Every step shrinks the state, the more the longer "
+      + "the step, then adds the new item. The decay mask shows what is left of each past item." },
   { id: "scale", lane: 1, place: 1, time: true, title: "α and D̂", equation: "5", out: (trace, { text, image }) => joined(text.time.dHat, image.time.dHat),
-    about: "The time signal is scaled by α, which a small network reads off the whole window, and goes through two "
-      + "convolutions, head by head: D̂, which stretches or shortens every step." },
+    about: "A small network computes α from the gaps of the whole window; α D then goes through two convolutions per head. "
+      + "The result D̂ makes every step longer or shorter." },
   { id: "ssd_image", lane: 2, place: 1, title: "TiSSD, pictures", equation: "3 to 8", out: (trace, { image }) => image.out,
-    about: "The same block over the pictures: with shared weights it is the very one that reads the texts, which is what "
-      + "aligns the two." },
+    about: "The same over the pictures. With shared weights one block reads both, which is how the paper aligns texts and "
+      + "pictures." },
   { id: "align_text", lane: 0, place: 2, title: "Aligned text", equation: "10, 11", out: (trace, { pText }) => pText,
-    about: "What the block read is added to the item itself, normed, and passed through a small feed-forward network." },
+    about: "The block's output is added to its input, normed, and passed through a small feed-forward network." },
   { id: "enhanced", lane: 1, place: 2, time: true, title: "Enhanced signal", equation: "9",
     out: (trace, { text, image }) => joined(text.enhanced.signal, image.enhanced.signal),
-    about: "A gate mixes the plain gap signal D with D̂, once for the texts and once for the pictures; the mixture is what "
-      + "the fusion hears of time." },
+    about: "A gate mixes the plain gap signal D with D̂, once for the texts and once for the pictures; the mixture goes on "
+      + "to the filter." },
   { id: "align_image", lane: 2, place: 2, title: "Aligned pictures", equation: "10, 11", out: (trace, { pImage }) => pImage,
     about: "The same for the pictures." },
   { id: "filter", lane: 1, place: 3, time: true, title: "Fourier filter", equation: "12 to 16", out: (trace, { filter }) => steps(filter.map(head => head.signal)),
-    about: "Both time signals are taken apart into rhythms (waves per window), each rhythm is made louder or softer, and the "
-      + "two become one signal." },
+    about: "Both time signals are split into frequencies (waves per window); learned filters scale each frequency, and the "
+      + "sum becomes one signal again." },
   { id: "fusion", lane: 1, place: 4, title: "TiCoSSD", equation: "17, 18", out: (trace, { fusion }) => fusion.out,
-    about: "A state space block over two sequences: texts are what its state holds (B, X, Δ), pictures ask for it (C)." },
+    about: "A state space block over two sequences: the texts give what the state takes in (B, X, Δ), the pictures how it is read (C)." },
   { id: "fused", lane: 1, place: 5, title: "Fused, y", equation: "19", out: (trace, { fused }) => fused,
-    about: "The fusion's answer, the aligned pictures and the aligned texts are added, normed and passed through a small "
+    about: "The fusion's output, the aligned pictures and the aligned texts are added, normed and passed through a small "
       + "network. The last step is the user's vector." },
   { id: "scores", lane: 1, place: 6, title: "Scores", equation: "20", out: trace => [trace.user],
     about: "The user's vector is compared with every item's text vector and picture vector, each at length 1; the sum is the score." },

@@ -112,7 +112,7 @@ function filterPanel(context, { filter, text, image }) {
     ["out = F^{-1}(δ(K^t S^t + K^v S^v))", `in ${digits(fromText[step])} and ${digits(fromImage[step])}, out ${digits(signal[step])}`]),
     curves({ name: "amplitudes |S|", shape: `${count(bins, "bin")}, head ${head + 1}`, lines, column: bin }),
     gains.length ? curves({ name: "gains |K|", shape: `${count(bins, "bin")}, head ${head + 1}`, lines: gains, column: bin })
-      : make("p", { className: "note" }, "The adaptive filters are off: every rhythm passes as it is."),
+      : make("p", { className: "note" }, "The adaptive filters are off: every frequency passes as it is."),
     ...(model.config.shared ? [ONE_SIGNAL()] : []), curves({ name: "in and out over the history", shape: `${count(trace.n, "step")}, head ${head + 1}`, lines: time, column: stepName(context), chosen: step })];
 }
 

@@ -93,8 +93,8 @@ export function whyView(root, data, withIds) {
     });
     const head = make("tr", {}, ...[["past item", 1], ["what it adds", 2], ["without it", 1]].map(([text, colSpan]) =>
       make("th", { scope: "col", colSpan }, text)));
-    return make("table", { className: "why-table" }, make("caption", {}, "The score less that of the history without the item. "
-      + "They do not sum to the score: what two items say together is lost with either."), make("thead", {}, head), make("tbody", {}, ...lines));
+    return make("table", { className: "why-table" }, make("caption", {}, "The score minus the score of the history without this item. "
+      + "The numbers need not add up to the score, because items act together."), make("thead", {}, head), make("tbody", {}, ...lines));
   }
 
   return { show };

@@ -25,7 +25,7 @@ const STOPS = [
     needs: (data, state) => state.items.length > 1, open: "fused", act: ({ state }) => moved(state, state.items.length - 1, state.items.length - 2),
     answer: (before, after) => {
       const stay = overlap(before.order, after.order);
-      return [level(stay / 10), `${stay} of 10. The convolutions and the decay are what tells recent from old in this model.`];
+      return [level(stay / 10), `${stay} of 10. In this model the order of the items acts through the convolutions and the decay.`];
     } },
   { title: "A long absence", question: "The longest gap becomes two years. What does the last step still have of the items before it?",
     choices: ["more of them", "about as much", "less of them"], needs: (data, state, model) => model.config.time && state.items.length > 1, open: "ssd_text",
@@ -33,7 +33,7 @@ const STOPS = [
     answer: (before, after) => {
       const place = longest(after.state), [a, b] = [before, after].map(one => keptBefore(one, place)), change = b / a - 1;
       const choice = Math.abs(change) < 0.05 ? "about as much" : change > 0 ? "more of them" : "less of them";
-      return [choice, `${percent(a)} were left, ${percent(b)} now (mean over the heads of the texts' block). Look at the decay mask: which heads listen to gaps?`];
+      return [choice, `${percent(a)} were left, ${percent(b)} now (mean over the heads of the texts' block). In the decay masks below: which heads depend on the gaps?`];
     } },
   { title: "Without time", question: "Time is switched off: every step counts alike. How many of the top ten are still there?", choices: STAY,
     needs: (data, state, model) => model.config.time, open: "scale", act: ({ state }) => ({ ...state, off: [...new Set([...state.off, "time"])] }),
