@@ -1,5 +1,4 @@
-"""Three to ten per cent of what ``make soak`` tries, seeded, or what eight seconds allow; each part in a process of its
-own, where nothing checks types."""
+"""A tenth of what ``make soak`` tries, seeded; each part in a process of its own, where nothing checks types."""
 
 import json
 import subprocess
@@ -9,23 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHARES = dict(readers=0.05, pictures=0.1, tensors=0.1, commands=0.03, kills=0.07, orders=0.04, memory=0.05)
+PARTS = "readers pictures tensors commands kills orders memory".split()  # test_inputs.py has the batches
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", SHARES)  # test_inputs.py has the batches
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_the_soak_finds_nothing(part):
-    command = [
-        sys.executable,
-        ROOT / "benchmarks" / "soak.py",
-        "--parts",
-        part,
-        "--share",
-        str(SHARES[part]),
-        "--seconds",
-        "8",
-    ]
+    asked = ["--parts", part, "--share", "0.1", "--seconds", "120"]  # beyond any machine that is not overloaded
+    command = [sys.executable, ROOT / "benchmarks" / "soak.py", *asked]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3_000:]
     told = json.loads(done.stdout)
-    assert told["part"] == part and told["wrong"] == 0 and told["tried"] >= 1
+    assert told["part"] == part and told["wrong"] == 0 and told["tried"] > 0

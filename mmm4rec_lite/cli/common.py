@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 import mmm4rec_lite as m4r
+from mmm4rec_lite.utils.errors import printable
 from mmm4rec_lite.utils.names import names
 
 Dataset = Annotated[Path, typer.Option("--data", help="A dataset folder (see `data`).")]
@@ -28,7 +29,7 @@ def show(table: Any, as_json: bool, **more: Any) -> None:
     if as_json:
         print(json.dumps({**more, "rows": json.loads(table.to_json(orient="records"))}))
     else:
-        print(table.to_string(index=False, float_format="{:.4f}".format))
+        print(printable(table.to_string(index=False, float_format="{:.4f}".format)))
 
 
 def launch(devices: int, nodes: int) -> bool:

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli.common import Dataset, Devices, Json, Nodes, Out, Posters, Seed, show
-from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.utils.errors import InputError, printable, refuse
 from mmm4rec_lite.utils.names import names
 
 Ties = Annotated[str, typer.Option(help="Order inside one second: line or shuffle.")]
@@ -129,9 +129,9 @@ def data_import(
         dataset = m4r.import_tables(interactions, items, images, out.absolute().name, k, **columns, **form)
     dataset.save(out)
     if warning := dataset.info["import"]["interactions"]["notes"].get("warning"):
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)
     if not as_json:
-        print(*report(dataset), "", sep="\n")
+        print(printable("\n".join(report(dataset))), end="\n\n")
     show(m4r.data.dataset_statistics([dataset]), as_json, **{"import": dataset.info["import"]})
 
 

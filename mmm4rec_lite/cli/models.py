@@ -22,7 +22,7 @@ from mmm4rec_lite.cli.common import (
     load_task,
     show,
 )
-from mmm4rec_lite.utils.errors import refuse
+from mmm4rec_lite.utils.errors import printable, refuse
 
 DEFAULT = "mmm4rec+id"
 Model = Annotated[str, typer.Option("--model", help="See `systems`; NAME+id: with a learned vector per item too.")]
@@ -126,7 +126,8 @@ def recommend_command(
     seconds = None if at is None else int(at.replace(tzinfo=UTC).timestamp())
     table = m4r.recommend(m4r.load_run(run, task).model, task.dataset, user, k, at=seconds)
     if not as_json:
-        print(f"Latest of user {user}: {'; '.join(m4r.evaluation.user_history(task.dataset, user).tail(5)['title'])}\n")
+        latest = "; ".join(m4r.evaluation.user_history(task.dataset, user).tail(5)["title"])
+        print(printable(f"Latest of user {user}: {latest}"), end="\n\n")
     show(table.drop(columns="image"), as_json, user=user)
 
 

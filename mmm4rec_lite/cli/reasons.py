@@ -11,6 +11,7 @@ import typer
 import mmm4rec_lite as m4r
 from mmm4rec_lite.cli.common import Dataset, Domains, FeatureFile, Json, load_task, show
 from mmm4rec_lite.cli.models import Run
+from mmm4rec_lite.utils.errors import printable
 
 EFFECT = "effect: the score less the score without this item (leave-one-out); share: of the sum of all effects' sizes."
 ALIKE = "alike: cosine of the frozen features with those of the recommended item."
@@ -36,7 +37,7 @@ def why_command(
         show(table, True, **json.loads(json.dumps(about)))
         return
     place = f"rank {found.rank} of {found.candidates}, score {found.score:.4f}"
-    print(f"{found.title} ({found.item}) for user {user}: {place}")
+    print(printable(f"{found.title} ({found.item}) for user {user}: {place}"))
     if found.parts:
         print("score = " + " + ".join(f"{name} {value:.4f}" for name, value in found.parts.items()))
     shown = table.assign(
@@ -45,11 +46,12 @@ def why_command(
         effect=table["effect"].map(lambda effect: "" if effect != effect else f"{effect:+.4f}"),
         rank_without=table["rank_without"].map(lambda rank: "" if rank != rank else f"{rank:.0f}"),
     ).rename(columns=lambda name: name.replace("_cosine", "_alike").replace("_", " "))
-    print("\n" + shown.to_string(index=False, float_format="{:.2f}".format, na_rep="") + f"\n\n{EFFECT}\n{ALIKE}")
+    shown = shown.to_string(index=False, float_format="{:.2f}".format, na_rep="")
+    print(f"\n{printable(shown)}\n\n{EFFECT}\n{ALIKE}")
     for kind, word in (("text", "text"), ("image", "picture")):
         if (near := found.nearest(kind)) is not None:
-            print(f"Most alike by {word}: {near['title']} ({near[f'{kind}_cosine']:.2f}).")
-    print(*found.notes, sep="\n", end="\n" if found.notes else "")
+            print(printable(f"Most alike by {word}: {near['title']} ({near[f'{kind}_cosine']:.2f})."))
+    print(printable("\n".join(found.notes)), end="\n" if found.notes else "")
 
 
 def compare_command(

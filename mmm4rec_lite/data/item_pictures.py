@@ -22,6 +22,7 @@ from mmm4rec_lite.utils.errors import InputError, reasons, refuse
 
 SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 WEB, ELSEWHERE = r"(?:[a-zA-Z][\w+.-]+:)?//|www\.", r"[a-zA-Z]:[\\/]|\\\\|file:"
+BARE = r"(?:[/_]9j[/_]|iVBOR|R0lGOD|UklGR|Qk|SUkq|TU0A|AAAA..Z0eXB)[A-Za-z0-9+/_\-\s]{200,}={0,2}\s*"  # base64 alone
 UNREAD, ADDRESS = "pictures in the image column that cannot be read", "web addresses in the image column, not fetched"
 BROKEN, OTHERS = "picture files that cannot be read", "files named by an item that are no picture of a known format"
 LOST = "pictures that the image column names and that are not there"
@@ -49,7 +50,7 @@ def find_pictures(
         notes |= {reason: notes[reason] + 1} if reason else {}
     found = pd.Series(paths, dtype=object).reindex(ids.index)
     if images is not None:
-        own, more = _named(root, ids, fault_of, name)
+        own, more = _named(root, ids, fault_of, name, set(paths.values()))
         found, notes = found.where(found.notna(), own), notes | more
     faults = {path: fault for path in found.dropna().unique() if (fault := head_fault(root / path))}
     if faults:
@@ -67,6 +68,7 @@ def _take(cell, root, fault_of, name):
     """(a path below the root, or the bytes of a picture, or None; why nothing was taken)."""
     reasons = set()
     for part in _parts(cell):
+        part = f"data:;base64,{part}" if isinstance(part, str) and re.fullmatch(BARE, part) else part
         if isinstance(part, bytes) or part[:5].lower() == "data:":
             if picture_format(content := part if isinstance(part, bytes) else _data(part)):
                 return content, ""
@@ -108,14 +110,15 @@ def _data(address):
     """The bytes in a data address, nothing where it is broken."""
     about, _, content = address.partition(",")
     with suppress(binascii.Error, ValueError):
-        return base64.b64decode(content) if about.lower().endswith(";base64") else unquote_to_bytes(content)
+        wide = content.replace("-", "+").replace("_", "/")  # as addresses have it
+        return base64.b64decode(wide) if about.lower().endswith(";base64") else unquote_to_bytes(content)
     return b""
 
 
-def _named(root, ids, fault_of, name):
+def _named(root, ids, fault_of, name, used):
     """(each item's file by its id, looked up in a list, so that no id is ever taken for a path; counts of others)."""
-    files = sorted(path.name for path in root.iterdir() if path.is_file())
-    known = [file for file in files if Path(file).suffix.lower() in SUFFIXES]
+    files = {path.name: path.is_file() for path in sorted(root.iterdir())}
+    known = [file for file, there in files.items() if there and Path(file).suffix.lower() in SUFFIXES]
     stems = spelled(pd.Series([Path(file).stem for file in known], dtype=str))
     first = stems.drop_duplicates().dropna()
     at = places(ids, pd.Index(first))
@@ -123,8 +126,9 @@ def _named(root, ids, fault_of, name):
     if outside := [file for file in chosen if file and fault_of(file)]:
         raise InputError(f"{name}: the picture {outside[0][:80]!r} does not lie below {root.name}, it is a link")
     names = set(ids)
-    others = [file for file in files if Path(file).suffix.lower() not in SUFFIXES and Path(file).stem in names]
-    notes = {"pictures of no item": len(known) - int(stems.isin(first.iloc[at[at >= 0]]).sum())}
+    others = [file for file in files if file not in known and Path(file).stem in names]
+    spare = [file for file, own in zip(known, stems.isin(first.iloc[at[at >= 0]])) if not own and file not in used]
+    notes = {"pictures of no item": len(spare)}
     if others:
         notes[OTHERS] = f"{len(others)}, such as {others[0]}"
     return pd.Series(chosen, ids.index, dtype=object), notes

@@ -13,7 +13,7 @@ import torch
 from mmm4rec_lite.data.schema import INTERACTIONS, check_tables, read_blocks, read_table
 from mmm4rec_lite.data.split import Sequences, flat_sequences
 from mmm4rec_lite.utils.errors import refuse
-from mmm4rec_lite.utils.files import lock
+from mmm4rec_lite.utils.files import lock, sweep
 from mmm4rec_lite.utils.tensorfile import TEXTS, load_tensors, pack, save_tensors
 
 FILE, BLOCK = "sequences.safetensors", 1_000_000  # interactions read at once
@@ -45,6 +45,7 @@ def open_sequences(folder: Path | str, file: Path | str | None = None) -> Sequen
     refuse(lost, f"{folder}: {', '.join(lost)} missing; mmm4rec_lite.data.dataset tells what belongs there")
     made_of = [[table.stat().st_size, table.stat().st_mtime_ns] for table in tables]
     file = Path(folder, FILE) if file is None else Path(file)
+    sweep(file.parent)
     tensors, notes = load_tensors(file, *READ) if file.is_file() else ({}, {})
     if notes.get("made_of") != made_of:
         with lock(file, "making the sequences"):

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
@@ -22,11 +23,12 @@ from mmm4rec_lite.utils.errors import InputError, refuse
 
 KINDS = (".csv", ".tsv", ".txt", ".dat", *ATOMIC, ".jsonl", ".ndjson", ".json", ".parquet")
 TAKE = "take csv, tsv, txt, dat or jsonl (also with .gz, .bz2 or .zst), RecBole's atomic files, or parquet"
-PACKED: dict[bytes, Callable[[bytes], bytes]] = {  # by their first bytes
-    b"\x1f\x8b": gzip.decompress,
-    b"BZh": bz2.decompress,
-    b"\x28\xb5\x2f\xfd": lambda content: pa.CompressedInputStream(pa.BufferReader(content), "zstd").read(),
+PACKED: dict[bytes, Callable[[bytes], Any]] = {  # by their first bytes
+    b"\x1f\x8b": lambda content: gzip.GzipFile(fileobj=io.BytesIO(content)),
+    b"BZh": lambda content: bz2.BZ2File(io.BytesIO(content)),
+    b"\x28\xb5\x2f\xfd": lambda content: pa.CompressedInputStream(pa.BufferReader(content), "zstd"),
 }
+UNFOLDED, TIMES = 2**28, 200  # a packed table has not more bytes than this, or than so many times its file's
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"}
 MARKS |= {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 CHUNK = 50_000  # lines of JSON held as objects at once
@@ -141,7 +143,7 @@ def _read_file(path, kind, encoding, form):
         zipped = next((unpack for mark, unpack in PACKED.items() if content.startswith(mark)), None)
         if zipped is None and path.suffix.lower() in (".gz", ".bz2", ".zst"):
             raise ValueError(f"Not a {path.suffix[1:]} file: gzip, bzip2 or zstd was expected")
-        content = content if zipped is None else bytes(zipped(content))
+        content = content if zipped is None else _unfolded(zipped(content), max(UNFOLDED, TIMES * len(content)))
         movies = kind in (".dat", ".txt", ".csv") and DOUBLE in content[:1000]
         content = _utf8(content, encoding, movies)
         return _read_jsonl(content, kind) if "js" in kind else read_separated(content, kind, **form)
@@ -155,6 +157,13 @@ def _read_file(path, kind, encoding, form):
         if isinstance(error, LookupError | UnicodeError):
             remedy = "save it as UTF-8, or say --encoding (latin-1, cp1252, utf-16, shift_jis...)"
         raise InputError(f"{path}: cannot be read as {kind[1:]} ({reason}); {remedy}") from None
+
+
+def _unfolded(stream, most):
+    content = bytes(stream.read(most + 1))
+    if len(content) > most:
+        raise Told(f"unfolds to more than {most:,} bytes, {TIMES} times its size, as no table does; unpack it first")
+    return content
 
 
 def _utf8(content, encoding, western):

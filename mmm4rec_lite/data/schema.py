@@ -15,6 +15,7 @@ INTERACTIONS = ["user", "item", "timestamp"]
 ITEMS = ["item", "title", "text", "image", "domain", "categories"]  # the last may be missing: nothing is known then
 TYPES = {"timestamp": "int64", "image": object}  # all else: str
 TIMES, STRINGS = (is_integer_dtype, "integers (seconds since 1970)"), (is_string_dtype, "strings")
+MOST_ROWS = 20  # of a parquet file, for each of its bytes
 LATEST = 10**11  # seconds: the year 5138; today's milliseconds are 17 times more
 
 
@@ -27,8 +28,8 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """A parquet file whose bytes are what its types say; raises anything for a damaged one."""
-    table = pa.parquet.ParquetFile(path).read()
+    """A parquet file whose bytes are what its types say; raises anything for a damaged one, or that unfolds."""
+    table = _opened(path).read()
     table.validate(full=True)
     return table
 
@@ -36,11 +37,18 @@ def read_parquet(path: Path) -> pa.Table:
 def read_blocks(path: Path, columns: Sequence[str], rows: int) -> Iterator[pd.DataFrame]:
     """The ``columns`` of a parquet file, those of them that it has, at most so many ``rows`` at a time."""
     try:
-        for block in pa.parquet.ParquetFile(path, memory_map=True).iter_batches(rows, columns=columns):
+        for block in _opened(path, memory_map=True).iter_batches(rows, columns=columns):
             block.validate(full=True)
             yield block.to_pandas()
     except Exception as error:
         raise _unreadable(path, error) from None
+
+
+def _opened(path, **how):
+    file, size = pa.parquet.ParquetFile(path, **how), path.stat().st_size
+    if (rows := file.metadata.num_rows) > max(10**7, MOST_ROWS * size):
+        raise ValueError(f"{rows:,} rows in {size:,} bytes, as no table has")
+    return file
 
 
 def _unreadable(path, error):

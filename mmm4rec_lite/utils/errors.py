@@ -15,7 +15,12 @@ class InputError(ValueError):
     """
 
     def __init__(self, why: str):
-        super().__init__(" ".join(why.splitlines()))  # names from strangers' files may hold line ends
+        super().__init__(printable(" ".join(why.splitlines())))  # names from strangers' files may hold line ends
+
+
+def printable(text: str) -> str:
+    """Without signs that a terminal obeys or that turn text around, which strangers' files may hold; lines stay."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", "\ufffd", text)
 
 
 def refuse(wrong: object, why: str) -> None:

@@ -24,7 +24,9 @@ from mmm4rec_lite.utils.errors import InputError, refuse
 
 try:
     import fcntl
-except ImportError:  # Windows, where two processes do not see each other
+except ImportError:  # Windows
+    import msvcrt
+
     fcntl: Any = None  # type: ignore[no-redef]
 
 HOST, LOCK = re.sub(r"\W", "_", platform.node()), ".mmm4rec-lock"
@@ -127,9 +129,9 @@ def sweep(folder: Path | str) -> None:
     with suppress(OSError):
         for name in [entry.name for entry in os.scandir(folder) if entry.name.startswith(".")]:
             path, left = folder / name, LEFT.fullmatch(name)
-            if name.endswith(LOCK) and fcntl is not None:
-                with suppress(OSError), open(path) as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if name.endswith(LOCK):
+                with suppress(OSError), open(path, "r+") as file:
+                    _take(file.fileno())
                     path.unlink()
             elif left and not _alive(int(left["pid"])):
                 if left["old"] and not (home := folder / left["name"]).exists():
@@ -151,7 +153,7 @@ def lock(path: Path | str, what: str, note: str = "") -> Iterator[None]:
     path = Path(path).absolute()
     file = path.with_name(f".{path.name}{LOCK}")
     own = (file, os.getpid(), threading.get_ident())
-    if fcntl is None or own in _held:
+    if own in _held:
         yield
         return
     new, handle = not file.parent.exists(), _locked(file, path, what, note)
@@ -160,9 +162,10 @@ def lock(path: Path | str, what: str, note: str = "") -> Iterator[None]:
         yield
     finally:
         _held.remove(own)
-        file.unlink(missing_ok=True)  # while it is held: who waits for it looks again
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)  # for children that were forked in here, too
+            file.unlink(missing_ok=True)  # while it is held: who waits for it looks again; Windows keeps open files
+        with suppress(OSError):
+            _take(handle, free=True)  # for children that were forked in here, too
         os.close(handle)
         if new:
             with suppress(OSError):  # something is in it now
@@ -202,6 +205,17 @@ def _exchange(new, folder):
     return call is not None and call(-100, os.fsencode(new), -100, os.fsencode(folder), 2) == 0
 
 
+def _take(handle, free=False):
+    """Lock an open file, or let it go; OSError where another has it."""
+    if fcntl is not None:
+        return fcntl.flock(handle, fcntl.LOCK_UN if free else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.lseek(handle, 2**30, os.SEEK_SET)  # a byte behind the note, which others are to read
+    try:
+        msvcrt.locking(handle, msvcrt.LK_UNLCK if free else msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
+
+
 def _locked(file, path, what, note):
     """The handle of a lock file, once it is ours."""
     told = False
@@ -210,11 +224,12 @@ def _locked(file, path, what, note):
             _made(file.parent)
             handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(OSError):
+            _take(handle)
+            with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), os.stat(file)):  # nobody has removed it in between
-                    os.ftruncate(handle, 0)
-                    os.write(handle, f"{os.getpid()} {note}".encode())
+                    with suppress(OSError):  # a full disk: locked all the same, what is to be written there tells it
+                        os.ftruncate(handle, 0)
+                        os.write(handle, f"{os.getpid()} {note}".encode())
                     return handle
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):

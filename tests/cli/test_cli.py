@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.study import cli
@@ -174,6 +175,15 @@ def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed, m
     assert "--data and --features go together" in failed("audit", "--data", TOY)
     monkeypatch.setattr(presets, "film_task", None)  # a wrong name is told before data are fetched
     assert "no finding is called nonsense" in failed("audit", "--only", "nonsense,time-leak")
+
+
+def test_titles_from_strangers_do_not_move_the_cursor(features, target, toy, tmp_path):
+    evil = toy.items.assign(title="\x1b]0;owned\x07" + toy.items["title"] + "\u202e")
+    Dataset.from_frames("evil", toy.interactions, evil, toy.folder, {}).save(tmp_path / "evil")
+    about = "--user", "user01", "--data", tmp_path / "evil", "--domain", "mugs", "--features", features[0]
+    for command in ("recommend", "why"):
+        told = run(command, target[0], *about)
+        assert "mug" in told.lower() and not set(told) & {"\x1b", "\x07", "\u202e"}
 
 
 def test_recommend_names_the_latest_and_the_next_items(features, target, toy):

@@ -4,6 +4,7 @@ import base64
 import datetime
 import io
 import json
+import os
 import unicodedata
 import warnings
 from pathlib import Path
@@ -431,6 +432,18 @@ def test_every_kind_of_cell(tmp_path, cell, expected, kind):
     assert all(len(line) < 300 for line in report(dataset))
 
 
+def test_base64_without_an_address_is_a_picture_or_counted():
+    """Also where it looks like a path from the root: a JPEG's begins with /9j/."""
+    file = io.BytesIO()
+    Image.effect_noise((40, 40), 90).convert("RGB").save(file, "JPEG")
+    whole = base64.b64encode(file.getvalue()).decode()
+    safe = base64.urlsafe_b64encode(file.getvalue()).decode()
+    shelf = goods(list("vwxyz"), image=[whole, safe, whole[:500], whole[:76] + "\n" + whole[76:], None])
+    found = import_tables(log(list("vwxyz")), shelf, k=1)
+    assert whole.startswith("/9j/") and found.items["image"].notna().tolist() == [True, True, False, True, False]
+    assert notes(found, "items")[READ] == 1
+
+
 def test_pictures_in_cells_and_in_files_come_together(tmp_path):
     (tmp_path / "pics").mkdir()
     (tmp_path / "pics/y.png").write_bytes(png("blue"))
@@ -479,6 +492,17 @@ def test_files_that_are_no_pictures_are_counted_and_named_with_their_reasons(tmp
         InputError, match=r"no picture of any item; .* \(picture files that cannot be read: 1, such as i3"
     ):
         import_tables(log(["i3"]), goods(["i3"]), k=1, images=folder)
+
+
+def test_what_is_no_file_is_counted_and_a_column_s_pictures_are_no_spare_ones(tmp_path):
+    (tmp_path / "x.jpg").mkdir()
+    os.mkfifo(tmp_path / "y.jpg")
+    (tmp_path / "z.png").symlink_to("/dev/zero")
+    (tmp_path / "cup.png").write_bytes(png())
+    shelf = goods(["x", "y", "z", "w"], image=[None, None, None, "cup.png"])
+    notes = import_tables(log(["x", "y", "z", "w"]), shelf, tmp_path, k=1).info["import"]["items"]["notes"]
+    assert notes["with a picture"] == 1 and notes["pictures of no item"] == 0
+    assert notes["files named by an item that are no picture of a known format"] == "3, such as x.jpg"
 
 
 def test_files_named_by_items_in_other_spellings_and_kinds(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from mmm4rec_lite.data import batch, global_time, leave_one_out, load_dataset, mapped, open_sequences, prefixes
 from mmm4rec_lite.data import sequences as in_memory
 from mmm4rec_lite.training import TrainConfig, fit
+from mmm4rec_lite.utils import files
 from mmm4rec_lite.utils.errors import InputError
 from tests.support import toy as make_toy
 from tests.support.mapping import is_mapped
@@ -132,3 +133,12 @@ def test_sequences_without_targets_are_refused(folder):
     rows.groupby("user").head(2).to_parquet(folder / "interactions.parquet")
     with pytest.raises(InputError, match="sequences: no train targets in this split"):
         leave_one_out(open_sequences(folder))
+
+
+def test_a_lock_that_a_kill_left_behind_a_finished_file_goes(tmp_path):
+    file = tmp_path / "toy.safetensors"
+    open_sequences(make_toy.FOLDER, file)
+    (tmp_path / f".{file.name}{files.LOCK}").touch()
+    files._sweeps.clear()
+    open_sequences(make_toy.FOLDER, file)
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]

@@ -17,6 +17,7 @@ from mmm4rec_lite.data import load_dataset, open_sequences
 from mmm4rec_lite.data.reading import as_text, read_any
 from mmm4rec_lite.utils.errors import InputError
 
+zstd = lambda content: pa.compress(content, "zstd", asbytes=True)
 ROWS = [["u", "x", "1700000000"], ["v", "y", "1700000060"]]
 
 
@@ -195,7 +196,7 @@ def test_halves_of_characters_are_replaced(tmp_path):
 @pytest.mark.parametrize("pack", ["gz", "bz2", "zst"])
 def test_packed_files_are_known_by_their_bytes(tmp_path, kind, suffix, pack):
     text = (lines(",") if kind == "csv" else "".join(json.dumps(dict(zip("abc", row))) + "\n" for row in ROWS)).encode()
-    packed = {"gz": gzip.compress, "bz2": bz2.compress}.get(pack, lambda c: pa.compress(c, "zstd", asbytes=True))(text)
+    packed = {"gz": gzip.compress, "bz2": bz2.compress}.get(pack, zstd)(text)
     if pack == "gz":
         packed = gzip.compress(text[:10]) + gzip.compress(text[10:])  # members
     assert read_any(put(tmp_path / f"a.{kind}{suffix}", packed)).to_numpy().tolist() == ROWS
@@ -288,6 +289,28 @@ def test_a_quote_that_never_closes_is_told_with_its_line(tmp_path):
     for quotes, fault in ((None, "line 4 has a quote that opens"), (True, "quote that opens in line 4 is not closed")):
         with pytest.raises(InputError, match=f"{fault}.*; say --quotes none"):
             read_any(path, quotes=quotes)
+
+
+@pytest.mark.parametrize("kind, pack", [("gz", gzip.compress), ("bz2", bz2.compress), ("zst", zstd)])
+def test_packed_files_that_unfold_without_end_are_refused(tmp_path, monkeypatch, kind, pack):
+    monkeypatch.setattr("mmm4rec_lite.data.reading.UNFOLDED", 10**6)
+    path = put(tmp_path / f"a.csv.{kind}", pack(b"user,item\n" + b"u,i\n" * 2_000_000))
+    with pytest.raises(
+        InputError, match=r"a.csv.*: unfolds to more than [\d,]+ bytes, 200 times its size, as no table"
+    ):
+        read_any(path)
+    several = put(tmp_path / f"b.csv.{kind}", pack(b"user,item\n" + b"u,i\n" * 100) + pack(b"u,i\n" * 100))
+    assert len(read_any(several)) == 200  # of several members, one after the other
+
+
+def test_parquet_of_more_rows_than_bytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mmm4rec_lite.data.schema.MOST_ROWS", 0.01)
+    frame = pd.DataFrame({"user": ["u"] * 10_000_001})
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(
+        InputError, match=r"cannot be read as parquet \(10,000,001 rows in [\d,]+ bytes, as no table has"
+    ):
+        read_any(tmp_path / "a.parquet")
 
 
 def test_parquet_with_flipped_bytes(tmp_path):

@@ -150,6 +150,13 @@ def test_resumes_bit_equal_after_a_kill(dataset, encoder, path, tmp_path, monkey
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_parts_that_a_kill_left_behind_a_finished_file_go(dataset, encoder, path, monkeypatch):
+    monkeypatch.setattr(module.shutil, "rmtree", lambda *_, **__: None)
+    whole = run(dataset, encoder, path)
+    assert Path(f"{path}.parts").is_dir()
+    assert equal(run(dataset, encoder, path), whole) and not Path(f"{path}.parts").exists()
+
+
 def test_stale_or_damaged_parts_are_not_used(dataset, encoder, path, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART", 3)
     with pytest.raises(KeyboardInterrupt):

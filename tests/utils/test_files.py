@@ -134,7 +134,18 @@ def test_another_run_is_refused_at_once(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_many_processes_are_never_two_inside(tmp_path):
+WINDOWS = """
+import fcntl as real, os, sys, types
+class msvcrt(types.ModuleType):
+    LK_NBLCK, LK_UNLCK = real.LOCK_EX | real.LOCK_NB, real.LOCK_UN
+    def locking(handle, way, count):
+        real.lockf(handle, way, count, os.lseek(handle, 0, os.SEEK_CUR))
+sys.modules |= {"fcntl": None, "msvcrt": msvcrt}
+"""
+
+
+@pytest.mark.parametrize("system", ["", WINDOWS])
+def test_many_processes_are_never_two_inside(tmp_path, system):
     code = """
 import os, sys, time
 from mmm4rec_lite.utils.files import lock
@@ -145,12 +156,22 @@ for _ in range(15):
         time.sleep(.001)
         os.rmdir(sys.argv[1] + "/inside")
 """
-    others = [elsewhere(code, tmp_path) for _ in range(3)]
+    others = [elsewhere(system + code, tmp_path) for _ in range(3)]
     assert [other.wait(timeout=60) for other in others] == [0, 0, 0]
     assert os.listdir(tmp_path) == []
 
 
 # --- disks and links ---
+
+
+def test_a_full_disk_locks_all_the_same(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with lock(tmp_path / "run", "training", "a"):
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("raised", [OSError(errno.ENOSPC, "x"), RuntimeError("I/O error: no space (os error 28)")])

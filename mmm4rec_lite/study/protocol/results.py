@@ -169,7 +169,7 @@ def read_results(paths: Iterable[Path | str]) -> tuple[pd.DataFrame, pd.DataFram
 
 def stored_results() -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """(runs, pairs) of the comparison kept in ``benchmarks/results``: what the notebooks show of larger runs."""
-    folder = workspace("benchmarks", "results")
+    folder = workspace() / "benchmarks" / "results"
     return read_results([folder / "comparison.csv", folder / "comparison-pairs.csv"])
 
 
