@@ -606,6 +606,8 @@ def test_a_link_holds_what_one_sees_in_another_window_too(live, file):
     live.locator(".top button").nth(4).focus()
     live.wait_for_url(lambda url: "off=time" in url and "b=fused" in url and "r=" in url)
     live.wait_for_timeout(500)  # what was last pointed at is in it too
+    live.click("#link")
+    live.get_by_text("Its part behind # opens this state in any copy of the page.").wait_for()
     seen = [live.inner_text(part) for part in ("#history", "#top", "#why strong", "#panel h3")]
     address = live.url
     live.goto(file.as_uri())

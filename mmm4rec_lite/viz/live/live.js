@@ -217,8 +217,9 @@ $("undo").addEventListener("click", () => { past.undo(); draw(); tell("Undone.")
 $("again").addEventListener("click", () => { begin(past.now.user); tell("As at the start."); });
 $("link").addEventListener("click", async () => {
   write();
-  await navigator.clipboard?.writeText(location.href).then(() => tell("The link is copied; it holds all you see."),
-    () => tell("The link is in the address bar; it holds all you see."));
+  const where = location.protocol === "file:" ? "Its part behind # opens this state in any copy of the page." : "It opens this state anywhere.";
+  await (navigator.clipboard?.writeText(location.href) ?? Promise.reject()).then(() => tell(`The link is copied. ${where}`),
+    () => tell(`The link is in the address bar. ${where}`));
 });
 document.addEventListener("keydown", event => {
   const typing = event.target.matches?.("input[type=search]");
