@@ -17,14 +17,19 @@ _kept: list[object] = []  # a torch Library takes its definitions along when it 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Use what lies on this disk only; a vain look-up would take most of a minute before its error."""
-    from huggingface_hub import constants
+    """Use what lies on this disk only; a vain look-up would take most of a minute before its error.
 
-    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    No code from there either: nobody is asked whether to run what a repository in the hub's cache brings along.
+    """
+    from huggingface_hub import constants
+    from transformers import dynamic_module_utils as code
+
+    before = constants.HF_HUB_OFFLINE, code.TIME_OUT_REMOTE_CODE
+    constants.HF_HUB_OFFLINE, code.TIME_OUT_REMOTE_CODE = True, 0
     try:
         yield
     finally:
-        constants.HF_HUB_OFFLINE = before
+        constants.HF_HUB_OFFLINE, code.TIME_OUT_REMOTE_CODE = before
 
 
 @contextmanager

@@ -101,6 +101,31 @@ def test_folders_that_bring_code_are_refused_without_a_question(tmp_path, monkey
         load_encoder(folder)
 
 
+def test_code_of_a_repository_in_the_hubs_cache_is_not_run_and_nobody_is_asked(tmp_path, monkeypatch):
+    repository = tmp_path / "hub" / "models--some--body"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}}
+    (snapshot / "config.json").write_text(json.dumps(config))
+    (snapshot / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    vision = {"timm_model_name": "resnet18", "timm_pool": "avg", "timm_proj": "linear", "image_size": 32}
+    text = {"hf_model_name": "some/body", "hf_tokenizer_name": "some/body", "hf_pooler_type": "mean_pooler"}
+    model = {"embed_dim": 8, "custom_text": True, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": model, "preprocess_cfg": {}}))
+    save_file({"x": torch.zeros(1)}, folder / "open_clip_model.safetensors")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda *question: asked.append(question) or "y")
+    with pytest.raises(InputError, match="cannot be loaded by open_clip .*requires you to execute custom code"):
+        load_encoder(folder)
+    assert not asked and not (tmp_path / "ran").exists()
+
+
 @pytest.fixture
 def played_siglip(monkeypatch):
     """SigLIP's loader is played with the random model: in the hub's cache or not, the hub in reach or not."""
