@@ -70,8 +70,8 @@ class Task:
 
     def __post_init__(self) -> None:
         refuse(self.split not in SPLITS, f"split: {self.split!r} is not known; one of {', '.join(SPLITS)}")
-        if self.split == "global_time" and order_only(self.dataset):
-            raise InputError(f"{self.dataset.name} has no times, only an order; split it by leave_one_out")
+        timeless = self.split == "global_time" and order_only(self.dataset)
+        refuse(timeless, f"{self.dataset.name} has no times, only an order; split it by leave_one_out")
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -191,8 +191,9 @@ def run(
     known = (task.digest, model, config, training, origin.get("run_id"), device().type, *more)
     run_id = digest(*map(digest, known))[:12]
     folder = _folder(stage, task.dataset.name, model, run_id) if out is None else Path(out)
-    if not set(spec.reads) & {"id", *task.inputs} and "text" in spec.reads:
-        print(f"note: {task.lacks(model)}; it trains on zeros and can learn nothing of items", file=sys.stderr)
+    tables = [getattr(task.catalogue, name)[1:] for name in ("text", "image") if name in spec.reads]
+    if tables and "id" not in spec.reads and not any((table.amax(0) != table.amin(0)).any() for table in tables):
+        print(f"note: all items have the same features, such as zeros; {model} learns nothing of them", file=sys.stderr)
     if (folder / FILE).is_file():
         return _kept(folder, run_id, task)
     if not train:
@@ -234,6 +235,7 @@ def _kept(folder, run_id, task):
     sweep(folder.parent)
     told = "holds another run (data, settings, start or device differ); choose another folder or delete this one"
     refuse(read_run(folder)[1]["record"].get("run_id") != run_id, f"{folder}: {told}")
+    (folder / STATE).unlink(missing_ok=True)  # of a kill when all was done
     return load_run(folder, task)
 
 
@@ -337,8 +339,7 @@ def load_run(folder: Path | str, task: Task) -> Run:
     tables = fresh | {k for k in own if k.startswith(model.item_specific)}  # with a row per item
     if tables and notes["catalogue"] != _catalogue(task):
         told = "its per-item tables belong to other items (or another order of them)"
-        advice = "give the dataset and the domain that it was trained on, or fine-tune it on this one"
-        raise InputError(f"{file}: {told}; {advice}")
+        raise InputError(f"{file}: {told}; give the data and domain that it was trained on, or fine-tune it here")
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in (own, tensors)]
     if wrong := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         names = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")

@@ -587,10 +587,22 @@ def test_a_config_of_a_giant_is_refused_before_memory_is_taken(task, tmp_path, m
             refused(done, task, "run")
 
 
-def test_features_of_zeros_are_said(task, tmp_path, capsys):
-    blank = replace(task.features, text=task.features.text * 0, image=task.features.image * 0)
-    run(Task(task.dataset, blank), "sasrec_t", out=tmp_path / "run", **HOW)
-    assert "it trains on zeros and can learn nothing of items" in capsys.readouterr().err
+@pytest.mark.parametrize("model", ["sasrec_t", "mmm4rec"])
+@pytest.mark.parametrize("value", [0, 1])
+def test_features_that_are_the_same_for_all_items_are_said(task, tmp_path, capsys, model, value):
+    tables = dict(text=task.features.text * 0 + value, image=task.features.image * 0 + value)
+    run(Task(task.dataset, replace(task.features, **tables)), model, out=tmp_path / "run", **HOW)
+    told = f"all items have the same features, such as zeros; {model} learns nothing of them"
+    assert told in capsys.readouterr().err
+    run(task, model, out=tmp_path / "other", **HOW)
+    assert "note" not in capsys.readouterr().err
+
+
+def test_a_state_that_a_kill_left_beside_a_finished_run_goes(task, tmp_path):
+    done = run(task, "sasrec", out=tmp_path / "run", **HOW)
+    (tmp_path / "run" / "training.safetensors").touch()
+    assert run(task, "sasrec", out=tmp_path / "run", **HOW).record == done.record
+    assert not (tmp_path / "run" / "training.safetensors").exists()
 
 
 def test_another_run_cannot_be_written_to_a_folder_in_use(task, tmp_path):

@@ -91,10 +91,7 @@ class ModelConfig(Settings):
     quirks: Quirks = field(default_factory=Quirks)
 
     def __post_init__(self):
-        for name in ("d_model", "d_ff", "d_state", "d_conv", "expand", "head_dim", "n_groups", "n_layers", "max_len"):
-            size = getattr(self, name)
-            whole = isinstance(size, int) and size >= 1
-            refuse(not whole, f"config: {name} must be a whole number of at least 1, not {size}")
+        _check_sizes(self, "d_model d_ff d_state d_conv expand head_dim n_groups n_layers max_len")
         inside = 0 <= self.dropout < 1 and 0 <= self.time_dropout < 1 and self.temperature > 0 and self.norm_eps > 0
         refuse(not inside, "config: drop-outs must be in [0, 1), the temperature and norm_eps above 0")
         P, G = self.head_dim, self.n_groups
@@ -127,6 +124,13 @@ class ModelConfig(Settings):
         return cls.paper(**{**dict(gaps="seconds", norm_eps=1e-12, quirks=Quirks.all()), **changes})
 
 
+def _check_sizes(config, names):
+    for name in names.split():
+        size = getattr(config, name)
+        whole = isinstance(size, int) and size >= 1
+        refuse(not whole, f"config: {name} must be a whole number of at least 1, not {size}")
+
+
 @dataclass(frozen=True)
 class BaselineConfig(Settings):
     """Sizes that most compared models share; one with more of them has a config of its own below this one."""
@@ -140,6 +144,9 @@ class BaselineConfig(Settings):
     norm_eps: float = 1e-12  # of every LayerNorm, as in BERT
 
     def __post_init__(self):
+        _check_sizes(self, "d_model d_ff n_layers n_heads max_len")
+        inside = 0 <= self.dropout < 1 and self.norm_eps > 0
+        refuse(not inside, "config: the drop-out must be in [0, 1), norm_eps above 0")
         refuse(self.d_model % self.n_heads, f"config: n_heads {self.n_heads} does not divide d_model {self.d_model}")
 
 

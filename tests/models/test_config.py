@@ -6,6 +6,7 @@ import torch
 from mmm4rec_lite import training
 from mmm4rec_lite.evaluation import metrics
 from mmm4rec_lite.models.config import METRICS, OPTIMIZERS, ModelConfig
+from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -38,6 +39,17 @@ def test_the_names_that_a_training_may_use_are_those_that_there_are():
 def test_a_bad_size_is_refused_in_one_line(bad, unchecked):
     with pytest.raises(InputError, match="^config: [^\n]*$"):
         ModelConfig(**bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [dict(max_len=0), dict(n_layers=0), dict(d_model=-2), dict(n_heads=0), dict(d_ff=2.5), dict(dropout=2.0),
+            dict(dropout=float("nan")), dict(dropout=1.0), dict(norm_eps=0.0)]
+)  # fmt: skip
+def test_so_is_one_of_any_compared_system(bad, unchecked):
+    for spec in MODELS.values():
+        if set(bad) <= set(vars(spec.config)):
+            with pytest.raises(InputError, match="^config: [^\n]+$"):
+                spec.config.replace(**bad)
 
 
 def test_the_papers_model_has_no_gap_vector():
