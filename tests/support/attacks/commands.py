@@ -11,17 +11,9 @@ from tests.support import toy as make_toy
 from tests.support.attacks import Report, shop
 from tests.support.attacks.apart import apart, preload
 
+LECTURE = Path(__file__).parents[3] / "notebooks" / "teaching" / "lecture.ipynb"
 SECONDS = 20  # then a command is ended; until then it must have said something
-LEFT_OUT = {
-    "movielens",
-    "tour",
-    "audit",
-    "reproduce",
-    "experiment",
-    "notebooks",
-    "drawings",
-    "slides",
-}  # network, or long
+LEFT_OUT = {"movielens", "tour", "audit", "reproduce", "experiment", "notebooks", "figures"}  # network, or long
 FLAGS = ["--json", "--help", "--nothing", "-", "--", "-k", ""]
 VALUES = ["toy", "features.safetensors", "table.safetensors", "run", "half", "run/model.safetensors", "user00", "l07"]
 VALUES += [
@@ -93,7 +85,13 @@ def commands() -> dict[tuple[str, ...], list[str]]:
 
 
 RIGHT = {"--data": "toy", "--features": "features.safetensors", "--encoder": "random", "--epochs": "1"}
-RIGHT |= {"--user": "user00", "--model": "sasrec", "--codes": "text", "table": "table.safetensors"}
+RIGHT |= {
+    "--notebook": str(LECTURE),
+    "--user": "user00",
+    "--model": "sasrec",
+    "--codes": "text",
+    "table": "table.safetensors",
+}
 
 
 def line(known, rng) -> list[str]:

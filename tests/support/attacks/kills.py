@@ -41,6 +41,12 @@ def _page():
     write_page("page.html", histories(shop.toy(), ["user00"]))
 
 
+def _drawings():
+    from mmm4rec_lite.study.drawings import write_drawings
+
+    write_drawings("drawings")
+
+
 def _import():
     m4r.import_tables("toy.csv", "items.csv", k=1).save("imported")
 
@@ -64,6 +70,7 @@ JOBS: dict[str, tuple[Callable, Callable, str]] = {
     "a training": (_run, _of_run, "run/model.safetensors"),
     "sequences": (_sequences, _of_file("sequences.safetensors"), "sequences.safetensors"),
     "a page": (_page, _of_file("page.html"), "page.html"),
+    "drawings": (_drawings, _of_file("drawings/model.svg"), "drawings/model.svg"),
     "an import": (_import, _of_folder("imported"), "imported"),
 }
 
