@@ -119,7 +119,7 @@ def _named(root, ids, fault_of, name, used):
     """(each item's file by its id, looked up in a list, so that no id is ever taken for a path; counts of others)."""
     files = {path.name: path.is_file() for path in sorted(root.iterdir())}
     known = [file for file, there in files.items() if there and Path(file).suffix.lower() in SUFFIXES]
-    stems = spelled(pd.Series([Path(file).stem for file in known], dtype=str))
+    stems = spelled(pd.Series([Path(file).stem for file in known], dtype=object))  # names of any bytes
     first = stems.drop_duplicates().dropna()
     at = places(ids, pd.Index(first))
     chosen = [known[first.index[place]] if place >= 0 else None for place in at]

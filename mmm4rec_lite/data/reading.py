@@ -121,7 +121,7 @@ def _read_folder(folder, read):
         table = read(file, (_kind(folder) or ".csv") if bare else _kind(file))
         for part in file.relative_to(folder).parts[:-1]:
             name, equals, value = part.partition("=")
-            table = table.assign(**{name: unquote(value)}) if equals else table
+            table = table.assign(**{name: _whole(unquote(value))}) if equals else table
         first, loose = set(tables[0] if tables else table), "js" in _kind(file) or _kind(file) == ".parquet"
         if not first & set(table) if loose else first != set(table):
             fault = f"its columns ({', '.join(table)[:100]}) are not those of {files[0].name}"

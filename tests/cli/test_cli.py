@@ -1,5 +1,6 @@
 """The command line on the toy: the whole chain for people and for machines, and every error in one line."""
 
+import io
 import json
 import re
 import shutil
@@ -175,6 +176,20 @@ def test_the_audit_prints_claims_and_verdicts_and_keeps_them(tmp_path, failed, m
     assert "--data and --features go together" in failed("audit", "--data", TOY)
     monkeypatch.setattr(presets, "film_task", None)  # a wrong name is told before data are fetched
     assert "no finding is called nonsense" in failed("audit", "--only", "nonsense,time-leak")
+
+
+def test_a_terminal_without_unicode_gets_escapes(tmp_path, monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "argv", ["mmm4rec-lite", "drawings", "--out", str(tmp_path / "lämp")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    screen.flush()
+    assert end.value.code == 0 and rb"l\xe4mp" in screen.buffer.getvalue()
+
+
+def test_names_that_are_no_text_are_told_in_one_line(failed):
+    assert r"'o\udcf6' is no text in this system's encoding" in failed("data", "store", "--out", "o\udcf6")
 
 
 def test_titles_from_strangers_do_not_move_the_cursor(features, target, toy, tmp_path):

@@ -454,6 +454,16 @@ def test_pictures_in_cells_and_in_files_come_together(tmp_path):
     assert (tmp_path / "out" / found[1]).read_bytes() == png("blue")
 
 
+def test_files_whose_names_are_no_text_are_those_of_no_item(tmp_path):
+    (tmp_path / "x.png").write_bytes(png())
+    try:
+        (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(png())
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    told = notes(import_tables(log(["x", "y"]), goods(["x", "y"]), tmp_path, k=1), "items")
+    assert told["with a picture"] == 1 and told["pictures of no item"] == 1
+
+
 @pytest.mark.parametrize("through", ["file", "folder", "column"])
 def test_links_out_of_the_folder_are_refused(tmp_path, through):
     (tmp_path / "pics").mkdir()
