@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from mmm4rec_lite.study import pages
 from mmm4rec_lite.study.protocol.scale import scale
-from mmm4rec_lite.utils.errors import InputError
+from mmm4rec_lite.utils.errors import InputError, first_line
 from mmm4rec_lite.utils.files import atomic
 
 CELL_SECONDS = 600
@@ -36,10 +36,18 @@ _NOTEBOOK_LINK = re.compile(r"\]\((?:[\w.]+/)*(\w+)\.ipynb(?=[#)])")
 _INDEX, _CHAPTER, _SLIDES = map(pages.template, ("index", "chapter", "slides"))
 
 
+def _read(path):
+    try:
+        nbformat.validate(notebook := nbformat.read(path, 4))
+    except Exception as error:  # what is no notebook fails anywhere
+        raise InputError(f"{path}: no notebook that can be read ({first_line(error)})") from None
+    return notebook
+
+
 def execute(path: Path | str) -> NotebookNode:
     """Run a notebook; returns it with its outputs, without finished progress bars and widgets, pictures made small."""
     path = Path(path)
-    notebook = nbformat.read(path, 4)
+    notebook = _read(path)
     bar = tqdm(total=len(notebook.cells), desc=path.name, unit="cell")
     where = {"metadata": {"path": str(path.parent)}}
     options: dict[str, Any] = dict(timeout=CELL_SECONDS, extra_arguments=["--log-level=ERROR"], resources=where)
@@ -85,7 +93,7 @@ def executed(path: Path | str, keep: Path | str) -> Path:
     """The path of ``path``'s executed copy in the folder ``keep``, made unless all it hangs on is unchanged."""
     path, copy = Path(path), Path(keep) / Path(path).name
     known = _inputs(path)
-    if not copy.is_file() or nbformat.read(copy, 4).metadata.get("executed") != known:
+    if not copy.is_file() or _read(copy).metadata.get("executed") != known:
         notebook = execute(path)
         notebook.metadata["executed"] = known
         write(notebook, copy)
@@ -95,7 +103,7 @@ def executed(path: Path | str, keep: Path | str) -> Path:
 def latest(path: Path | str, keep: Path | str) -> Path:
     """The executed copy of ``path`` in the folder ``keep`` if it has the same cells, else ``path`` itself."""
     path, copy = Path(path), Path(keep) / Path(path).name
-    cells = lambda file: [cell.source for cell in nbformat.read(file, 4).cells]
+    cells = lambda file: [cell.source for cell in _read(file).cells]
     return copy if copy.is_file() and cells(copy) == cells(path) else path
 
 
@@ -143,7 +151,7 @@ def render(
     claims: write the page of claims anew, from the stored results (a few seconds); it is the first card.
     """
     site, books, texts = Path(site), list(map(Path, notebooks)), list(map(Path, documents))
-    chapters = {path.stem: nbformat.read(path, 4) for path in books}
+    chapters = {path.stem: _read(path) for path in books}
     known = [*chapters, "claims", *(path.stem for path in texts)]
     written = {path.stem: pages.document(path, known) for path in texts}
     if claims:
@@ -232,7 +240,7 @@ def _has_slides(notebook):
 
 def slides(path: Path | str, out: Path | str) -> None:
     """Write a notebook's slides, with its outputs as they are, as one HTML file that shows one slide at a time."""
-    notebook = nbformat.read(path, 4)
+    notebook = _read(path)
     shown, stops = pages.slide_stops(notebook)
     if not stops:
         raise InputError(f"{path}: no cell begins a slide; set its slide type (JupyterLab: property inspector)")

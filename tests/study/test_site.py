@@ -360,3 +360,18 @@ def test_launch_links_need_a_repository(tmp_path, monkeypatch):
     assert links[0] == "https://mybinder.org/v2/gh/you/kit/HEAD?labpath=notebooks/one.ipynb"
     assert links[1] == "https://colab.research.google.com/github/you/kit/blob/HEAD/notebooks/one.ipynb"
     assert site.pages.launch_links("two") == ""
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xc8\xff", b"user,item\n", b"{}", b"[]", b'{"cells": 3, "nbformat": 4}', b"[" * 10**5]
+)
+def test_what_is_no_notebook_is_told_in_one_line(tmp_path, content):
+    (tmp_path / "a.ipynb").write_bytes(content)
+    for use in (
+        lambda: site.slides(tmp_path / "a.ipynb", tmp_path / "s.html"),
+        lambda: site.execute(tmp_path / "a.ipynb"),
+    ):
+        with pytest.raises(InputError, match=r"a.ipynb: no notebook that can be read \([^\n]+\)"):
+            use()
+    with pytest.raises(InputError, match="no notebook that can be read"):
+        site.slides(tmp_path / "nowhere.ipynb", tmp_path / "s.html")
