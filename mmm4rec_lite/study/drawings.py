@@ -27,7 +27,7 @@ def model() -> Drawing:
         "images ask and texts answer. The last step is the user vector; its product with both vectors of an item is "
         "the score."
     )
-    d = Drawing("model", "MMM4Rec: from a history to scores (Figure 3)", words, 720, 930)
+    d = Drawing("model", "MMM4Rec: from a history to scores (the paper's Figure 3)", words, 720, 930)
     history = d.box(30, 54, 660, 42, "history of one user: items i_1 ... i_L at times t_1 ... t_L")
     image, text, time = 30, 490, 265
     columns = []
@@ -84,7 +84,7 @@ def problems() -> Drawing:
         "Attention starts by weighing all alike, a decaying state weighs the latest most, and a time-aware state "
         "weighs least what lies before the pause."
     )
-    d = Drawing("problems", "Two problems of multi-modal recommendation (Figure 1)", words, 720, 430)
+    d = Drawing("problems", "Two problems of multi-modal recommendation (the paper's Figure 1)", words, 720, 430)
     d.text(20, 66, "(a) Which modality counts, and for whom?", anchor="start", bold=True)
     d.text(400, 66, "(b) Which past item counts?", anchor="start", bold=True)
     red, other = "#d1495b", ("#3d7ea6", "#5d8a4e", "#c9a227")
@@ -212,23 +212,26 @@ def pencil(gaps: Sequence[float]) -> dict[str, Float[Tensor, " L"]]:
 def gap_to_mask() -> Drawing:
     """From a gap to the time signal, the step, the decay and the mask."""
     words = (
-        "A table of four purchases with gaps of an hour, a week and a day. Each gap becomes a time signal, a step and "
-        "a decay; the week has the largest step and the smallest decay. Beside it the mask: the week scales the whole "
-        "rectangle of later rows and earlier columns."
+        "A table of four purchases with gaps of an hour, a week and a day. Each gap becomes a time signal D, which "
+        "alpha and two convolutions turn into D-hat; softplus makes the step of it, the step the decay. The week has "
+        "the largest step and the smallest decay. Beside it the mask: the week scales the whole rectangle of later "
+        "rows and earlier columns."
     )
-    d = Drawing("gap_to_mask", "From gap to mask: what a pause does (eq. 5 to 8)", words, 720, 420)
+    d = Drawing("gap_to_mask", "From gap to mask: what a pause does (eq. 5 to 8)", words, 720, 488)
     found = pencil([0, HOUR, 7 * DAY, DAY])
     mask = left_over(found["gap"].tolist(), found["dt"].tolist(), -2.0)["mask"]
-    names = ["gap", "signal D\neq. 5", "step Δ̂\neq. 6", "decay a\neq. 7"]
+    names = ["gap", "signal D\neq. 5", "D̂, by α\neq. 5", "step Δ̂\neq. 6", "decay a\neq. 7"]
     rows = [["first", "1 hour", "1 week", "1 day"]]
-    rows += [[f"{round(value, 2) + 0.0:.2f}" for value in found[name].tolist()] for name in ("D", "dt", "kept")]
+    rows += [
+        [f"{round(value, 2) + 0.0:.2f}" for value in found[name].tolist()] for name in ("D", "D_hat", "dt", "kept")
+    ]
     for r, (name, row) in enumerate(zip(names, rows)):
-        y = 92 + 78 * r
+        y = 92 + 70 * r
         d.text(20, y + 21 - 9 * name.count("\n"), name, "time", 14, "start")
         for c, label in enumerate(row):
             box = d.box(100 + 70 * c, y, 60, 42, label, "time" if c == 2 else "plain", size=14)
-            if r < 3:
-                d.arrow(box.bottom(), (box.x + 30, y + 78), kind="time" if c == 2 else "plain")
+            if r < 4:
+                d.arrow(box.bottom(), (box.x + 30, y + 70), kind="time" if c == 2 else "plain")
     for c in range(4):
         d.text(130 + 70 * c, 74, f"item {c + 1}", "muted", 13)
     side, x, y = 66, 440, 112
@@ -242,8 +245,10 @@ def gap_to_mask() -> Drawing:
             d.box(
                 x + side * c, y + side * r, side, side, label, kind, shade=mask[r, c] if c <= r else None, faint=c > r
             )
-    d.arrow((270, 368), (270, 398), (x + side, 398), (x + side, y + 4 * side), kind="time", dashed=True)
-    d.text(x + side + 12, 398, f"{found['kept'][2]:.2f} scales all these", "time", 14, "start")
+    d.arrow((270, 414), (270, 440), (x + side, 440), (x + side, y + 4 * side), kind="time", dashed=True)
+    d.text(x + side + 12, 426, f"{found['kept'][2]:.2f} scales all these", "time", 14, "start")
+    by_hand = "by hand: D̂ = SiLU(SiLU(2 D)),  Δ̂ = softplus(1 D̂ - 2),  a = exp(-2 Δ̂)"
+    d.text(20, 468, by_hand, "muted", 13, "start")
     return d
 
 

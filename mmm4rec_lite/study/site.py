@@ -166,7 +166,7 @@ def render(
     cards |= shown
     for name, path in [(path.stem, path) for path in books if _has_slides(chapters[path.stem])]:
         if only is None or name in only:
-            slides(path, site / f"{name}_slides.html")
+            slides(path, site / f"{name}_slides.html", alone=False)
         cards[f"{name}_slides"] = cards[name]._replace(title=f"{cards[name].title} (slides)", picture="", origin="")
     computed = sum(card.origin == COMPUTED for card in cards.values())
     for path in map(Path, alone):
@@ -238,8 +238,11 @@ def _has_slides(notebook):
     return any(cell.metadata.get("slideshow", {}).get("slide_type") == "slide" for cell in notebook.cells)
 
 
-def slides(path: Path | str, out: Path | str) -> None:
-    """Write a notebook's slides, with its outputs as they are, as one HTML file that shows one slide at a time."""
+def slides(path: Path | str, out: Path | str, alone: bool = True) -> None:
+    """Write a notebook's slides, with its outputs as they are, as one HTML file that shows one slide at a time.
+
+    ``alone``: the site's pages do not lie beside it, so links to them become plain words.
+    """
     notebook = _read(path)
     shown, stops = pages.slide_stops(notebook)
     if not stops:
@@ -247,7 +250,9 @@ def slides(path: Path | str, out: Path | str) -> None:
     title = f"{_card(notebook).title}: slides"
     words = [(told, True) for told, _ in _figures(title, shown)]  # no captions: the slide says it
     body = pages.captioned(_exported(title, shown), words)
-    frame = _SLIDES.substitute(stops=list(map(list, stops)))
+    if alone:
+        body = re.sub(r'<a href="\w+\.html[^"]*">(.*?)</a>', r"\1", body)
+    frame = _SLIDES.substitute(stops=list(map(list, stops)), links="" if alone else _links("", {}))
     _save(re.sub("<body[^>]*>", lambda begin: begin.group() + frame, body, count=1), Path(out))
 
 

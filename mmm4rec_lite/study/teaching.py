@@ -1,4 +1,4 @@
-"""Exercises that check themselves: blanks made of solutions, and checks that say what is off.
+"""Exercises that check themselves: blanks made of solutions, and checks that say what is off; figures for slides.
 
 A solution notebook marks lines with ``# solution``; the exercise is the same notebook with these lines blank. A check
 compares a student's function with a reference, and where it differs, with usual mistakes, which it names.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -185,6 +186,13 @@ def _same(one, other):
 
 def _told(value):
     return repr(value) if isinstance(value, str | tuple) else np.array2string(np.asarray(value), precision=3)
+
+
+def on_slide(figure: Figure, share: float = 0.75) -> Figure:
+    """The figure for a projector: fewer inches, so that its letters are larger beside the rest, and more dots."""
+    figure.set_size_inches(share * figure.get_size_inches())
+    figure.set_dpi(200)
+    return figure
 
 
 def blanked(solutions: NotebookNode) -> NotebookNode:

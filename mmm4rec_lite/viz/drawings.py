@@ -4,6 +4,7 @@ In labels ``_x`` is a subscript and ``^x`` a superscript, of several letters in 
 SVG units; a drawing scales to the width that it is shown in.
 """
 
+import copy
 import re
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
@@ -55,6 +56,7 @@ class Drawing:
 
     def __init__(self, name: str, title: str, words: str, width: float, height: float):
         self.name, self.title, self.words, self.width, self.height = name, title, words, width, height
+        self.begins = 0.0  # the height that it is shown from
         self.parts: list[str] = []
         self.labels: list[tuple[str, Box]] = []  # every label with the place that it takes
         self.text(width / 2, 28, title, size=18, bold=True)
@@ -114,12 +116,19 @@ class Drawing:
             self.text(x + 20, y, name, "muted", 13, "start")
             x += 44 + _length(name, 13)
 
+    def part(self, begins: float, ends: float) -> "Drawing":
+        """What lies between two heights, for a slide."""
+        cut = copy.copy(self)
+        cut.begins, cut.height = begins, ends - begins
+        return cut
+
     def svg(self) -> str:
         """The whole file."""
-        size = f'viewBox="0 0 {self.width:g} {self.height:g}" width="{self.width:g}" height="{self.height:g}"'
-        head = f'xmlns="http://www.w3.org/2000/svg" {size} class="m4r" role="img"'
+        size = f'width="{self.width:g}" height="{self.height:g}"'
+        view = f'viewBox="0 {self.begins:g} {self.width:g} {self.height:g}"'
+        head = f'xmlns="http://www.w3.org/2000/svg" {view} {size} class="m4r" role="img"'
         told = f"<title>{escape(self.title)}</title><desc>{escape(self.words)}</desc>"
-        page = f'<rect width="{self.width:g}" height="{self.height:g}" class="paper"/>'
+        page = f'<rect width="{self.width:g}" height="{self.begins + self.height:g}" class="paper"/>'
         return f"<svg {head}>{told}<style>{_STYLE}</style>{page}\n" + "\n".join(self.parts) + "\n</svg>\n"
 
     def _repr_mimebundle_(self, include=None, exclude=None):

@@ -44,6 +44,7 @@ def _tile(axis, item, folder, marked=False, below="", interpolation=None):
         below = f"{title}\n{below}".strip()
     else:
         axis.set_facecolor(CARD)
+        axis.set_label(f"{item.title} (no picture)")  # for `style.described`
         axis.text(0.5, 0.5, title, ha="center", va="center", fontsize=7.5, transform=axis.transAxes, **style.WORDS)
     axis.set(xticks=[], yticks=[])
     axis.set_xlabel(below, fontsize=6.5, **style.WORDS)

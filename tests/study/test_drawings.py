@@ -73,13 +73,25 @@ def test_the_pencil_computes_what_the_library_does():
     assert found["D"].tolist()[:3] == pytest.approx([0, 0, 1], abs=1e-4)
 
 
+def test_the_drawing_from_gap_to_mask_has_every_step_of_the_pencil():
+    """From D = 1.00 to the step 0.48 one needs D-hat; softplus of D alone, as in exercise 2, is 0.31."""
+    labels = [label for label, _ in DRAWINGS["gap_to_mask"]().labels]
+    week = {name: f"{values[2]:.2f}" for name, values in pencil([0, 3600, 7 * DAY, DAY]).items() if name != "gap"}
+    assert week == {"D": "1.00", "D_hat": "1.50", "dt": "0.48", "kept": "0.39"} and set(week.values()) <= set(labels)
+    told = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
+    assert (
+        "softplus(1 · 1.50 - 2) = 0.48" in told
+        and f"= {torch.nn.functional.softplus(torch.tensor(-1.0)):.2f} for" in told
+    )
+
+
 def test_the_command_tells_what_it_wrote(tmp_path):
     result = CliRunner().invoke(app, ["drawings", "--out", str(tmp_path)])
     assert result.exit_code == 0 and result.stdout.split() == [str(tmp_path / f"{name}.svg") for name in DRAWINGS]
 
 
 def test_notebooks_show_the_drawings_as_they_are():
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         for cell in nbformat.read(path, 4).cells:
             if name := re.fullmatch(r"drawings\.(\w+)\(\)", cell.source.strip()):
                 assert cell.outputs[0]["data"]["image/svg+xml"] == DRAWINGS[name[1]]().svg(), path.name

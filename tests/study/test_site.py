@@ -348,6 +348,18 @@ def test_slides_leave_out_what_is_told_so_and_begin_where_they_should(tmp_path):
     assert "not here" not in page and 'href="talk_slides.html"' in index
 
 
+def test_slides_that_stand_alone_link_to_no_page_of_the_site(tmp_path):
+    told = new_markdown_cell("# One\n\nNext: [two](two.ipynb) and [more](https://example.org).")
+    told.metadata["slideshow"] = {"slide_type": "slide"}
+    nbformat.write(new_notebook(cells=[told]), tmp_path / "talk.ipynb")
+    site.slides(tmp_path / "talk.ipynb", tmp_path / "slides.html")
+    alone = (tmp_path / "slides.html").read_text(encoding="utf-8")
+    assert "Next: two and" in alone and "All chapters" not in alone and 'href="https://example.org"' in alone
+    site.render([tmp_path / "talk.ipynb"], tmp_path / "site")
+    page = (tmp_path / "site" / "talk_slides.html").read_text(encoding="utf-8")
+    assert 'href="two.html"' in page and '<a href="index.html">All chapters</a>' in page
+
+
 def test_launch_links_need_a_repository(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "one.ipynb").touch()

@@ -4,8 +4,12 @@ import re
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
+from mmm4rec_lite import viz
+from mmm4rec_lite.analysis import reasons
+from mmm4rec_lite.study import ch13_own_shop as ch13
 from mmm4rec_lite.study import teaching
 from mmm4rec_lite.study.pages import slide_stops
 from mmm4rec_lite.utils.errors import InputError
@@ -63,6 +67,37 @@ def test_a_check_tells_what_came_out_whatever_came_out():
     assert "is 'yes', and should be 'supported'" in teaching.check("verdict", lambda difference, error: "yes")
     with pytest.raises(InputError, match="'nothing' is no exercise; one of scan, "):
         teaching.check("nothing", len)
+
+
+def test_a_figure_for_a_slide_has_larger_letters_and_its_words():
+    figure = viz.strip(pd.DataFrame({"item": ["x", "y"], "title": ["Lamp", "Mug"], "image": [None, None]}), title="two")
+    before = figure.get_size_inches()
+    assert teaching.on_slide(figure, 0.5) is figure and figure.get_size_inches() == pytest.approx(before / 2)
+    assert figure.dpi == 200 and "x: Lamp (no picture) | x: Mug (no picture)" in viz.style.described(figure)
+
+
+def test_the_lecture_names_every_recommendation_in_words():
+    cells = nbformat.read(FOLDER / "lecture.ipynb", 4).cells
+    shown = next(cell for cell in cells if "m4r.recommend(" in cell.source).outputs[0].metadata["image/png"]["alt"]
+    assert shown.count("x: ") == 6 and "x: Saffron envelopes (no picture)" in shown
+
+
+def test_the_lecture_tells_the_numbers_that_are_measured():
+    done, task = ch13.trained()
+    found = reasons(done.model, task, "C001")
+    text = "".join(cell.source for cell in nbformat.read(FOLDER / "lecture.ipynb", 4).cells)
+    past = found.history.sort_values("effect", ascending=False)
+    assert past["title"].tolist()[:3] == ["Saffron ink bottle", "Saffron letter paper", "Saffron fountain pen"]
+    assert (
+        f"The ink bottle ({past['effect'].max():.2f}), before the letter paper ({past['effect'].iloc[1]:.2f})" in text
+    )
+    old = past["effect"][past["days_before"] > 7]
+    assert (
+        f"({old.min():.2f} to {old.max():.2f})" in text and f"yet {found.parts['image']:.2f} from the picture" in text
+    )
+    items = task.dataset.items.set_index("title")
+    assert items.loc[found.title, "image"] is None or pd.isna(items.loc[found.title, "image"])
+    assert f"so {found.candidates} are ranked" in text
 
 
 def test_the_lecture_has_the_slides_that_the_instructors_page_times():

@@ -35,6 +35,11 @@ def test_a_notebook_gets_the_picture_and_its_alternative_text(drawing):
     assert metadata == {"image/svg+xml": {"alt": "A title: What it shows & for whom"}}
 
 
+def test_a_part_shows_what_lies_between_two_heights(drawing):
+    part = drawing.part(20, 60)
+    assert 'viewBox="0 20 200 40" width="200" height="40"' in part.svg() and 'viewBox="0 0 200 100"' in drawing.svg()
+
+
 def test_marks_move_letters_and_code_has_none(drawing):
     drawing.text(50, 50, "a_{ts} of P^v")
     drawing.text(50, 80, "leave_one_out", code=True)

@@ -136,7 +136,8 @@ function scanPanel(id) {
     const lost = i => state.lost.image.includes(i) || state.off.includes("images");
     const history = { titles: items.map(item => item.title), pictures: items.map((item, k) => lost(state.items[k]) ? null : item.picture) };
     queueMicrotask(() => panel.show(history, gaps, leftOver(gaps, steps, A), step));
-    const lines = [[cross ? "X, B, Δ of the texts; C of the pictures; ω: causal convolution, then SiLU (eq. 17)" : "X, B, C, Δ = ω(W_1 x + b_1),  ω: causal convolution, then SiLU (eq. 3, 4)",
+    const lines = [[cross ? "X, B (with ω) and Δ (without ω) of the texts, C (with ω) of the pictures;  ω: causal convolution, then SiLU (eq. 17)"
+      : "X, B, C = ω(W_1 x + b_1),  Δ of W_1 x + b_1 without ω;  ω: causal convolution, then SiLU (eq. 3, 4)",
       `ω makes ${digits(scan.before?.[t][h * model.config.head_dim] ?? NaN)} into X = ${digits(scan.X[t][h * model.config.head_dim])} in the head's first channel`],
       [D === undefined ? "Δ̂_t = softplus(Δ_t + b)  (eq. 6)" : "Δ̂_t = softplus(Δ_t D̂_t + b)  (eq. 6)",
         `softplus(${digits(delta)}${D === undefined ? "" : ` × ${digits(D)}`} ${term(scan.bias[h])}) = ${digits(dt)}`],
