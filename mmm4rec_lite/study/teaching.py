@@ -190,7 +190,7 @@ def _told(value):
 
 def on_slide(figure: Figure, share: float = 0.75) -> Figure:
     """The figure for a projector: fewer inches, so that its letters are larger beside the rest, and more dots."""
-    figure.set_size_inches(share * figure.get_size_inches())
+    figure.set_size_inches(*(share * figure.get_size_inches()))
     figure.set_dpi(200)
     return figure
 

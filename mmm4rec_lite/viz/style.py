@@ -46,7 +46,7 @@ def described(figure: Figure) -> str:
     words = [figure.get_suptitle()]
     for axis in figure.axes:
         legend = axis.get_legend()
-        card = axis.get_label().removeprefix("<colorbar>")  # an item without a picture
+        card = str(axis.get_label()).removeprefix("<colorbar>")  # an item without a picture
         named = {"x": f"{card} {axis.get_xlabel()}".strip(), "y": axis.get_ylabel()}
         named["legend"] = ", ".join(text.get_text() for text in legend.get_texts()) if legend else ""
         told = [
