@@ -19,6 +19,7 @@ from mmm4rec_lite.models.ssd import ssd_chunked, ssd_masked, ssd_scan
 from mmm4rec_lite.study.protocol.presets import by_scale
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
+from mmm4rec_lite.viz.masks import mask_colours, past
 from mmm4rec_lite.viz.style import COLOURS, gridless, legend_beside, panel, panel_row, styled
 
 MARKERS = "osD^v"
@@ -62,17 +63,19 @@ def plot_memory_curves(curves: dict[str, Float[Tensor, " L"]], title: str = "") 
 
 @gridless
 def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
-    """Square matrices (name -> values) side by side, each with a colour bar of its own; white is 0."""
-    figure, axes = panel_row(len(matrices), 3.1 * len(matrices), 3.0, sharey=False)
+    """Square matrices (name -> values) side by side: decay masks in the colours of `viz.mask_map`, from 0 to 1, others
+    white at 0, each with a colour bar of its own; the future of what has none is grey."""
+    figure, axes = panel_row(len(matrices), 3.3 * len(matrices), 3.0, sharey=False)
     for axis, (name, matrix) in zip(axes, matrices.items()):
-        values = np.asarray(matrix.tolist())
-        size, end = max(np.abs(values).max(), 1e-12), len(values) + 0.5
-        image = axis.imshow(values, vmin=-size, vmax=size, cmap="PuOr_r", extent=(0.5, end, end, 0.5))
+        size, end = max(float(matrix.abs().max()), 1e-12), len(matrix) + 0.5
+        causal, is_mask = not matrix.triu(1).any(), bool((matrix >= 0).all())
+        look = dict(vmin=0, vmax=1, cmap=mask_colours()) if is_mask else dict(vmin=-size, vmax=size)
+        look = dict(cmap=mask_colours("PuOr_r"), extent=(0.5, end, end, 0.5)) | look
+        image = axis.imshow(past(matrix) if causal else matrix.tolist(), **look)
         axis.set_title(name, fontsize=10)
-        axis.set(xlabel="input of step s", ylabel="read at step t" if axis is axes[0] else "")
-        bar = figure.colorbar(image, ax=axis, shrink=0.8)
-        if values.min() >= 0:
-            bar.ax.set_ylim(0, size)
+        future = " (grey: the future)" if causal else ""
+        axis.set(xlabel=f"input of step s{future}", ylabel="read at step t" if axis is axes[0] else "")
+        figure.colorbar(image, ax=axis, shrink=0.8, label="what is left (0 to 1)" if is_mask else "weight (signed)")
     return figure
 
 

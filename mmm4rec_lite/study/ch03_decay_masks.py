@@ -1,6 +1,6 @@
 """Chapter 3: what does a gap do to the memory of what came before it, and do the rankings gain by that?
 
-Asked of one history of films, and of the demo store's rugs (`shop.STORE`), where an interest's half-life is 10 days,
+Asked of one history of films, and of the rug shop (`shop.STORE`), where an interest's half-life is 10 days,
 absences last about 60 and other gaps about 2 hours, with two models that differ in time-awareness alone.
 """
 
@@ -32,10 +32,10 @@ History = tuple[Int[Tensor, "1 L"], Int[Tensor, " 1"], Int[Tensor, "1 L"]]  # it
 
 
 def by_hand(gaps: Sequence[float]) -> pd.DataFrame:
-    """`drawings.pencil` in columns of the symbols: gap (seconds), D, D-hat, dt, kept; a row per step."""
+    """`drawings.pencil` in columns of the symbols, two digits: gap (seconds), D, D-hat, dt, kept; a row per step."""
     found = {name: values.tolist() for name, values in pencil(gaps).items()}
     table = pd.DataFrame(found, index=pd.RangeIndex(1, len(gaps) + 1, name="step"))
-    return table.rename(columns={"D_hat": "D-hat"})
+    return table.rename(columns={"D_hat": "D-hat"}).round(2) + 0.0  # no -0 of rounding
 
 
 def interrupted(shop: World, step: int = 5, length: int = 8) -> str:

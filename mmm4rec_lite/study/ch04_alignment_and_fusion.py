@@ -1,6 +1,6 @@
 """Chapter 4: are the two streams aligned, what does the filter pass, what does each modality give to the score?
 
-Asked of the demo store without item tables, of rhythms planted by hand, and of the first notebook's model of films.
+Asked of the rug shop without item tables, of rhythms planted by hand, and of the first notebook's model of films.
 """
 
 import textwrap
@@ -52,7 +52,7 @@ def trained(seed: int = 0, **changes: bool) -> MMM4Rec:
 
 def caption() -> str:
     """What numbers from several seeds of the store are, for the titles of figures."""
-    return presets.caption("demo store", f"{scale()[1]} seeds")
+    return presets.caption("rug shop", f"{scale()[1]} seeds")
 
 
 def alignment_table(seeds: int | None = None) -> pd.DataFrame:

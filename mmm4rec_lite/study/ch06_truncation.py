@@ -120,7 +120,7 @@ def state_weights(
 
 
 def planted(lines: pd.DataFrame, share: float = 0.95) -> pd.DataFrame:
-    """Stored lines of the demo store by items kept: world, system, kept, expected_ndcg@10, gained_share, needed.
+    """Stored lines of rug shops by items kept: world, system, kept, expected_ndcg@10, gained_share, needed.
 
     gained_share: of the way from the fewest items to the most; needed: the fewest items that gain ``share`` of it.
     """

@@ -154,7 +154,7 @@ def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientif
 
 
 def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
-    """``significance.paired`` of models' expected NDCG@10 on the demo store against the first, the best last."""
+    """``significance.paired`` of models' expected NDCG@10 on the rug shop against the first, the best last."""
     first = next(iter(models))
     scorers = {name: model_scorer(model) for name, model in models.items()}
     scorers |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}
@@ -164,7 +164,7 @@ def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
 
 
 def stored_time(lines: pd.DataFrame, form: str = "revived time branch", without: str = "no time") -> pd.DataFrame:
-    """ "w/o Time" on the demo store, stored: world, gap_effect, n_seeds, whole, without_time, change, change_error."""
+    """ "w/o Time" on rug shops, stored: world, gap_effect, n_seeds, whole, without_time, change, change_error."""
     table = pooled(lines[lines["part"] == "gaps"]).set_index("system")
     stores = lines.drop_duplicates("world").set_index("world")["store"]
     whole, bare = (table.loc[[name]].set_index("world") for name in (form, without))

@@ -349,7 +349,12 @@ def block_exchange(table: pd.DataFrame) -> Explorer:
         against = f"{difference:+.4f} against SASRec, standard error {error:.4f}"
         verdict = "significant" if own["significant"] else "inconclusive"
         worth = "SASRec itself" if own.equals(table.iloc[0]) else f"{against}: {verdict}"
-        return f"<b>{chosen['sequence']} over {chosen['items']}</b>: test NDCG@10 {own['ndcg@10']:.4f}, {worth}"
+        told = [f"<b>{chosen['sequence']} over {chosen['items']}</b>: test NDCG@10 {own['ndcg@10']:.4f}, {worth}"]
+        for kind, other in (("sequence", "items"), ("items", "sequence")):
+            bars = table[table[other] == chosen[other]]
+            values = (f"{name} {value:.3f}" for name, value in zip(bars[kind], bars["ndcg@10"]))
+            told.append(f"{kinds[kind]} exchanged: {', '.join(values)}")
+        return "<br>".join(told)
 
     return Explorer("a block of one system in the place of another's", figure, rows, redraw, {})
 

@@ -1,6 +1,6 @@
 """Chapter 11: first answers to what the paper leaves open. Missing pictures, time, a third modality, memory.
 
-Stored runs (``benchmarks/results``) stand beside what is computed here on the demo store, whose truth is known.
+Stored runs (``benchmarks/results``) stand beside what is computed here on the rug shop, whose truth is known.
 """
 
 import copy
@@ -38,7 +38,7 @@ JOINED = {  # where the third vector goes: (to the text, to the picture)
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
 HALF_LIVES = ["half_life_q25_steps", "half_life_median_steps", "half_life_q75_steps"]
 States = dict[str, dict[str, MMM4Rec]]  # data -> (when, "start" or "trained" -> model)
-TIMED = ["revived time branch", "gap vector", "published time branch"]  # of the demo store's forms
+TIMED = ["revived time branch", "gap vector", "published time branch"]  # of the rug shop's forms
 LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 
@@ -54,7 +54,7 @@ def missing(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def lost_where(shares: Sequence[float] = SHARES, seed: int = 0) -> pd.DataFrame:
-    """The demo store's model when pictures are lost: given (where), missing_share (of items), expected_ndcg@10.
+    """The rug shop's model when pictures are lost: given (where), missing_share (of items), expected_ndcg@10.
 
     "trained without pictures" is the same model that never had any.
     """
@@ -89,7 +89,7 @@ def without_images(model: MMM4Rec, dataset: Dataset, user: str | None = None, k:
 def time_gains(runs: pd.DataFrame, pairs: pd.DataFrame | None, stored: pd.DataFrame) -> pd.DataFrame:
     """What the time branch adds to NDCG@10: data, system, difference, standard_error, n_seeds, form (data and system).
 
-    From the pairs of "time-benefit" and "table5" on data that were run, and from the demo store's lines ``stored``.
+    From the pairs of "time-benefit" and "table5" on data that were run, and from rug shops' lines ``stored``.
     """
     worlds = pooled(stored[(stored["part"] == "gaps") & stored["system"].isin(TIMED)])
     about = dict(data="store, " + worlds["world"], standard_error=worlds["error"], n_seeds=worlds["seeds"])
@@ -243,7 +243,7 @@ def memory_worth(models: States, few: int = 3) -> pd.DataFrame:
 
 
 def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
-    """Stored lines of the demo store: world, system ("best", "trained"), kept (latest items), expected_ndcg@10."""
+    """Stored lines of rug shops: world, system ("best", "trained"), kept (latest items), expected_ndcg@10."""
     table = pooled(stored[stored["part"] == "memory"])
     table = table.assign(system=table["system"].replace("gap vector", "trained"))
     return table[["world", "system", "kept", "expected_ndcg@10"]]

@@ -16,7 +16,7 @@ from mmm4rec_lite.utils.files import workspace
 PATHS = {  # who reads -> what for, and the pages in order
     "A student": (
         "Learn the model: first by hand, then in code, then alive.",
-        "00_quickstart 02_ssd 12_from_an_empty_file 03_decay_masks 04_alignment_and_fusion live exercise_1_duality "
+        "00_quickstart 02_ssd 03_decay_masks 12_from_an_empty_file 04_alignment_and_fusion live exercise_1_duality "
         "exercise_2_time_and_ranks glossary",
     ),
     "A teacher": (

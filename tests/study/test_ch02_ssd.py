@@ -1,5 +1,7 @@
 """The operator's costs: the frame's form, what is counted, what is left as it was; its figures. No test is on time."""
 
+import math
+
 import pandas as pd
 import pytest
 import torch
@@ -96,13 +98,18 @@ def test_memory_curves_draw_every_curve_from_the_impulse_on():
     assert legend(axis) == ["a", "b"] and "steps" in axis.get_xlabel() and axis.get_ylabel()
 
 
-def test_matrix_row_is_white_at_zero_and_counts_from_one():
+def test_matrix_row_has_masks_with_a_grey_future_and_others_white_at_zero_and_counts_from_one():
     signed = torch.tensor([[1.0, -3], [0, 2]])
     left, right, *bars = drawn(ch02.plot_matrix_row({"M": MASK, "signed": signed}))
     assert right.images[0].get_array().tolist() == signed.tolist()
     assert right.images[0].get_clim() == (-3, 3) and right.get_xlim() == (0.5, 2.5)
     assert [axis.get_title() for axis in (left, right)] == ["M", "signed"] and "t" in left.get_ylabel()
     assert bars[0].get_ylim() == (0, 1) and bars[1].get_ylim() == (-3, 3)
+    shown = left.images[0].get_array()
+    assert shown.mask.tolist() == torch.ones_like(MASK).triu(1).bool().tolist() and "grey" in left.get_xlabel()
+    future, forgotten, whole = (left.images[0].to_rgba(value)[:3] for value in (float("nan"), 0.0, 1.0))
+    assert min(math.dist(future, forgotten), math.dist(future, whole), math.dist(forgotten, whole)) > 0.5
+    assert "left" in bars[0].get_ylabel() and "weight" in bars[1].get_ylabel() and "grey" not in right.get_xlabel()
 
 
 @pytest.mark.parametrize("chunk, squares", [(2, 2), (3, 1), (1, 3)])

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from mmm4rec_lite.study.pages import PATHS
 from tests.support.prose import markdown, plain, sentences
 from tests.support.solutions import solutions
 
@@ -147,10 +148,18 @@ def without_caption(path):
 
 
 def without_words(path):
-    """Figures whose output has no alternative text."""
-    told = re.compile(r"[^<].{14}", re.DOTALL)  # not <Figure size ...>
-    found = [pair for kind in ("png", "svg+xml") for pair in figures(path, kind)[1]]
-    return [i for i, output in found if not told.match(output["data"].get("text/plain", ""))]
+    """Figures whose output has no alternative text, and explorers whose text lacks the numbers to be seen."""
+    lost = []
+    for kind in ("png", "svg+xml"):
+        for i, output in figures(path, kind)[1]:
+            told, plain_text = (
+                output.metadata.get(f"image/{kind}", {}).get("alt", ""),
+                output.data.get("text/plain", ""),
+            )
+            numbers = 6 if plain_text.startswith("Explorer:") else 0
+            if len(told) < 15 or told.startswith("<") or len(re.findall(r"\d+(?:\.\d+)?", told)) < numbers:
+                lost.append(i)
+    return lost
 
 
 def test_every_figure_has_a_caption_that_states_its_scale(notebook):
@@ -173,6 +182,12 @@ def test_figures_are_numbered(notebook):
 
 def test_every_figure_has_an_alternative_text(notebook):
     assert without_words(notebook) == []
+
+
+def test_a_student_meets_the_chapters_in_the_order_of_the_course():
+    course = re.findall(r"notebooks/(\d\d_\w+)\.ipynb", (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8"))
+    path = [name for name in PATHS["A student"][1].split() if name in course]
+    assert len(path) >= 5 and path == sorted(path, key=course.index)
 
 
 def test_nbval_is_explained_where_it_is_used(notebook):

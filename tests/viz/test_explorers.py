@@ -392,12 +392,23 @@ def test_whatever_goes_wrong_is_shown(toy, model):
 @pytest.mark.parametrize("own", [False, True])
 def test_without_a_kernel_the_figure_is_shown_and_it_can_be_saved(toy, model, own, tmp_path):
     explorer = mask_explorer(toy, model if own else None, user=USER)
-    bundle, _ = explorer._repr_mimebundle_()
+    bundle, metadata = explorer._repr_mimebundle_()
+    words, left = metadata["image/png"]["alt"], explorer.state["left"]
+    assert f"item 1: {100 * left[0]:.0f} %" in words and words.count("item ") == len(left) and "half-life" in words
     assert "Explorer: the decay mask" in bundle["text/plain"] and len(bundle["image/png"]) > 1000
     assert "export default { render }" in explorer._esm and ".mask-explorer" in explorer._css
     explorer.figure.savefig(tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as saved:
         assert len(np.unique(np.asarray(saved.convert("L")))) > 50  # animated artists are in it
+
+
+def test_an_explorers_alternative_text_has_its_numbers_as_they_stand():
+    explorer = filter_explorer()
+    words = lambda: explorer._repr_mimebundle_()[1]["image/png"]["alt"]
+    before = words()
+    assert "period 10.0 steps (bin 2): amplitude in" in before and "signals in" in before and "<" not in before
+    explorer.period1.value = 5.0
+    assert "period 5.0 steps (bin 4)" in words() != before
 
 
 def test_an_executed_notebook_keeps_a_widgets_words_but_no_view(tmp_path):

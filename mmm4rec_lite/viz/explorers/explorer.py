@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.utils.errors import InputError, refuse
+from mmm4rec_lite.viz.style import described
 
 Action = Callable[["Explorer"], None]  # what a control does before the redraw
 Actions = Mapping[str, Action]
@@ -96,8 +98,10 @@ class Explorer(ipywidgets.VBox):
         return f"Explorer: {self.name} (its controls need a running kernel)"
 
     def _repr_mimebundle_(self, **kwargs):
-        """The widget, and for pages without a kernel the figure as it stands."""
-        return super()._repr_mimebundle_(**kwargs) | {"image/png": base64.b64encode(self.image.value).decode()}
+        """The widget, and for pages without a kernel the figure as it stands, with its numbers as alternative text."""
+        told = [described(self.figure), html.unescape(re.sub("<[^>]+>", " ", self.numbers.value))]
+        data = super()._repr_mimebundle_(**kwargs) | {"image/png": base64.b64encode(self.image.value).decode()}
+        return data, {"image/png": {"alt": " ".join(f"Explorer: {self.name}. {'. '.join(filter(None, told))}".split())}}
 
 
 def slider(name: str, value: float, low: float, high: float, step: float = 0.05, readout: str = ".2f") -> Any:

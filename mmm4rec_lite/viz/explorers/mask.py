@@ -92,8 +92,21 @@ class MaskExplorer(anywidget.AnyWidget):
         """The same as a static figure."""
         figure, draw = _view(pictures(self.dataset))
         rows = user_history(self.dataset, self.user).tail(self.most)
-        draw(rows, self.gaps, self.state, self.values["place"])
+        draw(rows, self.gaps, self.state, self.values)
         return figure
+
+    @property
+    def words(self) -> str:
+        """The same in words: the head, its half-life, and of each item what is left and its share of the state."""
+        state, own = self.state, self.values
+        items = zip(state["left"], state["weight"])
+        told = "; ".join(
+            f"item {i}: {100 * left:.0f} %, {100 * share:.0f} %" for i, (left, share) in enumerate(items, 1)
+        )
+        life = f"half-life {state['half_life_steps']:.1f} steps, {span(state['half_life_seconds'])}"
+        time = "on" if own["time"] else "off"
+        head = f"A {own['A']:.3g}, base step {own['base']:.3g}, Delta {own['delta']:.3g}, time-awareness {time}"
+        return f"The decay mask of {self.user}'s history. {head}; {life}. Left of each item, and its share: {told}."
 
     def __repr__(self):
         return "Explorer: the decay mask of a history (its controls need a running notebook)"
@@ -103,7 +116,8 @@ class MaskExplorer(anywidget.AnyWidget):
         file = io.BytesIO()
         self.figure.savefig(file, format="png")
         data, more = super()._repr_mimebundle_(**kwargs)
-        return data | {"image/png": base64.b64encode(file.getvalue()).decode()}, more
+        picture = {"image/png": base64.b64encode(file.getvalue()).decode()}
+        return data | picture, more | {"image/png": {"alt": self.words}}
 
 
 def mask_explorer(dataset: Dataset, model: MMM4Rec | None = None, user: str | None = None) -> MaskExplorer:
@@ -138,7 +152,6 @@ def _view(picture):
     look = dict(cmap=mask_colours(), interpolation="nearest", interpolation_stage="rgba")
     image = heat.imshow(np.zeros((2, 2)), vmin=0, vmax=1, **look)
     heat.set(xlabel="past item s (grey: the future)", ylabel="read at step t")
-    heat.set_title("decay mask $M_{ts}$", fontsize=10)
     scale = figure.colorbar(image, cax=figure.add_axes((0.353, 0.13, 0.012, 0.78)), ticks=[0, 0.5, 1])
     scale.ax.tick_params(labelsize=8)
     bar = lambda colour, name: bars.stairs([0], [0, 1], fill=True, color=COLOURS[colour], label=name)
@@ -150,9 +163,10 @@ def _view(picture):
     words = "tiles fade with what is left of the item; below: the gap before it"
     figure.text(0.45, 0.02, words, fontsize=8)
 
-    def draw(rows, gaps, state, one):
+    def draw(rows, gaps, state, own):
         n, ticks = len(rows), range(1, len(rows) + 1, 1 + len(rows) // 6)
         image.set(data=past(state["mask"]), extent=(0.5, n + 0.5, n + 0.5, 0.5))
+        heat.set_title(f"decay mask $M_{{ts}}$ ($A$ = {own['A']:.3g}, base step {own['base']:.3g})", fontsize=10)
         heat.set(xlim=(0.5, n + 0.5), ylim=(n + 0.5, 0.5), xticks=ticks, yticks=ticks)
         edges = np.repeat(np.arange(n), 4) + np.tile([0.1, 0.5, 0.5, 0.9], n)
         for stairs, values, place in ((left, state["left"], 0), (share, state["weight"], 2)):
@@ -162,6 +176,6 @@ def _view(picture):
         bars.set_xlim(0, n)
         below = ["first", *("+" + span(gap).replace(" ", "\n") for gap in gaps[1:])]
         told = zip(rows["item"], rows["title"], below, state["left"])
-        row.show([Tile(*words, i == one > 0, kept, i + 1) for i, (*words, kept) in enumerate(told)])
+        row.show([Tile(*words, i == own["place"] > 0, kept, i + 1) for i, (*words, kept) in enumerate(told)])
 
     return figure, draw
