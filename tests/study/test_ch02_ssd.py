@@ -109,6 +109,9 @@ def test_matrix_row_has_masks_with_a_grey_future_and_others_white_at_zero_and_co
     assert shown.mask.tolist() == torch.ones_like(MASK).triu(1).bool().tolist() and "grey" in left.get_xlabel()
     future, forgotten, whole = (left.images[0].to_rgba(value)[:3] for value in (float("nan"), 0.0, 1.0))
     assert min(math.dist(future, forgotten), math.dist(future, whole), math.dist(forgotten, whole)) > 0.5
+    used = drawn(ch02.plot_matrix_row({"used": MASK * torch.tensor([-1.0, 1, 1])}))[0].images[0]
+    faint = (used.to_rgba(value)[:3] for value in torch.linspace(-0.3, 0.3, 7).tolist())
+    assert min(math.dist(used.to_rgba(float("nan"))[:3], colour) for colour in faint) > 0.3
     assert "left" in bars[0].get_ylabel() and "weight" in bars[1].get_ylabel() and "grey" not in right.get_xlabel()
 
 

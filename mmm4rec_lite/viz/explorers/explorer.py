@@ -99,7 +99,7 @@ class Explorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         """The widget, and for pages without a kernel the figure as it stands, with its numbers as alternative text."""
-        told = [described(self.figure), html.unescape(re.sub("<[^>]+>", " ", self.numbers.value))]
+        told = [described(self.figure), html.unescape(re.sub("<[^>]+>", "", self.numbers.value.replace("<br>", ". ")))]
         data = super()._repr_mimebundle_(**kwargs) | {"image/png": base64.b64encode(self.image.value).decode()}
         return data, {"image/png": {"alt": " ".join(f"Explorer: {self.name}. {'. '.join(filter(None, told))}".split())}}
 
