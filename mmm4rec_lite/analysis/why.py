@@ -148,7 +148,8 @@ def compare_runs(runs: Sequence[Path | str], filtered: bool = False) -> pd.DataF
     Returns
     -------
     metric, run, value, reference, difference (value - reference), standard_error (over users), significant (two
-    standard errors or more), better and worse (users whose target it ranks higher or lower), n_users.
+    standard errors or more), better and worse (users whose target it ranks higher or lower; the same for every
+    metric), n_users.
     """
     refuse(len(runs) < 2, "compare: name two runs or more; the others are compared with the first")
     kept = [read_ranks(run, filtered) for run in runs]

@@ -63,4 +63,6 @@ def compare_command(
     table = m4r.analysis.compare_runs(runs, filtered)
     show(table, as_json, reference_run=str(runs[0]))
     if not as_json:
+        print("\nbetter, worse: users whose target stands higher, lower in the ranking, by any number of places.")
+    if not as_json:
         print("\nsignificant: two standard errors or more. The error is over users; another seed may move both runs.")

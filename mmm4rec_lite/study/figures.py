@@ -13,27 +13,30 @@ from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.models.config import METRICS
+from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.published import TARGETS
 from mmm4rec_lite.study import ch06_truncation as ch06
 from mmm4rec_lite.study import ch07_convergence as ch07
 from mmm4rec_lite.study import drawings
 from mmm4rec_lite.study.protocol.experiments import COLUMNS, FULL
-from mmm4rec_lite.study.protocol.results import listed, tidy
+from mmm4rec_lite.study.protocol.results import caption, listed, stopped_early, tidy
 from mmm4rec_lite.study.protocol.scale import SCALES
 from mmm4rec_lite.utils.files import atomic
 from mmm4rec_lite.viz.results import convergence_curves
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless
 
 MEASURED, NOT_RUN, NOT_HERE = "measured", "not run", "not to be had here"
+CUT = "cut before its patience ran out"  # its best epoch is not known
 GAIN = "improvement %"  # a column that is published alone
-SHOWN = {"recall@10": "R@10", "recall@50": "R@50", "ndcg@10": "N@10", "ndcg@50": "N@50"}
-COSTS = {"epochs": "best_epoch", "seconds_per_epoch": "seconds_per_epoch"}
+SHOWN = {"count": "", "recall@10": "R@10", "recall@50": "R@50", "ndcg@10": "N@10", "ndcg@50": "N@50"}
+COSTS = {"epochs": "best_epoch", "seconds_per_step": "seconds_per_step"}  # an epoch's seconds are no clean timing
+COUNT = "count"  # the one row of a dataset in Table 1
 COUNTS = {"users": "n_test_rows", "items": "n_items"}
 TABLES = {  # table -> its title, the experiment that measures it
     1: ("Statistics of the data", "comparison"),
     2: ("Systems with ids", "comparison"),
     3: ("Systems without ids", "comparison"),
-    4: ("Epochs to the best one, and seconds per epoch", "table4"),
+    4: ("Epochs to the best one; seconds per epoch, measured here per step", "table4"),
     5: ("Ablation", "table5"),
     6: ("Items that have a picture", "table6"),
 }
@@ -42,13 +45,16 @@ MADE = f"mmm4rec-lite {version('mmm4rec-lite')}, figures; published: arXiv 2506.
 ABOUT = ["stage", "scale", "protocol", "d_model", "n_test_rows", "date"]
 
 
+PUBLISHED_SHARE = dict(dataset="kindle", system="SASRec", kept=5, ndcg_share=0.97, numbers="published")  # Figure 2
+
+
 def table_cells(table: int, runs: pd.DataFrame) -> pd.DataFrame:
     """One table's cells, published and measured: dataset, row, column, published, measured, seed_spread, n_seeds,
     difference (measured - published), status, then how it was measured and both sources."""
     keys = ["dataset", "row", "column"]
     printed = published.paper(table)
     if table == 1:
-        printed = printed.assign(row=printed["column"], column="statistics")
+        printed = printed.assign(row=COUNT)
     printed = printed.drop(columns="table").rename(columns={"value": "published", "source": "published_source"})
     own = _measured(table, runs)
     cells = printed.merge(own, on=keys, how="outer", sort=False)
@@ -60,6 +66,7 @@ def table_cells(table: int, runs: pd.DataFrame) -> pd.DataFrame:
     cells = cells.iloc[pd.concat(places, axis=1).set_axis(keys, axis=1).sort_values(keys).index].reset_index(drop=True)
     here = cells["dataset"].isin(set(runs["dataset"]))
     cells["status"] = here.map({True: NOT_RUN, False: NOT_HERE}).where(cells["measured"].isna(), MEASURED)
+    cells["status"] = cells["status"].mask(cells.pop("cut").eq(True), CUT)
     return cells.assign(table=table, difference=cells["measured"] - cells["published"])
 
 
@@ -67,6 +74,7 @@ def _measured(table, runs):
     """The most thorough runs (pre-trained before from scratch, then by scale) of each dataset and column, by cell."""
     experiment, rows = TABLES[table][1], tidy(runs)
     rows = rows[rows["experiment"] == experiment]
+    rows = rows[rows["variant"].eq("") | (table == 5)]
     if table == 5:
         rows = rows.assign(column=rows["variant"].replace("", "MMM4Rec"))
     elif table == 1:
@@ -81,11 +89,14 @@ def _measured(table, runs):
     for (dataset, column), own in rows[rows["thorough"] == best].groupby(["dataset", "column"], sort=False):
         about = {name: listed(own, name) for name in ABOUT} | {"n_seeds": own["seed"].nunique()}
         for row, name in names.items():
-            value = dict(measured=own[name].mean(), seed_spread=own[name].std() if table > 1 else None)
-            lines.append(dict(dataset=dataset, row=row, column=column) | value | about)
-    columns = ["dataset", "row", "column", "measured", "seed_spread", "n_seeds", *ABOUT]
-    source = f"benchmarks/results/comparison.csv, experiment {experiment}"
-    return pd.DataFrame(lines, columns=columns).dropna(subset="measured").assign(measured_source=source)
+            value = dict(measured=own[name].mean(), seed_spread=own[name].std() if table > 1 else None, cut=False)
+            if name == "best_epoch" and stopped_early(own).any():
+                value = dict(measured=float("nan"), seed_spread=None, cut=True)
+            place = dict(row=COUNT, column=row) if table == 1 else dict(row=row, column=column)
+            lines.append(dict(dataset=dataset) | place | value | about)
+    columns = ["dataset", "row", "column", "measured", "seed_spread", "cut", "n_seeds", *ABOUT]
+    source, cells = f"benchmarks/results/comparison.csv, experiment {experiment}", pd.DataFrame(lines, columns=columns)
+    return cells[cells["measured"].notna() | cells["cut"].eq(True)].assign(measured_source=source)
 
 
 @gridless
@@ -93,24 +104,26 @@ def plot_table(cells: pd.DataFrame, title: str) -> Figure:
     """A table in the paper's layout: published above (black), measured below it (blue); what is missing in words."""
     columns = list(dict.fromkeys(cells["column"]))
     rows = list(dict.fromkeys(zip(cells["dataset"], cells["row"])))
-    width, height = 2.4 + 0.92 * len(columns), 1.1 + 0.36 * len(rows)
+    width, height = 2.4 + 0.92 * len(columns), 1.35 + 0.36 * len(rows)
     figure = empty_figure(max(width, 8), height, layout="none")
     axis = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     axis.set(xlim=(0, max(width, 8)), ylim=(height, 0))
     axis.set_axis_off()
-    note = f"black: published; blue: measured here, means over seeds; -: {NOT_RUN}"
-    axis.text(0, 0.22, f"{title}  ({note})", fontsize=10, va="center")
+    note = f"black: published; blue: measured here, means over seeds; -: {NOT_RUN}; cut: {CUT}"
+    axis.text(0, 0.2, title, fontsize=10, va="center")
+    axis.text(0, 0.45, note, fontsize=8, va="center", color="#555555")
     for i, column in enumerate(columns):
-        axis.text(2.85 + 0.92 * i, 0.68, column, ha="center", va="center", fontsize=8, weight="bold")
+        axis.text(2.85 + 0.92 * i, 0.93, column.replace("_", "\n"), ha="center", va="center", fontsize=8, weight="bold")
     known = cells.set_index(["dataset", "row", "column"])
-    missing = cells.groupby("dataset")["status"].agg(lambda status: MEASURED not in set(status))
+    missing = cells.groupby("dataset")["status"].agg(lambda status: not {MEASURED, CUT} & set(status))
     before = None
     for j, (dataset, row) in enumerate(rows):
-        y = 1.0 + 0.36 * j
+        y = 1.25 + 0.36 * j
         if dataset != before:
             axis.plot([0, max(width, 8)], [y - 0.17] * 2, color="#999999", lw=0.6)
             own = cells[cells["dataset"] == dataset]
-            how = [f"{listed(own, 'scale')}, {listed(own, 'protocol')}", f"seeds: {listed(own, 'n_seeds')}"]
+            how = [f"{listed(own, 'scale')}, {listed(own, 'protocol')}", _stages(own)]
+            how = [] if row == COUNT else [*how, f"seeds: {listed(own, 'n_seeds')}"]
             for k, words in enumerate([own["status"].iloc[0]] if missing[dataset] else how):
                 axis.text(0, y + 0.16 * (k + 1), words, fontsize=6.5, color=COLOURS[0], va="center")
             axis.text(0, y, str(dataset), fontsize=8, va="center")
@@ -122,14 +135,27 @@ def plot_table(cells: pd.DataFrame, title: str) -> Figure:
             cell = known.loc[(dataset, row, column)]
             for value, up, colour in ((cell["published"], -0.08, "black"), (cell["measured"], 0.08, COLOURS[0])):
                 untold = "-" if colour != "black" and not missing[dataset] and column != GAIN else ""
+                untold = "cut" if untold and cell["status"] == CUT else untold
                 told = _number(value, column) if pd.notna(value) else untold
                 axis.text(2.85 + 0.92 * i, y + up, told, ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 
+def _stages(cells):
+    names = {"scratch": "from scratch", "finetune": "pre-trained"}
+    elsewhere = cells[cells["column"] != get_model("s3rec").title]  # which pre-trains on the data themselves
+    return " and ".join(names.get(stage, stage) for stage in elsewhere["stage"].dropna().unique())
+
+
 def _number(value, column):
     small = abs(value) < 1 and column != GAIN
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4f}" if small else f"{value:.2f}"
+    return (
+        f"{value:,.0f}"
+        if abs(value) >= 1000 or float(value).is_integer()
+        else f"{value:.4f}"
+        if small
+        else f"{value:.2f}"
+    )
 
 
 def curves_of(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:
@@ -146,10 +172,14 @@ def write_figures(out: Path | str, runs: pd.DataFrame) -> pd.DataFrame:
         cells = table_cells(table, runs)
         figure = plot_table(cells, f"Table {table}. {title}")
         lines.append(_written(out, f"table{table}", f"Table {table}. {title}", figure, cells, cells["status"]))
-    truncated = ch06.curves(runs) if (runs["experiment"] == "figure2").any() else pd.DataFrame()
-    title = "Figure 2. Truncated histories (the paper: SASRec on Kindle, 97 % with 5 of 20 items)"
-    drawn = ch06.plot_kept_curves(truncated, mark=(0.97, "the paper's"), title=title) if len(truncated) else None
-    lines.append(_written(out, "figure2", title, drawn, truncated, [MEASURED if len(truncated) else NOT_RUN]))
+    cut, title = runs[runs["experiment"] == "figure2"], "Figure 2. Truncated histories"
+    truncated, drawn = pd.DataFrame([PUBLISHED_SHARE]), None
+    if len(cut):
+        mine, told = ch06.curves(cut), f"{title}\n({caption(runs, 'figure2')})"
+        drawn = ch06.plot_kept_curves(mine, mark=(PUBLISHED_SHARE["ndcg_share"], "the paper's, on Kindle"), title=told)
+        about = {name: listed(cut, name) for name in ABOUT if name in cut}
+        truncated = pd.concat([truncated, mine.assign(numbers=MEASURED, **about)], ignore_index=True)
+    lines.append(_written(out, "figure2", title, drawn, truncated, [MEASURED if len(cut) else NOT_RUN]))
     for name, drawing in (("figure1", drawings.problems()), ("figure3", drawings.model())):  # drawn anew, as SVG alone
         with atomic(out / f"{name}.svg") as temporary:
             temporary.write_text(drawing.svg(), encoding="utf-8")

@@ -103,18 +103,33 @@ def document(path: Path | str, pages: Iterable[str]) -> NotebookNode:
     return new_notebook(cells=[new_markdown_cell(part) for part in re.split(r"\n(?=## )", text)])
 
 
-def claims_notebook(rows: pd.DataFrame, made_of: str) -> NotebookNode:
-    """The claims as a page: ``claims_page.claim_rows`` as a table, the counts of verdicts above it."""
-    counts = ", ".join(f"{n} {word}" for word, n in rows["verdict"].value_counts().items())
+def claims_notebook(rows: pd.DataFrame, found: pd.DataFrame, made_of: str) -> NotebookNode:
+    """The claims as a page: what the audit ``found`` (``audit.summary``), then ``claims_page.claim_rows``."""
     intro = f"""# The claims: does the paper hold?
 
-Each claim of the paper (arXiv 2506.02916v4), what it prints, what was measured here, and the verdict that follows by
-one rule: a case counts when its difference is two standard errors or more, and a claim is *not tested* where its runs
-could not have decided it (cut short, one seed, without the pre-training that it is about). **{len(rows)} claims:
-{counts}.** Measured: {made_of}.
+Each claim of the paper (arXiv 2506.02916v4) and the verdict that follows by one rule: a case counts when its difference
+is two standard errors or more, and a claim is *not tested* where its runs could not have decided it (cut short, one
+seed, without the pre-training that it is about).
+
+## What the code, the logs and the tables say
+
+**{_counts(found)}.** Most of these need no comparison of accuracies: they are read off the authors' code, their logs
+and their tables. [Chapter 10](10_audit.html) shows each of them.
 
 """
-    head = "".join(f"<th>{name}</th>" for name in "claim published measured scale seeds verdict".split())
+    read = "".join(
+        f"<tr><td class='wide' data-label='claim'>{_lines(row.claim)}</td>"
+        f"<td class='wide' data-label='found'>{_escaped(row.evidence)}<br><small>{row.kind}; {row.name}</small></td>"
+        f"<td data-label='verdict'><strong>{row.verdict}</strong></td></tr>"
+        for row in found.itertuples(index=False)
+    )
+    second = f"""
+
+## What runs say of its accuracy and cost
+
+**{_counts(rows)}.** Measured: {made_of}.
+
+"""
     body = []
     for row in rows.itertuples():
         where = f'<br><a href="{row.link}">the cell</a>' if row.link else ""
@@ -127,13 +142,28 @@ could not have decided it (cut short, one seed, without the pre-training that it
             f"<td data-label='scale'>{_lines(row.scale)}</td><td data-label='seeds'>{row.seeds}</td>"
             f"<td data-label='verdict'><strong>{row.verdict}</strong>{why}</td></tr>"
         )
-    table = f"<table class='claims'><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return new_notebook(cells=[new_markdown_cell(intro + table)])
+    runs = _table("claim published measured scale seeds verdict", "".join(body))
+    parts = intro + _table("claim found verdict", read), second + runs
+    return new_notebook(cells=list(map(new_markdown_cell, parts)))
+
+
+def _counts(rows):
+    counts = ", ".join(f"{n} {word}" for word, n in rows["verdict"].value_counts().items())
+    return f"{len(rows)} claims: {counts}"
+
+
+def _table(names, body):
+    head = "".join(f"<th>{name}</th>" for name in names.split())
+    return f"<table class='claims'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _escaped(text):
+    return html.escape(text).replace("$", "&#36;")
 
 
 def _lines(text, shown=4):
     """A text with a line for each of its parts, those after the first ones folded."""
-    parts = html.escape(text).replace("$", "&#36;").split("; ")
+    parts = _escaped(text).split("; ")
     rest = "<br>".join(parts[shown:])
     more = f"<details><summary>{len(parts) - shown} more</summary>{rest}</details>" if rest else ""
     return "<br>".join(parts[:shown]) + more

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from mmm4rec_lite.study import pages
 from mmm4rec_lite.study.protocol.scale import scale
 from mmm4rec_lite.utils.errors import InputError, first_line
-from mmm4rec_lite.utils.files import atomic
+from mmm4rec_lite.utils.files import atomic, workspace
 
 CELL_SECONDS = 600
 MOVED = 16  # of 255: by how much a colour of a figure may change to save room
@@ -181,12 +181,14 @@ def render(
 
 
 def _claims(notebooks):
-    from mmm4rec_lite.study import claims_page  # torch: seconds that pages alone do not need
+    from mmm4rec_lite.study import audit, claims_page  # torch: seconds that pages alone do not need
     from mmm4rec_lite.study.protocol.results import listed, stored_results
 
     runs, pairs = stored_results()
     made = f"runs kept in benchmarks/results, scale {listed(runs, 'scale')}, {listed(runs, 'date')}"
-    return pages.claims_notebook(claims_page.claim_rows(runs, pairs, claims_page.claim_cells(notebooks)), made)
+    findings, _ = audit.load(workspace("benchmarks", "results") / "audit-instruments.json")
+    found = audit.summary(findings).query("verdict != '-'")
+    return pages.claims_notebook(claims_page.claim_rows(runs, pairs, claims_page.claim_cells(notebooks)), found, made)
 
 
 def _save(text, path):

@@ -19,28 +19,52 @@ def tour(posters: Path | str | None = None) -> None:
         os.environ["MMM4REC_POSTERS"] = str(Path(posters).absolute())  # the notebooks' kernels read it
     began = time.perf_counter()
     step = lambda text: print(f"\n[{time.perf_counter() - began:4.0f} s] {text}", flush=True)
-    folder = workspace() / "notebooks"
-    sources = sorted(folder.glob("*.ipynb")) + sorted((folder / "teaching").rglob("*.ipynb"))
-    if not sources:
-        raise InputError(f"{workspace()}: no notebooks here; run the tour in the project's folder")
-    kept, site = workspace("runs", "notebooks"), workspace("site")
-    pages = {path.stem: latest(path, kept) for path in sources}
-    guides = [path for name in ("teaching", "glossary") if (path := workspace() / "docs" / f"{name}.md").is_file()]
-    index = render(pages.values(), site, documents=guides)
+    sources = _sources()
+    kept, films, index = (
+        workspace("runs", "notebooks"),
+        workspace("runs") / "live_films.html",
+        stored_site(claims=False),
+    )
     step(f"The site, so far with the outputs stored in the notebooks: open {index.as_uri()}")
-    films = kept.parent / "live_films.html"
+    stored_site()
+    step("The page of claims, from the stored results")
     _quickstart(step, films)
-    alone = [path for path in (folder / "decay_mask.html", folder / "live.html", films) if path.is_file()]
-    if (workspace() / "benchmarks" / "results" / "comparison.csv").is_file():
-        render(pages.values(), site, only=[], documents=guides, claims=True)
-        step("The page of claims, from the stored results")
     step("Notebooks, each in place of its stored outputs as soon as it is done")
+    pages = {path.stem: latest(path, kept) for path in sources}
     for path in sources:
         started = time.perf_counter()
         pages[path.stem] = executed(path, kept)
-        render(pages.values(), site, alone, only=[path.stem], documents=guides)
+        render(pages.values(), index.parent, [*_alone(), films], only=[path.stem], documents=_guides())
         print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     step(f"Done: open {index.as_uri()}")
+
+
+def stored_site(claims: bool = True) -> Path:
+    """Write the whole site from what is stored, computing nothing; returns the path of ``index.html``.
+
+    ``claims``: with the page of claims, which takes some seconds more.
+    """
+    sources = _sources()
+    kept, site = workspace("runs", "notebooks"), workspace("site")
+    pages = [latest(path, kept) for path in sources]
+    claims = claims and (workspace() / "benchmarks" / "results" / "comparison.csv").is_file()
+    return render(pages, site, _alone(), documents=_guides(), claims=claims)
+
+
+def _sources():
+    folder = workspace() / "notebooks"
+    sources = sorted(folder.glob("*.ipynb")) + sorted((folder / "teaching").rglob("*.ipynb"))
+    if not sources:
+        raise InputError(f"{workspace()}: no notebooks here; run this in the project's folder")
+    return sources
+
+
+def _guides():
+    return [path for name in ("teaching", "glossary") if (path := workspace() / "docs" / f"{name}.md").is_file()]
+
+
+def _alone():
+    return [path for name in ("decay_mask", "live") if (path := workspace() / "notebooks" / f"{name}.html").is_file()]
 
 
 def _quickstart(step, page):

@@ -42,6 +42,19 @@ def test_what_was_not_measured_has_no_number():
     assert other.loc[("instruments", "ndcg@10", "MMM4Rec"), "measured"] == 0.5  # pre-trained before from scratch
 
 
+def test_runs_that_were_cut_have_no_best_epoch_and_variants_stand_for_no_whole_system():
+    cells = figures.table_cells(4, RUNS).set_index(["dataset", "row", "column"])
+    cut = cells.loc[("instruments", "epochs")]
+    assert (cut["status"] == figures.CUT).all() and cut["measured"].isna().all() and cut["published"].notna().all()
+    steps = RUNS.query("experiment == 'table4' and dataset == 'instruments' and system == 'mmsrec'")["seconds_per_step"]
+    assert cells.loc[("instruments", "seconds_per_step", "MMSRec"), "measured"] == pytest.approx(steps.mean())
+    done = RUNS.assign(epochs=RUNS["best_epoch"] + 100)
+    assert (figures.table_cells(4, done).query("row == 'epochs' and dataset == 'instruments'")["measured"] > 0).all()
+    more = RUNS.query("system == 'mmm4rec' and experiment == 'comparison'").assign(variant="w/o Time", scale="full")
+    other = figures.table_cells(3, pd.concat([RUNS, more.assign(run_id="x", **{"ndcg@10": 0.5})]))
+    assert not (other["measured"] == 0.5).any()
+
+
 @pytest.mark.slow
 def test_all_files_are_written_with_where_they_come_from(tmp_path):
     index = figures.write_figures(tmp_path, RUNS)
@@ -52,6 +65,8 @@ def test_all_files_are_written_with_where_they_come_from(tmp_path):
         assert {p.suffix for p in tmp_path.glob(f"{name}.*")} == {".pdf", ".svg", ".csv"}, name
         assert "arXiv 2506.02916" in (tmp_path / f"{name}.svg").read_text(encoding="utf-8")
         assert "made_by" in pd.read_csv(tmp_path / f"{name}.csv", nrows=1)
+    share = pd.read_csv(tmp_path / "figure2.csv").set_index("numbers")["ndcg_share"]
+    assert share["published"] == 0.97 and len(share) > 1
     assert "not to be had here" in (tmp_path / "table2.svg").read_text(encoding="utf-8")
     assert "not to be had here" in index.set_index("name").loc["figure5", "title"]
     again = tmp_path / "again"

@@ -92,6 +92,7 @@ def test_the_page_of_the_model_that_it_trained_is_written_and_stands_in_the_site
 
 def test_without_notebooks_it_says_so_and_makes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="no notebooks here"):
-        tour.tour()
+    for make in (tour.tour, tour.stored_site):
+        with pytest.raises(InputError, match="no notebooks here"):
+            make()
     assert list(tmp_path.iterdir()) == []

@@ -22,6 +22,14 @@ def tour_command(posters: Posters = None) -> None:
     tour(posters)
 
 
+@app.command("site")
+def site_command() -> None:
+    """The site from stored outputs and results, the page of claims among it; computes nothing, half a minute."""
+    from mmm4rec_lite.study.tour import stored_site
+
+    print(stored_site())
+
+
 @app.command("slides")
 def slides_command(notebook: Path = Path("notebooks/teaching/lecture.ipynb"), out: Path = Path("slides.html")) -> None:
     """A notebook's slides as one HTML file, for any browser, without network (`nbconvert` makes the pages)."""

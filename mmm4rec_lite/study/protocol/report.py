@@ -22,7 +22,8 @@ Where a claim allows a loss ("less than 10 %"), that margin is added to the diff
 NDCG@10 has a part over users (the same ones, paired; where it says "at most", an upper bound) and a part over seeds;
 epochs, seconds and shares have seeds alone. Supported: every case. Partly supported: some; at most that, where systems
 of the claim are not built or not run, or data sets differ in more than what it is about. Contradicted: none supported,
-and at least one contradicted. Not tested: no case. Of several cases of a claim the largest has to pass a stricter bound
+and at least one contradicted. Not tested: no case. A case takes the seeds that both systems have, so its means
+may differ from those of the tables above. Of several cases of a claim the largest has to pass a stricter bound
 (Holm), so that more cases do not make more chance findings. An inconclusive case says which true difference would have
 shown in four of five tries. A verdict is about these data, this scale and these stages, not about the paper's own runs.
 """
