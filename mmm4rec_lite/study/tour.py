@@ -34,7 +34,8 @@ def tour(posters: Path | str | None = None) -> None:
     for path in sources:
         started = time.perf_counter()
         pages[path.stem] = executed(path, kept)
-        render(pages.values(), index.parent, [*_alone(), films], only=[path.stem], documents=_guides())
+        alone = [page for page in (*_alone(), films) if page.is_file()]
+        render(pages.values(), index.parent, alone, only=[path.stem], documents=_guides())
         print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     step(f"Done: open {index.as_uri()}")
 
