@@ -12,6 +12,9 @@ from mmm4rec_lite.study.site import executed, latest, render
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
+GUIDES = "docs/teaching.md", "docs/glossary.md"
+ALONE = "notebooks/decay_mask.html", "notebooks/live.html", "runs/live_films.html"  # the last: of the tour's own model
+
 
 def tour(posters: Path | str | None = None) -> None:
     """Write ``site/index.html``, run the quickstart experiment, print its numbers, execute the notebooks."""
@@ -20,22 +23,17 @@ def tour(posters: Path | str | None = None) -> None:
     began = time.perf_counter()
     step = lambda text: print(f"\n[{time.perf_counter() - began:4.0f} s] {text}", flush=True)
     sources = _sources()
-    kept, films, index = (
-        workspace("runs", "notebooks"),
-        workspace("runs") / "live_films.html",
-        stored_site(claims=False),
-    )
+    kept, index = workspace("runs", "notebooks"), stored_site(claims=False)
     step(f"The site, so far with the outputs stored in the notebooks: open {index.as_uri()}")
     stored_site()
     step("The page of claims, from the stored results")
-    _quickstart(step, films)
+    _quickstart(step, workspace() / ALONE[-1])
     step("Notebooks, each in place of its stored outputs as soon as it is done")
     pages = {path.stem: latest(path, kept) for path in sources}
     for path in sources:
         started = time.perf_counter()
         pages[path.stem] = executed(path, kept)
-        alone = [page for page in (*_alone(), films) if page.is_file()]
-        render(pages.values(), index.parent, alone, only=[path.stem], documents=_guides())
+        render(pages.values(), index.parent, _there(ALONE), only=[path.stem], documents=_there(GUIDES))
         print(f"{time.perf_counter() - started:6.1f} s  {path.name}", flush=True)
     step(f"Done: open {index.as_uri()}")
 
@@ -49,7 +47,7 @@ def stored_site(claims: bool = True) -> Path:
     kept, site = workspace("runs", "notebooks"), workspace("site")
     pages = [latest(path, kept) for path in sources]
     claims = claims and (workspace() / "benchmarks" / "results" / "comparison.csv").is_file()
-    return render(pages, site, _alone(), documents=_guides(), claims=claims)
+    return render(pages, site, _there(ALONE), documents=_there(GUIDES), claims=claims)
 
 
 def _sources():
@@ -60,12 +58,8 @@ def _sources():
     return sources
 
 
-def _guides():
-    return [path for name in ("teaching", "glossary") if (path := workspace() / "docs" / f"{name}.md").is_file()]
-
-
-def _alone():
-    return [path for name in ("decay_mask", "live") if (path := workspace() / "notebooks" / f"{name}.html").is_file()]
+def _there(names):
+    return [path for name in names if (path := workspace() / name).is_file()]
 
 
 def _quickstart(step, page):
