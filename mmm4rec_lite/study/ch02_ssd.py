@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +70,7 @@ def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
     for axis, (name, matrix) in zip(axes, matrices.items()):
         size, end = max(float(matrix.abs().max()), 1e-12), len(matrix) + 0.5
         causal, is_mask = not matrix.triu(1).any(), bool((matrix >= 0).all())
-        look = dict(vmin=0, vmax=1, cmap=mask_colours()) if is_mask else dict(vmin=-size, vmax=size)
+        look: dict[str, Any] = dict(vmin=0, vmax=1, cmap=mask_colours()) if is_mask else dict(vmin=-size, vmax=size)
         look = dict(cmap=mask_colours("PuOr_r").with_extremes(bad="0.6"), extent=(0.5, end, end, 0.5)) | look
         image = axis.imshow(past(matrix) if causal else matrix.tolist(), **look)
         axis.set_title(name, fontsize=10)
