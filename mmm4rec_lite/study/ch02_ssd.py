@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,9 +69,10 @@ def plot_matrix_row(matrices: dict[str, Float[Tensor, "L L"]]) -> Figure:
     for axis, (name, matrix) in zip(axes, matrices.items()):
         size, end = max(float(matrix.abs().max()), 1e-12), len(matrix) + 0.5
         causal, is_mask = not matrix.triu(1).any(), bool((matrix >= 0).all())
-        look: dict[str, Any] = dict(vmin=0, vmax=1, cmap=mask_colours()) if is_mask else dict(vmin=-size, vmax=size)
-        look = dict(cmap=mask_colours("PuOr_r").with_extremes(bad="0.6"), extent=(0.5, end, end, 0.5)) | look
-        image = axis.imshow(past(matrix) if causal else matrix.tolist(), **look)
+        signed = mask_colours("PuOr_r").with_extremes(bad="0.6")
+        colours, least, most = (mask_colours(), 0.0, 1.0) if is_mask else (signed, -size, size)
+        values, place = past(matrix) if causal else matrix.tolist(), (0.5, end, end, 0.5)
+        image = axis.imshow(values, cmap=colours, vmin=least, vmax=most, extent=place)
         axis.set_title(name, fontsize=10)
         future = " (grey: the future)" if causal else ""
         axis.set(xlabel=f"input of step s{future}", ylabel="read at step t" if axis is axes[0] else "")
