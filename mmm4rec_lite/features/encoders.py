@@ -1,6 +1,7 @@
 """Frozen picture and text encoders behind one interface, all loaded through open_clip (imported only then)."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import chain, islice
@@ -120,7 +121,7 @@ def load_encoder(name: str | Path, device: Device = "cpu") -> Encoder:
         import_torchvision()
         if build := {"siglip": _siglip, "random": _random}.get(name):
             return build(device)
-        folder = packaged_folder() if name == "packaged" else folder.resolve()
+        folder = packaged_folder() if name == "packaged" else Path(os.path.realpath(folder))
         return _from_folder(folder, name if name == "packaged" else folder.name, device)
 
 

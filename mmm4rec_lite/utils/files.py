@@ -87,7 +87,7 @@ def atomic_folder(folder: Path | str) -> Iterator[Path]:
 
     Where the system cannot exchange names, a kill in between leaves neither; ``sweep`` then puts the old one back.
     """
-    folder = Path(folder).resolve()
+    folder = Path(os.path.realpath(folder))  # `Path.resolve` raises where links make a loop
     with scratch(folder) as new, writing(folder):
         yield new
         old = new.with_name(f"{new.name}.old")
@@ -175,7 +175,7 @@ def lock(path: Path | str, what: str, note: str = "") -> Iterator[None]:
 def inside(folder: Path | str, *parts: str) -> Path:
     """A file of a folder; InputError where a link leads out of it."""
     path = Path(folder, *parts)
-    out = not path.resolve().is_relative_to(Path(folder).resolve())
+    out = not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
     refuse(out, f"{path}: a link out of its folder, which is not followed; put the file itself there")
     return path
 

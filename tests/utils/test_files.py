@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from mmm4rec_lite.features import load_encoder
+from mmm4rec_lite.kept import read_run
 from mmm4rec_lite.utils import files
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import HOST, atomic, atomic_folder, inside, lock, scratch, sweep, writing
@@ -221,6 +223,17 @@ def test_links_out_of_a_folder_are_refused(tmp_path):
     assert inside(tmp_path / "link", "own").exists()
     with pytest.raises(InputError, match="out: a link out of its folder"):
         inside(tmp_path / "link", "out")
+
+
+def test_links_that_make_a_loop_are_told_in_one_line(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for make in (atomic, atomic_folder):
+        with pytest.raises(InputError), make(tmp_path / "loop" / "new"):
+            raise AssertionError("nothing can be written there")
+    with pytest.raises(InputError, match="no such model file"):
+        read_run(tmp_path / "loop")
+    with pytest.raises(InputError):
+        load_encoder(str(tmp_path / "loop"))
 
 
 def test_a_kill_at_any_moment_of_a_replacement_leaves_old_or_new(tmp_path):
