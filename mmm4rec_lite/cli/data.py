@@ -145,12 +145,12 @@ def data_union(
     as_json: Json = False,
 ) -> None:
     """Dataset folders as one, with their domains, users kept apart; an item id that two have becomes NAME/ID."""
-    from mmm4rec_lite.data.dataset import apart, k_core, some_users
+    from mmm4rec_lite.data.dataset import distinct_ids, k_core, some_users
 
     parts = [m4r.load_dataset(folder) for folder in folders]
     parts = [k_core(part, k) if k > 1 else part for part in parts]
     parts = [some_users(part, share, seed) if share != 1 else part for part in parts]
-    m4r.data.union(apart(parts), out.absolute().name).save(out)
+    m4r.data.union(distinct_ids(parts), out.absolute().name).save(out)
     data_table([out], as_json)
 
 

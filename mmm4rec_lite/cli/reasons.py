@@ -64,5 +64,4 @@ def compare_command(
     show(table, as_json, reference_run=str(runs[0]))
     if not as_json:
         print("\nbetter, worse: users whose target stands higher, lower in the ranking, by any number of places.")
-    if not as_json:
-        print("\nsignificant: two standard errors or more. The error is over users; another seed may move both runs.")
+        print("significant: two standard errors or more. The error is over users; another seed may move both runs.")

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from mmm4rec_lite import published
-from mmm4rec_lite.data.dataset import Dataset, apart, in_core, union
+from mmm4rec_lite.data.dataset import Dataset, distinct_ids, in_core, union
 from mmm4rec_lite.data.markup import LONGEST_TEXT, clean
 from mmm4rec_lite.data.schema import LATEST
 from mmm4rec_lite.data.statistics import COUNTS, dataset_statistics
@@ -118,7 +118,7 @@ def domain(name: str) -> str:
 
 def union_domains(parts: Sequence[tuple[Dataset, pd.DataFrame]], name: str) -> tuple[Dataset, pd.DataFrame]:
     """`union` of domains and of their image URLs; an item id that two domains share becomes ``<domain>/<item>``."""
-    datasets = apart([dataset for dataset, _ in parts])
+    datasets = distinct_ids([dataset for dataset, _ in parts])
     ids = [dict(zip(old.items["item"], new.items["item"])) for (old, _), new in zip(parts, datasets)]
     urls = pd.concat([urls.assign(item=urls["item"].map(own)) for (_, urls), own in zip(parts, ids)], ignore_index=True)
     whole, shared = union(datasets, name), len({old for own in ids for old, new in own.items() if old != new})

@@ -194,7 +194,7 @@ def category_table(items: pd.DataFrame, most: int = 500) -> Bool[Tensor, "K C"] 
     return torch.from_numpy(table) if len(names) else None
 
 
-def apart(datasets: Sequence[Dataset]) -> list[Dataset]:
+def distinct_ids(datasets: Sequence[Dataset]) -> list[Dataset]:
     """The datasets with ids that a union can hold: an item id that two share becomes ``<dataset name>/<item>``."""
     ids = pd.concat([dataset.items["item"] for dataset in datasets])
     shared = ids[ids.duplicated()].unique()

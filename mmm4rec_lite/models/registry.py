@@ -120,7 +120,6 @@ _RECBOLE, _UNISREC, _COPY = (f"equal to {whose} class, 1e-9" for whose in _WHOSE
 _S3_MORE: dict[str, Any] = dict(pretrained_by=_ADAM_1024.replace(epochs=300), own_domain=True, exact=_UNISREC)
 _TIM: dict[str, Any] = dict(unread=("pad_item", "copies_compete", "filter_bias_twice", "no_image_ffn"))
 _FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
-_PICTURED: dict[str, Any] = dict(needs=("image",))
 _SPECS = (
     ModelSpec("sasrec", "SASRec", _ID, sasrec, BaselineConfig(), _ADAM_512, _KANG, exact=_RECBOLE),
     ModelSpec("sasrec_t", "SASRec_T", _TEXT, sasrec_t, _WIDE, _SASREC_T, _OWN),
@@ -139,7 +138,7 @@ _SPECS = (
     ModelSpec("vqrec", "VQRec", _TEXT, VQRec, _VQ, _VQREC, _CODES, STAGES, pretrained_by=_VQ_FIRST),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
     ModelSpec(
-        "missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER, **_PICTURED
+        "missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER, needs=("image",)
     ),
     ModelSpec(
         "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND, _FIRST

@@ -28,9 +28,9 @@ from mmm4rec_lite.viz.style import COLOURS, empty_figure, gridless
 MEASURED, NOT_RUN, NOT_HERE = "measured", "not run", "not to be had here"
 CUT = "cut before its patience ran out"  # its best epoch is not known
 GAIN = "improvement %"  # a column that is published alone
-SHOWN = {"count": "", "recall@10": "R@10", "recall@50": "R@50", "ndcg@10": "N@10", "ndcg@50": "N@50"}
-COSTS = {"epochs": "best_epoch", "seconds_per_step": "seconds_per_step"}  # an epoch's seconds are no clean timing
 COUNT = "count"  # the one row of a dataset in Table 1
+SHOWN = {COUNT: "", "recall@10": "R@10", "recall@50": "R@50", "ndcg@10": "N@10", "ndcg@50": "N@50"}
+COSTS = {"epochs": "best_epoch", "seconds_per_step": "seconds_per_step"}  # an epoch's seconds are no clean timing
 COUNTS = {"users": "n_test_rows", "items": "n_items"}
 TABLES = {  # table -> its title, the experiment that measures it
     1: ("Statistics of the data", "comparison"),
@@ -43,8 +43,6 @@ TABLES = {  # table -> its title, the experiment that measures it
 FORMS = {4: {"mmsrec": "MMSRec", "missrec+id": "MISSRec", FULL: "MMM4Rec"}, **COLUMNS}  # columns that are systems
 MADE = f"mmm4rec-lite {version('mmm4rec-lite')}, figures; published: arXiv 2506.02916v4 and the authors' logs"
 ABOUT = ["stage", "scale", "protocol", "d_model", "n_test_rows", "date"]
-
-
 SHARE = 0.97  # Figure 2: of what SASRec has with 20 items on Kindle it has with 5
 
 
@@ -144,14 +142,9 @@ def _stages(cells):
 
 
 def _number(value, column):
-    small = abs(value) < 1 and column != GAIN
-    return (
-        f"{value:,.0f}"
-        if abs(value) >= 1000 or float(value).is_integer()
-        else f"{value:.4f}"
-        if small
-        else f"{value:.2f}"
-    )
+    if abs(value) >= 1000 or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if abs(value) < 1 and column != GAIN else f"{value:.2f}"
 
 
 def curves_of(dataset: str, runs: pd.DataFrame) -> pd.DataFrame:

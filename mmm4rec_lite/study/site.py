@@ -186,7 +186,7 @@ def _claims(notebooks):
 
     runs, pairs = stored_results()
     made = f"runs kept in benchmarks/results, scale {listed(runs, 'scale')}, {listed(runs, 'date')}"
-    findings, _ = audit.load(workspace("benchmarks", "results") / "audit-instruments.json")
+    findings, _ = audit.load(workspace() / "benchmarks" / "results" / "audit-instruments.json")
     found = audit.summary(findings).query("verdict != '-'")
     return pages.claims_notebook(claims_page.claim_rows(runs, pairs, claims_page.claim_cells(notebooks)), found, made)
 

@@ -100,13 +100,8 @@ def convergence_curves(
                 axis.locator_params("x", integer=True)
     handles = {label: handle for axis in axes.flat for handle, label in zip(*axis.get_legend_handles_labels())}
     handles["best epoch"] = plt.Line2D([], [], ms=9, **RING)
-    figure.legend(
-        handles.values(),
-        handles,
-        loc="outside lower center",
-        fontsize=8,
-        ncols=min(len(handles), int(figure.get_figwidth() / 1.6)),
-    )
+    beside = min(len(handles), int(figure.get_figwidth() / 1.6))
+    figure.legend(handles.values(), handles, loc="outside lower center", fontsize=8, ncols=beside)
     return captioned(figure, title, 10)
 
 

@@ -27,7 +27,7 @@ from mmm4rec_lite.data import (
     tie_share,
     union,
 )
-from mmm4rec_lite.data.dataset import apart, category_table, some_users
+from mmm4rec_lite.data.dataset import category_table, distinct_ids, some_users
 from mmm4rec_lite.utils.errors import InputError
 
 
@@ -170,16 +170,16 @@ def test_union_refuses_shared_items_and_names():
         union([], "none")
 
 
-def test_apart_names_the_items_that_two_share_after_their_dataset():
+def test_distinct_ids_names_the_items_that_two_share_after_their_dataset():
     a, b = make("a"), make("b", seed=1)
     b = replace(b, items=pd.concat([b.items, b.items.tail(1).assign(item="only")], ignore_index=True))
-    both = union(apart([a, b]), "both")
+    both = union(distinct_ids([a, b]), "both")
     assert {"a/i0", "b/i0", "only"} <= set(both.items["item"]) and "i0" not in set(both.items["item"])
     for part in (a, b):
         rows = both.interactions[both.interactions["user"].str.startswith(part.name + "/")]
         assert rows["item"].tolist() == (part.name + "/" + part.interactions["item"]).tolist()
     one, other = make("a"), make("b", prefix="j")
-    assert all(new.items.equals(old.items) for old, new in zip((one, other), apart([one, other])))
+    assert all(new.items.equals(old.items) for old, new in zip((one, other), distinct_ids([one, other])))
 
 
 def test_some_users_are_whole_and_drawn_by_seed():

@@ -21,7 +21,7 @@ from mmm4rec_lite.study.protocol.modality import modality_worth
 from mmm4rec_lite.study.protocol.orders import two_orders
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
-from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, join_variants, settings, usual_form
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError, refuse
 
@@ -64,15 +64,8 @@ def comparison(task: Task, systems: Sequence[str] | None = None, tuned: bool = F
     """
     names = list(systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table]))
     own, trials = settings(task, names, tuned, how)
-    frame = sweep(
-        task,
-        [
-            (name, variant, changes | own.get(name, {}))
-            for name in names
-            for variant, changes in [usual_form(task, name)]
-        ],
-        **how,
-    )
+    forms = [(name, *usual_form(task, name)) for name in names]
+    frame = sweep(task, [(name, variant, first | own.get(name, {})) for name, variant, first in forms], **how)
     out = pd.concat([_baselines(task), frame], ignore_index=True)
     out.attrs.update(frame.attrs, **trials)
     return out
@@ -143,13 +136,14 @@ def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: bool = Fa
     own, trials = settings(task, names, tuned, how)
     wanted = []
     for name in names:
-        variant, changes = usual_form(task, name)
-        changes, spec, join = changes | own.get(name, {}), get_model(name), f"{variant}, " if variant else ""
+        variant, first = usual_form(task, name)
+        changes, spec = first | own.get(name, {}), get_model(name)
         if "pretrain" in spec.stages and not spec.own_domain:
             refuse(task.sources is None, f"transfer: {name} needs source domains to pre-train on; say --sources")
-            first = f"pre-trained on {task.sources.dataset.name}" if task.sources else ""
-            wanted += [(name, join + first, changes | dict(pretrained=True))]
-            variant = join + WITHOUT_PRETRAINING
+            where = task.sources.dataset.name if task.sources else ""
+            trained = join_variants(variant, f"pre-trained on {where}")
+            wanted += [(name, trained, changes | dict(pretrained=True))]
+            variant = join_variants(variant, WITHOUT_PRETRAINING)
         wanted += [(name, variant, changes)]
     frame = sweep(task, wanted, **how)
     frame.attrs.update(trials)

@@ -14,7 +14,7 @@ import torch
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study.protocol.runner import sweep
-from mmm4rec_lite.study.protocol.tuning import settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import join_variants, settings, usual_form
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
@@ -47,10 +47,8 @@ def copied(rows: Features, modality: str) -> Features:
     return _with(rows, modality, torch.where(rows.has_image[:, None], other, 0))
 
 
-FORMS: dict[
-    str, tuple[Callable[..., Features], str] | None
-] = {  # variant -> what is done to the features, and to which modality
-    "": None,
+FORMS: dict[str, tuple[Callable[..., Features], str]] = {  # variant -> (what is done to the features, which modality)
+    "": (lambda rows, modality: rows, "image"),
     "no pictures": (without, "image"),
     "pictures are noise": (noise, "image"),
     "pictures are copies of the texts": (copied, "image"),
@@ -69,10 +67,10 @@ def modality_worth(task: Task, systems: Iterable[str] = READERS, tuned: bool = F
     names = list(systems)
     own, trials = settings(task, names, tuned, how)
     frames = []
-    for variant, (change, modality) in ((name, form or (None, "")) for name, form in FORMS.items()):
-        rows = change(task.features, modality) if change else task.features
-        wanted = [(name, variant, own.get(name, {}) | usual_form(task, name)[1]) for name in names]
-        frames.append(sweep(replace(task, features=rows), wanted, **how | dict(zeros=True)))
+    forms = [(name, *usual_form(task, name)) for name in names]
+    for variant, (change, modality) in FORMS.items():
+        wanted = [(n, join_variants(form, variant), first | own.get(n, {})) for n, form, first in forms]
+        frames.append(sweep(replace(task, features=change(task.features, modality)), wanted, **how | dict(zeros=True)))
     out = pd.concat(frames, ignore_index=True)
     left = {form: why for frame in frames for form, why in frame.attrs.get("left_out", {}).items()}
     out.attrs.update(trials, left_out=left)

@@ -9,7 +9,7 @@ import pandas as pd
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study.protocol.runner import sweep
-from mmm4rec_lite.study.protocol.tuning import settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import join_variants, settings, usual_form
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 OTHER, COMPARED = "another order", ("sasrec", "mamba4rec", "sasrec_t", "unisrec", "mmm4rec")
@@ -47,9 +47,9 @@ def two_orders(
         raise InputError("orders: give a dataset with the same interactions in another order; say --beside")
     names, other = list(systems), replace(task, dataset=in_order_of(task.dataset, beside))
     own, trials = settings(task, names, tuned, how)
-    forms = {name: usual_form(task, name)[1] | own.get(name, {}) for name in names}
-    wanted = lambda variant: [(name, variant, changes) for name, changes in forms.items()]
-    frames = [sweep(one, wanted(variant), **how) for one, variant in ((task, ""), (other, OTHER))]
+    forms = [(name, *usual_form(task, name)) for name in names]
+    wanted = lambda order: [(n, join_variants(form, order), first | own.get(n, {})) for n, form, first in forms]
+    frames = [sweep(one, wanted(order), **how) for one, order in ((task, ""), (other, OTHER))]
     out = pd.concat(frames, ignore_index=True).assign(**changed_targets(task.dataset, other.dataset))
     out.attrs.update(frames[0].attrs, **trials)
     return out

@@ -21,6 +21,7 @@ from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.experiments import BASELINES, FULL, WINDOWS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.modality import READERS
 from mmm4rec_lite.study.protocol.orders import COMPARED
+from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, join_variants
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.files import workspace
 
@@ -47,14 +48,20 @@ class Form(NamedTuple):
         return own if self.max_len is None else own & (frame[f"{prefix}max_len"] == self.max_len)
 
 
+WHOLE = "", WITHOUT_TIME  # the latter where there are no times
 AGAINST = {  # experiment -> the forms with which its others are compared
     "comparison": [Form(name) for name in (FULL, "mmm4rec", "sasrec", "sasrec_t", "mamba4rec", "tim4rec")],
     "figure2": [Form(name, max_len=max(WINDOWS)) for name in ("sasrec", FULL)],
     "table5": [Form(FULL)],
     "table6": [Form("mmm4rec")],
-    "transfer": [Form(name, WITHOUT_PRETRAINING) for name, spec in MODELS.items() if "pretrain" in spec.stages],
-    "orders": [Form(name) for name in COMPARED],
-    "modality-worth": [Form(name) for name in READERS],
+    "transfer": [
+        Form(n, join_variants(v, WITHOUT_PRETRAINING))
+        for n in NAMES
+        if "pretrain" in get_model(n).stages
+        for v in WHOLE
+    ],
+    "orders": [Form(name, v) for name in COMPARED for v in WHOLE],
+    "modality-worth": [Form(name, v) for name in READERS for v in WHOLE],
     "time-benefit": [Form(name, "w/o Time") for name in (FULL, "tim4rec")],
 }
 

@@ -67,6 +67,11 @@ def usual_form(task: Task, system: str) -> tuple[str, dict[str, Any]]:
     return (WITHOUT_TIME, first | dict(time=False)) if timeless else ("", first)
 
 
+def join_variants(*variants: str) -> str:
+    """The name of all of them together: "w/o Time, w/o PT"; "" is the whole model."""
+    return ", ".join(filter(None, variants))
+
+
 def _validation(run: Run) -> list[dict[str, Any]]:
     about = "dataset subset split n_items system stage protocol scale seed device date run_id epochs best_epoch seconds"
     config, lr = run.model.config, json.loads(run.record["changes"])["lr"]

@@ -72,6 +72,8 @@ def test_a_transfer_has_each_system_pre_trained_and_from_scratch(toy, random_fea
         experiments.transfer(Task(toy, rows), ["zesrec"], **HOW)
     task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
     frame = experiments.reproduce("transfer", task, only=["sasrec", "zesrec"], **HOW)
+    ids = experiments.reproduce("transfer", task, only=["mmm4rec+id"], **HOW)
+    assert paired_differences("transfer", ids)["against_system"].tolist() == ["mmm4rec+id"]
     forms = frame[["system", "variant", "stage"]].to_numpy().tolist()
     assert forms == [
         ["sasrec", "", "scratch"],

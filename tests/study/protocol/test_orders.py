@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from mmm4rec_lite.data import order
+from mmm4rec_lite.data.tabular import ORDER_ONLY
 from mmm4rec_lite.models import protocol
 from mmm4rec_lite.runs import Protocol, Task
 from mmm4rec_lite.study.protocol import orders
@@ -50,3 +51,13 @@ def test_every_system_has_a_run_in_either_order(toy, reversed_toy, random_featur
     assert pairs[["variant", "against_variant"]].values.tolist() == [[orders.OTHER, ""]]
     with pytest.raises(InputError, match="say --beside"):
         orders.two_orders(task, ["sasrec"], **HOW)
+
+
+def test_a_system_without_times_is_called_so_in_either_order(toy, reversed_toy, random_features, monkeypatch, tmp_path):
+    monkeypatch.setattr(protocol, "MATCHED", protocol.MATCHED.replace(epochs=1, batch_size=64))
+    monkeypatch.setitem(protocol.SCALES, "quick", dict(epochs=1, rows_per_epoch=64))
+    monkeypatch.chdir(tmp_path)
+    task = Task(replace(toy, info={**toy.info, "times": ORDER_ONLY}), random_features(toy.items["item"]))
+    frame = orders.two_orders(task, ["mmm4rec"], beside=reversed_toy, **HOW)
+    assert frame["variant"].tolist() == ["w/o Time", f"w/o Time, {orders.OTHER}"]
+    assert paired_differences("orders", frame)["against_variant"].tolist() == ["w/o Time"]
