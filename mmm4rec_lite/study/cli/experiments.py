@@ -18,6 +18,7 @@ ONLY = "Some of its systems (see `systems`), of table5 its variants; commas betw
 SCALE = "quick, longer (five times the epochs), converged or full; $MMM4REC_SCALE, or quick, by default."
 ZEROS = "Take models in that read texts or pictures which these data lack, as the paper's on Kindle."
 TUNED = "Choose each system's lr, drop-out and width on validation first; NAME-tuning.csv has how."
+TRIALS = "Settings chosen before: the NAME-tuning.csv of an earlier --tuned; what has no rows there is tuned."
 BACKEND = "Of joblib: ray or dask for a cluster; this machine by default."
 KEEP = "Every run with its provenance, as csv; paired differences beside it, NAME-pairs.csv."
 
@@ -69,6 +70,7 @@ def reproduce_command(
         str, typer.Option("--protocol", "--setting", help="matched (one for all) or paper (each system's own).")
     ] = "matched",
     tuned: Annotated[bool, typer.Option("--tuned", help=TUNED)] = False,
+    trials: Annotated[Path | None, typer.Option(help=TRIALS)] = None,
     split: Annotated[str, typer.Option(help="leave_one_out or global_time.")] = "leave_one_out",
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
     zeros: Annotated[bool, typer.Option("--zeros", help=ZEROS)] = False,
@@ -84,6 +86,7 @@ def reproduce_command(
     from mmm4rec_lite.study.protocol.experiments import reproduce
     from mmm4rec_lite.study.protocol.results import annotate_runs, display_name, paired_differences, summary
     from mmm4rec_lite.study.protocol.scale import scale as asked
+    from mmm4rec_lite.study.protocol.tuning import read_trials
     from mmm4rec_lite.utils.files import atomic
 
     own = source_data or data, sources, source_features or features
@@ -93,6 +96,7 @@ def reproduce_command(
         seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept
     )
     how |= {name: True for name, on in dict(tuned=tuned, zeros=zeros).items() if on}
+    how |= {} if trials is None else dict(tuned=read_trials(trials))
     how |= {} if beside is None else dict(beside=m4r.load_dataset(beside))
     frame = reproduce(what, task, only=names(only) or None, **how)
     if out is not None:

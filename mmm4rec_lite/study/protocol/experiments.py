@@ -21,7 +21,7 @@ from mmm4rec_lite.study.protocol.modality import modality_worth
 from mmm4rec_lite.study.protocol.orders import two_orders
 from mmm4rec_lite.study.protocol.runner import sweep
 from mmm4rec_lite.study.protocol.timing import step_seconds
-from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, join_variants, settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import WITHOUT_TIME, Tuned, join_variants, settings, usual_form
 from mmm4rec_lite.utils.devices import device
 from mmm4rec_lite.utils.errors import InputError, refuse
 
@@ -57,7 +57,7 @@ def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
     return statistics.beside_paper([whole, *domains])
 
 
-def comparison(task: Task, systems: Sequence[str] | None = None, tuned: bool = False, **how: Any) -> pd.DataFrame:
+def comparison(task: Task, systems: Sequence[str] | None = None, tuned: Tuned = False, **how: Any) -> pd.DataFrame:
     """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
 
     ``tuned``: each system's lr, drop-out and width are those that ``tuning.tune`` chooses; attrs["trials"] has how.
@@ -127,7 +127,7 @@ def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -
     return _sweep(task, systems, _pretraining(task), reads=_epochs, **how)
 
 
-def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: bool = False, **how: Any) -> pd.DataFrame:
+def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: Tuned = False, **how: Any) -> pd.DataFrame:
     """What pre-training is worth: each system fine-tuned, from scratch ("w/o PT"), and those without such a stage.
 
     ``tuned``: as of ``comparison``, chosen from scratch, so that both have the same.
@@ -230,7 +230,7 @@ def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: A
     if only and not choice:
         raise InputError(f"reproduce: {what} has no choice of rows; leave it out")
     for name, other in dict(tuned="tune the comparison", beside="orders has a use for it").items():
-        if how.get(name) and name not in signature(EXPERIMENTS[what]).parameters:
+        if how.get(name, False) is not False and name not in signature(EXPERIMENTS[what]).parameters:
             raise InputError(f"reproduce: {what} takes no --{name}; {other}")
     if what in ("table2", "table3"):
         only = only or list(COLUMNS[int(what[-1])])

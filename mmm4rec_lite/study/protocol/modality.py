@@ -14,7 +14,7 @@ import torch
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study.protocol.runner import sweep
-from mmm4rec_lite.study.protocol.tuning import join_variants, settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import Tuned, join_variants, settings, usual_form
 from mmm4rec_lite.utils.errors import refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
@@ -58,7 +58,7 @@ FORMS: dict[str, tuple[Callable[..., Features], str]] = {  # variant -> (what is
 }
 
 
-def modality_worth(task: Task, systems: Iterable[str] = READERS, tuned: bool = False, **how: Any) -> pd.DataFrame:
+def modality_worth(task: Task, systems: Iterable[str] = READERS, tuned: Tuned = False, **how: Any) -> pd.DataFrame:
     """Every system trained and tested on each of ``FORMS``; those that need pictures have no row for "no pictures".
 
     ``tuned``: as of ``comparison``, chosen for the features as they are.

@@ -9,7 +9,7 @@ import pandas as pd
 from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.runs import Task
 from mmm4rec_lite.study.protocol.runner import sweep
-from mmm4rec_lite.study.protocol.tuning import join_variants, settings, usual_form
+from mmm4rec_lite.study.protocol.tuning import Tuned, join_variants, settings, usual_form
 from mmm4rec_lite.utils.errors import InputError, refuse
 
 OTHER, COMPARED = "another order", ("sasrec", "mamba4rec", "sasrec_t", "unisrec", "mmm4rec")
@@ -37,7 +37,7 @@ def changed_targets(dataset: Dataset, other: Dataset) -> dict[str, float]:
 
 
 def two_orders(
-    task: Task, systems: Iterable[str] = COMPARED, tuned: bool = False, beside: Dataset | None = None, **how: Any
+    task: Task, systems: Iterable[str] = COMPARED, tuned: Tuned = False, beside: Dataset | None = None, **how: Any
 ) -> pd.DataFrame:
     """Every system on both orders of the same interactions; ``beside``: data that have them in the other one.
 

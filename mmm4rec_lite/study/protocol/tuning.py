@@ -6,16 +6,20 @@ every two levels of different factors meet; the seed of the choice is 0, and the
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
+from mmm4rec_lite.utils.errors import InputError, refuse
 
 Setting = Mapping[str, Any]  # lr, dropout, width
+Tuned: TypeAlias = bool | pd.DataFrame  # whether to choose settings, or the trials by which they were chosen before
 WITHOUT_TIME = "w/o Time"
+OF_TASK = ("dataset", "protocol", "scale")  # what a choice holds for
 GRID: tuple[Setting, ...] = (
     dict(lr=1e-3, dropout=0.2, width=64),
     dict(lr=1e-3, dropout=0.5, width=128),
@@ -50,13 +54,37 @@ def setting_name(setting: Setting) -> str:
 
 
 def settings(
-    task: Task, systems: Sequence[str], tuned: bool, how: Mapping[str, Any]
+    task: Task, systems: Sequence[str], tuned: Tuned, how: Mapping[str, Any]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, pd.DataFrame]]:
-    """What to change of each system's settings, and the trials by which that was chosen as ``attrs`` of a frame."""
-    if not tuned:
+    """What to change of each system's settings, and the trials by which that was chosen as ``attrs`` of a frame.
+
+    ``tuned``: trials that ``tune`` made before, of other data and scales as well; systems without any are tried now.
+    """
+    if tuned is False:
         return {}, {}
-    trials = tune(task, systems, **{name: value for name, value in how.items() if name not in ("seeds", "reads")})
+    before = _earlier(tuned, task, how) if isinstance(tuned, pd.DataFrame) else pd.DataFrame(columns=["system"])
+    before = before[before["system"].isin(systems)]
+    left = [name for name in systems if name not in set(before["system"])]
+    trials = tune(task, left, **{name: value for name, value in how.items() if name not in ("seeds", "reads")})
+    trials = pd.concat([frame for frame in (before, trials) if len(frame)] or [trials], ignore_index=True)
     return choices(trials), {"trials": trials}
+
+
+def read_trials(path: Path | str) -> pd.DataFrame:
+    """Trials that ``tune`` made, from a csv; InputError where it is none."""
+    try:
+        trials = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a csv of trials ({error})") from None
+    lost = [name for name in (*OF_TASK, "system", "lr", "dropout", "width", "valid", "chosen") if name not in trials]
+    refuse(bool(lost), f"{path}: no column {', '.join(lost)}; take the NAME-tuning.csv that --tuned wrote")
+    return trials
+
+
+def _earlier(trials, task, how):
+    """Those of this dataset, protocol and scale."""
+    own = pd.Series((task.dataset.name, how["protocol"].name, how["protocol"].scale), OF_TASK)
+    return trials[(trials[list(OF_TASK)] == own).all(axis=1)]
 
 
 def usual_form(task: Task, system: str) -> tuple[str, dict[str, Any]]:

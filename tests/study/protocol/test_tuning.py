@@ -43,9 +43,38 @@ def test_a_tuned_comparison_trains_every_seed_with_the_choice_and_a_later_call_r
     pd.testing.assert_frame_equal(own.reset_index(drop=True), again[again["system"] == "sasrec"].reset_index(drop=True))
 
 
-def test_only_the_comparison_is_tuned(task):
+@pytest.mark.parametrize("tuned", [True, pd.DataFrame()])
+def test_only_the_comparison_is_tuned(task, tuned):
     with pytest.raises(InputError, match="table5 takes no --tuned"):
-        experiments.reproduce("table5", task, tuned=True)
+        experiments.reproduce("table5", task, tuned=tuned)
+
+
+def test_a_choice_made_before_is_taken_from_its_file_and_only_what_it_lacks_is_tried(task, tmp_path, monkeypatch):
+    trials = tuning.tune(task, ["sasrec"], **HOW).assign(chosen=[False, True])  # not what validation says: it is read
+    trials.to_csv("tuning.csv", index=False)
+    tried = []
+    tune = tuning.tune
+    monkeypatch.setattr(
+        tuning, "tune", lambda task, systems, **how: tried.extend(systems) or tune(task, systems, **how)
+    )
+    known = tuning.read_trials("tuning.csv")
+    frame = experiments.comparison(task, ["sasrec", "s3rec"], tuned=known, seeds=(0,), **HOW)
+    assert tried == ["s3rec"] and frame.loc[frame["system"] == "sasrec", "d_model"].tolist() == [GRID[1]["width"]]
+    assert frame.attrs["trials"]["system"].value_counts().to_dict() == {"sasrec": 2, "s3rec": 2}
+    longer = HOW | dict(protocol=Protocol("matched", "longer", window=8))
+    tuning.settings(task, ["sasrec"], known, longer | dict(kept=True))
+    assert tried == ["s3rec", "sasrec"]  # of another scale
+
+
+@pytest.mark.parametrize(
+    ("written", "told"), [(None, "not a csv of trials"), ("system\nsasrec", "no column dataset, ")]
+)
+def test_a_file_that_holds_no_trials_is_told(written, told, tmp_path):
+    path = tmp_path / "tuning.csv"
+    if written:
+        path.write_text(written)
+    with pytest.raises(InputError, match=told):
+        tuning.read_trials(path)
 
 
 def test_half_of_all_settings_let_every_two_levels_meet():
