@@ -185,6 +185,20 @@ def markov(sequences: Sequences, rows: Rows, n_items: int) -> Scorer:
     return score
 
 
+def sampled_candidates(score: Scorer, others: int, seed: int = 0) -> Scorer:
+    """A scorer that lets the target compete with ``others`` items drawn at random, all else at -inf."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def sampled(rows):
+        scores = score(rows).clone()
+        draw = torch.rand(scores.shape, generator=generator)
+        draw[:, 0] = 2  # padding never
+        draw = draw.scatter(1, rows.targets.unsqueeze(1), -1.0)  # the target always
+        return scores.masked_fill((draw.argsort(1).argsort(1) > others).to(scores.device), -torch.inf)
+
+    return sampled
+
+
 def user_history(dataset: Dataset, user: str, hide: int = 0) -> pd.DataFrame:
     """A user's interactions, oldest first, with titles; the latest ``hide`` held back."""
     own = dataset.interactions[dataset.interactions["user"] == user]

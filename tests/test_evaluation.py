@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from mmm4rec_lite.data import batch
-from mmm4rec_lite.evaluation import compare, count_ranks, markov, metrics, model_scorer, popularity, rank_rows
+from mmm4rec_lite.evaluation import (
+    compare,
+    count_ranks,
+    markov,
+    metrics,
+    model_scorer,
+    popularity,
+    rank_rows,
+    sampled_candidates,
+)
 from mmm4rec_lite.models.config import Quirks
 from mmm4rec_lite.utils.errors import InputError
 from tests.support.models import drawn, made
@@ -228,3 +237,11 @@ def test_models_rank_the_same_in_blocks_whatever_their_score_is(toy_split, monke
     monkeypatch.setattr("mmm4rec_lite.evaluation.BLOCK", 61 * 5)
     for seen, expected in zip((False, True), whole):
         assert torch.equal(rank_rows(model_scorer(model), flat, rows, model.window, seen), expected)
+
+
+def test_few_candidates_are_the_target_and_as_many_others(toy_split):
+    flat, rows = toy_split.sequences, toy_split.test
+    even = lambda one: torch.zeros(len(one.items), flat.item_count + 1)
+    assert set(rank_rows(sampled_candidates(even, 5), flat, rows, 8).tolist()) == {6}  # ties count against the target
+    liked = lambda one: even(one).scatter(1, one.targets[:, None], 1.0)
+    assert set(rank_rows(sampled_candidates(liked, 5), flat, rows, 8).tolist()) == {1}

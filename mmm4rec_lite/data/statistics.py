@@ -1,6 +1,6 @@
 """Numbers about data and features before any model, as frames (shares: 0 to 1): counts, gaps, images, neighbours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from torch.nn import functional as F
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data.dataset import Dataset, tie_share
+from mmm4rec_lite.data.split import leave_one_out
 from mmm4rec_lite.utils.errors import InputError, refuse
 from mmm4rec_lite.utils.typing import Float, Tensor
 
 Ids = Iterable[Any]
 DAY, QUARTILES = 86400, (0.25, 0.5, 0.75)
+AGES = ["age_q25_days", "age_median_days", "age_q75_days"]  # by QUARTILES
 COUNTS = ["users", "items", "images", "interactions"]
 PER_DECADE = 4  # bins of positive gaps per factor of ten
 ROWS = 1024  # of a table of cosines, held at once
@@ -112,6 +114,48 @@ def popularity(datasets: Iterable[Dataset]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def popularity_statistics(datasets: Iterable[Dataset], percents: Sequence[int] = (1, 10, 50)) -> pd.DataFrame:
+    """Shares of the interactions on the most popular 1, 10, 50 % of items (rounded up), and Gini (0: all alike)."""
+    table = []
+    for dataset in datasets:
+        counts = counts_by_item(dataset)
+        n, total = len(counts), counts.sum()
+        top = [counts[: int(np.ceil(percent * n / 100))].sum() / total for percent in percents]
+        table.append((dataset.name, n, *top, ((n + 1 - 2 * np.arange(1, n + 1)) * counts).sum() / (n * total)))
+    columns = ["dataset", "items", *(f"top_{percent}_percent_share" for percent in percents), "gini"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
+    """dataset, items (0, 1, ...), longer_share: the share of test histories that have more items than that."""
+    parts = []
+    for dataset in datasets:
+        lengths = _lengths(leave_one_out(dataset))
+        items = np.arange(lengths.max() + 1)
+        longer = (lengths[:, None] > items).mean(0)
+        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items, "longer_share": longer}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int]) -> pd.DataFrame:
+    """What a window of the latest items before a test target leaves out.
+
+    dataset, kept, n_histories, cut_share (of them), dropped_share (of items), ``AGES``: how long before the oldest item
+    kept the dropped ones were (nan if none).
+    """
+    lines = []
+    for dataset in datasets:
+        rows = leave_one_out(dataset)
+        lengths, times = _lengths(rows), rows.sequences.times.numpy()
+        test, first = rows.test.numpy(), rows.sequences.first[rows.test].numpy()
+        for kept in windows:
+            cut = [times[t - kept] - times[f : t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
+            days = np.concatenate(cut) / DAY if cut else np.array([np.nan])
+            shares = (lengths > kept).mean(), np.clip(lengths - kept, 0, None).sum() / lengths.sum()
+            lines.append((dataset.name, kept, len(lengths), *shares, *np.quantile(days, QUARTILES)))
+    return pd.DataFrame(lines, columns=["dataset", "kept", "n_histories", "cut_share", "dropped_share", *AGES])
+
+
 def neighbours(
     items: Ids, vectors: Float[Tensor, "I D"], k: int = 5, among: Ids | None = None, of: Ids | None = None
 ) -> pd.DataFrame:
@@ -148,3 +192,7 @@ def counts_by_item(dataset: Dataset) -> np.ndarray:
     """Interactions per item, most first [I]."""
     counts = dataset.interactions["item"].value_counts().reindex(dataset.items["item"], fill_value=0)
     return np.sort(counts.to_numpy())[::-1]
+
+
+def _lengths(rows):
+    return (rows.test - rows.sequences.first[rows.test]).numpy()

@@ -10,22 +10,10 @@ from matplotlib.figure import Figure
 from torch.nn import functional as F
 
 from mmm4rec_lite.data import Dataset
-from mmm4rec_lite.data.statistics import ROWS, counts_by_item
+from mmm4rec_lite.data.statistics import ROWS
 from mmm4rec_lite.utils.errors import InputError
 from mmm4rec_lite.utils.typing import Float, Tensor
 from mmm4rec_lite.viz.style import COLOURS, empty_figure, legend_beside, panel, styled
-
-
-def popularity_statistics(datasets: Iterable[Dataset], percents: Sequence[int] = (1, 10, 50)) -> pd.DataFrame:
-    """Shares of the interactions on the most popular 1, 10, 50 % of items (rounded up), and Gini (0: all alike)."""
-    table = []
-    for dataset in datasets:
-        counts = counts_by_item(dataset)
-        n, total = len(counts), counts.sum()
-        top = [counts[: int(np.ceil(percent * n / 100))].sum() / total for percent in percents]
-        table.append((dataset.name, n, *top, ((n + 1 - 2 * np.arange(1, n + 1)) * counts).sum() / (n * total)))
-    columns = ["dataset", "items", *(f"top_{percent}_percent_share" for percent in percents), "gini"]
-    return pd.DataFrame(table, columns=columns)
 
 
 def image_coverage(dataset: Dataset) -> pd.DataFrame:

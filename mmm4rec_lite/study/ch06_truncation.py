@@ -3,7 +3,7 @@
 A history here is what stands before a test target (leave-one-out); "n kept" is its latest n items.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ import torch
 from matplotlib.figure import Figure
 
 from mmm4rec_lite.analysis import effective_weights, steps
-from mmm4rec_lite.data import Dataset, Split, batch, leave_one_out
+from mmm4rec_lite.data import Split, batch
+from mmm4rec_lite.data.statistics import AGES
 from mmm4rec_lite.evaluation import model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.models.base import Recommender
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
@@ -23,41 +24,6 @@ from mmm4rec_lite.viz.style import COLOURS, captioned, legend_beside, panel_row,
 
 MARKERS = "osD^vP*X"
 SHARES = {"ndcg_share": "NDCG@10, % of that with the most kept", "gained_share": "gain in NDCG@10 that is reached (%)"}
-DAY = 86400
-AGES = ["age_q25_days", "age_median_days", "age_q75_days"]
-
-
-def history_lengths(datasets: Iterable[Dataset]) -> pd.DataFrame:
-    """dataset, items (0, 1, ...), longer_share: the share of test histories that have more items than that."""
-    parts = []
-    for dataset in datasets:
-        lengths = _lengths(leave_one_out(dataset))
-        items = np.arange(lengths.max() + 1)
-        longer = (lengths[:, None] > items).mean(0)
-        parts.append(pd.DataFrame({"dataset": dataset.name, "items": items, "longer_share": longer}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def dropped_items(datasets: Iterable[Dataset], windows: Sequence[int] = WINDOWS) -> pd.DataFrame:
-    """What a window leaves out: dataset, kept, n_histories, cut_share (of them), dropped_share (of items), ``AGES``.
-
-    Ages: how long before the oldest item kept the dropped ones were (nan if none).
-    """
-    lines = []
-    for dataset in datasets:
-        rows = leave_one_out(dataset)
-        lengths, times = _lengths(rows), rows.sequences.times.numpy()
-        test, first = rows.test.numpy(), rows.sequences.first[rows.test].numpy()
-        for kept in windows:
-            cut = [times[t - kept] - times[f : t - kept] for t, f, n in zip(test, first, lengths) if n > kept]
-            days = np.concatenate(cut) / DAY if cut else np.array([np.nan])
-            shares = (lengths > kept).mean(), np.clip(lengths - kept, 0, None).sum() / lengths.sum()
-            lines.append((dataset.name, kept, len(lengths), *shares, *np.quantile(days, (0.25, 0.5, 0.75))))
-    return pd.DataFrame(lines, columns=["dataset", "kept", "n_histories", "cut_share", "dropped_share", *AGES])
-
-
-def _lengths(rows):
-    return (rows.test - rows.sequences.first[rows.test]).numpy()
 
 
 def curves(runs: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from mmm4rec_lite import published
 from mmm4rec_lite.data import batch, global_time, leave_one_out
-from mmm4rec_lite.evaluation import Scorer, counting, metrics, model_scorer, rank_rows, user_history
+from mmm4rec_lite.evaluation import counting, metrics, model_scorer, rank_rows, sampled_candidates, user_history
 from mmm4rec_lite.models.registry import get_model, list_models
 from mmm4rec_lite.runs import Protocol, Task, run
 from mmm4rec_lite.significance import STANDARD_ERRORS
@@ -88,20 +88,6 @@ def choices(
         ranks = rank_rows(score, late.sequences, late.test, 1)
         lines.append(("split by time, not by user", name, metrics(ranks)["ndcg@10"], len(ranks)))
     return pd.DataFrame(lines, columns=["choice", "name", "ndcg@10", "n_rows"])
-
-
-def sampled_candidates(score: Scorer, others: int, seed: int = 0) -> Scorer:
-    """A scorer that lets the target compete with ``others`` items drawn at random, all else at -inf."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def sampled(rows):
-        scores = score(rows).clone()
-        draw = torch.rand(scores.shape, generator=generator)
-        draw[:, 0] = 2  # padding never
-        draw = draw.scatter(1, rows.targets.unsqueeze(1), -1.0)  # the target always
-        return scores.masked_fill((draw.argsort(1).argsort(1) > others).to(scores.device), -torch.inf)
-
-    return sampled
 
 
 def suggestions(

@@ -94,14 +94,14 @@ def test_popularity_by_hand():
     curve = statistics.popularity([one])
     assert curve["item_share"].tolist() == [0, 0.25, 0.5, 0.75, 1]
     assert curve["interaction_share"].tolist() == [0, 0.6, 0.9, 1, 1]
-    row = ch01.popularity_statistics([one]).iloc[0]
+    row = statistics.popularity_statistics([one]).iloc[0]
     assert [row[f"top_{percent}_percent_share"] for percent in (1, 10, 50)] == [0.6, 0.6, 0.9]
     pairs = np.abs(np.subtract.outer([6, 3, 1, 0], [6, 3, 1, 0]))
     assert row["gini"] == pytest.approx(pairs.mean() / 2 / 2.5)
 
 
 def test_gini_is_0_for_equals():
-    assert ch01.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["gini"].item() == 0
+    assert statistics.popularity_statistics([shop({"u": range(8)}, [0, 1, 2, 3] * 2)])["gini"].item() == 0
 
 
 def test_coverage_counts_items_and_what_was_bought():
@@ -224,6 +224,25 @@ def test_without_image_needs_both_sorts(has):
 def test_columns_are_in_snake_case(toy):
     frames = [statistics.dataset_statistics([toy]), statistics.beside_paper([toy]), ch01.image_coverage(toy)]
     of_datasets = (statistics.gap_statistics, statistics.gap_histogram, statistics.popularity)
-    frames += [table([toy]) for table in (*of_datasets, ch01.popularity_statistics)]
+    frames += [table([toy]) for table in (*of_datasets, statistics.popularity_statistics)]
     frames += [statistics.gap_spectrum([toy], 5), statistics.neighbours(IDS, VECTORS, k=1)]
     assert all(column.isidentifier() and column.islower() for frame in frames for column in frame)
+
+
+@pytest.fixture
+def two_users():
+    """Histories of 2 and of 4 items (test item apart), one a day."""
+    rows = [("a", i, i * DAY) for i in range(3)] + [("b", i, i * DAY) for i in range(5)]
+    interactions = pd.DataFrame(rows, columns=["user", "item", "timestamp"]).astype({"item": str})
+    items = pd.DataFrame({"item": [str(i) for i in range(5)], "title": "t", "text": "t", "image": None, "domain": "d"})
+    return Dataset("two", interactions, items)
+
+
+def test_lengths_and_what_a_window_drops(two_users):
+    lengths = statistics.history_lengths([two_users])
+    assert lengths["longer_share"].tolist() == [1, 1, 0.5, 0.5, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
+    table = statistics.dropped_items([two_users], (1, 2, 4)).set_index("kept")
+    assert table["cut_share"].tolist() == [1, 0.5, 0] and table["n_histories"].tolist() == [2, 2, 2]
+    assert table["dropped_share"].tolist() == pytest.approx([4 / 6, 2 / 6, 0])
+    assert table["age_median_days"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
+    assert table["age_median_days"][2] == 1.5 and pd.isna(table["age_median_days"][4])

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mmm4rec_lite.analysis import without_memory
-from mmm4rec_lite.data import Dataset
 from mmm4rec_lite.evaluation import metrics, model_scorer, rank_rows
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study import ch06_truncation as ch06
@@ -14,25 +13,6 @@ from mmm4rec_lite.utils.errors import InputError
 from tests.support.rows import store_row
 
 DAY = 86400
-
-
-@pytest.fixture
-def two_users():
-    """Histories of 2 and of 4 items (test item apart), one a day."""
-    rows = [("a", i, i * DAY) for i in range(3)] + [("b", i, i * DAY) for i in range(5)]
-    interactions = pd.DataFrame(rows, columns=["user", "item", "timestamp"]).astype({"item": str})
-    items = pd.DataFrame({"item": [str(i) for i in range(5)], "title": "t", "text": "t", "image": None, "domain": "d"})
-    return Dataset("two", interactions, items)
-
-
-def test_lengths_and_what_a_window_drops(two_users):
-    lengths = ch06.history_lengths([two_users])
-    assert lengths["longer_share"].tolist() == [1, 1, 0.5, 0.5, 0] and lengths["items"].tolist() == [0, 1, 2, 3, 4]
-    table = ch06.dropped_items([two_users], (1, 2, 4)).set_index("kept")
-    assert table["cut_share"].tolist() == [1, 0.5, 0] and table["n_histories"].tolist() == [2, 2, 2]
-    assert table["dropped_share"].tolist() == pytest.approx([4 / 6, 2 / 6, 0])
-    assert table["age_median_days"][1] == 1.5  # 1 of the first user; 1, 2, 3 of the second
-    assert table["age_median_days"][2] == 1.5 and pd.isna(table["age_median_days"][4])
 
 
 def runs(values, seeds=(0, 1)):

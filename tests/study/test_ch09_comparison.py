@@ -7,8 +7,6 @@ import pytest
 import torch
 
 from mmm4rec_lite import published
-from mmm4rec_lite.data import leave_one_out
-from mmm4rec_lite.evaluation import rank_rows
 from mmm4rec_lite.models.protocol import SCALES, Protocol
 from mmm4rec_lite.models.registry import MODELS
 from mmm4rec_lite.runs import Task
@@ -138,20 +136,6 @@ def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
 @pytest.fixture(scope="module")
 def task(toy, random_features):
     return Task(toy.select("mugs"), random_features(toy.items["item"]))
-
-
-def test_few_candidates_are_the_target_and_as_many_others(task):
-    rows = leave_one_out(task.dataset)
-    even = lambda one: torch.zeros(len(one.items), rows.sequences.item_count + 1)
-    ranks = rank_rows(ch09.sampled_candidates(even, 5), rows.sequences, rows.test, 8)
-    assert set(ranks.tolist()) == {6}  # ties count against the target
-    first = rank_rows(
-        ch09.sampled_candidates(lambda one: even(one).scatter(1, one.targets[:, None], 1.0), 5),
-        rows.sequences,
-        rows.test,
-        8,
-    )
-    assert set(first.tolist()) == {1}
 
 
 def test_choices_and_suggestions_of_a_trained_system(task, tmp_path, monkeypatch):

@@ -4,13 +4,14 @@ import pandas as pd
 import pytest
 
 from mmm4rec_lite import viz
+from mmm4rec_lite.data import statistics
 from mmm4rec_lite.study import ch06_truncation as ch06
 from tests.support.figures import drawn, legend
 
 
 def test_length_curves_draw_lengths_drops_and_ages(toy):
-    dropped = ch06.dropped_items([toy], (2, 5))
-    left, middle, right = drawn(ch06.plot_length_curves(ch06.history_lengths([toy]), dropped))
+    dropped = statistics.dropped_items([toy], (2, 5))
+    left, middle, right = drawn(ch06.plot_length_curves(statistics.history_lengths([toy]), dropped))
     assert middle.lines[0].get_ydata().tolist() == (100 * dropped["dropped_share"]).tolist()
     assert [line.get_xdata()[0] for line in left.lines[1:]] == [2, 5]  # the windows
     assert right.lines[0].get_ydata().tolist() == dropped["age_median_days"].tolist()
