@@ -60,12 +60,14 @@ def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
 def comparison(task: Task, systems: Sequence[str] | None = None, tuned: Tuned = False, **how: Any) -> pd.DataFrame:
     """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
 
+    Where the task has sources, systems that can are pre-trained on them, as in the paper.
     ``tuned``: each system's lr, drop-out and width are those that ``tuning.tune`` chooses; attrs["trials"] has how.
     """
     names = list(systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table]))
     own, trials = settings(task, names, tuned, how)
     forms = [(name, *usual_form(task, name)) for name in names]
-    frame = sweep(task, [(name, variant, first | own.get(name, {})) for name, variant, first in forms], **how)
+    first = {name: _pretraining(task) if _transferable(name) else {} for name in names}
+    frame = sweep(task, [(name, form, more | first[name] | own.get(name, {})) for name, form, more in forms], **how)
     out = pd.concat([_baselines(task), frame], ignore_index=True)
     out.attrs.update(frame.attrs, **trials)
     return out
@@ -122,6 +124,11 @@ def _pretraining(task):
     return dict(pretrained=True) if task.sources else {}
 
 
+def _transferable(system):
+    """Whether it can be pre-trained on other data than its own."""
+    return "pretrain" in get_model(system).stages and not get_model(system).own_domain
+
+
 def convergence(task: Task, systems: Iterable[str] = TRANSFERABLE, **how: Any) -> pd.DataFrame:
     """Figures 4 to 8: validation metrics by epoch and by seconds of training, a row per epoch."""
     return _sweep(task, systems, _pretraining(task), reads=_epochs, **how)
@@ -137,8 +144,8 @@ def transfer(task: Task, systems: Iterable[str] = TRANSFERABLE, tuned: Tuned = F
     wanted = []
     for name in names:
         variant, first = usual_form(task, name)
-        changes, spec = first | own.get(name, {}), get_model(name)
-        if "pretrain" in spec.stages and not spec.own_domain:
+        changes = first | own.get(name, {})
+        if _transferable(name):
             refuse(task.sources is None, f"transfer: {name} needs source domains to pre-train on; say --sources")
             where = task.sources.dataset.name if task.sources else ""
             trained = join_variants(variant, f"pre-trained on {where}")

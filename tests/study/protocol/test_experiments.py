@@ -89,6 +89,14 @@ def test_a_model_that_pre_trains_on_its_own_domain_does_so_in_a_comparison(task)
     assert frame["stage"] == "finetune" and frame["pretraining_seconds"] > 0
 
 
+def test_a_comparison_with_sources_pre_trains_what_transfers(toy, random_features):
+    rows = random_features(toy.items["item"])
+    task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
+    frame = experiments.comparison(task, ["sasrec", "s3rec", "zesrec"], **HOW).set_index("system")
+    assert frame["stage"].dropna().to_dict() == dict(sasrec="scratch", s3rec="finetune", zesrec="finetune")
+    assert frame["sources"].dropna()["zesrec"] == "toy-lamps" and frame["sources"].dropna()["s3rec"] != "toy-lamps"
+
+
 def test_truncation_trains_at_every_window(task):
     frame = experiments.truncation(task, systems=("sasrec",), windows=(2, 4), **HOW)
     assert frame["max_len"].tolist() == [2, 4]
