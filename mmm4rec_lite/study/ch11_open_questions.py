@@ -38,7 +38,8 @@ JOINED = {  # where the third vector goes: (to the text, to the picture)
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
 HALF_LIVES = ["half_life_q25_steps", "half_life_median_steps", "half_life_q75_steps"]
 States = dict[str, dict[str, MMM4Rec]]  # data -> (when, "start" or "trained" -> model)
-TIMED = ["revived time branch", "gap vector", "published time branch"]  # of the rug shop's forms
+TIMED = [f"{form}{end}" for end in ("", ", drop-out") for form in ("revived time branch", "gap vector")]
+TIMED += ["published time branch"]  # of the rug shop's forms
 LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 

@@ -41,7 +41,7 @@ def report(frame: pd.DataFrame) -> str:
     first, trained = frame.iloc[0], frame.dropna(subset="run_id").drop_duplicates("run_id")
     parts = [
         "# What the model finds of the demo store's truth",
-        f"Made by `mmm4rec-lite experiment store` on {first['date']}: {first['machine']}, "
+        f"Made by `mmm4rec-lite experiment store` on {', '.join(frame['date'].unique())}: {first['machine']}, "
         f"{', '.join(frame['device'].dropna().unique())}, {first['threads']} thread(s), torch {first['torch']}; "
         f"{len(trained)} trained runs, {trained['seconds'].sum() / 60:.0f} minutes of training and validation in all. "
         "Item features are the attributes shown, not an encoder's. Figures are expected NDCG@10 (the mean over "
