@@ -99,3 +99,13 @@ def other_gaps(one: Batch) -> Batch:
     own = gaps[inner]
     gaps[inner] = own[torch.randperm(len(own), generator=torch.Generator().manual_seed(0)).to(own.device)]
     return replace(one, times=(one.times[:, :1] + gaps.cumsum(1)).where(real, one.times))
+
+
+def other_target_times(one: Batch) -> Batch:
+    """The batch with every target's time at another row's delay after the last interaction, where it is given."""
+    there = (one.lengths < one.times.shape[1]).nonzero().squeeze(1)  # rows with a column for it
+    place = there, one.lengths[there]
+    last, times = one.times[there, one.lengths[there] - 1], one.times.clone()
+    mixed = torch.randperm(len(last), generator=torch.Generator().manual_seed(0))
+    times[place] = last + (times[place] - last)[mixed]
+    return replace(one, times=times)

@@ -32,6 +32,7 @@ BY_ITSELF = {
     "quoted-columns": published_tables.quoted_columns,
     "dual-channel": weight_sharing.dual_channel,
     "shared-weights": weight_sharing.shared_weights,
+    "two-orders": time_stamps.two_orders,
 }
 ON_DATA = {
     "time-leak": time_stamps.time_leak,
