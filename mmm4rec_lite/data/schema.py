@@ -27,6 +27,17 @@ def read_table(path: Path) -> pd.DataFrame:
         raise _unreadable(path, error) from None
 
 
+def read_csv(path: Path | str, what: str, columns: Sequence[str]) -> pd.DataFrame:
+    """A csv with at least these columns; where it is none, InputError calls it ``what``."""
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a csv of {what} ({error})") from None
+    lost = [name for name in columns if name not in table]
+    refuse(bool(lost), f"{path}: no column {', '.join(lost)}; it is not a csv of {what}")
+    return table
+
+
 def read_parquet(path: Path) -> pa.Table:
     """A parquet file whose bytes are what its types say; raises anything for a damaged one, or that unfolds."""
     table = _opened(path).read()

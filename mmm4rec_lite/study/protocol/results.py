@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from mmm4rec_lite import published
+from mmm4rec_lite.data.schema import read_csv
 from mmm4rec_lite.evaluation import ndcg_per_row
 from mmm4rec_lite.models.protocol import MATCHED, SCALES
 from mmm4rec_lite.models.registry import MODELS, get_model
@@ -160,12 +161,7 @@ def read_results(paths: Iterable[Path | str]) -> tuple[pd.DataFrame, pd.DataFram
     runs: list[pd.DataFrame] = []
     pairs: list[pd.DataFrame] = []
     for path in paths:
-        try:
-            frame = pd.read_csv(path, float_precision="round_trip")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: not a csv of runs ({error})") from None
-        if not {"experiment", "dataset", "system"} <= set(frame):
-            raise InputError(f"{path}: no columns experiment, dataset and system; it is not a csv of runs or pairs")
+        frame = read_csv(path, "runs or pairs", ("experiment", "dataset", "system"))
         texts = {name: frame[name].astype(object).fillna(text) for name, text in TEXTS.items() if name in frame}
         frame = frame.assign(**texts)
         (pairs if "against_system" in frame else runs).append(frame)

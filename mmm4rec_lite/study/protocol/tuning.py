@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
+from mmm4rec_lite.data.schema import read_csv
 from mmm4rec_lite.models.registry import get_model
 from mmm4rec_lite.runs import Run, Task
 from mmm4rec_lite.study.protocol.runner import sweep
-from mmm4rec_lite.utils.errors import InputError, refuse
 
 Setting = Mapping[str, Any]  # lr, dropout, width
 Tuned: TypeAlias = bool | pd.DataFrame  # whether to choose settings, or the trials by which they were chosen before
@@ -71,14 +71,8 @@ def settings(
 
 
 def read_trials(path: Path | str) -> pd.DataFrame:
-    """Trials that ``tune`` made, from a csv; InputError where it is none."""
-    try:
-        trials = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a csv of trials ({error})") from None
-    lost = [name for name in (*OF_TASK, "system", "lr", "dropout", "width", "valid", "chosen") if name not in trials]
-    refuse(bool(lost), f"{path}: no column {', '.join(lost)}; take the NAME-tuning.csv that --tuned wrote")
-    return trials
+    """Trials that ``tune`` made (NAME-tuning.csv of `reproduce --tuned`); InputError where it is none."""
+    return read_csv(path, "trials, as --tuned writes them", (*OF_TASK, *"system lr dropout width chosen".split()))
 
 
 def _earlier(trials, task, how):
