@@ -111,7 +111,7 @@ def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None
     dataset = task.dataset.name if task else frame["dataset"].iloc[0] if len(frame) else "?"
     left = [(dataset, *form, why) for form, why in frame.attrs.get("left_out", {}).items()]
     out = [frame, pd.DataFrame(left, columns=["dataset", "system", "variant", "left_out"])]
-    return pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about)
+    return _by_split(pd.concat([part for part in out if len(part)] or [frame], ignore_index=True).assign(**about))
 
 
 def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[Form] | None = None) -> pd.DataFrame:
@@ -134,7 +134,13 @@ def paired_differences(experiment: str, frame: pd.DataFrame, against: Sequence[F
                 names = form._asdict() | {f"against_{name}": value for name, value in reference._asdict().items()}
                 out.append({**names, **line, "n_seeds": len(seeds)})
     place = frame.dropna(subset="run_id").iloc[0].reindex(PLACE) if out else {}
-    return pd.DataFrame(out).assign(experiment=experiment, **place).reindex(columns=PAIRS)
+    return _by_split(pd.DataFrame(out).assign(experiment=experiment, **place).reindex(columns=PAIRS))
+
+
+def _by_split(frame):
+    """Data split by time are other data: nobody's numbers there stand beside those of leave-one-out."""
+    late = with_columns(frame, "split")["split"] == "global_time"
+    return frame.assign(dataset=frame["dataset"].mask(late, frame["dataset"].astype(str) + ", split by time"))
 
 
 def _ndcg_by_row(frame):
@@ -188,7 +194,6 @@ def tidy(runs: pd.DataFrame) -> pd.DataFrame:
     )
     runs = runs.drop_duplicates(same)
     where = runs["dataset"].astype(str) + runs["subset"].map({"with_images": ", items with images"}).fillna("")
-    where += runs["split"].map({"global_time": ", split by time"}).fillna("")
     where += ", " + runs["protocol"].astype(object).fillna("-") + ", " + runs["scale"].astype(object).fillna("-")
     return runs.assign(where=where, name=display_names(runs))
 

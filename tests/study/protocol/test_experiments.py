@@ -12,7 +12,7 @@ from mmm4rec_lite.models import protocol
 from mmm4rec_lite.models.registry import build_model
 from mmm4rec_lite.runs import Protocol, Task, run
 from mmm4rec_lite.study.protocol import experiments, modality
-from mmm4rec_lite.study.protocol.results import paired_differences, summary
+from mmm4rec_lite.study.protocol.results import annotate_runs, paired_differences, summary, tidy
 from mmm4rec_lite.utils.errors import InputError
 
 TINY = Protocol("matched", "quick", width=16, window=8)
@@ -95,6 +95,16 @@ def test_a_comparison_with_sources_pre_trains_what_transfers(toy, random_feature
     frame = experiments.comparison(task, ["sasrec", "s3rec", "zesrec"], **HOW).set_index("system")
     assert frame["stage"].dropna().to_dict() == dict(sasrec="scratch", s3rec="finetune", zesrec="finetune")
     assert frame["sources"].dropna()["zesrec"] == "toy-lamps" and frame["sources"].dropna()["s3rec"] != "toy-lamps"
+
+
+def test_data_split_by_time_are_kept_as_other_data(task):
+    late = experiments.comparison(replace(task, split="global_time"), ["sasrec", "mamba4rec"], **HOW)
+    both = [experiments.comparison(task, ["sasrec"], **HOW), late]
+    name = task.dataset.name
+    kept = pd.concat([annotate_runs("comparison", frame) for frame in both])
+    assert kept["dataset"].unique().tolist() == [name, f"{name}, split by time"]
+    assert paired_differences("comparison", late)["dataset"].unique().tolist() == [f"{name}, split by time"]
+    assert tidy(kept)["where"].str.count("split by time").max() == 1
 
 
 def test_truncation_trains_at_every_window(task):
