@@ -10,12 +10,12 @@ from mmm4rec_lite.analysis import other_target_times, relative_change
 from mmm4rec_lite.data import batch, leave_one_out, tie_share
 from mmm4rec_lite.evaluation import metrics, model_scorer, ndcg_per_row, rank_rows
 from mmm4rec_lite.models.blocks import TimeDifferences
+from mmm4rec_lite.significance import holm
 from mmm4rec_lite.study.audit.finding import Finding, plus_minus
 from mmm4rec_lite.study.audit.time_branch import NO_TIME, ROWS, sample_batch
 from mmm4rec_lite.study.audit.trials import FORMS, Bench, fresh, trial
 from mmm4rec_lite.study.protocol.results import display_name, stored_results
-from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, PARTLY, SUPPORTED, case_outcome
-from mmm4rec_lite.study.protocol.verdict import verdict as decided
+from mmm4rec_lite.study.protocol.verdict import CONTRADICTED, INCONCLUSIVE, NOT_TESTED, PARTLY, SUPPORTED
 from mmm4rec_lite.utils.errors import InputError
 
 DAY = 86400
@@ -160,9 +160,9 @@ def two_orders(runs: pd.DataFrame | None = None, pairs: pd.DataFrame | None = No
         f"other, trained anew, NDCG@10 moves: {'; '.join(moved)}. Table 5 prints differences of {printed.min():.4f} to "
         f"{printed.max():.4f} on Scientific (w/o PT apart)"
     )
-    cases = [case_outcome(-abs(row.difference), row.standard_error) for row in table.itertuples()]
+    verdict = CONTRADICTED if any(holm((table["difference"] / table["standard_error"]).tolist())) else INCONCLUSIVE
     data = f"{one['dataset']}, {one['scale']} scale, {table['n_seeds'].min()} seeds, {one['device']}, {one['date']}"
-    return Finding("two-orders", claim, evidence, decided(cases), "measured", table, data)
+    return Finding("two-orders", claim, evidence, verdict, "measured", table, data)
 
 
 @torch.no_grad()
