@@ -46,7 +46,7 @@ def test_curves_are_shares_of_the_same_seeds_longest_window():
 
 
 def test_differences_to_the_longest_window_are_within_a_system():
-    pair = dict(experiment="figure2", dataset="d", difference=0.1, n_seeds=3, standard_error=0.01)
+    pair = dict(experiment="figure2", dataset="d", scale="quick", difference=0.1, n_seeds=3, standard_error=0.01)
     pairs = pd.DataFrame(
         [
             {**pair, "system": "sasrec", "max_len": 5, "against_system": "sasrec", "against_max_len": 20},
@@ -55,7 +55,7 @@ def test_differences_to_the_longest_window_are_within_a_system():
             {**pair, "system": "sasrec", "max_len": 5, "against_system": "sasrec", "against_max_len": 10},
         ]
     )
-    assert ch06.against_whole(pairs)["form"].tolist() == ["SASRec, 5 kept"]
+    assert ch06.against_whole(pairs)["form"].tolist() == ["d, quick: SASRec, 5 kept"]
 
 
 @pytest.fixture(scope="module")
