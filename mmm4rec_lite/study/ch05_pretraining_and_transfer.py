@@ -196,15 +196,13 @@ def without_pretraining(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -
     """
     whole, without, lines = "", WITHOUT_PRETRAINING, []
     for (dataset, where), rows in tidy(runs).query("experiment == 'table5'").groupby(["dataset", "where"], sort=False):
-        table = rows.pivot_table(index="seed", columns="variant", values="ndcg@10")
-        table = table.reindex(columns=[whole, without]).dropna()
+        seeds = rows.pivot_table(index="seed", columns="variant", values="ndcg@10")
+        table = seeds.reindex(columns=[whole, without]).dropna()
         if not len(table):
             continue
         change, note = [(table[without] - table[whole]).mean(), None], ""
         if pairs is not None:
-            own = pairs[
-                (pairs["experiment"] == "table5") & (pairs["dataset"] == dataset) & (pairs["variant"] == without)
-            ]
+            own = pairs.query("experiment == 'table5' and dataset == @dataset and variant == @without")
             if len(own):
                 change, note = own[["difference", "standard_error"]].iloc[0], "error over users and seeds"
         note = "one seed: nothing follows" if len(table) == 1 else note
