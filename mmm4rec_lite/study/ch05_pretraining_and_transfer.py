@@ -202,7 +202,7 @@ def without_pretraining(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -
             continue
         change, note = [(table[without] - table[whole]).mean(), None], ""
         if pairs is not None:
-            own = pairs.query("experiment == 'table5' and dataset == @dataset and variant == @without")
+            own = pairs[(pairs[["experiment", "dataset", "variant"]] == ["table5", dataset, without]).all(axis=1)]
             if len(own):
                 change, note = own[["difference", "standard_error"]].iloc[0], "error over users and seeds"
         note = "one seed: nothing follows" if len(table) == 1 else note

@@ -210,9 +210,11 @@ def left_out(runs: pd.DataFrame) -> pd.DataFrame:
 def cost(runs: pd.DataFrame) -> pd.DataFrame:
     """NDCG@10 and what it took, means over seeds: dataset, system, name, reads, ndcg@10, seconds, n_parameters.
 
-    Seconds of pre-training, training and validation; parameters without per-item tables.
+    Seconds of all training and validation, on the device of most runs of a dataset; parameters without per-item tables.
     """
-    own = _runs_of(runs)
+    own = _runs_of(with_columns(runs, "device"))
+    usual = own.groupby("dataset")["device"].transform(lambda names: names.mode().max())
+    own = own[own["device"].isna() | (own["device"] == usual)]
     own = own.assign(seconds=own["seconds"] + own["pretraining_seconds"].fillna(0))
     columns = ["ndcg@10", "seconds", "n_parameters"]
     table = own.groupby(["dataset", "system", "name"], sort=False)[columns].mean().reset_index()

@@ -116,6 +116,10 @@ def test_what_is_left_out_has_a_reason(monkeypatch):
 def test_cost_counts_pre_training_and_early_losses_are_over_guessing():
     table = ch09.cost(runs(FIRST))
     assert set(table["seconds"]) == {15.0} and len(table) == 6
+    made = runs(FIRST)
+    slow = made["system"] == "sasrec"  # one of six, on another device than the rest
+    mixed = ch09.cost(made.assign(device=slow.map({True: "cpu", False: "cuda"})))
+    assert set(table["system"]) - set(mixed["system"]) == {"sasrec"}
     epochs = pd.DataFrame(
         {
             "experiment": "figure4",
