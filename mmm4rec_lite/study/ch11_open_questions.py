@@ -21,7 +21,7 @@ from mmm4rec_lite.evaluation import counting, model_scorer, rank_rows, recommend
 from mmm4rec_lite.features import Features
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
 from mmm4rec_lite.study.protocol.results import display_name, tidy
-from mmm4rec_lite.study.shop import NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
+from mmm4rec_lite.study.shop import FORMS, NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.digest import digest
 from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, panels, span, styled
@@ -38,8 +38,7 @@ JOINED = {  # where the third vector goes: (to the text, to the picture)
 WITHOUT, LEARNED = "not given", "not given, a learned vector per item"
 HALF_LIVES = ["half_life_q25_steps", "half_life_median_steps", "half_life_q75_steps"]
 States = dict[str, dict[str, MMM4Rec]]  # data -> (when, "start" or "trained" -> model)
-TIMED = [f"{form}{end}" for end in ("", ", drop-out") for form in ("revived time branch", "gap vector")]
-TIMED += ["published time branch"]  # of the rug shop's forms
+TIMED = [name for name in FORMS if "time branch" in name or "gap" in name]  # of the rug shop's forms
 LONG = TIME.replace(max_len=12)  # no convolution: what the model remembers it remembers in its states
 
 

@@ -63,16 +63,15 @@ class Form(NamedTuple):
 
 
 LONGER: dict[str, Any] = dict(epochs=40, rows_per_epoch=None, batch_size=512, lr=5e-3, patience=5)  # to its end
-DROPPED: dict[str, Any] = dict(dropout=0.4)
 CAREFUL = "no time, drop-out"  # trained to its patience: without drop-out that learns its items by heart
 START, DECAY, CONTROL = Quirks(published_init=True), dict(decay_all=True), "no time, published start"
 FORMS = {
     "no time": Form(dict(time=False)),
     "revived time branch": Form(dict(gap_vector=False)),
     "gap vector": Form({}),
-    CAREFUL: Form(dict(time=False, **DROPPED), LONGER, CAREFUL),
-    "revived time branch, drop-out": Form(dict(gap_vector=False, **DROPPED), LONGER, CAREFUL),
-    "gap vector, drop-out": Form(DROPPED, LONGER, CAREFUL),
+    CAREFUL: Form(dict(time=False, dropout=0.4), LONGER, CAREFUL),
+    "revived time branch, drop-out": Form(dict(gap_vector=False, dropout=0.4), LONGER, CAREFUL),
+    "gap vector, drop-out": Form(dict(dropout=0.4), LONGER, CAREFUL),
     # the published start and weight decay act on the whole model: they need a control of their own
     CONTROL: Form(dict(time=False, quirks=START), DECAY, CONTROL),
     "published time branch": Form(dict(gaps="seconds", gap_vector=False, quirks=START), DECAY, CONTROL),

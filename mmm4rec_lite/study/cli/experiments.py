@@ -95,7 +95,8 @@ def reproduce_command(
     how = dict(
         seeds=tuple(range(seeds)), protocol=Protocol(protocol, scale or asked()), backend=backend, jobs=jobs, kept=kept
     )
-    how |= {name: True for name, on in dict(tuned=tuned, zeros=zeros).items() if on}
+    compared = first is not None and what in ("comparison", "table2", "table3", "table6")
+    how |= {name: True for name, on in dict(tuned=tuned, zeros=zeros, pretrained=compared).items() if on}
     how |= {} if trials is None else dict(tuned=read_trials(trials))
     how |= {} if beside is None else dict(beside=m4r.load_dataset(beside))
     frame = reproduce(what, task, only=names(only) or None, **how)

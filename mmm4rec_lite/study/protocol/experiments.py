@@ -57,17 +57,18 @@ def dataset_table(task: Task, **_: Any) -> pd.DataFrame:
     return statistics.beside_paper([whole, *domains])
 
 
-def comparison(task: Task, systems: Sequence[str] | None = None, tuned: Tuned = False, **how: Any) -> pd.DataFrame:
+def comparison(
+    task: Task, systems: Sequence[str] | None = None, tuned: Tuned = False, pretrained: bool = False, **how: Any
+) -> pd.DataFrame:
     """Tables 2, 3: every system built (or ``systems``), below popularity and a Markov chain.
 
-    Where the task has sources, systems that can are pre-trained on them, as in the paper.
-    ``tuned``: each system's lr, drop-out and width are those that ``tuning.tune`` chooses; attrs["trials"] has how.
+    ``tuned``: in settings that ``tuning.tune`` chooses (attrs["trials"]); ``pretrained``: on the sources, what can be.
     """
     names = list(systems or dict.fromkeys(name for table in (2, 3) for name in COLUMNS[table]))
     own, trials = settings(task, names, tuned, how)
     forms = [(name, *usual_form(task, name)) for name in names]
-    first = {name: _pretraining(task) if _transferable(name) else {} for name in names}
-    frame = sweep(task, [(name, form, more | first[name] | own.get(name, {})) for name, form, more in forms], **how)
+    first = lambda name: dict(pretrained=True) if pretrained and _transferable(name) else {}
+    frame = sweep(task, [(name, form, more | first(name) | own.get(name, {})) for name, form, more in forms], **how)
     out = pd.concat([_baselines(task), frame], ignore_index=True)
     out.attrs.update(frame.attrs, **trials)
     return out

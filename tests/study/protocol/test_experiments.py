@@ -92,7 +92,7 @@ def test_a_model_that_pre_trains_on_its_own_domain_does_so_in_a_comparison(task)
 def test_a_comparison_with_sources_pre_trains_what_transfers(toy, random_features):
     rows = random_features(toy.items["item"])
     task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
-    frame = experiments.comparison(task, ["sasrec", "s3rec", "zesrec"], **HOW).set_index("system")
+    frame = experiments.comparison(task, ["sasrec", "s3rec", "zesrec"], pretrained=True, **HOW).set_index("system")
     assert frame["stage"].dropna().to_dict() == dict(sasrec="scratch", s3rec="finetune", zesrec="finetune")
     assert frame["sources"].dropna()["zesrec"] == "toy-lamps" and frame["sources"].dropna()["s3rec"] != "toy-lamps"
 
