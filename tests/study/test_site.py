@@ -332,7 +332,7 @@ def test_the_claims_come_first_and_lead_to_their_cells(tmp_path):
     page = (tmp_path / "claims.html").read_text(encoding="utf-8")
     first, second = page.split("What runs say", 1)
     assert second.count("<tr>") == 24 and "MMM4Rec 0.0724, best rival MISSRec 0.0753" in second
-    assert "dead-branch" in first and 'href="10_audit.html"' in first and "5 contradicted" in first
+    assert "dead-branch" in first and 'href="10_audit.html"' in first and "6 contradicted" in first
     for name, cell in re.findall(r'href="(\w+)\.html#(cell-id=[\w-]+)"', page):
         if (target := tmp_path / f"{name}.html").is_file():
             assert f'id="{cell}"' in target.read_text(encoding="utf-8")

@@ -145,7 +145,7 @@ def two_orders(runs: pd.DataFrame | None = None, pairs: pd.DataFrame | None = No
         runs, pairs = stored_results() if runs is None else (runs, pairs)
         pairs = pd.DataFrame() if pairs is None else pairs
         own = pairs[(pairs["experiment"] == "orders") & (pairs["system"] == pairs["against_system"])]
-        one = runs[runs["experiment"] == "orders"].dropna(subset="users in another order").iloc[0]
+        one = runs[runs["experiment"] == "orders"].dropna(subset="reordered_share").iloc[0]
     except (InputError, KeyError, IndexError):
         return Finding("two-orders", claim, "No such runs are stored here.", NOT_TESTED, "measured", pd.DataFrame())
     table = own.assign(name=own["system"].map(display_name), first=own["ndcg@10"] - own["difference"])
@@ -155,8 +155,8 @@ def two_orders(runs: pd.DataFrame | None = None, pairs: pd.DataFrame | None = No
     moved = [f"{row.name} {plus_minus(row.difference, row.standard_error)}" for row in table.itertuples(index=False)]
     evidence = (
         f"Two public preprocessings have the same {one['n_items']:.0f} items of Scientific, the same users and "
-        f"interactions. {one['users in another order']:.0%} of the users have another order, and "
-        f"{one['users with another target']:.0%} another last item, which is the test target. From one order to the "
+        f"interactions. {one['reordered_share']:.0%} of the users have another order, and "
+        f"{one['retargeted_share']:.0%} another last item, which is the test target. From one order to the "
         f"other, trained anew, NDCG@10 moves: {'; '.join(moved)}. Table 5 prints differences of {printed.min():.4f} to "
         f"{printed.max():.4f} on Scientific (w/o PT apart)"
     )

@@ -33,7 +33,7 @@ def changed_targets(dataset: Dataset, other: Dataset) -> dict[str, float]:
     """Shares of the users with another order, and with another last item (the test target)."""
     own, moved = (one.interactions.groupby("user")["item"].agg(list) for one in (dataset, other))
     ends = (own.str[-1] != moved.str[-1]).mean()
-    return {"users in another order": float((own != moved).mean()), "users with another target": float(ends)}
+    return {"reordered_share": float((own != moved).mean()), "retargeted_share": float(ends)}
 
 
 def two_orders(

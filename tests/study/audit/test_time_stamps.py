@@ -33,7 +33,7 @@ ORDERS = dict(experiment="orders", dataset="d", n_items=9, scale="converged", de
 
 
 def test_two_orders_that_move_a_system_contradict_quoted_columns():
-    runs = pd.DataFrame([ORDERS | {"users in another order": 0.5, "users with another target": 0.25}])
+    runs = pd.DataFrame([ORDERS | {"reordered_share": 0.5, "retargeted_share": 0.25}])
     pair = dict(experiment="orders", variant="another order", against_system="sasrec", n_seeds=3, standard_error=0.01)
     lines = [pair | {"system": name, "ndcg@10": 0.3, "difference": 0.03} for name in ("sasrec", "unisrec")]
     found = time_stamps.two_orders(runs, pd.DataFrame(lines))

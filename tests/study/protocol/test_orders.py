@@ -33,7 +33,7 @@ def test_the_order_is_the_others_and_nothing_else_changes(toy, reversed_toy):
     assert all(a == b[::-1] for a, b in zip(mine, theirs))
     shares = orders.changed_targets(toy, moved)
     ends = sum(a[0] != a[-1] for a in mine) / len(mine)
-    assert shares["users with another target"] == pytest.approx(ends) and shares["users in another order"] > 0.9
+    assert shares["retargeted_share"] == pytest.approx(ends) and shares["reordered_share"] > 0.9
     assert set(orders.changed_targets(toy, orders.in_order_of(toy, toy)).values()) == {0.0}
     fewer = replace(toy, interactions=toy.interactions.iloc[1:])
     with pytest.raises(InputError, match="lacks 1 of the 1035 interactions"):
