@@ -29,13 +29,14 @@ if wanted data; then
   import instruments-titled amazon-2018-instruments-full --need-text
   import movielens-1m movielens-1m-posters --images "$tables/movielens-1m-posters"
   if ! got ml1m-genres; then  # a film's domain is the first of its genres, which stand in one cell, blanks between
-    python -c "import pandas as pd; films = pd.read_csv('$tables/movielens-1m-posters/items.csv.gz'); \
+    python -c "import sys, pandas as pd; films = pd.read_csv(sys.argv[1]); \
 films['domain'] = films['genre'].str.split().str[0]; films['genre'] = films['genre'].str.replace(' ', '|'); \
-films.to_csv('$work/films.csv', index=False)"
+films.to_csv(sys.argv[2], index=False)" "$tables"/movielens-1m-posters/items.csv.gz "$work"/films.csv
     mmm4rec-lite data import "$tables"/movielens-1m-posters/interactions.csv.gz "$work"/films.csv --category genre \
       --images "$tables/movielens-1m-posters" --out "$work/ml1m-genres"
   fi
   for name in movielens scientific instruments-titled movielens-1m ml1m-genres; do features $name $name.safetensors; done
+  features ml1m-genres ml1m-genres-less.safetensors --augmented-text
   for name in instruments scientific-clip; do
     got $name.safetensors || features $name $name-encoded.safetensors
   done
@@ -72,6 +73,7 @@ if wanted genres; then  # the whole paper at a small size: texts, posters and se
   reproduce ml1m-genres figure2 --scale converged --only sasrec "${small[@]}"
   small+=(--sources Adventure,Animation)
   reproduce ml1m-genres table5 --scale converged "${small[@]}"
+  small+=(--augmented-text "$work/ml1m-genres-less.safetensors")  # UniSRec and MISSRec pre-train with it
   for what in figure4 table4; do
     reproduce ml1m-genres $what --scale converged --only "mmm4rec+id,missrec+id,mmsrec" "${small[@]}"
   done

@@ -148,7 +148,9 @@ def beside_rectools(folder, python):
     with tempfile.TemporaryDirectory() as place:
         file, script = Path(place, "interactions.csv"), Path(__file__).with_name("rectools_sasrec.py")
         m4r.load_dataset(folder).interactions[["user", "item", "timestamp"]].to_csv(file, index=False)
-        said = subprocess.run([python, script, file], check=True, capture_output=True, text=True, cwd=place).stdout
+        said = subprocess.run(
+            [python, script, file, "0", "3"], check=True, capture_output=True, text=True, cwd=place
+        ).stdout
     return dict(theirs=json.loads(said.splitlines()[-1])["epoch"], ours=all_positions(folder))
 
 
