@@ -25,7 +25,7 @@ PATHS = {  # who reads -> what for, and the pages in order
     ),
     "A reviewer with twenty minutes": (
         "Does the claim hold? Verdicts first, then the runs behind them.",
-        "claims 10_audit 09_comparison 08_ablations 07_convergence",
+        "14_verdict claims 10_audit 09_comparison 08_ablations 07_convergence",
     ),
     "Somebody with data of their own": (
         "From two csv files to recommendations with reasons.",

@@ -14,6 +14,7 @@ from mmm4rec_lite.study import ch09_comparison as ch09
 from mmm4rec_lite.study.protocol import hybrids
 from mmm4rec_lite.study.protocol.experiments import BASELINES
 from mmm4rec_lite.study.protocol.results import annotate_runs, caption
+from mmm4rec_lite.viz.explorers import block_exchange
 
 NAMES = ["sasrec", "mamba4rec", "bsarec", "sasrec_t", "mmsrec", "mmm4rec+id"]
 
@@ -166,7 +167,7 @@ def exchanged():
 
 
 def test_a_block_is_exchanged_and_its_worth_is_told():
-    explorer = ch09.block_exchange(exchanged())
+    explorer = block_exchange(exchanged())
     assert "<b>a over x</b>: test NDCG@10 0.1000, SASRec itself" in explorer.numbers.value
     first = explorer.image.value
     explorer.sequence.value = "b"

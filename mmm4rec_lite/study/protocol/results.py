@@ -50,8 +50,9 @@ class Form(NamedTuple):
 
 
 WHOLE = "", WITHOUT_TIME  # the latter where there are no times
+CLAIMED = ("sasrec", "sasrec_t", "mamba4rec", "tim4rec", "unisrec", "vqrec", "missrec")  # by a claim
 AGAINST = {  # experiment -> the forms with which its others are compared
-    "comparison": [Form(name) for name in (FULL, "mmm4rec", "sasrec", "sasrec_t", "mamba4rec", "tim4rec")],
+    "comparison": [Form(name, v) for name in (FULL, "mmm4rec") for v in WHOLE] + list(map(Form, CLAIMED)),
     "figure2": [Form(name, max_len=max(WINDOWS)) for name in ("sasrec", FULL)],
     "table5": [Form(FULL)],
     "table6": [Form("mmm4rec")],

@@ -4,6 +4,7 @@
 from mmm4rec_lite.utils.optional import extra
 
 with extra("notebooks"):
+    from mmm4rec_lite.viz.explorers.exchange import block_exchange
     from mmm4rec_lite.viz.explorers.filters import filter_explorer
     from mmm4rec_lite.viz.explorers.mask import mask_explorer
     from mmm4rec_lite.viz.explorers.modality import modality_dial
