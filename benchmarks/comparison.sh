@@ -71,13 +71,16 @@ if wanted converged; then tuned scientific comparison "$texts"; fi
 if wanted genres; then  # the whole paper at a small size: texts, posters and seconds, two domains to pre-train on
   small=(--domain "Children's")
   reproduce ml1m-genres figure2 --scale converged --only sasrec "${small[@]}"
-  small+=(--sources Adventure,Animation)
+  small+=(--sources Adventure,Animation --augmented-text "$work/ml1m-genres-less.safetensors")  # for UniSRec, MISSRec
   reproduce ml1m-genres table5 --scale converged "${small[@]}"
-  small+=(--augmented-text "$work/ml1m-genres-less.safetensors")  # UniSRec and MISSRec pre-train with it
   for what in figure4 table4; do
     reproduce ml1m-genres $what --scale converged --only "mmm4rec+id,missrec+id,mmsrec" "${small[@]}"
   done
-  tuned ml1m-genres comparison "$texts mmsrec missrec missrec+id mmm4rec mmm4rec+id m3rec hm4sr athwe" "${small[@]}"
+  systems="mmm4rec+id sasrec vqrec missrec mmm4rec unisrec zesrec fdsa s3rec mmsrec hm4sr athwe m3rec missrec+id"
+  for system in $systems; do  # untuned: its tables share their runs
+    reproduce ml1m-genres comparison --scale converged --only "$system" "${small[@]}"
+  done
+  reproduce ml1m-genres comparison --scale converged --only "${systems// /,}" --kept "${small[@]}"
 fi
 if wanted clip; then
   tuned scientific-clip comparison "$texts mmsrec missrec missrec+id mmm4rec mmm4rec+id m3rec"

@@ -249,8 +249,8 @@ def plot_leaderboard(table: pd.DataFrame, title: str = "") -> Figure:
         axis.set_yticks(range(len(own)), own["name"], fontsize=8)
         axis.set(ylim=(len(own) - 0.5, -0.5), xlabel="test NDCG@10")
         seeds = " to ".join(str(n) for n in sorted({own["n_seeds"].min(), own["n_seeds"].max()}))
-        told = f"{name}, {rows['scales'].iloc[0]}, {'one seed' if seeds == '1' else f'{seeds} seeds'}"
-        axis.set_title(told.replace(", , ", ", "), fontsize=10, loc="left")
+        told = rows["scales"].iloc[0], "one seed" if seeds == "1" else f"{seeds} seeds"
+        axis.set_title(f"{name}\n{', '.join(filter(None, told))}", fontsize=10, loc="left")
     _legend(figure, table["reads"], baselines=True)
     return captioned(figure, title, 10)
 

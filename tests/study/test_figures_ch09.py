@@ -43,7 +43,7 @@ def standing(seeds):
     return pd.DataFrame(rows).assign(scales="quick")
 
 
-@pytest.mark.parametrize("seeds, said", [(1, "films, quick, one seed"), (3, "films, quick, 3 seeds")])
+@pytest.mark.parametrize("seeds, said", [(1, "films\nquick, one seed"), (3, "films\nquick, 3 seeds")])
 def test_system_standings_has_a_panel_per_data_set_and_lines_for_counting(seeds, said):
     figure = ch09.plot_leaderboard(standing(seeds), "measured")
     axes = drawn(figure)

@@ -182,7 +182,7 @@ def missing_modality(
     **how: Any,
 ) -> pd.DataFrame:
     """Trained with the images there are, ranked with a share of them taken away (the same items for all)."""
-    return _sweep(task, systems, reads=_Missing(task, tuple(shares)), **how)
+    return _sweep(task, systems, _pretraining(task), reads=_Missing(task, tuple(shares)), **how)
 
 
 class _Missing:
@@ -228,6 +228,7 @@ EXPERIMENTS = {
     "orders": two_orders,
     "time-benefit": time_benefit,
 }
+FROM_SCRATCH = "table1", "figure2", "modality-worth", "orders", "time-benefit"
 
 
 def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: Any) -> pd.DataFrame:
@@ -240,6 +241,7 @@ def reproduce(what: str, task: Task, only: Sequence[str] | None = None, **how: A
     for name, other in dict(tuned="tune the comparison", beside="orders has a use for it").items():
         if how.get(name, False) is not False and name not in signature(EXPERIMENTS[what]).parameters:
             raise InputError(f"reproduce: {what} takes no --{name}; {other}")
+    refuse(task.sources is not None and what in FROM_SCRATCH, f"reproduce: {what} is from scratch; leave --sources out")
     if what in ("table2", "table3"):
         only = only or list(COLUMNS[int(what[-1])])
     how |= {name: only for name in choice if only}

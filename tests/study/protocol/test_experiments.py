@@ -97,6 +97,17 @@ def test_a_comparison_with_sources_pre_trains_what_transfers(toy, random_feature
     assert frame["sources"].dropna()["zesrec"] == "toy-lamps" and frame["sources"].dropna()["s3rec"] != "toy-lamps"
 
 
+def test_sources_are_used_or_refused(toy, random_features):
+    """Whether pictures are missed after pre-training, too; an experiment from scratch takes no notice of sources."""
+    rows = random_features(toy.items["item"])
+    task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
+    frame = experiments.reproduce("missing-modality", task, only=["mmm4rec"], **HOW)
+    assert set(frame["stage"]) == {"finetune"} and set(frame["sources"]) == {"toy-lamps"}
+    for what in experiments.FROM_SCRATCH:
+        with pytest.raises(InputError, match=f"^reproduce: {what} is from scratch; leave --sources out$"):
+            experiments.reproduce(what, task, **HOW)
+
+
 def test_data_split_by_time_are_kept_as_other_data(task):
     late = experiments.comparison(replace(task, split="global_time"), ["sasrec", "mamba4rec"], **HOW)
     both = [experiments.comparison(task, ["sasrec"], **HOW), late]
