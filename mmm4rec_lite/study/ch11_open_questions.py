@@ -24,7 +24,7 @@ from mmm4rec_lite.study.protocol.results import display_name, tidy
 from mmm4rec_lite.study.shop import FORMS, NO_ID, SHORTEST, STORE, TIME, Table, World, scale, shown, train, world
 from mmm4rec_lite.study.shop_report import pooled
 from mmm4rec_lite.utils.digest import digest
-from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, legend_beside, panel, panel_row, panels, span, styled
+from mmm4rec_lite.viz.style import COLOURS, MARKERS, captioned, empty_figure, legend_beside, panel, panels, span, styled
 
 SHARES = (0, 0.25, 0.5, 0.75, 1.0)  # of the items that lose their picture
 TICKS = [100 * share for share in SHARES]
@@ -251,18 +251,22 @@ def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
-    """NDCG@10 and the share of it that is kept, means over seeds and their range, by pictures lost; ``missing``."""
-    figure, axes = panel_row(2, 8.6, 3.4, sharey=False)
-    for axis, column, factor in zip(axes, ("ndcg@10", "kept_share"), (1, 100)):
-        for (name, rows), colour, marker in zip(table.groupby("name"), COLOURS, MARKERS):
-            by = factor * rows.groupby("missing_share")[column].agg(["mean", "min", "max"])
-            axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=name)
-            axis.fill_between(100 * by.index, by["min"], by["max"], color=colour, alpha=0.15, lw=0)
-        axis.set(xlabel="items that lost their picture (%)", xticks=TICKS)
-    axes[0].set(ylabel="test NDCG@10", ylim=(0, None))
-    axes[1].set(ylabel="kept of its own NDCG@10 (%)")
-    axes[1].axhline(100, color="black", lw=1)
-    legend_beside(axes[1])
+    """NDCG@10, and the share that is kept, by pictures lost: means over seeds, their range; ``missing``, a row a dataset."""
+    groups, looks = table.groupby("dataset", sort=False), dict(zip(table["name"].unique(), zip(COLOURS, MARKERS)))
+    figure = empty_figure(8.6, 0.4 + 2.8 * len(groups))
+    for row, (dataset, own) in zip(figure.subplots(len(groups), 2, squeeze=False), groups):
+        for axis, column, factor in zip(row, ("ndcg@10", "kept_share"), (1, 100)):
+            for name, rows in own.groupby("name"):
+                colour, marker = looks[name]
+                by = factor * rows.groupby("missing_share")[column].agg(["mean", "min", "max"])
+                axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=name)
+                axis.fill_between(100 * by.index, by["min"], by["max"], color=colour, alpha=0.15, lw=0)
+            axis.set(xlabel="items that lost their picture (%)", xticks=TICKS)
+        row[0].set(ylabel="test NDCG@10", ylim=(0, None))
+        row[0].set_title(dataset, fontsize=9, loc="left")
+        row[1].set(ylabel="kept of its own NDCG@10 (%)")
+        row[1].axhline(100, color="black", lw=1)
+        legend_beside(row[1])
     return captioned(figure, title)
 
 

@@ -12,21 +12,26 @@ def test_missing_curves_have_a_line_per_system_and_bands_with_several_seeds(seed
     table = pd.DataFrame(
         [
             {
+                "dataset": dataset,
                 "name": name,
                 "seed": seed,
                 "missing_share": share,
-                "ndcg@10": 0.1 - 0.05 * share,
+                "ndcg@10": (0.1 - 0.05 * share) * (2 if dataset == "shop" else 1),
                 "kept_share": 1 - 0.5 * share,
             }
+            for dataset in ("films", "shop")
             for name in "AB"
             for seed in range(seeds)
             for share in (0, 1)
         ]
     )
-    left, right = drawn(ch11.plot_missing_curves(table, "t"))
+    left, right, below, _ = drawn(ch11.plot_missing_curves(table, "t"))
     assert left.lines[0].get_xdata().tolist() == [0, 100] and right.lines[0].get_ydata().tolist() == [100, 50]
     assert "lost their picture (%)" in left.get_xlabel() and "%" in right.get_ylabel()
     assert len(left.collections) == 2
+    ends = [axis.lines[0].get_ydata().tolist() for axis in (left, below)]  # data sets are never averaged
+    assert ends == [pytest.approx([0.1, 0.05]), pytest.approx([0.2, 0.1])]
+    assert [axis.get_title(loc="left") for axis in (left, below)] == ["films", "shop"]
 
 
 def test_lost_curves_draw_what_does_not_depend_on_the_dial_as_a_dashed_line():
