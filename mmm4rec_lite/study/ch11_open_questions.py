@@ -253,14 +253,14 @@ def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
 def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
     """NDCG@10, and the share that is kept, by pictures lost: means over seeds, their range; of ``missing``."""
     groups, looks = table.groupby("dataset", sort=False), dict(zip(table["name"].unique(), zip(COLOURS, MARKERS)))
-    figure = empty_figure(8.6, 0.4 + 2.8 * len(groups))
+    figure = empty_figure(8.2, 0.4 + 2.3 * len(groups))
     for row, (dataset, own) in zip(figure.subplots(len(groups), 2, squeeze=False), groups):
         for axis, column, factor in zip(row, ("ndcg@10", "kept_share"), (1, 100)):
             for name, rows in own.groupby("name"):
                 colour, marker = looks[name]
                 by = factor * rows.groupby("missing_share")[column].agg(["mean", "min", "max"])
-                axis.plot(100 * by.index, by["mean"], marker=marker, color=colour, label=name)
-                axis.fill_between(100 * by.index, by["min"], by["max"], color=colour, alpha=0.15, lw=0)
+                ends = by["mean"] - by["min"], by["max"] - by["mean"]
+                axis.errorbar(100 * by.index, by["mean"], ends, marker=marker, color=colour, label=name, capsize=3)
             axis.set(xlabel="items that lost their picture (%)", xticks=TICKS)
         row[0].set(ylabel="test NDCG@10", ylim=(0, None))
         row[0].set_title(dataset, fontsize=9, loc="left")
