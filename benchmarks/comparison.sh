@@ -73,9 +73,8 @@ if wanted genres; then  # the whole paper at a small size: texts, posters and se
   reproduce ml1m-genres figure2 --scale converged --only sasrec "${small[@]}"
   small+=(--sources Adventure,Animation --augmented-text "$work/ml1m-genres-less.safetensors")  # for UniSRec, MISSRec
   reproduce ml1m-genres table5 --scale converged "${small[@]}"
-  for what in figure4 table4; do
-    reproduce ml1m-genres $what --scale converged --only "mmm4rec+id,missrec+id,mmsrec" "${small[@]}"
-  done
+  for what in figure4 table4; do reproduce ml1m-genres $what --scale converged "${small[@]}"; done
+  reproduce ml1m-genres missing-modality --scale converged --only mmm4rec,missrec,mmsrec "${small[@]}"
   systems="mmm4rec+id sasrec vqrec missrec mmm4rec unisrec zesrec fdsa s3rec mmsrec hm4sr athwe m3rec missrec+id"
   for system in $systems; do  # untuned: its tables share their runs
     reproduce ml1m-genres comparison --scale converged --only "$system" "${small[@]}"

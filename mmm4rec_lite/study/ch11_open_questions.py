@@ -251,7 +251,7 @@ def memory_curves(stored: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
-    """NDCG@10, and the share that is kept, by pictures lost: means over seeds, their range; of ``missing``."""
+    """NDCG@10, and the share that is kept, by pictures lost: means over seeds and their range; ``missing``."""
     groups, looks = table.groupby("dataset", sort=False), dict(zip(table["name"].unique(), zip(COLOURS, MARKERS)))
     figure = empty_figure(8.2, 0.4 + 2.3 * len(groups))
     for row, (dataset, own) in zip(figure.subplots(len(groups), 2, squeeze=False), groups):

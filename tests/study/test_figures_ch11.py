@@ -8,7 +8,7 @@ from tests.support.figures import drawn, ticks
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
-def test_missing_curves_have_a_line_per_system_and_bands_with_several_seeds(seeds):
+def test_missing_curves_have_a_line_per_system_and_bars_and_a_row_per_data_set(seeds):
     table = pd.DataFrame(
         [
             {

@@ -98,7 +98,7 @@ def test_a_comparison_with_sources_pre_trains_what_transfers(toy, random_feature
 
 
 def test_sources_are_used_or_refused(toy, random_features):
-    """Whether pictures are missed after pre-training, too; an experiment from scratch takes no notice of sources."""
+    """Pictures are taken away from a pre-trained model; what only trains from scratch says so."""
     rows = random_features(toy.items["item"])
     task = Task(toy.select("mugs"), rows, Task(toy.select("lamps"), rows))
     frame = experiments.reproduce("missing-modality", task, only=["mmm4rec"], **HOW)
