@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from mmm4rec_lite.models.blocks import CausalConv
 from mmm4rec_lite.models.fast import Groups, causal_conv, group, ladder
-from mmm4rec_lite.models.ssd import decay_mask
+from mmm4rec_lite.models.ssd import choose, decay_mask, ssd
 from mmm4rec_lite.utils.typing import Float, Int, Tensor
 
 Flat = Float[Tensor, "T ..."]
@@ -128,11 +128,13 @@ def _step_size(part, delta, d, steps):
 
 
 def _operator(core, X, B, C, dt):
-    """``ssd_masked`` of one group, [rows, steps, channels]; step sizes and direct path are folded into its weights."""
+    """``ssd`` of one group, [rows, steps, channels]; a mask has step sizes and direct path folded into its weights."""
     X, B, C = _heads(core.config, X, B, C)
+    skip = core.D * dt if core.config.quirks.skip_scaled else core.D.expand_as(dt)
+    if choose(X.shape[1], B.shape[-1], X.shape[-1], len(X) * X.shape[2])[0] != "masked":
+        return ssd(X, dt, -core.A_log.exp(), B, C, skip).flatten(2)
     mask = decay_mask((-core.A_log.exp() * dt).mT).unflatten(1, (B.shape[2], -1))
     scores = torch.einsum("btgn,bsgn->bgts", C, B).unsqueeze(2)
-    skip = core.D * dt if core.config.quirks.skip_scaled else core.D.expand_as(dt)
     weights = (mask * scores).flatten(1, 2) * dt.mT.unsqueeze(2) + torch.diag_embed(skip.mT)
     return torch.einsum("bhts,bshp->bthp", weights, X).flatten(2)
 

@@ -21,12 +21,13 @@ SWITCHES = {
     "asked when": dict(query_time=True, fusion="item", item_bias=False),
     "a window of one": dict(max_len=1),
     "a long window": dict(max_len=50),
+    "a window in chunks": dict(max_len=200, n_layers=2),
     "as released": dict(gaps="seconds", quirks=Quirks(**{**vars(Quirks.all()), "dropout_on_gaps": False})),
 }
 
 
 def made(changes, dtype=torch.float64, rows=33):
-    """A model away from its start, and a batch with every length of history."""
+    """A model away from its start, and a batch with every length of history, or lengths all over a long window."""
     config = ModelConfig(**QUIET | changes)
     torch.manual_seed(0)
     model = MMM4Rec(config, torch.randn(60, 12), torch.randn(60, 10)).to(dtype)
@@ -34,7 +35,7 @@ def made(changes, dtype=torch.float64, rows=33):
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
     L = config.max_len
-    lengths = torch.arange(rows) % L + 1
+    lengths = torch.arange(rows) * max(1, L // rows) % L + 1
     real = torch.arange(L) < lengths.unsqueeze(1)
     times = torch.exp(9 + 2 * torch.randn(rows, L)).long().cumsum(1) * real
     items = torch.randint(1, 60, (rows, L)) * real
