@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # The whole comparison, as in benchmarks/results/comparison.md: data, features, every experiment, the page.
 # usage, in the project's folder: bash benchmarks/comparison.sh TABLES WORK [PART...]
-#   PART: data, quick, converged, genres, clip, timed, sources, transfer, page; all by default, in this order.
+#   PART: data, converged, genres, clip, timed, sources, transfer, page; all by default, in this order.
 #   TABLES has a folder per data set, named as below (interactions.csv.gz and items.csv.gz in each); WORK takes what is
-#   made. What is there is kept, so a killed call goes on. Of two cores: quick needs two and a half hours, the others a
-#   night or more, in steps of one system (half an hour to two; minutes on a GPU), each with a bar and the time left.
+#   made. What is there is kept, so a killed call goes on. Two cores need a night or more a part, in steps of one system
+#   (minutes to two hours; minutes on a GPU), each with a bar and the time left.
 set -euo pipefail
 tables=$1 work=$2 parts=${*:3}
 wanted() { [ -z "$parts" ] || [[ " $parts " == *" $1 "* ]]; }
-export OMP_NUM_THREADS=1 MMM4REC_SCALE=quick
+export OMP_NUM_THREADS=1
 mkdir -p "$work/frames"
 cd "$(dirname "$0")/.."
 
@@ -22,10 +22,8 @@ vectors() {        # NAME MODALITY TABLE [OPTIONS]: in place of what the encoder
     --out "$work/$1-encoded.safetensors" "${@:4}"
 }
 if wanted data; then
-  got movielens || mmm4rec-lite data movielens --out "$work/movielens" --posters "$tables/movielens-100k-posters/images"
   import scientific amazon-2018-scientific --k 1 --order position
   import scientific-clip amazon-2018-scientific-clip --k 1 --order position
-  import instruments amazon-2018-instruments --k 1
   import instruments-titled amazon-2018-instruments-full --need-text
   import movielens-1m movielens-1m-posters --images "$tables/movielens-1m-posters"
   if ! got ml1m-genres; then  # a film's domain is the first of its genres, which stand in one cell, blanks between
@@ -35,16 +33,10 @@ films.to_csv(sys.argv[2], index=False)" "$tables"/movielens-1m-posters/items.csv
     mmm4rec-lite data import "$tables"/movielens-1m-posters/interactions.csv.gz "$work"/films.csv --category genre \
       --images "$tables/movielens-1m-posters" --out "$work/ml1m-genres"
   fi
-  for name in movielens scientific instruments-titled movielens-1m ml1m-genres; do features $name $name.safetensors; done
+  for name in scientific instruments-titled movielens-1m ml1m-genres; do features $name $name.safetensors; done
   features ml1m-genres ml1m-genres-less.safetensors --augmented-text
-  for name in instruments scientific-clip; do
-    got $name.safetensors || features $name $name-encoded.safetensors
-  done
-  if ! got instruments.safetensors; then
-    vectors instruments image amazon-2018-instruments/items.csv.gz --codes image_codes
-    mv "$work/instruments-encoded.safetensors" "$work/instruments.safetensors"
-  fi
   if ! got scientific-clip.safetensors; then
+    features scientific-clip scientific-clip-encoded.safetensors
     for kind in image text; do vectors scientific-clip $kind amazon-2018-scientific-clip/clip_features.npz; done
     mv "$work/scientific-clip-encoded.safetensors" "$work/scientific-clip.safetensors"
   fi
@@ -58,14 +50,6 @@ tuned() {          # NAME EXPERIMENT[+NOTE] SYSTEMS [OPTIONS]: one system after 
   for system in $3; do reproduce "$1" "$2" --tuned --scale converged --only "$system" "${@:4}"; done
   reproduce "$1" "$2" --tuned --scale converged --only "${3// /,}" --kept "${@:4}"
 }
-if wanted quick; then
-  for name in movielens instruments; do reproduce $name comparison; done
-  reproduce movielens comparison+longer --only mmsrec --scale longer --seeds 1
-  for what in figure2 table4 figure4 table5 missing-modality; do reproduce movielens $what; done
-  reproduce instruments table4
-  reproduce instruments time-benefit --only mmm4rec+id
-  reproduce movielens table5+thriller --domain thriller --sources drama,comedy,action --only "MMM4Rec,w/o PT"
-fi
 texts="sasrec sasrec_t bsarec mamba4rec mamba4rec_t zesrec unisrec unisrec+id vqrec fdsa s3rec"
 if wanted converged; then tuned scientific comparison "$texts"; fi
 if wanted genres; then  # the whole paper at a small size: texts, posters and seconds, two domains to pre-train on

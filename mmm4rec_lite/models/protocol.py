@@ -13,7 +13,6 @@ PRETRAINING = {"converged": dict(epochs=5)}  # which has no validation to end it
 PROTOCOLS = ("small", "matched", "paper")
 SCALES = {
     "quick": dict(epochs=6, rows_per_epoch=7_680, patience=3),
-    "longer": dict(epochs=30, rows_per_epoch=7_680, patience=10),
     "converged": dict(epochs=200, batch_size=1024, patience=10),
     "full": {},
 }
@@ -29,7 +28,7 @@ class Protocol:
         compare them; "paper" each model's published sizes and training. Start values are each model's own in all three:
         linear maps of MMM4Rec and TiM4Rec N(0, 1 / inputs), of the others mostly N(0, 0.02^2)
     scale : "full" trains as the protocol says; "quick" cuts epochs and rows to a minute or so (nobody is trained to the
-        end), "longer" has five times as many epochs
+        end), "converged" ends by its patience
     width, window : other ones than the protocol's own (64 and 20; in "paper" each model's)
 
     Examples

@@ -15,7 +15,7 @@ WHAT = (
     "table1..6, comparison (2, 3), figure2, figure4, transfer, missing-modality, modality-worth, orders, time-benefit"
 )
 ONLY = "Some of its systems (see `systems`), of table5 its variants; commas between."
-SCALE = "quick, longer (five times the epochs), converged or full; $MMM4REC_SCALE, or quick, by default."
+SCALE = "quick, converged (to the end of its patience) or full; $MMM4REC_SCALE, or quick, by default."
 ZEROS = "Take models in that read texts or pictures which these data lack, as the paper's on Kindle."
 TUNED = "Choose each system's lr, drop-out and width on validation first; NAME-tuning.csv has how."
 TRIALS = "Settings chosen before: the NAME-tuning.csv of an earlier --tuned; what has no rows there is tuned."

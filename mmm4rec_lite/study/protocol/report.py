@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from mmm4rec_lite import published
-from mmm4rec_lite.models.protocol import MATCHED, SCALES
+from mmm4rec_lite.models.protocol import SCALES
 from mmm4rec_lite.significance import STANDARD_ERRORS
 from mmm4rec_lite.study.protocol.claims import claims_table
 from mmm4rec_lite.study.protocol.experiments import BASELINES, COLUMNS
@@ -36,7 +36,6 @@ SECTIONS = {
     "modality-worth": "what a modality is worth",
     "orders": "the same interactions in two orders",
     "time-benefit": "with and without the time branch",
-    "longer": "trained five times as long",
     "yardstick": "beside public replications",
 }
 
@@ -50,7 +49,7 @@ def page(runs: pd.DataFrame, pairs: pd.DataFrame | None = None) -> str:
         title = "" if experiment == "comparison" else f": {SECTIONS.get(experiment, experiment)}"
         parts += [f"## {dataset}{title}", _dataset(dataset, rows)]
         if experiment == "comparison":
-            parts += _below_popularity(rows, own[(own["dataset"] == dataset) & (own["experiment"] == "longer")])
+            parts += _below_popularity(rows)
     for dataset, rows in own[own["experiment"] == "missing-modality"].groupby("dataset", sort=False):
         parts += [f"## {dataset}: pictures taken away", _missing(rows)]
     if "left_out" in runs:
@@ -102,31 +101,19 @@ def _scales(runs):
     if not {"scale", "epochs", "best_epoch"} <= set(runs):
         return "These runs do not say at which scale they were trained."
     trained = runs[runs["epochs"].notna()].drop_duplicates("run_id")
-    cuts = (
+    ended, quick = SCALES["converged"]["patience"], SCALES["quick"]
+    told = (
         f"{stopped_early(trained).sum()} of {len(trained)} runs ended before their patience ran out: their best epoch "
-        "is not known to be the best."
+        f"is not known to be the best. Converged scale: trained until {ended} epochs had brought nothing on the "
+        "validation rows; of data that are in tuning.csv each system's learning rate, drop-out and width were chosen "
+        "on validation from the same grid, of others nobody's were."
     )
     if "quick" not in set(trained["scale"]):
-        return f"Full scale: trained until patience or the epochs allowed ran out. {cuts}"
-    quick, longer = SCALES["quick"], "longer" in set(trained["scale"])
+        return told
     return (
-        f"Quick scale cuts training short: at most {quick['epochs']} epochs of {quick['rows_per_epoch']:,} rows, "
-        f"where the full scale has up to {MATCHED.epochs} epochs of all rows in the matched protocol"
-        + (f' ("longer": {SCALES["longer"]["epochs"]} epochs of as many rows)' if longer else "")
-        + f". {cuts} "
+        f"{told} Quick scale cuts training short: at most {quick['epochs']} epochs of {quick['rows_per_epoch']:,} rows. "
         "Systems that start slowly are held back more than those that start fast, so an order at this scale is an "
         "order of early learning, and its numbers are not comparable with published ones."
-        + _converged(trained[trained["scale"] == "converged"])
-    )
-
-
-def _converged(trained):
-    if trained.empty:
-        return ""
-    return (
-        f" Converged scale: {len(trained)} runs trained until {SCALES['converged']['patience']} epochs had brought "
-        f"nothing on the validation rows, {stopped_early(trained).sum()} of them cut; in the comparison each system's "
-        "learning rate, drop-out and width were chosen on validation from the same grid (tuning.csv)."
     )
 
 
@@ -181,24 +168,16 @@ def _missing(rows):
     )
 
 
-def _below_popularity(rows, longer):
-    """A note on the systems that do not beat popularity, seen items kept; of each, what ``longer`` training gave."""
+def _below_popularity(rows):
+    """A note on the systems that do not beat popularity, seen items kept."""
     level = rows.loc[rows["system"] == "popularity", "ndcg@10"].mean()
     if pd.isna(level):
         return []
-    rows = rows[~rows["system"].isin(BASELINES)]
-    means, after = (part.groupby("name", sort=False)["ndcg@10"].mean() for part in (rows, longer))
-    below = means[means <= level]
-    if below.empty:
+    means = rows[~rows["system"].isin(BASELINES)].groupby("name", sort=False)["ndcg@10"].mean()
+    below = [f"{name} ({value:.4f})" for name, value in means[means <= level].items()]
+    if not below:
         return [f"Every trained system beats popularity ({level:.4f})."]
-    named = []
-    for name, value in below.items():
-        more = ""
-        if name in after:
-            seeds = longer.loc[longer["name"] == name, "seed"].nunique()
-            more = f"; trained {SCALES['longer']['epochs']} epochs {after[name]:.4f}, {seeds} seed(s)"
-        named.append(f"{name} ({value:.4f}{more})")
-    return [f"**Do not beat popularity ({level:.4f})**: {', '.join(named)}."]
+    return [f"**Do not beat popularity ({level:.4f})**: {', '.join(below)}."]
 
 
 def _published(dataset):

@@ -103,12 +103,11 @@ def caption(runs: pd.DataFrame, experiment: str = "comparison") -> str:
 
 
 def annotate_runs(experiment: str, frame: pd.DataFrame, task: Task | None = None) -> pd.DataFrame:
-    """The runs of an experiment as they are kept: with its name (or "longer"), ``cores``, and what was left out.
+    """The runs of an experiment as they are kept: with its name, ``cores``, and what was left out.
 
     Of each system left out there is a row with the reason and no numbers.
     """
-    longer = "scale" in frame and set(frame["scale"].dropna()) == {"longer"}
-    about = dict(experiment="longer" if longer else ALIASES.get(experiment, experiment), cores=os.cpu_count())
+    about = dict(experiment=ALIASES.get(experiment, experiment), cores=os.cpu_count())
     dataset = task.dataset.name if task else frame["dataset"].iloc[0] if len(frame) else "?"
     left = [(dataset, *form, why) for form, why in frame.attrs.get("left_out", {}).items()]
     out = [frame, pd.DataFrame(left, columns=["dataset", "system", "variant", "left_out"])]

@@ -4,7 +4,7 @@ import os
 
 from mmm4rec_lite.utils.errors import InputError
 
-SCALES = ("quick", "longer", "converged", "full")  # "longer" and "converged" are for the comparison alone
+SCALES = ("quick", "converged", "full")  # "converged" is for the comparison alone
 
 
 def scale() -> str:
