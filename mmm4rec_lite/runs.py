@@ -173,6 +173,8 @@ def run(
     ('sasrec', 80)
     """
     spec, protocol = get_model(model), protocol or Protocol()
+    if task.augmented_text is not None and not spec.augments:  # what a model does not read makes no other run
+        task = replace(task, augmented_text=None)
     stage = stage or ("finetune" if pretrained or start is not None else "scratch")
     refuse(stage not in spec.stages, f"{model}: this model has no pre-training")
     if lacks := task.lacks(model, zeros=True, **changes):

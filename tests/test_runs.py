@@ -339,6 +339,12 @@ def test_the_scale_of_gaps_is_fitted_on_the_training_part_alone(task, untrained,
     assert (mean == mean_later and std == std_later) is not moves
 
 
+def test_texts_that_lost_words_make_other_runs_of_those_models_alone_that_read_them(task):
+    both = task.sources, replace(task.sources, augmented_text=None)
+    ids = {name: {run(one, name, **HOW).record["run_id"] for one in both} for name in ("sasrec", "vqrec", "unisrec")}
+    assert {name: len(found) for name, found in ids.items()} == {"sasrec": 1, "vqrec": 1, "unisrec": 2}
+
+
 # --- protocols ---
 
 
@@ -369,7 +375,7 @@ def test_matched_gives_all_models_one_size_and_a_scale_cuts_training():
 def test_what_is_not_known_is_refused_in_one_line(task, tmp_path):
     for call, told in {
         lambda: Protocol("other"): "protocol: 'other' is not known; one of small, matched, paper",
-        lambda: Protocol(scale="huge"): "scale: 'huge' is not known; one of quick, longer, converged, full",
+        lambda: Protocol(scale="huge"): "scale: 'huge' is not known; one of quick, converged, full",
         lambda: replace(task, split="random"): "split: 'random' is not known; one of leave_one_out, global_time",
         lambda: replace(timeless(task), split="global_time"): "toy-mugs has no times, only an order; split it by",
         lambda: run(task, "sasrec", colour=1): "sasrec: neither its config nor its training has 'colour'",

@@ -48,6 +48,7 @@ class ModelSpec:
     pretrained_by: TrainConfig | None = None  # None: pre-trained as trained
     own_domain: bool = False  # it pre-trains on the training part of its own domain and keeps all weights
     exact: str = "equal to the authors' class, 1e-9"  # users, scores and losses in float64: tests/support/goldens
+    augments: bool = False  # its pre-training reads texts that lost some words, too
     needs: tuple[str, ...] = ("time", "category")  # of what it reads, what zeros cannot stand for
     unread: tuple[str, ...] = ()  # of the config's switches for released behaviour
 
@@ -117,6 +118,7 @@ _WANG, _HERE = "Wang et al., ACM MM 2023, arXiv 2308.11175", "arXiv 2506.02916"
 _ZHOU, _CODES = "Zhou et al., CIKM 2020, arXiv 2008.07873", "Hou et al., WWW 2023, arXiv 2210.12316"
 _WHOSE = ("RecBole's", "UniSRec's", "MMM4Rec's copy of the")
 _RECBOLE, _UNISREC, _COPY = (f"equal to {whose} class, 1e-9" for whose in _WHOSE)
+_MISSING: dict[str, Any] = dict(needs=("image",), augments=True)
 _S3_MORE: dict[str, Any] = dict(pretrained_by=_ADAM_1024.replace(epochs=300), own_domain=True, exact=_UNISREC)
 _TIM: dict[str, Any] = dict(unread=("pad_item", "copies_compete", "filter_bias_twice", "no_image_ffn"))
 _FEWER, _BLIND = dict(clusters=0.02), dict(query_time=False)
@@ -134,12 +136,10 @@ _SPECS = (
     ModelSpec("fdsa", "FDSA", _PAIR, FDSA, _FDSA, _ADAM, "Zhang et al., IJCAI 2019", exact=_UNISREC),
     ModelSpec("s3rec", "S3-Rec", _PAIR, S3Rec, _S3, _ADAM, _ZHOU, STAGES, **_S3_MORE),
     ModelSpec("zesrec", "ZESRec", _TEXT, ZESRec, _ZES, _ADAM, _DING, STAGES, exact="no public class"),
-    ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids"),
+    ModelSpec("unisrec", "UniSRec", _TEXT, UniSRec, _UNI, _ADAM, _HOU, STAGES, "item_ids", augments=True),
     ModelSpec("vqrec", "VQRec", _TEXT, VQRec, _VQ, _VQREC, _CODES, STAGES, pretrained_by=_VQ_FIRST),
     ModelSpec("mmsrec", "MMSRec", _BOTH, MMSRec, _MM, _MMSREC, "Song et al., 2023, arXiv 2304.13277", STAGES, None, 2),
-    ModelSpec(
-        "missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER, needs=("image",)
-    ),
+    ModelSpec("missrec", "MISSRec", _BOTH, MISSRec, _MISS, _ADAM_512, _WANG, STAGES, "item_ids", 4, _FEWER, **_MISSING),
     ModelSpec(
         "mmm4rec", "MMM4Rec", _ALL, MMM4Rec.from_catalogue, _MMM, _NADAM, _HERE, STAGES, "item_bias", 1, _BLIND, _FIRST
     ),

@@ -111,7 +111,7 @@ def _scales(runs):
     if "quick" not in set(trained["scale"]):
         return told
     return (
-        f"{told} Quick scale cuts training short: at most {quick['epochs']} epochs of {quick['rows_per_epoch']:,} rows. "
+        f"{told} Quick scale cuts training: {quick['epochs']} epochs of {quick['rows_per_epoch']:,} rows at most. "
         "Systems that start slowly are held back more than those that start fast, so an order at this scale is an "
         "order of early learning, and its numbers are not comparable with published ones."
     )

@@ -61,8 +61,8 @@ def test_a_choice_made_before_is_taken_from_its_file_and_only_what_it_lacks_is_t
     frame = experiments.comparison(task, ["sasrec", "s3rec"], tuned=known, seeds=(0,), **HOW)
     assert tried == ["s3rec"] and frame.loc[frame["system"] == "sasrec", "d_model"].tolist() == [GRID[1]["width"]]
     assert frame.attrs["trials"]["system"].value_counts().to_dict() == {"sasrec": 2, "s3rec": 2}
-    longer = HOW | dict(protocol=Protocol("matched", "longer", window=8))
-    tuning.settings(task, ["sasrec"], known, longer | dict(kept=True))
+    full = HOW | dict(protocol=Protocol("matched", "full", window=8))
+    tuning.settings(task, ["sasrec"], known, full | dict(kept=True))
     assert tried == ["s3rec", "sasrec"]  # of another scale
 
 
