@@ -5,7 +5,6 @@ from functools import partial
 from itertools import combinations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
 from adjustText import adjust_text
@@ -207,26 +206,17 @@ def left_out(runs: pd.DataFrame) -> pd.DataFrame:
 def cost(runs: pd.DataFrame) -> pd.DataFrame:
     """NDCG@10 and what it took, means over seeds: dataset, system, name, reads, ndcg@10, seconds, n_parameters.
 
-    Seconds of all training and validation, on the device of most runs of a dataset; parameters without per-item tables.
+    ``seed_spread``: the standard deviation of NDCG@10. Seconds of all training and validation, on the device of most
+    runs of a dataset; parameters without per-item tables.
     """
     own = _runs_of(with_columns(runs, "device"))
     usual = own.groupby("dataset")["device"].transform(lambda names: names.mode().max())
     own = own[own["device"].isna() | (own["device"] == usual)]
     own = own.assign(seconds=own["seconds"] + own["pretraining_seconds"].fillna(0))
     columns = ["ndcg@10", "seconds", "n_parameters"]
-    table = own.groupby(["dataset", "system", "name"], sort=False)[columns].mean().reset_index()
+    by = own.groupby(["dataset", "system", "name"], sort=False)
+    table = by[columns].mean().assign(seed_spread=by["ndcg@10"].std()).reset_index()
     return table.assign(reads=table["system"].map(reads))
-
-
-def early_losses(runs: pd.DataFrame, first: int = 6) -> pd.DataFrame:
-    """Training loss over that of guessing, ln(items), by epoch, of "figure4" from scratch: means over seeds.
-
-    Systems minimise different things: compare a row with itself.
-    """
-    own = runs.query("experiment == 'figure4' and stage == 'scratch' and epoch <= @first")
-    share = own["loss"] / np.log(own["n_items"])
-    own = own.assign(share=share, epoch=own["epoch"].astype(int), name=own["system"].map(display_name))
-    return own.pivot_table(index=["dataset", "name"], columns="epoch", values="share")
 
 
 @styled
@@ -265,7 +255,10 @@ def _legend(figure, kinds, baselines=False):
 
 @styled
 def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
-    """Test NDCG@10 by seconds of training (log scale); a frame of ``cost``. No system left of the line is better."""
+    """Test NDCG@10 by seconds of training (log scale); a frame of ``cost``. No system left of the line is better.
+
+    Upright bars: a standard deviation over seeds to each side.
+    """
     figure, drawn = panels(table, "dataset", 1.2, 5.6, each=3.8, size=10, sharey=False)
     for axis, _, rows in drawn:
         rows = rows.sort_values("seconds")
@@ -273,7 +266,9 @@ def plot_accuracy_cost(table: pd.DataFrame, title: str = "") -> Figure:
         axis.step(front["seconds"], front["ndcg@10"], where="post", color="#999999", lw=1, zorder=1)
         for kind, (colour, marker) in READS.items():
             part = rows[rows["reads"] == kind]
-            axis.scatter(part["seconds"], part["ndcg@10"], color=[colour], marker=marker, s=36, zorder=2)
+            place = part["seconds"], part["ndcg@10"]
+            axis.errorbar(*place, yerr=part["seed_spread"].fillna(0), fmt="none", ecolor=colour, lw=0.8, zorder=1)
+            axis.scatter(*place, color=[colour], marker=marker, s=36, zorder=2)
         axis.set(xscale="log", xlabel="seconds of training and validation", ylabel="test NDCG@10")
         low, high = rows["seconds"].min() / 2, 2 * rows["seconds"].max()
         ticks = [t for power in (1, 10, 100, 1000, 10000) for t in (power, 2 * power, 5 * power) if low < t < high]

@@ -163,7 +163,7 @@ def differences(
         axis.errorbar(rows["difference"], places, xerr=error, fmt="o", color=colour, capsize=3)
     axis.axvline(0, color="black", lw=1)
     axis.set(yticks=range(len(table)), yticklabels=table[label], ylim=(len(table) - 0.5, -0.5), title=title)
-    axis.set_xlabel(f"difference in test NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)")
+    axis.set_xlabel(f"difference in NDCG@10 to {reference} (bars: {STANDARD_ERRORS} standard errors)")
     return figure
 
 
