@@ -60,6 +60,7 @@ if wanted genres; then  # the whole paper at a small size: texts, posters and se
   for what in figure4 table4; do reproduce ml1m-genres $what --scale converged "${small[@]}"; done
   reproduce ml1m-genres missing-modality --scale converged --only mmm4rec,missrec,mmsrec "${small[@]}"
   systems="mmm4rec+id sasrec vqrec missrec mmm4rec unisrec zesrec fdsa s3rec mmsrec hm4sr athwe m3rec missrec+id"
+  systems+=" mamba4rec tim4rec sasrec_t tim4rec_t bsarec"
   for system in $systems; do  # untuned: its tables share their runs
     reproduce ml1m-genres comparison --scale converged --only "$system" "${small[@]}"
   done

@@ -29,15 +29,13 @@ SHARES = {"ndcg_share": "NDCG@10, % of that with the most kept", "gained_share":
 def curves(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of ``experiments.truncation`` (or all stored ones): dataset, system, kept, n_seeds, ndcg@10, ndcg_share.
 
-    dataset: with its scale; ndcg_share: of what the same seed has with the longest window; ndcg_share_spread: its
-    standard deviation over seeds.
+    ndcg_share: of what the same seed has with the longest window; ndcg_share_spread: its standard deviation over seeds.
     """
     if "experiment" in runs:
         runs = tidy(runs[runs["experiment"] == "figure2"])
     if not len(runs):
         raise InputError("no run of figure2 among these; make some with `mmm4rec-lite reproduce figure2`")
     runs = runs.assign(system=runs["system"].map(display_name), kept=runs["max_len"].astype(int))
-    runs["dataset"] += ", " + runs["scale"]
     whole = runs.sort_values("kept").groupby(["dataset", "system", "seed"])["ndcg@10"].transform("last")
     by = runs.assign(share=runs["ndcg@10"] / whole).groupby(["dataset", "system", "kept"], sort=False)
     table = by.agg(**{"n_seeds": ("seed", "nunique"), "ndcg@10": ("ndcg@10", "mean"), "ndcg_share": ("share", "mean")})
@@ -47,7 +45,7 @@ def curves(runs: pd.DataFrame) -> pd.DataFrame:
 def against_whole(pairs: pd.DataFrame, kept: int = WINDOWS[-1]) -> pd.DataFrame:
     """Stored differences of shorter windows to ``kept``: dataset, form, difference, standard_error, n_seeds."""
     own = pairs.query("experiment == 'figure2' and against_max_len == @kept and system == against_system")
-    form = [f"{row.dataset}, {row.scale}: {display_name(row.system, max_len=row.max_len)}" for row in own.itertuples()]
+    form = [f"{row.dataset}: {display_name(row.system, max_len=row.max_len)}" for row in own.itertuples()]
     return own.assign(form=form)[["dataset", "form", "difference", "standard_error", "n_seeds"]].reset_index(drop=True)
 
 

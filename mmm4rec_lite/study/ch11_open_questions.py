@@ -264,7 +264,7 @@ def plot_missing_curves(table: pd.DataFrame, title: str = "") -> Figure:
             axis.set(xlabel="items that lost their picture (%)", xticks=TICKS)
         row[0].set(ylabel="test NDCG@10", ylim=(0, None))
         row[0].set_title(dataset, fontsize=9, loc="left")
-        row[1].set(ylabel="kept of its own NDCG@10 (%)")
+        row[1].set(ylabel="kept of its own\nNDCG@10 (%)")
         row[1].axhline(100, color="black", lw=1)
         legend_beside(row[1])
     return captioned(figure, title)
