@@ -287,9 +287,8 @@ def as_changes(*settings: ModelConfig | BaselineConfig | TrainConfig) -> dict[st
 
 def fit_gaps(model: Recommender, rows: Split) -> None:
     """Fit the scale of a model's log-gaps on the training rows alone."""
-    times = rows.sequences.times
     for part in (module for module in model.modules() if isinstance(module, TimeDifferences)):
-        part.fit(times[rows.train] - times[rows.train - 1])
+        part.fit(rows.sequences.times[rows.train] - rows.sequences.times[rows.train - 1])
 
 
 def save(done: Run, task: Task, **notes: Any) -> None:
@@ -347,8 +346,7 @@ def load_run(folder: Path | str, task: Task) -> Run:
         names = ", ".join(wrong[:3]) + (" ..." if len(wrong) > 3 else "")
         raise InputError(f"{file}: does not fit its own config: {names}; train again with this version")
     model.load_state_dict(tensors)
-    history = read_history(folder)
-    return Run(notes["record"], history, ranks, filtered, model.to(device()).eval(), Path(folder))
+    return Run(notes["record"], read_history(folder), ranks, filtered, model.to(device()).eval(), Path(folder))
 
 
 def kept_ranks(record: Mapping[str, Any]) -> Int[Tensor, " R"] | None:
