@@ -10,12 +10,11 @@ import math
 import pandas as pd
 import torch
 
-from mmm4rec_lite import published
+from mmm4rec_lite import published, significance
 from mmm4rec_lite.evaluation import model_scorer
 from mmm4rec_lite.models.base import Recommender, count_parameters
 from mmm4rec_lite.models.config import ModelConfig
 from mmm4rec_lite.models.mmm4rec import MMM4Rec
-from mmm4rec_lite.significance import paired
 from mmm4rec_lite.study.protocol.experiments import VARIANTS, WITHOUT_PRETRAINING
 from mmm4rec_lite.study.protocol.results import tidy
 from mmm4rec_lite.study.shop import World, expected_ndcg
@@ -32,7 +31,6 @@ SECTIONS = {  # variant -> what it takes away, where the paper introduces it
     "w/o AF": ("the two adaptive filters", "3.4.1, eq. 13-15"),
     "2L": ("nothing: a second layer on top", "4.4"),
 }
-POWER = 2.8  # 1.96 + 0.84: a difference so many standard errors large is found (two-sided 5 %) 4 times in 5
 
 
 def anatomy(config: ModelConfig | None = None, features: int = 768) -> pd.DataFrame:
@@ -134,7 +132,7 @@ def band(orders: pd.DataFrame, data: str) -> tuple[float, str]:
 def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientific") -> pd.DataFrame:
     """What it takes to find a difference as large as the printed one of ``dataset``: a row per measured variant.
 
-    Columns: data, variant, printed_change, detectable_change (``POWER`` standard errors of these users and seeds);
+    Columns: data, variant, printed_change, detectable_change (``significance.detectable`` of these users and seeds);
     n_users: how many it takes, were there any number of seeds; n_seeds: the other way round (nan with one seed).
     """
     theirs, rows = _changes(dataset), []
@@ -146,9 +144,11 @@ def detectable(runs: pd.DataFrame, pairs: pd.DataFrame, dataset: str = "scientif
             over_seeds = (values[row.variant] - values[""]).var()  # nan with one seed
             spent = over_seeds / row.n_seeds if row.n_seeds > 1 else 0
             over_users = max(row.standard_error**2 - spent, 0) * users
-            wanted = abs(theirs[row.variant]) * values[""].mean() / POWER  # a standard error
+            wanted = abs(theirs[row.variant]) * values[""].mean() / significance.detectable(1)
             needed = math.ceil(over_users / wanted**2), over_seeds / wanted**2
-            rows.append((row.data, row.variant, theirs[row.variant], POWER * row.change_error, *needed))
+            rows.append(
+                (row.data, row.variant, theirs[row.variant], significance.detectable(row.change_error), *needed)
+            )
     columns = ["data", "variant", "printed_change", "detectable_change", "n_users", "n_seeds"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -159,7 +159,9 @@ def planted(shop: World, models: dict[str, Recommender]) -> pd.DataFrame:
     scorers = {name: model_scorer(model) for name, model in models.items()}
     scorers |= {"the best without gaps": shop.best(gaps=False), "the best with gaps": shop.best()}
     window = models[first].window
-    table = paired({name: expected_ndcg(score, shop, window)[None] for name, score in scorers.items()}, first)
+    table = significance.paired(
+        {name: expected_ndcg(score, shop, window)[None] for name, score in scorers.items()}, first
+    )
     return table.assign(change=table["difference"] / table["ndcg@10"].iloc[0])
 
 

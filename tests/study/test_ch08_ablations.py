@@ -88,8 +88,8 @@ def test_measured_changes_stand_beside_the_printed_ones():
 
 def test_what_it_takes_follows_from_both_parts_of_the_error():
     (line,) = ch08.detectable(*stored()).to_dict(orient="records")
-    wanted = 0.1 * 0.0028 / 0.0724 / 2.8
-    assert line["detectable_change"] == pytest.approx(2.8 * 0.05)
+    wanted = 0.1 * 0.0028 / 0.0724 / 2.841621  # 2 + 0.841621 standard errors
+    assert line["detectable_change"] == pytest.approx(2.841621 * 0.05)
     assert line["n_seeds"] == pytest.approx(0.001**2 / wanted**2)
     assert line["n_users"] == pytest.approx(1000 * (0.005**2 - 0.001**2 / 3) / wanted**2, abs=1)
     (alone,) = ch08.detectable(*stored(seeds=(0,))).to_dict(orient="records")
