@@ -102,9 +102,11 @@ def _scales(runs):
         return "These runs do not say at which scale they were trained."
     trained = runs[runs["epochs"].notna()].drop_duplicates("run_id")
     ended, quick = SCALES["converged"]["patience"], SCALES["quick"]
-    told = (
-        f"{stopped_early(trained).sum()} of {len(trained)} runs ended before their patience ran out: their best epoch "
-        f"is not known to be the best. Converged scale: trained until {ended} epochs had brought nothing on the "
+    cut, best = stopped_early(trained).sum(), "their best epoch is not known to be the best"
+    told = f"{cut} of {len(trained)} runs ended before their patience ran out: {best}."
+    told = told if cut else f"All {len(trained)} runs ended by their patience."
+    told += (
+        f" Converged scale: trained until {ended} epochs had brought nothing on the "
         "validation rows; of data that are in tuning.csv each system's learning rate, drop-out and width were chosen "
         "on validation from the same grid, of others nobody's were."
     )

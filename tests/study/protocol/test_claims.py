@@ -274,7 +274,7 @@ def test_the_page_comes_from_frames_and_again_from_csv(tmp_path):
     text = (tmp_path / "comparison.md").read_text()
     assert "| SASRec | 0.0553 +- 0.0005 |" in text and "| 0.0553 |" in text.split("published |")[1]
     assert "**Do not beat popularity (0.0300)**: MMSRec (0.0200)" in text
-    assert "scientific: TiM4Rec: tim4rec reads time" in text and "0 of 6 runs ended before" in text
+    assert "scientific: TiM4Rec: tim4rec reads time" in text and "All 6 runs ended by their patience" in text
     assert "120 seconds" in text and "seeds: 0, 1, 2" in text
     assert page(*read_results([tmp_path / "comparison.csv", tmp_path / "comparison-pairs.csv"])) == text
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
